@@ -1,0 +1,33 @@
+//! optloop makes kernel optimisation a build.
+//!
+//! The journey of one run, in the order of the rooms it passes:
+//! [`pipeline`] reads the TOML into a `Pipeline`; [`problem`] says what a kernel must compute;
+//! [`plan`] turns both into a graph of nodes with keys; [`cache`] says which of them are known;
+//! [`engine`] runs the rest through [`process`], [`backend`] and [`measure`], with numbers from
+//! [`stats`] and comparisons from [`verify`]; [`record`] keeps what happened; [`cli`] prints it.
+//!
+//! Rooms are listed in floor order: each may use only rooms above it in this list that stand on
+//! a lower floor (`tests/tidy.rs` holds the table).
+
+// leaves: maths, comparators, spawning, hashing, spans
+pub mod diagnostic;
+pub mod digest;
+pub mod process;
+pub mod stats;
+pub mod verify;
+// the TOML | cases, args, fills | store, keys, reasons | CPU, CUDA, fake
+pub mod backend;
+pub mod cache;
+pub mod pipeline;
+pub mod problem;
+// what must run, under which key | the sampling protocol
+pub mod measure;
+pub mod plan;
+// runs a plan
+pub mod engine;
+// what is on disk
+pub mod record;
+// the keep/revert loop
+pub mod campaign;
+// argv to one call to text or JSON to an exit code
+pub mod cli;

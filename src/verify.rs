@@ -1,0 +1,1 @@
+//! Comparing outputs with the reference: what counts as equal, and what a mismatch report says.
