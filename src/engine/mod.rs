@@ -1,1 +1,3 @@
-//! engine
+//! Runs a plan: states, pools, device leases, stage kinds, events.
+
+pub mod stage;

@@ -1,1 +1,274 @@
-//! pipeline
+//! The pipeline file: TOML to a validated [`Pipeline`], with every mistake found at once.
+//!
+//! Not for: the graph (that is `plan`), what a kernel computes (that is `problem`), or running
+//! anything. Files are read through a given [`Loader`]; nothing here touches a clock, a process,
+//! the environment or a device.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::diagnostic::{Diagnostic, Source};
+
+/// How this room sees the world outside: files and the environment.
+pub trait Loader {
+    /// The text of a file.
+    ///
+    /// # Errors
+    /// When it cannot be read as UTF-8.
+    fn read(&self, path: &Path) -> io::Result<String>;
+    /// True when a file or folder is there.
+    fn exists(&self, path: &Path) -> bool;
+    /// Names of the entries of a folder, sorted; empty when there is none.
+    fn list(&self, dir: &Path) -> Vec<String>;
+    /// An environment variable, for `${env.NAME}`.
+    fn env(&self, name: &str) -> Option<String>;
+}
+
+/// What the command line changes about a pipeline.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Overrides {
+    /// `--set key=value`: variables of `[vars]` and dotted paths such as `stages.candidate.repeats`.
+    pub set: BTreeMap<String, String>,
+    /// `--kernel PATH`, already relative to the pipeline's folder or absolute.
+    pub kernel: Option<String>,
+    /// `--device D`.
+    pub device: Option<String>,
+    /// `--stage-repeats 8,16,32` or `--repeats 32`.
+    pub repeats: Option<Vec<u32>>,
+    /// `--early-stop-us T`.
+    pub early_stop_us: Option<f64>,
+    /// `--timeout-seconds S`.
+    pub timeout_s: Option<f64>,
+}
+
+/// A pipeline with presets merged, variables put in and matrices multiplied out.
+/// No `Option` here means "the default": defaults are filled in.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// Its name.
+    pub name: String,
+    /// The pipeline file as it was given.
+    pub path: PathBuf,
+    /// The folder that relative paths and commands start from: the pipeline file's.
+    pub dir: PathBuf,
+    /// The text, for diagnostics of later rooms.
+    pub source: Arc<Source>,
+    /// Kernel sources as written (relative to `dir`, or absolute); empty for command pipelines.
+    pub kernel: Vec<String>,
+    /// The problem file and where the pipeline names it.
+    pub problem: Option<(String, Range<usize>)>,
+    /// Where it is to run.
+    pub device: DeviceRequest,
+    /// Stages in file order.
+    pub stages: Vec<Stage>,
+    /// Every file that was read, so that a parsed pipeline can be kept: the pipeline, presets.
+    pub sources: Vec<PathBuf>,
+    /// The project's own preset folder was looked for here (whether or not it exists).
+    pub preset_dir: PathBuf,
+    /// Environment variables that `${env.NAME}` read.
+    pub env_read: Vec<String>,
+}
+
+/// `device = …`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeviceRequest {
+    /// The best there is: the first CUDA device for CUDA sources, else the CPU.
+    Auto,
+    /// The CPU, pinned to a core or to one the engine picks.
+    Cpu(Option<u32>),
+    /// A CUDA device by index or `GPU-<uuid>`.
+    Cuda(String),
+}
+
+/// One `[stages.NAME]`.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    /// Its name.
+    pub name: String,
+    /// Bytes of the name in the pipeline's source.
+    pub span: Range<usize>,
+    /// The preset it was made from, if any.
+    pub preset: Option<String>,
+    /// Stages that must pass first, each with its span.
+    pub needs: Vec<(String, Range<usize>)>,
+    /// Condition over upstream results, such as `candidate.median_us < 900`; checked to parse and
+    /// to name only results that exist. Dashes in stage names are written as underscores.
+    pub when: Option<String>,
+    /// One per point of the matrix; exactly one with an empty label when there is no matrix.
+    pub variants: Vec<Variant>,
+    /// The metric that says which variant is best, and whether lower is better.
+    pub best_by: (String, Direction),
+}
+
+/// One point of a stage's matrix.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Variant {
+    /// `define.BLOCK=64,flags=-O2`; empty without a matrix.
+    pub label: String,
+    /// What it does.
+    pub work: Work,
+}
+
+/// What a stage does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Work {
+    /// Runs a command.
+    Command(CommandWork),
+    /// Compares the kernel's outputs with the reference's.
+    Check(CheckWork),
+    /// Measures the kernel.
+    Bench(BenchWork),
+}
+
+/// `run = …`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CommandWork {
+    /// The command.
+    pub run: Run,
+    /// Input files and patterns, relative to `dir`, in file order.
+    pub inputs: Vec<String>,
+    /// Output files, relative to `dir`.
+    pub outputs: Vec<String>,
+    /// Variables set for the command.
+    pub env: BTreeMap<String, String>,
+    /// Variables passed through by name; their values count in the key.
+    pub pass_env: Vec<String>,
+    /// A make-style dependency file the command writes: its entries become inputs.
+    pub depfile: Option<String>,
+    /// The number it prints, if it has one.
+    pub metric: Option<CommandMetric>,
+    /// Limits.
+    pub limits: Limits,
+    /// False: runs every time.
+    pub cache: bool,
+    /// True: nothing else runs meanwhile.
+    pub exclusive: bool,
+    /// Free text that only changes the key.
+    pub salt: String,
+}
+
+/// A command as written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Run {
+    /// A string, for `sh -c`.
+    Shell(String),
+    /// A list, executed as it is; never empty.
+    Argv(Vec<String>),
+}
+
+/// Time limit and retries.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// After this the whole process tree is ended; 0: no limit.
+    pub timeout_ms: u64,
+    /// Time between TERM and KILL.
+    pub grace_ms: u64,
+    /// How often an infrastructure failure is tried again.
+    pub retries: u32,
+}
+
+/// How a command's number is read, and which way is better.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CommandMetric {
+    /// Its name among the stage's results.
+    pub name: String,
+    /// How it is found in standard output.
+    pub from: MetricSource,
+    /// Which way is better.
+    pub better: Direction,
+}
+
+/// Where a command's number stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum MetricSource {
+    /// Last match's first group (or whole match).
+    Regex(String),
+    /// RFC 9535 path into the last JSON document of the output.
+    JsonPath(String),
+}
+
+/// Lower or higher is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Lower is better.
+    Lower,
+    /// Higher is better.
+    Higher,
+}
+
+/// How a kernel is compiled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompileWork {
+    /// The compiler as written; empty: `cc` for C, `c++` for C++.
+    pub cc: String,
+    /// Flags, in order.
+    pub flags: Vec<String>,
+    /// `-D` definitions.
+    pub defines: BTreeMap<String, String>,
+    /// `-I` folders, relative to `dir`.
+    pub include_dirs: Vec<String>,
+    /// Limits.
+    pub timeout_ms: u64,
+}
+
+/// A stage that checks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckWork {
+    /// How the kernel is compiled.
+    pub compile: CompileWork,
+    /// Launches whose outputs are compared, per case.
+    pub launches: u32,
+    /// Limits.
+    pub limits: Limits,
+}
+
+/// A stage that measures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BenchWork {
+    /// What the measurement is for.
+    pub purpose: Purpose,
+    /// How the kernel is compiled.
+    pub compile: CompileWork,
+    /// Staged repeats: total timed launches per case at each look, rising.
+    pub repeats: Vec<u32>,
+    /// Untimed launches first.
+    pub warmup: u32,
+    /// Give up once the estimate is surely above this.
+    pub early_stop_us: Option<f64>,
+    /// The stage's headline number: `median_us`, `mean_us`, `min_us` or `p90_us`
+    /// (geometric mean over cases).
+    pub metric: String,
+    /// Limits.
+    pub limits: Limits,
+    /// False: measures every time.
+    pub cache: bool,
+}
+
+/// Why a stage measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// Scoring.
+    Candidate,
+    /// Confirming.
+    Final,
+    /// Ranking.
+    Leaderboard,
+    /// Diagnosing.
+    Profile,
+}
+
+/// What [`load`](self) found: the pipeline as far as it could be made, and everything wrong.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Present whenever enough was understood for later rooms to look for more mistakes.
+    pub pipeline: Option<Pipeline>,
+    /// All mistakes; empty means the pipeline is good.
+    pub diagnostics: Vec<Diagnostic>,
+}
