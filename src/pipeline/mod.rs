@@ -4,7 +4,9 @@
 //! anything. Files are read through a given [`Loader`]; nothing here touches a clock, a process,
 //! the environment or a device.
 
+mod compile;
 mod device;
+mod draft;
 mod duration;
 pub mod file;
 mod findings;
