@@ -41,6 +41,7 @@ pub fn read_overlaid<T: DeserializeOwned + JsonSchema + 'static>(
     let mut found = Vec::new();
     let base = map.add(source);
     let Some(mut table) = parse(source, &mut found) else {
+        map.sort(&mut found);
         return Document {
             value: None,
             diagnostics: found,
