@@ -3,10 +3,15 @@
 //! Not for: how it is compiled or measured. A problem belongs to the judge; the candidate never
 //! edits it.
 
+pub mod expr;
+mod fill;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+pub use fill::{fill, fits};
 
 use crate::diagnostic::Diagnostic;
 use crate::verify::{Dtype, Tolerance};
