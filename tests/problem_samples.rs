@@ -33,7 +33,11 @@ fn main() -> ExitCode {
     let mut trials: Vec<Trial> = samples
         .into_iter()
         .map(|path| {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let name = path
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             Trial::test(name, move || check(&path))
         })
         .collect();
@@ -48,7 +52,9 @@ fn toml_files() -> Vec<PathBuf> {
 fn with_extension(extension: &str) -> Vec<PathBuf> {
     let folder = std::fs::read_dir(FOLDER).expect("the samples are there");
     let paths = folder.map(|entry| entry.expect("a readable folder").path());
-    paths.filter(|path| path.extension().is_some_and(|e| e == extension)).collect()
+    paths
+        .filter(|path| path.extension().is_some_and(|e| e == extension))
+        .collect()
 }
 
 fn check(path: &Path) -> Result<(), Failed> {
@@ -66,11 +72,19 @@ fn check(path: &Path) -> Result<(), Failed> {
     if got == want {
         return Ok(());
     }
-    Err(format!("{} says\n{got}\nbut {} has\n{want}", path.display(), golden.display()).into())
+    Err(format!(
+        "{} says\n{got}\nbut {} has\n{want}",
+        path.display(),
+        golden.display()
+    )
+    .into())
 }
 
 fn orphans() -> Result<(), Failed> {
-    match with_extension("stderr").into_iter().find(|text| !text.with_extension("toml").exists()) {
+    match with_extension("stderr")
+        .into_iter()
+        .find(|text| !text.with_extension("toml").exists())
+    {
         Some(orphan) => Err(format!("{} has no problem file", orphan.display()).into()),
         None => Ok(()),
     }

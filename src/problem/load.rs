@@ -5,9 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::Loaded;
 use super::check::Checker;
 use super::file::ProblemFile;
-use super::Loaded;
 use crate::diagnostic::{Diagnostic, Source, document};
 
 /// How this room sees the world outside.
@@ -42,26 +42,42 @@ pub fn load(path: &Path, files: &dyn Files) -> Loaded {
         return Loaded::refused(found);
     };
     let mut checker = Checker::new(&source, path, files);
+    checker.take_note(&found);
     missing_keys(&mut checker);
     let made = checker.problem(&file);
     let reference_text = checker.reference_text.take();
     found.append(&mut checker.found);
     document::sort(&mut found);
     let problem = made.filter(|_| found.is_empty());
-    Loaded { problem, reference_text, diagnostics: found }
+    Loaded {
+        problem,
+        reference_text,
+        diagnostics: found,
+    }
 }
 
 impl Loaded {
     fn refused(diagnostics: Vec<Diagnostic>) -> Self {
-        Self { problem: None, reference_text: None, diagnostics }
+        Self {
+            problem: None,
+            reference_text: None,
+            diagnostics,
+        }
     }
 }
 
 /// Keys that are absent, as against written with a mistake, which is told already.
 fn missing_keys(checker: &mut Checker<'_>) {
     let (table, _told) = toml::de::DeTable::parse_recoverable(&checker.source.text);
-    let written: BTreeSet<&str> = table.get_ref().keys().map(|key| key.get_ref().as_ref()).collect();
-    let missing: Vec<&str> = NEEDED.into_iter().filter(|key| !written.contains(key)).collect();
+    let written: BTreeSet<&str> = table
+        .get_ref()
+        .keys()
+        .map(|key| key.get_ref().as_ref())
+        .collect();
+    let missing: Vec<&str> = NEEDED
+        .into_iter()
+        .filter(|key| !written.contains(key))
+        .collect();
     for key in missing {
         let label = format!("`{key}` is required here");
         checker.tell("missing-key", format!("missing key `{key}`"), 0..0, label);
@@ -76,5 +92,8 @@ pub(super) fn absolute(problem_file: &Path, relative: &str) -> PathBuf {
 
 /// A path that the problem file names, as users would write it.
 pub(super) fn beside(problem_file: &Path, relative: &str) -> PathBuf {
-    problem_file.parent().unwrap_or(Path::new("")).join(relative)
+    problem_file
+        .parent()
+        .unwrap_or(Path::new(""))
+        .join(relative)
 }

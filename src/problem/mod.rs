@@ -18,9 +18,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use case::{
-    CaseError, CaseWork, Staged, StagedArg, bytes_needed, draw_holdout, stage, work,
-};
+pub use case::{CaseError, CaseWork, Staged, StagedArg, bytes_needed, draw_holdout, stage, work};
 pub use fill::{fill, fits};
 pub use identity::canonical_digest;
 pub use launch::{Geometry, LaunchError, geometry};

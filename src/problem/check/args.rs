@@ -20,7 +20,11 @@ impl Checker<'_> {
             .iter()
             .filter_map(|file| {
                 let kind = self.kind(file)?;
-                let arg = Arg { name: file.name.value.clone(), dtype: file.dtype.value, kind };
+                let arg = Arg {
+                    name: file.name.value.clone(),
+                    dtype: file.dtype.value,
+                    kind,
+                };
                 Some((arg, file.span.clone()))
             })
             .collect();
@@ -35,7 +39,9 @@ impl Checker<'_> {
                 let message = format!("`{}` cannot name an argument", name.value);
                 self.tell("bad-name", message, name.span.clone(), why);
             }
-            let twin = files[..i].iter().find(|other| other.name.value == name.value);
+            let twin = files[..i]
+                .iter()
+                .find(|other| other.name.value == name.value);
             if let Some(twin) = twin {
                 let message = format!("two arguments are called `{}`", name.value);
                 self.tell("duplicate-arg", message, name.span.clone(), "again here");
@@ -47,9 +53,12 @@ impl Checker<'_> {
     /// A kernel that writes nothing cannot be wrong.
     fn some_output(&mut self, files: &[Spanned<ArgFile>], entry: Option<&Spanned<String>>) {
         let writes = |file: &Spanned<ArgFile>| {
-            file.role.as_ref().is_some_and(|role| role.value != Role::In)
+            file.role
+                .as_ref()
+                .is_some_and(|role| role.value != Role::In)
         };
-        if !files.iter().any(writes) {
+        let torn = files.iter().any(|file| self.is_torn(&file.span));
+        if !torn && !files.iter().any(writes) {
             let span = entry.map_or(0..0, |entry| entry.span.clone());
             let label = "no argument has the role `out` or `inout`";
             self.tell("no-output", "the kernel writes nothing", span, label);
@@ -61,10 +70,16 @@ impl Checker<'_> {
         match (&file.shape, &file.value.value) {
             (Some(_), Some(value)) => {
                 let message = format!("`{}` has both a shape and a value", file.name.value);
-                self.tell("shape-and-value", message, value.span.clone(), "a buffer has no value");
+                self.tell(
+                    "shape-and-value",
+                    message,
+                    value.span.clone(),
+                    "a buffer has no value",
+                );
                 self.advise("a buffer has a `shape`, a scalar a `value`");
                 None
             }
+            (None, None) if self.is_torn(&file.span) => None,
             (None, None) => {
                 let message = format!("`{}` has neither a shape nor a value", file.name.value);
                 let label = "buffer or scalar?";
@@ -96,7 +111,9 @@ impl Checker<'_> {
             return None;
         }
         let message = format!("`{name}` has no value of type {dtype}");
-        self.at_points("bad-value", &text.span, &message, |sizes| scalar(&text, dtype, sizes))?;
+        self.at_points("bad-value", &text.span, &message, |sizes| {
+            scalar(&text, dtype, sizes)
+        })?;
         Some(ArgKind::Scalar(text.value))
     }
 
@@ -109,24 +126,37 @@ impl Checker<'_> {
             let text = size.clone().map(|size| size.text());
             let message = format!("`{name}` has no extent here");
             let values = self.expr(&text, &[]).then(|| {
-                self.at_points("bad-extent", &text.span, &message, |sizes| extent(&text, sizes))
+                self.at_points("bad-extent", &text.span, &message, |sizes| {
+                    extent(&text, sizes)
+                })
             });
             match values.flatten() {
-                Some(values) => extents.iter_mut().zip(values).for_each(|(e, value)| e.push(value)),
+                Some(values) => extents
+                    .iter_mut()
+                    .zip(values)
+                    .for_each(|(e, value)| e.push(value)),
                 None => whole = false,
             }
             shape.push(text.value);
         }
         let role = file.role.as_ref().map_or(Role::In, |role| role.value);
         let fill = self.fill(file, role, whole.then_some(extents.as_slice()));
-        whole.then_some(ArgKind::Buffer { shape, role, fill: fill? })
+        whole.then_some(ArgKind::Buffer {
+            shape,
+            role,
+            fill: fill?,
+        })
     }
 
     /// The fill of a buffer, checked for its type and the largest of `extents`.
     fn fill(&mut self, file: &ArgFile, role: Role, extents: Option<&[Vec<usize>]>) -> Option<Fill> {
         let dtype = file.dtype.value;
         let Some(written) = &file.fill else {
-            return Some(if role == Role::Out { Fill::Zeros } else { usual(dtype) });
+            return Some(if role == Role::Out {
+                Fill::Zeros
+            } else {
+                usual(dtype)
+            });
         };
         if role == Role::Out {
             let message = format!("the output `{}` has a fill", file.name.value);
@@ -137,7 +167,12 @@ impl Checker<'_> {
         }
         let fill = Fill::from(written.value);
         let bytes = |shape: &Vec<usize>| buffer_bytes(&file.name, shape, dtype).ok();
-        let most = extents.into_iter().flatten().filter_map(bytes).max().unwrap_or(0);
+        let most = extents
+            .into_iter()
+            .flatten()
+            .filter_map(bytes)
+            .max()
+            .unwrap_or(0);
         if let Err(why) = fits(&fill, dtype, (most / dtype.size_bytes()) as u64) {
             let message = format!("the fill of `{}` does not fit {dtype}", file.name.value);
             self.tell("bad-fill", message, written.span.clone(), why);
@@ -150,7 +185,13 @@ impl Checker<'_> {
 /// What an input without `fill` starts with.
 fn usual(dtype: Dtype) -> Fill {
     if dtype.is_float() {
-        return Fill::Normal { mean: 0.0, std: 1.0 };
+        return Fill::Normal {
+            mean: 0.0,
+            std: 1.0,
+        };
     }
-    Fill::Integers { low: 0, high: dtype.exact_integers().1.min(100) }
+    Fill::Integers {
+        low: 0,
+        high: dtype.exact_integers().1.min(100),
+    }
 }

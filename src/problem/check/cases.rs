@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{Checker, Point, buffers, human};
 use crate::diagnostic::{Entries, Spanned, nearest};
-use crate::problem::case::{buffer_bytes, extents};
+use crate::problem::case::extents;
 use crate::problem::file::Size;
 use crate::problem::{Arg, Case, Holdout};
 
@@ -16,7 +16,8 @@ type CaseFile = Spanned<Entries<Spanned<i64>>>;
 
 impl Checker<'_> {
     pub(super) fn cases(&mut self, files: &[CaseFile]) -> Vec<Case> {
-        let Some(model) = model(files) else {
+        let torn = files.iter().any(|file| self.is_torn(&file.span));
+        let Some(model) = model(files).filter(|_| !torn) else {
             return Vec::new();
         };
         let names: Vec<&str> = model.iter().map(|(name, _)| name.as_str()).collect();
@@ -30,7 +31,12 @@ impl Checker<'_> {
             let twin = made.iter().find(|(other, _)| other.sizes == case.sizes);
             if let Some(first) = twin.map(|(_, span)| span.clone()) {
                 let message = format!("the case `{}` is given twice", case.label);
-                self.tell("duplicate-case", message, file.span.clone(), "given again here");
+                self.tell(
+                    "duplicate-case",
+                    message,
+                    file.span.clone(),
+                    "given again here",
+                );
                 self.also(first, "first given here");
             }
             made.push((case, file.span.clone()));
@@ -51,12 +57,17 @@ impl Checker<'_> {
 
     fn size_name(&mut self, name: &Spanned<String>) {
         let start = |c: char| c.is_ascii_alphabetic() || c == '_';
-        let plain = name.starts_with(start)
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let plain =
+            name.starts_with(start) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         // Expressions read `inf`, `nan` and `true` as values; `count` belongs to the hold-out.
-        let taken = name.parse::<f64>().is_ok() || ["true", "false", "count"].contains(&name.as_str());
+        let taken =
+            name.parse::<f64>().is_ok() || ["true", "false", "count"].contains(&name.as_str());
         if !plain || taken {
-            let label = if plain { "means something else here" } else { "no name for a size" };
+            let label = if plain {
+                "means something else here"
+            } else {
+                "no name for a size"
+            };
             let message = format!("a size cannot be called `{}`", name.value);
             self.tell("bad-size-name", message, name.span.clone(), label);
             self.advise("a size is named with letters, digits and `_`, such as `rows`");
@@ -65,8 +76,11 @@ impl Checker<'_> {
 
     /// Every case has the same sizes.
     fn same_sizes(&mut self, file: &CaseFile, names: &[&str]) {
-        let strange: Vec<_> =
-            file.iter().map(|(name, _)| name).filter(|name| !names.contains(&name.as_str())).collect();
+        let strange: Vec<_> = file
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|name| !names.contains(&name.as_str()))
+            .collect();
         let lacking = names.iter().filter(|name| file.get(name).is_none());
         let mut lacking: Vec<&str> = lacking.copied().collect();
         for name in strange {
@@ -83,24 +97,33 @@ impl Checker<'_> {
         }
         for name in lacking {
             let message = format!("this case lacks the size `{name}`");
-            self.tell("missing-size", message, file.span.clone(), "other cases have it");
+            self.tell(
+                "missing-size",
+                message,
+                file.span.clone(),
+                "other cases have it",
+            );
         }
     }
 
     pub(super) fn holdout(&mut self, file: &Spanned<Entries<Spanned<Size>>>) -> Option<Holdout> {
         let sizes = self.sizes.clone()?;
         let mut ranges = BTreeMap::new();
+        let known: Vec<&str> = sizes.iter().map(String::as_str).collect();
+        let mut lacking = known.clone();
+        lacking.retain(|name| file.get(name).is_none());
         for (name, text) in file.iter().filter(|(name, _)| name.value != "count") {
             if sizes.contains(&name.value) {
                 if let Some(range) = self.range(text) {
                     ranges.insert(name.value.clone(), range);
                 }
             } else {
-                let known: Vec<&str> = sizes.iter().map(String::as_str).collect();
+                let near = nearest(name, known.iter().copied());
+                lacking.retain(|missing| near != Some(*missing));
                 self.unknown("size", &name.value, name, &known);
             }
         }
-        for name in sizes.iter().filter(|name| file.get(name).is_none()) {
+        for name in lacking {
             let message = format!("the hold-out lacks a range for `{name}`");
             let label = format!("`{name}` is a size of every case");
             self.tell("missing-size", message, file.span.clone(), label);
@@ -116,11 +139,21 @@ impl Checker<'_> {
     /// Expressions must have values at both ends of the ranges.
     fn ends(&mut self, ranges: &BTreeMap<String, (i64, i64)>, span: &Range<usize>) {
         let end = |pick: fn(&(i64, i64)) -> i64| -> BTreeMap<String, i64> {
-            ranges.iter().map(|(name, range)| (name.clone(), pick(range))).collect()
+            ranges
+                .iter()
+                .map(|(name, range)| (name.clone(), pick(range)))
+                .collect()
         };
-        for (label, sizes) in [("low", end(|range| range.0)), ("high", end(|range| range.1))] {
+        for (label, sizes) in [
+            ("low", end(|range| range.0)),
+            ("high", end(|range| range.1)),
+        ] {
             let label = format!("the {label} end of the hold-out");
-            self.points.push(Point { label, sizes, span: span.clone() });
+            self.points.push(Point {
+                label,
+                sizes,
+                span: span.clone(),
+            });
         }
     }
 
@@ -128,13 +161,18 @@ impl Checker<'_> {
         let written = text.text();
         let parsed = match &text.value {
             Size::Int(value) => Some((*value, *value)),
-            Size::Text(_) => written
-                .split_once("..=")
-                .and_then(|(low, high)| Some((low.trim().parse().ok()?, high.trim().parse().ok()?))),
+            Size::Text(_) => written.split_once("..=").and_then(|(low, high)| {
+                Some((low.trim().parse().ok()?, high.trim().parse().ok()?))
+            }),
         };
         let span = text.span.clone();
         let Some((low, high)) = parsed else {
-            self.tell("bad-range", format!("`{written}` is not a range"), span, "not a range");
+            self.tell(
+                "bad-range",
+                format!("`{written}` is not a range"),
+                span,
+                "not a range",
+            );
             self.advise("a range names its first and last value: \"1..=512\"");
             return None;
         };
@@ -149,7 +187,12 @@ impl Checker<'_> {
     fn count(&mut self, file: &Spanned<Entries<Spanned<Size>>>) -> Option<u32> {
         let Some(count) = file.get("count") else {
             let label = "`count` is required here";
-            self.tell("missing-key", "missing key `count`", file.span.clone(), label);
+            self.tell(
+                "missing-key",
+                "missing key `count`",
+                file.span.clone(),
+                label,
+            );
             self.advise("`count = 3` draws three cases");
             return None;
         };
@@ -171,16 +214,20 @@ impl Checker<'_> {
         let mut too_large = Vec::new();
         for point in &self.points {
             let needed: Option<u128> = buffers(args)
-                .map(|(arg, shape)| {
+                .map(|(arg, shape)| -> Option<u128> {
                     let shape = extents(shape, &point.sizes).ok()?;
-                    let bytes = buffer_bytes(&arg.name, &shape, arg.dtype).ok()?;
-                    Some(bytes as u128)
+                    let element = arg.dtype.size_bytes() as u128;
+                    let product = |bytes: u128, extent| bytes.saturating_mul(extent as u128);
+                    Some(shape.into_iter().fold(element, product))
                 })
-                .sum();
+                .try_fold(0u128, |sum, bytes| Some(sum.saturating_add(bytes?)));
             if let Some(needed) = needed.filter(|needed| *needed > half) {
                 let message = format!("{} does not fit memory", point.label.replace('`', ""));
-                let label =
-                    format!("its buffers take {}, and {} is half of memory", human(needed), human(half));
+                let label = format!(
+                    "its buffers take {}, and {} is half of memory",
+                    human(needed),
+                    human(half)
+                );
                 too_large.push((message, point.span.clone(), label));
             }
         }
@@ -204,8 +251,16 @@ fn model(files: &[CaseFile]) -> Option<&Entries<Spanned<i64>>> {
 }
 
 fn case(file: &CaseFile) -> Case {
-    let parts: Vec<String> =
-        file.iter().map(|(name, value)| format!("{}={}", name.value, value.value)).collect();
-    let sizes = file.iter().map(|(name, value)| (name.value.clone(), value.value)).collect();
-    Case { label: parts.join(" "), sizes }
+    let parts: Vec<String> = file
+        .iter()
+        .map(|(name, value)| format!("{}={}", name.value, value.value))
+        .collect();
+    let sizes = file
+        .iter()
+        .map(|(name, value)| (name.value.clone(), value.value))
+        .collect();
+    Case {
+        label: parts.join(" "),
+        sizes,
+    }
 }
