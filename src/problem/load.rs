@@ -97,3 +97,7 @@ pub(super) fn beside(problem_file: &Path, relative: &str) -> PathBuf {
         .unwrap_or(Path::new(""))
         .join(relative)
 }
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;
