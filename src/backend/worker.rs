@@ -36,15 +36,15 @@ type Launch = unsafe extern "C" fn(*const *mut c_void);
 /// Serves the judge on descriptor 0 until it says to leave or is gone. The second argument of the
 /// command line, after the name of the worker command, is the judge's process id.
 pub fn main() -> ExitCode {
-    let Ok(socket) = prepare() else { return ExitCode::from(EXIT_ALONE) };
-    match serve(&socket) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => {
-            // The candidate may have closed the socket: closing it again must not abort.
-            std::mem::forget(socket);
-            ExitCode::from(EXIT_CUT_OFF)
-        }
+    let Ok(socket) = prepare() else {
+        return ExitCode::from(EXIT_ALONE);
+    };
+    if serve(&socket).is_ok() {
+        return ExitCode::SUCCESS;
     }
+    // The candidate may have closed the socket; closing it again would abort.
+    std::mem::forget(socket);
+    ExitCode::from(EXIT_CUT_OFF)
 }
 
 /// Ties this process to its judge and takes away what it does not need.
@@ -52,7 +52,12 @@ fn prepare() -> std::io::Result<OwnedFd> {
     let judge = std::env::args().nth(2).and_then(|id| id.parse().ok());
     die_with_parent(judge.ok_or(std::io::ErrorKind::InvalidInput)?)?;
     // Processor time is not limited here: a kernel may use every core until its deadline.
-    Limits { file_bytes: 16 << 20, open_files: 256, cpu_seconds: u64::MAX }.apply()?;
+    Limits {
+        file_bytes: 16 << 20,
+        open_files: 256,
+        cpu_seconds: u64::MAX,
+    }
+    .apply()?;
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), HIGH_FD)?;
     let null = std::fs::File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
@@ -97,12 +102,17 @@ fn serve(socket: &OwnedFd) -> std::io::Result<()> {
         };
         let reply = match (request, &mut kernel) {
             (Request::Exit, _) => return Ok(()),
-            (Request::Open { version, library, cpu }, None) => {
-                open(version, &library, cpu).map(|opened| {
-                    kernel = Some(opened);
-                    Reply::Opened
-                })
-            }
+            (
+                Request::Open {
+                    version,
+                    library,
+                    cpu,
+                },
+                None,
+            ) => open(version, &library, cpu).map(|opened| {
+                kernel = Some(opened);
+                Reply::Opened
+            }),
             (Request::Load { slots }, Some(kernel)) => {
                 kernel.loaded = None;
                 Loaded::map(&slots, fds).map(|loaded| {
@@ -110,7 +120,13 @@ fn serve(socket: &OwnedFd) -> std::io::Result<()> {
                     Reply::Loaded
                 })
             }
-            (Request::Launch { count }, Some(Kernel { launch, loaded: Some(loaded) })) => {
+            (
+                Request::Launch { count },
+                Some(Kernel {
+                    launch,
+                    loaded: Some(loaded),
+                }),
+            ) => {
                 loaded.run(*launch, count);
                 Ok(Reply::Done)
             }
@@ -132,12 +148,16 @@ fn open(version: u32, library: &[u8], cpu: Option<u32>) -> Result<Kernel, Reply>
     let path = OsStr::from_bytes(library);
     let unloadable = |e: libloading::Error| Reply::Unloadable(describe(&e));
     // SAFETY: runs the candidate's constructors, in the process that is there for it.
-    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(unloadable)?;
+    let library =
+        unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(unloadable)?;
     let name = CString::new(LAUNCH_SYMBOL).expect("a constant without NUL");
     // SAFETY: the trampoline that every built kernel holds declares it with this type.
     let launch = *unsafe { library.get::<Launch>(name.as_c_str()) }.map_err(unloadable)?;
     std::mem::forget(library);
-    Ok(Kernel { launch, loaded: None })
+    Ok(Kernel {
+        launch,
+        loaded: None,
+    })
 }
 
 /// The loader's own words, which `libloading` keeps as the source.
@@ -164,8 +184,10 @@ struct Loaded {
     /// Copied before each launch.
     restores: Vec<Restore>,
     durations: Guarded,
-    _scalars: Vec<Box<Scalar>>,
-    _buffers: Vec<Guarded>,
+    /// What `pointers` point to, with `buffers`.
+    #[expect(clippy::vec_box, reason = "a value stays in place while the list grows")]
+    scalars: Vec<Box<Scalar>>,
+    buffers: Vec<Guarded>,
 }
 
 /// A value, aligned for every type.
@@ -181,8 +203,9 @@ struct Restore {
 
 impl Loaded {
     fn map(slots: &[Slot], fds: Vec<OwnedFd>) -> Result<Self, Reply> {
-        let [inputs, outputs, durations]: [OwnedFd; SEGMENTS] =
-            fds.try_into().map_err(|_| Reply::Failed("segments are missing".into()))?;
+        let [inputs, outputs, durations]: [OwnedFd; SEGMENTS] = fds
+            .try_into()
+            .map_err(|_| Reply::Failed("segments are missing".into()))?;
         let failed = |e: rustix::io::Errno| Reply::Failed(format!("mapping shared memory: {e}"));
         let page = rustix::param::page_size();
         let bytes = MAX_BATCH as usize * size_of::<u64>();
@@ -192,8 +215,8 @@ impl Loaded {
             pointers: Vec::new(),
             restores: Vec::new(),
             durations: Guarded::map(&durations, &whole, Access::Write).map_err(failed)?,
-            _scalars: Vec::new(),
-            _buffers: Vec::new(),
+            scalars: Vec::new(),
+            buffers: Vec::new(),
         };
         for slot in slots {
             loaded.add(slot, &inputs, &outputs).map_err(failed)?;
@@ -210,7 +233,11 @@ impl Loaded {
                 let source = self.buffer(Guarded::map(inputs, from, Access::Read)?, from);
                 let target = self.buffer(Guarded::map(outputs, to, Access::Write)?, to);
                 let bytes = from.bytes.min(to.bytes) as usize;
-                self.restores.push(Restore { from: source.cast(), to: target.cast(), bytes });
+                self.restores.push(Restore {
+                    from: source.cast(),
+                    to: target.cast(),
+                    bytes,
+                });
                 target
             }
         };
@@ -220,16 +247,19 @@ impl Loaded {
 
     fn buffer(&mut self, mapped: Guarded, extent: &Extent) -> *mut c_void {
         let pointer = mapped.buffer(extent);
-        self._buffers.push(mapped);
+        self.buffers.push(mapped);
         pointer
     }
 
     fn scalar(&mut self, bytes: &[u8]) -> rustix::io::Result<*mut c_void> {
         let mut scalar = Box::new(Scalar([0; 16]));
-        let target = scalar.0.get_mut(..bytes.len()).ok_or(rustix::io::Errno::INVAL)?;
+        let target = scalar
+            .0
+            .get_mut(..bytes.len())
+            .ok_or(rustix::io::Errno::INVAL)?;
         target.copy_from_slice(bytes);
         let pointer = scalar.0.as_mut_ptr().cast();
-        self._scalars.push(scalar);
+        self.scalars.push(scalar);
         Ok(pointer)
     }
 
@@ -238,7 +268,9 @@ impl Loaded {
         for index in 0..count.min(MAX_BATCH) as usize {
             for restore in &self.restores {
                 // SAFETY: two mappings of at least `bytes` bytes, which never overlap.
-                unsafe { restore.from.copy_to_nonoverlapping(restore.to, restore.bytes) };
+                unsafe {
+                    restore.from.copy_to_nonoverlapping(restore.to, restore.bytes);
+                }
             }
             let start = now();
             // SAFETY: the trampoline takes as many pointers as the problem has arguments, and the
@@ -247,7 +279,9 @@ impl Loaded {
             unsafe { launch(self.pointers.as_ptr()) };
             let end = now();
             // SAFETY: the segment holds `MAX_BATCH` durations.
-            unsafe { durations.add(index).write_volatile(end.saturating_sub(start)) };
+            unsafe {
+                durations.add(index).write_volatile(end.saturating_sub(start));
+            }
         }
     }
 }
@@ -276,13 +310,19 @@ impl Guarded {
     fn map(segment: &OwnedFd, extent: &Extent, access: Access) -> rustix::io::Result<Self> {
         let page = rustix::param::page_size();
         let region = usize::try_from(extent.region).map_err(|_| rustix::io::Errno::INVAL)?;
-        let length = region.checked_add(2 * page).ok_or(rustix::io::Errno::INVAL)?;
+        let length = region
+            .checked_add(2 * page)
+            .ok_or(rustix::io::Errno::INVAL)?;
         // SAFETY: a fresh reservation; the kernel picks the address.
         let base = unsafe {
             let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
             mmap_anonymous(null_mut(), length, ProtFlags::empty(), flags)?
         };
-        let mut guarded = Self { base, length, data: null_mut() };
+        let mut guarded = Self {
+            base,
+            length,
+            data: null_mut(),
+        };
         let (protection, sharing) = match access {
             // Private, because a sealed segment may not be mapped shared before Linux 6.7.
             Access::Read => (ProtFlags::READ, MapFlags::PRIVATE),

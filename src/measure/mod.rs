@@ -6,4 +6,4 @@
 mod protocol;
 mod stopping;
 
-pub use protocol::{CaseResult, Halt, Measurement, Protocol, Statistic, Subject, measure};
+pub use protocol::{CaseResult, Check, Halt, Measurement, Protocol, Statistic, Subject, measure};

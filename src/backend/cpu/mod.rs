@@ -11,7 +11,8 @@ mod segment;
 pub mod session;
 pub mod source;
 
-pub use compiler::{CompileRequest, Compilation, Step};
+pub use compiler::{Compilation, CompileRequest, Step};
+pub use depfile::parse_depfile;
 pub use identity::{CpuIdentity, identity};
 pub use session::{CpuSession, SessionOptions, WorkerProgram};
 pub use source::{Language, Param, ParamKind, Signature};

@@ -102,7 +102,11 @@ impl CpuSession {
             printed: Vec::new(),
         };
         let library = options.library.as_os_str().as_bytes().to_vec();
-        let open = Request::Open { version: VERSION, library, cpu: options.cpu };
+        let open = Request::Open {
+            version: VERSION,
+            library,
+            cpu: options.cpu,
+        };
         session.expect(&open, &[], &Reply::Opened)?;
         Ok(session)
     }
@@ -118,9 +122,7 @@ impl CpuSession {
         if let Err(error) = protocol::send(self.socket.as_fd(), request, &fds) {
             // A worker that died is a fault of the kernel, not of the socket.
             return Err(match error.kind() {
-                std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset => {
-                    self.bury()
-                }
+                std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset => self.bury(),
                 _ => Fault::infrastructure("speaking to a worker", error),
             });
         }
@@ -128,7 +130,9 @@ impl CpuSession {
             Reply::Unloadable(what) => Err(Fault::Unloadable { what }),
             Reply::Failed(what) => Err(Fault::Infrastructure { what }),
             reply if reply == *right => Ok(()),
-            _ => Err(Fault::Cheating { what: "the worker answered out of turn".into() }),
+            _ => Err(Fault::Cheating {
+                what: "the worker answered out of turn".into(),
+            }),
         }
     }
 
@@ -157,7 +161,9 @@ impl CpuSession {
 
     /// Finds out how a worker that is gone, or has closed its socket, came to its end.
     fn bury(&mut self) -> Fault {
-        let Some(mut running) = self.running.take() else { return gone() };
+        let Some(mut running) = self.running.take() else {
+            return gone();
+        };
         let never = Cancel::default();
         match running.wait(None, Some(Instant::now() + FAREWELL), &never) {
             Ok(Wake::Exited) => {}
@@ -207,7 +213,10 @@ impl CpuSession {
 
     fn batch(&mut self, count: u32, timing: Timing) -> Result<Vec<u64>, Fault> {
         let memory = self.memory.as_ref().ok_or_else(nothing_loaded)?;
-        memory.outputs.poison().map_err(|e| Fault::infrastructure("poisoning outputs", e))?;
+        memory
+            .outputs
+            .poison()
+            .map_err(|e| Fault::infrastructure("poisoning outputs", e))?;
         let sent = Instant::now();
         self.expect(&Request::Launch { count }, &[], &Reply::Done)?;
         let wall = sent.elapsed();
@@ -225,11 +234,15 @@ impl CpuSession {
 }
 
 fn gone() -> Fault {
-    Fault::Infrastructure { what: "the worker is gone already".into() }
+    Fault::Infrastructure {
+        what: "the worker is gone already".into(),
+    }
 }
 
 fn nothing_loaded() -> Fault {
-    Fault::Infrastructure { what: "nothing was loaded before the launch".into() }
+    Fault::Infrastructure {
+        what: "nothing was loaded before the launch".into(),
+    }
 }
 
 /// Launches cannot have taken longer than the judge waited for all of them.
@@ -247,12 +260,15 @@ fn plausible(ns: &[u64], wall: Duration) -> Result<(), Fault> {
 }
 
 /// A worker sees nothing of this process's environment but what a threaded kernel's runtime reads.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "threads and libraries of kernels are set up by the user's environment, not by a stage"
+)]
 fn command(program: WorkerProgram, options: &SessionOptions<'_>) -> CommandSpec {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let judge = std::process::id();
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let mut spec =
-        CommandSpec::new(program.0, options.dir, format!("worker-{judge}-{number}"));
+    let mut spec = CommandSpec::new(program.0, options.dir, format!("worker-{judge}-{number}"));
     spec.args = vec![WORKER_COMMAND.into(), judge.to_string().into()];
     spec.env = std::env::vars_os()
         .filter(|(name, _)| name.as_bytes().starts_with(b"OMP_") || name == "LD_LIBRARY_PATH")
@@ -318,8 +334,10 @@ impl Session for CpuSession {
         let memory = |e| Fault::infrastructure("creating shared memory", e);
         let inputs = Segment::create("optloop-inputs", builder.inputs_end).map_err(memory)?;
         for (slot, argument) in builder.slots.iter().zip(arguments) {
-            if let (Slot::In(extent) | Slot::Inout(extent, _), Argument::In(b) | Argument::Inout(b)) =
-                (slot, argument)
+            if let (
+                Slot::In(extent) | Slot::Inout(extent, _),
+                Argument::In(b) | Argument::Inout(b),
+            ) = (slot, argument)
             {
                 inputs.write(extent, b).map_err(memory)?;
             }
@@ -330,9 +348,15 @@ impl Session for CpuSession {
         let length = (MAX_BATCH as usize * size_of::<u64>()).next_multiple_of(page) as u64;
         let durations = Segment::create("optloop-durations", length).map_err(memory)?;
         durations.fix().map_err(memory)?;
-        let request = Request::Load { slots: builder.slots };
+        let request = Request::Load {
+            slots: builder.slots,
+        };
         self.expect(&request, &[&inputs, &outputs, &durations], &Reply::Loaded)?;
-        self.memory = Some(Memory { outputs, durations, results: builder.results });
+        self.memory = Some(Memory {
+            outputs,
+            durations,
+            results: builder.results,
+        });
         Ok(())
     }
 
@@ -376,7 +400,10 @@ mod tests {
         let wall = Duration::from_nanos(100);
         assert_eq!(plausible(&[40, 60], wall), Ok(()));
         for ns in [&[40, 61][..], &[u64::MAX, u64::MAX]] {
-            assert!(matches!(plausible(ns, wall), Err(Fault::Cheating { .. })), "{ns:?}");
+            assert!(
+                matches!(plausible(ns, wall), Err(Fault::Cheating { .. })),
+                "{ns:?}"
+            );
         }
     }
 }

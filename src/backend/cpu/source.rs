@@ -61,7 +61,11 @@ impl Signature {
     /// The declaration as a user would write it: `void scale(const float *x, float *y, int32_t n)`.
     pub fn declaration(&self) -> String {
         let params: Vec<String> = self.params.iter().map(Param::declaration).collect();
-        let params = if params.is_empty() { "void".into() } else { params.join(", ") };
+        let params = if params.is_empty() {
+            "void".into()
+        } else {
+            params.join(", ")
+        };
         format!("void {}({params})", self.entry)
     }
 }
@@ -107,7 +111,9 @@ fn builtin_type(dtype: Dtype, language: Language) -> &'static str {
 
 /// A path that cannot stand in an `#include`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` cannot be compiled: its path holds a quote, a backslash, a line break or no UTF-8; rename it")]
+#[error(
+    "`{0}` cannot be compiled: its path holds a quote, a backslash, a line break or no UTF-8; rename it"
+)]
 pub struct BadPath(pub String);
 
 /// The text that includes the kernel at `path` and exports its launch function.
@@ -120,7 +126,10 @@ pub struct BadPath(pub String);
 /// When the path cannot stand in an `#include`.
 pub fn trampoline(path: &Path, text: &str, signature: &Signature) -> Result<String, BadPath> {
     let bad = || BadPath(path.display().to_string());
-    let name = path.to_str().filter(|p| !p.contains(['"', '\\', '\n', '\r'])).ok_or_else(bad)?;
+    let name = path
+        .to_str()
+        .filter(|p| !p.contains(['"', '\\', '\n', '\r']))
+        .ok_or_else(bad)?;
     Ok(match Language::of(path) {
         Some(Language::Cpp) => cpp_trampoline(name, text, signature),
         _ => c_trampoline(name, signature),
@@ -128,8 +137,16 @@ pub fn trampoline(path: &Path, text: &str, signature: &Signature) -> Result<Stri
 }
 
 fn types(signature: &Signature, language: Language) -> String {
-    let types: Vec<String> = signature.params.iter().map(|p| p.builtin(language)).collect();
-    if types.is_empty() { "void".into() } else { types.join(", ") }
+    let types: Vec<String> = signature
+        .params
+        .iter()
+        .map(|p| p.builtin(language))
+        .collect();
+    if types.is_empty() {
+        "void".into()
+    } else {
+        types.join(", ")
+    }
 }
 
 fn arguments(signature: &Signature, language: Language) -> String {
@@ -137,7 +154,13 @@ fn arguments(signature: &Signature, language: Language) -> String {
         ParamKind::Value => format!("*(const {} *)args[{index}]", param.builtin(language)),
         _ => format!("({})args[{index}]", param.builtin(language)),
     };
-    signature.params.iter().enumerate().map(argument).collect::<Vec<_>>().join(", ")
+    signature
+        .params
+        .iter()
+        .enumerate()
+        .map(argument)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn c_trampoline(path: &str, signature: &Signature) -> String {
@@ -182,7 +205,11 @@ fn definition_line(text: &str, entry: &str) -> usize {
             !line[..at].ends_with(word) && line[at + entry.len()..].trim_start().starts_with('(')
         })
     };
-    let found = text.lines().enumerate().filter(|(_, line)| names_it(line)).last();
+    let found = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| names_it(line))
+        .last();
     found.map_or(1, |(index, _)| index + 1)
 }
 
@@ -191,7 +218,11 @@ mod tests {
     use super::*;
 
     fn scale() -> Signature {
-        let param = |name: &str, dtype, kind| Param { name: name.into(), dtype, kind };
+        let param = |name: &str, dtype, kind| Param {
+            name: name.into(),
+            dtype,
+            kind,
+        };
         Signature {
             entry: "scale".into(),
             params: vec![
@@ -204,8 +235,14 @@ mod tests {
 
     #[test]
     fn the_declaration_reads_as_a_user_would_write_it() {
-        assert_eq!(scale().declaration(), "void scale(const float *x, float *y, int64_t n)");
-        let empty = Signature { entry: "f".into(), params: Vec::new() };
+        assert_eq!(
+            scale().declaration(),
+            "void scale(const float *x, float *y, int64_t n)"
+        );
+        let empty = Signature {
+            entry: "f".into(),
+            params: Vec::new(),
+        };
         assert_eq!(empty.declaration(), "void f(void)");
     }
 
@@ -224,9 +261,13 @@ mod tests {
 
     #[test]
     fn the_cpp_trampoline_blames_the_line_of_the_definition() {
-        let kernel = "// scale\n#include <cmath>\nvoid rescale(float);\nvoid scale (const float *x) {}\n";
+        let kernel =
+            "// scale\n#include <cmath>\nvoid rescale(float);\nvoid scale (const float *x) {}\n";
         let text = trampoline(Path::new("/k/scale.cc"), kernel, &scale()).unwrap();
-        assert!(text.contains("#line 4 \"/k/scale.cc\"\nstatic void (*const optloop_entry)"), "{text}");
+        assert!(
+            text.contains("#line 4 \"/k/scale.cc\"\nstatic void (*const optloop_entry)"),
+            "{text}"
+        );
     }
 
     #[test]

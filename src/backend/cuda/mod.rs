@@ -1,6 +1,8 @@
 //! CUDA devices, through a driver that is looked for at run time. So far only [`probe`].
 #![expect(unsafe_code, reason = "asks the driver about devices")]
 
+use std::fmt::Write as _;
+
 use cudarc::driver::sys::{self, CUdevice_attribute};
 use cudarc::driver::{DriverError, result};
 use serde::{Deserialize, Serialize};
@@ -75,7 +77,7 @@ fn uuid_text(bytes: &[u8; 16]) -> String {
         if matches!(index, 4 | 6 | 8 | 10) {
             text.push('-');
         }
-        text.push_str(&format!("{byte:02x}"));
+        let _infallible = write!(text, "{byte:02x}");
     }
     text
 }
@@ -87,7 +89,10 @@ mod tests {
     #[test]
     fn a_uuid_reads_as_the_driver_tools_print_it() {
         let bytes: [u8; 16] = std::array::from_fn(|i| i as u8 * 17);
-        assert_eq!(uuid_text(&bytes), "GPU-00112233-4455-6677-8899-aabbccddeeff");
+        assert_eq!(
+            uuid_text(&bytes),
+            "GPU-00112233-4455-6677-8899-aabbccddeeff"
+        );
     }
 
     #[test]

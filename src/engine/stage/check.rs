@@ -33,8 +33,14 @@ pub struct CheckDef {
 /// Checks.
 pub fn run(def: &CheckDef, ctx: &StageContext<'_>) -> StageOutcome {
     let mut outcome = StageOutcome::default();
-    let mut checked = Checked { seed: judge::seed(def.seed), cases: Vec::new() };
-    let failure = checked.run(def, ctx, &mut outcome.log).err().or_else(|| checked.verdict());
+    let mut checked = Checked {
+        seed: judge::seed(def.seed),
+        cases: Vec::new(),
+    };
+    let failure = checked
+        .run(def, ctx, &mut outcome.log)
+        .err()
+        .or_else(|| checked.verdict());
     outcome.metrics = checked.metrics();
     outcome.detail = checked.detail(def);
     outcome.failure = failure;
@@ -56,8 +62,9 @@ impl<'a> Checked<'a> {
         let bench = Bench::new(ctx, &def.limits, def.cpu);
         let subjects = judge::subjects(&def.problem, &def.reference, self.seed, &bench)?;
         let first = subjects.first().map_or("", |s| s.case.label.as_str());
-        let mut session =
-            bench.open(&def.kernel).map_err(|fault| judge::kernel_failure(first, &fault))?;
+        let mut session = bench
+            .open(&def.kernel)
+            .map_err(|fault| judge::kernel_failure(first, &fault))?;
         for (index, subject) in subjects.iter().enumerate() {
             let label = subject.case.label.as_str();
             (ctx.progress)(index as f32 / subjects.len() as f32, label);
@@ -77,16 +84,21 @@ impl<'a> Checked<'a> {
     /// Wrong outputs as a failure that shows every case's.
     fn verdict(&self) -> Option<Failure> {
         let wrong = self.cases.iter().filter(|(_, judged)| !judged.passed());
-        let reports: Vec<String> =
-            wrong.map(|(label, judged)| format!("case {label}: {}", judged.reports.join("\n"))).collect();
+        let reports: Vec<String> = wrong
+            .map(|(label, judged)| format!("case {label}: {}", judged.reports.join("\n")))
+            .collect();
         if reports.is_empty() {
             return None;
         }
-        Some(Failure { class: FailureClass::Wrong, message: reports.join("\n") })
+        Some(Failure {
+            class: FailureClass::Wrong,
+            message: reports.join("\n"),
+        })
     }
 
     fn metrics(&self) -> std::collections::BTreeMap<String, f64> {
-        let all = |value: fn(&Judged) -> f64| self.cases.iter().map(move |(_, judged)| value(judged));
+        let all =
+            |value: fn(&Judged) -> f64| self.cases.iter().map(move |(_, judged)| value(judged));
         [
             ("cases", self.cases.len() as f64),
             ("mismatches", all(|j| j.mismatches as f64).sum()),
@@ -118,13 +130,22 @@ impl<'a> Checked<'a> {
 }
 
 /// Launches one case as often as asked, comparing after each; stops at the first that differs.
-fn check(def: &CheckDef, subject: &Subject<'_>, session: &mut dyn Session) -> Result<Judged, Fault> {
+fn check(
+    def: &CheckDef,
+    subject: &Subject<'_>,
+    session: &mut dyn Session,
+) -> Result<Judged, Fault> {
     session.load(&judge::arguments(&subject.staged))?;
     let mut all = Judged::default();
     for _ in 0..def.launches.max(1) {
         session.launch(1, Timing::Warmup)?;
         let got = session.outputs()?;
-        all.merge(judge::compare(&def.problem, &subject.staged, &subject.want, &got));
+        all.merge(judge::compare(
+            &def.problem,
+            &subject.staged,
+            &subject.want,
+            &got,
+        ));
         if !all.passed() {
             break;
         }

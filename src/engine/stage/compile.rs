@@ -1,6 +1,7 @@
 //! Builds a kernel to a shared object.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -9,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Failure, FailureClass, StageContext, StageOutcome};
-use crate::backend::cpu::compiler::{self, CompileRequest, Compilation, STEP_ENV, Step};
-use crate::backend::cpu::depfile::parse_depfile;
-use crate::backend::cpu::{Param, ParamKind, Signature};
+use crate::backend::cpu::compiler::{self, STEP_ENV};
+use crate::backend::cpu::{
+    Compilation, CompileRequest, Param, ParamKind, Signature, Step, parse_depfile,
+};
 use crate::pipeline::CompileWork;
 use crate::problem::{ArgKind, Problem, Role};
 use crate::process::{self, CommandSpec, Exit, Finished};
@@ -67,17 +69,25 @@ fn try_run(
     fs::rename(&unfinished, &def.output)
         .map_err(|e| cannot(&format!("writing {}", def.output.display()), &e))?;
     if let Ok(metadata) = fs::metadata(&def.output) {
-        outcome.metrics.insert("bytes".into(), metadata.len() as f64);
+        outcome
+            .metrics
+            .insert("bytes".into(), metadata.len() as f64);
     }
     Ok(())
 }
 
 fn cannot(what: &str, why: &dyn std::fmt::Display) -> Failure {
-    Failure { class: FailureClass::Infrastructure, message: format!("{what}: {why}") }
+    Failure {
+        class: FailureClass::Infrastructure,
+        message: format!("{what}: {why}"),
+    }
 }
 
 fn failed(message: String) -> Failure {
-    Failure { class: FailureClass::Failed, message }
+    Failure {
+        class: FailureClass::Failed,
+        message,
+    }
 }
 
 fn find_compiler(def: &CompileDef, ctx: &StageContext<'_>) -> Result<PathBuf, Failure> {
@@ -85,7 +95,7 @@ fn find_compiler(def: &CompileDef, ctx: &StageContext<'_>) -> Result<PathBuf, Fa
         return Ok(known.clone());
     }
     let name = compiler::compiler_name(&def.compile.cc, &def.sources);
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = inherited("PATH").unwrap_or_default();
     process::resolve(OsStr::new(name), ctx.dir, &path).ok_or_else(|| {
         failed(format!(
             "there is no compiler `{name}` on the PATH; install a C compiler (for example gcc), \
@@ -116,7 +126,12 @@ fn plan(
             .map_err(|e| failed(format!("cannot read the kernel {}: {e}", first.display())))?,
         None => Vec::new(),
     };
-    let folders: Vec<PathBuf> = def.compile.include_dirs.iter().map(|d| ctx.dir.join(d)).collect();
+    let folders: Vec<PathBuf> = def
+        .compile
+        .include_dirs
+        .iter()
+        .map(|d| ctx.dir.join(d))
+        .collect();
     compiler::plan(&CompileRequest {
         sources: &def.sources,
         text: &String::from_utf8_lossy(&text),
@@ -141,12 +156,18 @@ fn signature(def: &CompileDef) -> Signature {
             ArgKind::Buffer { .. } => ParamKind::Write,
         },
     };
-    Signature { entry: def.entry.clone(), params: def.problem.args.iter().map(param).collect() }
+    Signature {
+        entry: def.entry.clone(),
+        params: def.problem.args.iter().map(param).collect(),
+    }
 }
 
 fn command_line(step: &Step) -> String {
     let words = std::iter::once(step.program.as_os_str()).chain(step.args.iter().map(|a| &**a));
-    words.map(|w| w.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    words
+        .map(|w| w.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn run_steps(
@@ -163,8 +184,8 @@ fn run_steps(
         spec.args.clone_from(&step.args);
         spec.env = environment(ctx.scratch);
         spec.timeout = deadline.map(|d| d.saturating_duration_since(Instant::now()));
-        let finished = process::run(&spec, ctx.cancel)
-            .map_err(|e| cannot("starting the compiler", &e))?;
+        let finished =
+            process::run(&spec, ctx.cancel).map_err(|e| cannot("starting the compiler", &e))?;
         outcome.log.extend_from_slice(&finished.stdout);
         judge(def, &finished)?;
     }
@@ -179,27 +200,40 @@ fn marker(name: &str, index: usize) -> String {
 fn environment(scratch: &Path) -> Vec<(OsString, OsString)> {
     let mut env: Vec<(OsString, OsString)> = ["PATH", "HOME"]
         .into_iter()
-        .filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
+        .filter_map(|name| Some((name.into(), inherited(name)?)))
         .collect();
     env.push(("TMPDIR".into(), scratch.into()));
     env.extend(STEP_ENV.map(|(name, value)| (name.into(), value.into())));
     env
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "where tools lie is no part of what is built; the compiler's identity is in the key"
+)]
+fn inherited(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
 fn judge(def: &CompileDef, finished: &Finished) -> Result<(), Failure> {
     match finished.exit {
         Exit::Code(0) => Ok(()),
         Exit::Code(_) => Err(failed(message(def, &finished.stdout))),
-        Exit::Signal(signal) => {
-            Err(cannot("the compiler was ended from outside", &format!("signal {signal}")))
-        }
+        Exit::Signal(signal) => Err(cannot(
+            "the compiler was ended from outside",
+            &format!("signal {signal}"),
+        )),
         Exit::TimedOut => Err(Failure {
             class: FailureClass::TimedOut,
-            message: format!("the compiler took longer than {} ms", def.compile.timeout_ms),
+            message: format!(
+                "the compiler took longer than {} ms",
+                def.compile.timeout_ms
+            ),
         }),
-        Exit::Cancelled => {
-            Err(Failure { class: FailureClass::Interrupted, message: "interrupted".into() })
-        }
+        Exit::Cancelled => Err(Failure {
+            class: FailureClass::Interrupted,
+            message: "interrupted".into(),
+        }),
     }
 }
 
@@ -209,11 +243,19 @@ fn message(def: &CompileDef, output: &[u8]) -> String {
     let lines: Vec<&str> = text.trim_end().lines().collect();
     let mut message = lines[..lines.len().min(MESSAGE_LINES)].join("\n");
     if lines.len() > MESSAGE_LINES {
-        message.push_str(&format!("\n... {} more lines in the log", lines.len() - MESSAGE_LINES));
+        let _infallible = write!(
+            message,
+            "\n... {} more lines in the log",
+            lines.len() - MESSAGE_LINES
+        );
     }
     if text.contains(&def.entry) || text.contains("optloop_entry") {
         let wanted = signature(def).declaration();
-        message.push_str(&format!("\nproblem `{}` asks for: {wanted}", def.problem.name));
+        let _infallible = write!(
+            message,
+            "\nproblem `{}` asks for: {wanted}",
+            def.problem.name
+        );
     }
     message
 }
@@ -222,7 +264,9 @@ fn message(def: &CompileDef, output: &[u8]) -> String {
 fn dependencies(plan: &Compilation, ctx: &StageContext<'_>) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
     for depfile in &plan.depfiles {
-        let Ok(text) = fs::read(depfile) else { continue };
+        let Ok(text) = fs::read(depfile) else {
+            continue;
+        };
         for path in parse_depfile(&String::from_utf8_lossy(&text)) {
             let path = ctx.scratch.join(path);
             if !path.starts_with(ctx.scratch) && !found.contains(&path) {

@@ -10,8 +10,8 @@ use super::{Failure, FailureClass, StageContext};
 use crate::backend::cpu::{CpuSession, SessionOptions};
 use crate::backend::{Argument, Fault, Session, Timing};
 use crate::pipeline::Limits;
-use crate::problem::{Staged, StagedArg, stage};
 use crate::problem::{Case, Problem, Role};
+use crate::problem::{Staged, StagedArg, stage};
 use crate::verify::{self, Comparison};
 
 /// Where and until when a stage's workers run.
@@ -78,12 +78,24 @@ fn answer(session: &mut dyn Session, staged: &Staged) -> Result<Vec<Vec<u8>>, Fa
 /// The staged arguments as the backend takes them.
 pub(super) fn arguments(staged: &Staged) -> Vec<Argument<'_>> {
     let argument = |arg| match arg {
-        &StagedArg::Scalar { dtype, ref bytes, .. } => {
-            Argument::Scalar(&bytes[..dtype.size_bytes()])
-        }
-        StagedArg::Buffer { role: Role::In, data, .. } => Argument::In(data),
-        StagedArg::Buffer { role: Role::Out, data, .. } => Argument::Out(data.len()),
-        StagedArg::Buffer { role: Role::Inout, data, .. } => Argument::Inout(data),
+        &StagedArg::Scalar {
+            dtype, ref bytes, ..
+        } => Argument::Scalar(&bytes[..dtype.size_bytes()]),
+        StagedArg::Buffer {
+            role: Role::In,
+            data,
+            ..
+        } => Argument::In(data),
+        StagedArg::Buffer {
+            role: Role::Out,
+            data,
+            ..
+        } => Argument::Out(data.len()),
+        StagedArg::Buffer {
+            role: Role::Inout,
+            data,
+            ..
+        } => Argument::Inout(data),
     };
     staged.args.iter().map(argument).collect()
 }
@@ -125,11 +137,20 @@ impl Judged {
 }
 
 /// Compares every output with the reference's.
-pub(super) fn compare(problem: &Problem, staged: &Staged, want: &[Vec<u8>], got: &[Vec<u8>]) -> Judged {
+pub(super) fn compare(
+    problem: &Problem,
+    staged: &Staged,
+    want: &[Vec<u8>],
+    got: &[Vec<u8>],
+) -> Judged {
     let outputs = staged.args.iter().filter_map(|arg| match arg {
-        StagedArg::Buffer { name, dtype, role: Role::Out | Role::Inout, shape, .. } => {
-            Some((name, *dtype, shape))
-        }
+        StagedArg::Buffer {
+            name,
+            dtype,
+            role: Role::Out | Role::Inout,
+            shape,
+            ..
+        } => Some((name, *dtype, shape)),
         _ => None,
     });
     let mut judged = Judged::default();
@@ -148,7 +169,10 @@ pub(super) fn kernel_failure(place: &str, fault: &Fault) -> Failure {
         Fault::Unloadable { .. } => format!("the kernel {fault}"),
         _ => format!("case {place}: the kernel {fault}"),
     };
-    Failure { class: class(fault), message }
+    Failure {
+        class: class(fault),
+        message,
+    }
 }
 
 fn class(fault: &Fault) -> FailureClass {
@@ -194,7 +218,10 @@ mod tests {
             (Fault::TimedOut, FailureClass::TimedOut),
             (Fault::Unloadable { what: what() }, FailureClass::Failed),
             (Fault::Cheating { what: what() }, FailureClass::Cheating),
-            (Fault::Infrastructure { what: what() }, FailureClass::Infrastructure),
+            (
+                Fault::Infrastructure { what: what() },
+                FailureClass::Infrastructure,
+            ),
             (Fault::Interrupted, FailureClass::Interrupted),
         ] {
             assert_eq!(kernel_failure("n=1", &fault).class, expected, "{fault:?}");
