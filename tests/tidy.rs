@@ -45,6 +45,13 @@ impl File {
         self.has_extension("rs")
     }
 
+    /// Compiled for tests alone: `tests.rs`, `case_tests.rs`, `tests/case.rs`.
+    fn is_test_only(&self) -> bool {
+        self.path.ends_with("/tests.rs")
+            || self.path.ends_with("_tests.rs")
+            || self.path.contains("/tests/")
+    }
+
     fn has_extension(&self, extension: &str) -> bool {
         Path::new(&self.path)
             .extension()
