@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use optloop::backend::cpu::WorkerProgram;
@@ -11,7 +12,7 @@ use optloop::engine::stage::check::CheckDef;
 use optloop::engine::stage::compile::CompileDef;
 use optloop::engine::stage::{FailureClass, StageContext, StageOutcome, bench, check, compile};
 use optloop::pipeline::{BenchWork, CompileWork, Limits, Purpose};
-use optloop::problem::{Arg, ArgKind, Case, Fill, Problem, Role};
+use optloop::problem::{Arg, ArgKind, Case, Files, Fill, Problem, Role, load};
 use optloop::process::Cancel;
 use optloop::verify::{Dtype, Tolerance};
 
@@ -247,4 +248,65 @@ fn a_stop_ends_a_hanging_kernel() {
     waiter.join().unwrap();
     assert_eq!(class(&outcome), Some(FailureClass::Interrupted), "{:?}", outcome.failure);
     assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+/// The file system as it is.
+struct Disk;
+
+impl Files for Disk {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        fs::read_to_string(path)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        8 << 30
+    }
+}
+
+fn built(world: &World, problem: &Problem, source: PathBuf, flags: &[&str]) -> PathBuf {
+    let name = source.file_stem().unwrap().to_string_lossy().into_owned();
+    let output = world.dir.path().join(format!("{name}.so"));
+    let mut compile = World::compile_work();
+    compile.flags = flags.iter().map(|&f| f.to_owned()).collect();
+    let def = CompileDef {
+        sources: vec![source],
+        entry: problem.entry.clone(),
+        problem: problem.clone(),
+        compile,
+        compiler: None,
+        output: output.clone(),
+    };
+    let outcome = world.in_context(|ctx| compile::run(&def, ctx));
+    assert_eq!(outcome.failure, None, "{name}");
+    output
+}
+
+#[test]
+fn every_shipped_kernel_is_right() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
+    for name in ["vector_add", "reduce_sum", "softmax", "sgemm", "stencil2d"] {
+        let folder = root.join(name);
+        let loaded = load(&folder.join("problem.toml"), &Disk);
+        let problem = loaded.problem.expect("a shipped problem is valid");
+        let world = World::new(&[]);
+        let exact = ["-O2", "-ffp-contract=off"];
+        let reference = built(&world, &problem, problem.reference.clone(), &exact);
+        for kernel in [format!("{name}.c"), format!("{name}_fast.c")] {
+            let def = CheckDef {
+                problem: problem.clone(),
+                kernel: built(&world, &problem, folder.join(&kernel), &["-O3", "-march=native"]),
+                reference: reference.clone(),
+                launches: 2,
+                limits: world.limits,
+                seed: None,
+                cpu: None,
+            };
+            let outcome = world.in_context(|ctx| check::run(&def, ctx));
+            assert_eq!(outcome.failure, None, "{kernel}");
+        }
+    }
 }
