@@ -7,11 +7,13 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use bytemuck::{Pod, Zeroable};
 
 use super::CacheError;
-use super::entry::{Entry, Kind};
+use super::entry::{Entry, Kind, Stat};
+use super::journal::Finish;
 use crate::digest::Digest;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"optloopI");
@@ -94,6 +96,8 @@ pub mod flag {
     pub const DISCOVERS: u32 = 32;
     /// Made by the plan, not written by the user.
     pub const IMPLICIT: u32 = 64;
+    /// Its result follows from results, not only from files, of what it needs.
+    pub const FOLLOWS: u32 = 128;
 }
 
 impl Node {
@@ -148,9 +152,120 @@ pub struct Index {
     pub generation: u64,
     /// What the plan was made by: the program's version and what the command line changed.
     pub plan: Digest,
+    /// Made when the first entry changes.
+    users: OnceLock<Users>,
+}
+
+/// Which nodes read or write an entry, and which follow the results of others.
+#[derive(Debug, Default, Clone)]
+struct Users {
+    starts: Vec<u32>,
+    nodes: Vec<u32>,
+    /// Found later: entry and node.
+    more: Vec<(u32, u32)>,
+    followers: Vec<u32>,
+}
+
+impl Users {
+    fn of(index: &Index) -> Self {
+        let mut starts = vec![0u32; index.entries.len() + 1];
+        let pairs = |node: u32| {
+            let n = &index.nodes[node as usize];
+            index.reads(node).chain(index.ids(n.outputs).iter().copied())
+        };
+        for node in 0..index.nodes.len() as u32 {
+            pairs(node).for_each(|e| starts[e as usize + 1] += 1);
+        }
+        for i in 1..starts.len() {
+            starts[i] += starts[i - 1];
+        }
+        let mut next = starts.clone();
+        let mut nodes = vec![0; starts.last().copied().unwrap_or(0) as usize];
+        for node in 0..index.nodes.len() as u32 {
+            for e in pairs(node) {
+                nodes[next[e as usize] as usize] = node;
+                next[e as usize] += 1;
+            }
+        }
+        let follows = |n: &u32| index.nodes[*n as usize].has(flag::WHEN | flag::FOLLOWS);
+        let followers = (0..index.nodes.len() as u32).filter(follows).collect();
+        Self { starts, nodes, more: Vec::new(), followers }
+    }
+
+    fn of_entry(&self, entry: u32) -> impl Iterator<Item = u32> + '_ {
+        let at = entry as usize;
+        let range = match (self.starts.get(at), self.starts.get(at + 1)) {
+            (Some(&a), Some(&b)) => a as usize..b as usize,
+            _ => 0..0,
+        };
+        let more = self.more.iter().filter(move |(e, _)| *e == entry).map(|(_, n)| *n);
+        self.nodes[range].iter().copied().chain(more)
+    }
 }
 
 impl Index {
+    /// Takes note of an entry as it is now. When its digest changed, every node that reads or
+    /// writes it becomes one to look at again.
+    ///
+    /// Returns false when that was known already; `None` when there is no such entry.
+    pub fn see(&mut self, entry: u32, stat: Stat, digest: Digest, stamp_ns: i64) -> Option<bool> {
+        let e = self.entries.get_mut(entry as usize)?;
+        if (e.stat, e.digest, e.stamp_ns, e.fresh) == (stat, digest, stamp_ns, 0) {
+            return Some(false);
+        }
+        let changed = e.digest != digest;
+        (e.stat, e.digest, e.stamp_ns, e.fresh) = (stat, digest, stamp_ns, 0);
+        if changed {
+            let users = self.take_users();
+            for node in users.of_entry(entry) {
+                self.nodes[node as usize].status = Status::Unknown as u32;
+            }
+            self.users = OnceLock::from(users);
+        }
+        Some(true)
+    }
+
+    /// Puts a node's end into the index. Whoever follows its result becomes one to look at again.
+    ///
+    /// Returns `None` when there is no such node.
+    pub fn end(&mut self, finish: &Finish) -> Option<()> {
+        let discovered = self.add_links(&finish.discovered);
+        let users = self.take_users();
+        let node = self.nodes.get_mut(finish.node as usize)?;
+        let differs = node.key != finish.key || node.status() != finish.status;
+        node.status = finish.status as u32;
+        if finish.status == Status::Passed {
+            node.key = finish.key;
+            node.discovered = discovered;
+            node.finished_ms = finish.finished_ms;
+            node.flags &= !flag::LOG;
+            node.flags |= if finish.has_log { flag::LOG } else { 0 };
+        }
+        if finish.duration_us > 0 {
+            node.duration_us = finish.duration_us;
+        }
+        self.tell_followers(users, finish, differs);
+        Some(())
+    }
+
+    fn tell_followers(&mut self, mut users: Users, finish: &Finish, differs: bool) {
+        for &follower in users.followers.iter().filter(|_| differs) {
+            let needs = self.nodes[follower as usize].needs;
+            if follower != finish.node && self.ids(needs).contains(&finish.node) {
+                self.nodes[follower as usize].status = Status::Unknown as u32;
+            }
+        }
+        users.more.extend(finish.discovered.iter().map(|&e| (e, finish.node)));
+        self.users = OnceLock::from(users);
+    }
+
+    fn take_users(&mut self) -> Users {
+        match self.users.take() {
+            Some(users) if !users.starts.is_empty() => users,
+            _ => Users::of(self),
+        }
+    }
+
     /// Reads an index; `None` when there is none, or it is of another format or damaged.
     ///
     /// # Errors
@@ -185,6 +300,7 @@ impl Index {
             title: header.title,
             generation: header.generation,
             plan: header.plan,
+            users: OnceLock::new(),
         };
         file.read_exact(bytemuck::cast_slice_mut(&mut index.entries))?;
         file.read_exact(bytemuck::cast_slice_mut(&mut index.nodes))?;

@@ -42,15 +42,6 @@ pub enum Record {
         /// Which.
         node: u32,
     },
-    /// A node's process is running: what to end if this run is killed.
-    Process {
-        /// Which.
-        node: u32,
-        /// Process id, also of its group.
-        pid: u32,
-        /// Start time of that process in clock ticks since boot.
-        start_time: u64,
-    },
     /// A node ended.
     Finished(Finish),
 }
@@ -74,17 +65,6 @@ pub struct Finish {
     pub discovered: Vec<u32>,
 }
 
-/// A process that a killed run may have left behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Leftover {
-    /// Which node it ran for.
-    pub node: u32,
-    /// Process id.
-    pub pid: u32,
-    /// Start time in clock ticks since boot.
-    pub start_time: u64,
-}
-
 /// An open journal.
 #[derive(Debug)]
 pub struct Journal {
@@ -101,8 +81,7 @@ const MAGIC: &[u8; 8] = b"optloopJ";
 impl Journal {
     /// Reads the journal that continues `index` into it, and stays ready to append.
     ///
-    /// Returns also the processes that a killed run may have left, and whether a torn end was
-    /// found. Nothing is written before the first [`Journal::append`].
+    /// Returns also the nodes that never finished, and whether a torn end was found. Nothing is written before the first [`Journal::append`].
     ///
     /// # Errors
     /// When the file is there but cannot be read.
@@ -209,8 +188,6 @@ impl Journal {
 /// What replaying found besides the index's state.
 #[derive(Debug, Default)]
 pub struct Replayed {
-    /// Processes without an end.
-    pub leftovers: Vec<Leftover>,
     /// Nodes that started and never finished.
     pub unfinished: Vec<u32>,
     /// True when the end was torn.
@@ -242,8 +219,7 @@ fn next_record(bytes: &[u8]) -> Option<(Record, &[u8])> {
 fn apply(record: Record, index: &mut Index, replayed: &mut Replayed) -> Option<()> {
     match record {
         Record::Seen { entry, stat, digest, stamp_ns } => {
-            let e = index.entries.get_mut(entry as usize)?;
-            (e.stat, e.digest, e.stamp_ns, e.fresh) = (stat, digest, stamp_ns, 0);
+            index.see(entry, stat, digest, stamp_ns)?;
         }
         Record::Discovered { kind, name } => {
             index.add_entry(kind, &name);
@@ -252,32 +228,10 @@ fn apply(record: Record, index: &mut Index, replayed: &mut Replayed) -> Option<(
             index.nodes.get_mut(node as usize)?.status = Status::Started as u32;
             replayed.unfinished.push(node);
         }
-        Record::Process { node, pid, start_time } => {
-            replayed.leftovers.push(Leftover { node, pid, start_time });
-        }
         Record::Finished(finish) => {
-            replayed.leftovers.retain(|l| l.node != finish.node);
             replayed.unfinished.retain(|&n| n != finish.node);
-            finish_node(index, &finish)?;
+            index.end(&finish)?;
         }
-    }
-    Some(())
-}
-
-/// Puts a node's end into the index.
-pub fn finish_node(index: &mut Index, finish: &Finish) -> Option<()> {
-    let discovered = index.add_links(&finish.discovered);
-    let node = index.nodes.get_mut(finish.node as usize)?;
-    node.status = finish.status as u32;
-    if finish.status == Status::Passed {
-        node.key = finish.key;
-        node.discovered = discovered;
-        node.finished_ms = finish.finished_ms;
-        node.flags &= !super::index::flag::LOG;
-        node.flags |= if finish.has_log { super::index::flag::LOG } else { 0 };
-    }
-    if finish.duration_us > 0 {
-        node.duration_us = finish.duration_us;
     }
     Some(())
 }
@@ -308,11 +262,9 @@ mod tests {
         };
         vec![
             Record::Started { node: 0 },
-            Record::Process { node: 0, pid: 1, start_time: 2 },
             Record::Discovered { kind: Kind::File, name: "b.h".to_owned() },
             Record::Finished(finish),
             Record::Started { node: 1 },
-            Record::Process { node: 1, pid: 3, start_time: 4 },
         ]
     }
 
@@ -326,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_without_an_end_leaves_the_node_started_and_its_process_named() {
+    fn a_start_without_an_end_leaves_the_node_started() {
         let dir = tempfile::tempdir().expect("tempdir");
         let path = dir.path().join("journal");
         written(&path);
@@ -336,9 +288,32 @@ mod tests {
         assert_eq!(index.nodes[0].key, Digest::of(b"k"));
         assert_eq!(index.nodes[1].status(), Status::Started);
         assert_eq!(replayed.unfinished, [1]);
-        assert_eq!(replayed.leftovers, [Leftover { node: 1, pid: 3, start_time: 4 }]);
         assert_eq!(index.reads(0).collect::<Vec<_>>(), [1]);
         assert_eq!(index.entry_name(1).1, "b.h");
+    }
+
+    #[test]
+    fn a_changed_digest_makes_readers_doubtful_until_they_finish_again() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let path = dir.path().join("journal");
+        let mut index = base();
+        index.nodes[0].inputs = index.add_links(&[0]);
+        index.nodes[0].status = Status::Passed as u32;
+        let (mut journal, _) = Journal::replay(&path, &mut index.clone()).expect("journal");
+        let seen = |digest| Record::Seen { entry: 0, stat: Stat::default(), digest, stamp_ns: 1 };
+        journal.append(&seen(Digest::of(b"new")));
+        journal.flush().expect("flush");
+        Journal::replay(&path, &mut index.clone()).expect("journal");
+        let mut doubted = index.clone();
+        Journal::replay(&path, &mut doubted).expect("journal");
+        assert_eq!(doubted.nodes[0].status(), Status::Unknown);
+        let Some(Record::Finished(finish)) = records().into_iter().nth(2) else {
+            panic!("a finish is third");
+        };
+        journal.append(&Record::Finished(Finish { discovered: Vec::new(), ..finish }));
+        journal.flush().expect("flush");
+        Journal::replay(&path, &mut index).expect("journal");
+        assert_eq!(index.nodes[0].status(), Status::Passed);
     }
 
     #[test]

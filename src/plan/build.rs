@@ -135,7 +135,7 @@ impl<'a> Builder<'a> {
         let (by, better) = stage.best_by.clone();
         let definition = Definition::Best(Best { by, better });
         let mut node = self.bare(stage, stage.name.clone(), definition);
-        node.flags |= flag::RESULT;
+        node.flags |= flag::RESULT | flag::FOLLOWS;
         node.needs = members;
         self.add(node, stage.span.clone());
     }

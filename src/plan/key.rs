@@ -128,7 +128,7 @@ impl Walk {
 }
 
 /// One field that differs between two records.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Change {
     /// Its name.
     pub field: String,
