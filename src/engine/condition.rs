@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use evalexpr::{ContextWithMutableVariables, DefaultNumericTypes, HashMapContext, Value};
+use evalexpr::{ContextWithMutableVariables, HashMapContext, Value};
 
 /// Results of upstream stages: `stage.result` to number.
 pub type Results = BTreeMap<String, f64>;
@@ -14,7 +14,7 @@ pub fn variable(stage: &str, result: &str) -> String {
 
 /// The stages (as written in the expression) whose results it reads.
 pub fn stages_read(expression: &str) -> Vec<String> {
-    let Ok(tree) = evalexpr::build_operator_tree::<DefaultNumericTypes>(expression) else {
+    let Ok(tree) = evalexpr::build_operator_tree(expression) else {
         return Vec::new();
     };
     tree.iter_variable_identifiers()
@@ -27,7 +27,7 @@ pub fn stages_read(expression: &str) -> Vec<String> {
 /// # Errors
 /// When a result is missing or the expression does not give yes or no, in words.
 pub fn holds(expression: &str, results: &Results) -> Result<bool, String> {
-    let mut context = HashMapContext::<DefaultNumericTypes>::new();
+    let mut context = HashMapContext::new();
     for (name, value) in results {
         // Names come from stages and metrics, which the pipeline has checked to be identifiers.
         context

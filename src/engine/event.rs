@@ -144,6 +144,27 @@ pub struct StageFinished {
     pub fields: Vec<(String, String)>,
 }
 
+impl StageFinished {
+    /// Nothing but how it ended.
+    pub fn empty(outcome: Outcome) -> Self {
+        Self {
+            stage: String::new(),
+            kind: String::new(),
+            outcome,
+            key: Digest::default(),
+            metrics: BTreeMap::new(),
+            detail: serde_json::Value::Null,
+            log: String::new(),
+            command: Vec::new(),
+            finished_ms: 0,
+            duration_us: 0,
+            artifact: String::new(),
+            implicit: false,
+            fields: Vec::new(),
+        }
+    }
+}
+
 /// How a stage ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "how", rename_all = "snake_case")]

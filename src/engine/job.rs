@@ -104,17 +104,8 @@ pub(super) fn blank(job: &Job, outcome: Outcome) -> StageFinished {
     StageFinished {
         stage: job.name.clone(),
         kind: job.stored.definition.kind().to_owned(),
-        outcome,
-        key: Digest::default(),
-        metrics: BTreeMap::new(),
-        detail: serde_json::Value::Null,
-        log: String::new(),
-        command: Vec::new(),
-        finished_ms: 0,
-        duration_us: 0,
-        artifact: String::new(),
         implicit: job.flags & flag::IMPLICIT != 0,
-        fields: Vec::new(),
+        ..StageFinished::empty(outcome)
     }
 }
 

@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags};
 use super::EngineError;
 use crate::cache::entry::{self, World};
 use crate::cache::index::{self, Links, flag};
-use crate::cache::journal::{self, Replayed};
+use crate::cache::journal::Replayed;
 use crate::cache::{Index, Journal, Kind, Record, Stat, Status, Store};
 use crate::digest::Digest;
 use crate::plan::{Plan, StoredNode, layout};
@@ -77,6 +77,13 @@ pub struct Seen {
     pub digest: Digest,
     /// The clock just before.
     pub stamp_ns: i64,
+}
+
+impl Seen {
+    pub(super) fn record(&self) -> Record {
+        let Self { entry, stat, digest, stamp_ns } = *self;
+        Record::Seen { entry, stat, digest, stamp_ns }
+    }
 }
 
 impl State {
@@ -171,26 +178,10 @@ impl State {
     pub fn know(&mut self, seen: &[Seen]) {
         for &Seen { entry, stat, digest, stamp_ns } in seen {
             if self.index.see(entry, stat, digest, stamp_ns) == Some(true) {
-                self.journal.append(&Record::Seen { entry, stat, digest, stamp_ns });
+                let seen = Seen { entry, stat, digest, stamp_ns };
+                self.journal.append(&seen.record());
             }
         }
-    }
-
-    /// The id of an entry, which is added when it is new.
-    pub(super) fn discover(&mut self, kind: Kind, name: &str, known: &mut Names) -> u32 {
-        if let Some(&id) = known.0.get(&(kind, name.to_owned())) {
-            return id;
-        }
-        let id = self.index.add_entry(kind, name);
-        self.journal.append(&Record::Discovered { kind, name: name.to_owned() });
-        known.0.insert((kind, name.to_owned()), id);
-        id
-    }
-
-    /// Makes a node's end known.
-    pub(super) fn finish(&mut self, finish: journal::Finish) {
-        self.index.end(&finish);
-        self.journal.append(&Record::Finished(finish));
     }
 
     /// What running a node takes.
@@ -298,5 +289,15 @@ impl Names {
             ((kind, name.to_owned()), id)
         });
         Self(all.collect())
+    }
+
+    /// The id of an entry and whether it had to be added.
+    pub(super) fn id(&mut self, index: &mut Index, kind: Kind, name: &str) -> (u32, bool) {
+        if let Some(&id) = self.0.get(&(kind, name.to_owned())) {
+            return (id, false);
+        }
+        let id = index.add_entry(kind, name);
+        self.0.insert((kind, name.to_owned()), id);
+        (id, true)
     }
 }

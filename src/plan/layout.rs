@@ -11,11 +11,8 @@ use crate::digest::Digest;
 /// whose definition, inputs or needs changed is one to look at again, its key kept so that
 /// `explain` can say what changed.
 pub fn lay_out(plan: &Plan, made_by: Digest, old: &Index) -> (Index, Vec<u8>) {
-    let mut index = Index {
-        generation: old.generation + 1,
-        plan: made_by,
-        ..Index::default()
-    };
+    let mut index = Index::default();
+    (index.generation, index.plan) = (old.generation + 1, made_by);
     let (start, len) = index.add_text(&plan.title);
     index.title = Links { start, len };
     let entries = Carry::entries(plan, old);

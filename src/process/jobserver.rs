@@ -320,7 +320,7 @@ fn address(flags: &OsStr) -> Option<Result<Address, String>> {
             word.strip_prefix(b"--jobserver-auth=")
                 .or_else(|| word.strip_prefix(b"--jobserver-fds="))
         })
-        .next_back()?;
+        .last()?;
     if let Some(path) = value.strip_prefix(b"fifo:") {
         return Some(Ok(Address::Fifo(OsStr::from_bytes(path).into())));
     }
@@ -346,7 +346,7 @@ fn make_jobs(flags: &OsStr) -> Option<usize> {
         .take_while(|word| *word != b"--");
     words
         .filter_map(|word| str::from_utf8(word.strip_prefix(b"-j")?).ok()?.parse().ok())
-        .next_back()
+        .last()
 }
 
 fn processors() -> usize {

@@ -19,11 +19,11 @@ pub(super) fn run(
     setting: &Setting<'_>,
     conclude: impl FnOnce(Finished) -> StageOutcome,
 ) -> StageOutcome {
-    let (finished, accesses) = match trace(spec, setting.ctx.cancel) {
-        Ok(traced) => traced,
+    let audited = match trace(spec, setting.ctx.cancel) {
+        Ok(audited) => audited,
         Err(e) => return StageOutcome::failed(FailureClass::Infrastructure, e.to_string()),
     };
-    let mut outcome = conclude(finished);
+    let mut outcome = conclude(audited.finished);
     let root = setting.shared.root;
     let absolute = |names: &[crate::engine::job::Known]| -> Vec<PathBuf> {
         names.iter().map(|k| root.join(&k.name)).collect()
@@ -33,7 +33,7 @@ pub(super) fn run(
     readable.extend(writable.iter().cloned());
     readable.extend(outcome.discovered.iter().cloned());
     let mut lines = Vec::new();
-    for access in accesses {
+    for access in audited.accesses {
         let (word, allowed, key) = match access.kind {
             AccessKind::Read | AccessKind::Exec => ("reads", &readable, "inputs"),
             AccessKind::Write => ("writes", &writable, "outputs"),
