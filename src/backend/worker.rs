@@ -5,7 +5,7 @@
 #![expect(unsafe_code, reason = "maps memory, opens and calls foreign code")]
 
 use std::ffi::{CString, OsStr, c_void};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 use std::ptr::null_mut;
@@ -13,13 +13,11 @@ use std::ptr::null_mut;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use rustix::net::RecvFlags;
-use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::protocol::{
-    self, Extent, MAX_BATCH, Received, Reply, Request, SEGMENTS, Slot, VERSION,
-};
+use super::protocol::{self, Extent, MAX_BATCH, Received, Reply, Request, SEGMENTS, Slot, VERSION};
+use crate::process::{Limits, die_with_parent};
 
 /// The name of the function that a built kernel exports.
 pub(crate) const LAUNCH_SYMBOL: &str = "optloop_launch";
@@ -27,39 +25,40 @@ pub(crate) const LAUNCH_SYMBOL: &str = "optloop_launch";
 /// Descriptors from here on up are the worker's own.
 const HIGH_FD: RawFd = 200;
 
-/// Exit code of a worker that was not started by a judge, or lost it.
-const EXIT_ALONE: u8 = 97;
+/// Exit code of a worker that was not started by a judge, or cannot serve one.
+pub(crate) const EXIT_ALONE: u8 = 97;
+
+/// Exit code of a worker whose connection was broken from inside.
+pub(crate) const EXIT_CUT_OFF: u8 = 98;
 
 type Launch = unsafe extern "C" fn(*const *mut c_void);
 
-/// Serves the judge on descriptor 0 until it says to leave or is gone.
+/// Serves the judge on descriptor 0 until it says to leave or is gone. The second argument of the
+/// command line, after the name of the worker command, is the judge's process id.
 pub fn main() -> ExitCode {
-    match prepare().and_then(|socket| serve(&socket)) {
+    let Ok(socket) = prepare() else { return ExitCode::from(EXIT_ALONE) };
+    match serve(&socket) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::from(EXIT_ALONE),
+        Err(_) => {
+            // The candidate may have closed the socket: closing it again must not abort.
+            std::mem::forget(socket);
+            ExitCode::from(EXIT_CUT_OFF)
+        }
     }
 }
 
 /// Ties this process to its judge and takes away what it does not need.
 fn prepare() -> std::io::Result<OwnedFd> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    // The parent may have died before the line above; its socket would then be closed, which the
-    // first receive sees. So no check of the parent's id, which a subreaper would make wrong.
-    limit(Resource::Core, 0)?;
-    limit(Resource::Fsize, 16 << 20)?;
-    limit(Resource::Nofile, 256)?;
+    let judge = std::env::args().nth(2).and_then(|id| id.parse().ok());
+    die_with_parent(judge.ok_or(std::io::ErrorKind::InvalidInput)?)?;
+    // Processor time is not limited here: a kernel may use every core until its deadline.
+    Limits { file_bytes: 16 << 20, open_files: 256, cpu_seconds: u64::MAX }.apply()?;
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), HIGH_FD)?;
     let null = std::fs::File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
     drop(null);
     close_others(socket.as_raw_fd());
     Ok(socket)
-}
-
-fn limit(resource: Resource, value: u64) -> std::io::Result<()> {
-    let hard = rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX).min(value);
-    setrlimit(resource, Rlimit { current: Some(hard), maximum: Some(hard) })?;
-    Ok(())
 }
 
 /// Closes every descriptor above 2 but `keep`: nothing of the judge's may leak into the candidate.
@@ -72,9 +71,12 @@ fn close_others(keep: RawFd) {
     };
     for fd in listed.into_iter().filter(|&fd| fd > 2 && fd != keep) {
         // SAFETY: nothing in this process owns a descriptor yet but `keep` and the standard ones;
-        // the one that listed the folder is closed already, and closing it again does no harm
-        // while there is one thread.
-        unsafe { rustix::io::close(fd) };
+        // the one that listed the folder is closed already and is skipped.
+        unsafe {
+            if rustix::io::fcntl_getfd(BorrowedFd::borrow_raw(fd)).is_ok() {
+                rustix::io::close(fd);
+            }
+        }
     }
 }
 

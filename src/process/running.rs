@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -85,6 +86,8 @@ pub struct Running {
     grace: Duration,
     ended: Option<Instant>,
     status: Option<ExitStatus>,
+    /// Where the status comes from when a tracer collects it before we can.
+    reaper: Option<Receiver<ExitStatus>>,
 }
 
 impl Running {
@@ -120,7 +123,22 @@ impl Running {
             grace: spec.grace,
             ended: None,
             status: None,
+            reaper: None,
         })
+    }
+
+    /// For a traced command: its tracer collects the exit status.
+    pub(super) fn reaped_by(mut self, reaper: Receiver<ExitStatus>) -> Self {
+        self.reaper = Some(reaper);
+        self
+    }
+
+    /// Signals the group while its number cannot belong to anybody else.
+    fn signal_group(&self, signal: Signal) {
+        let maybe_reaped = self.reaper.is_some() && self.ended.is_some();
+        if self.status.is_none() && !maybe_reaped {
+            self.tree.signal_group(signal);
+        }
     }
 
     /// The process id, which is that of its group too.
@@ -210,9 +228,7 @@ impl Running {
     pub fn kill_tree(&mut self) -> Vec<Leftover> {
         // Looked at first: what has left the group is found through its parents.
         let _known = self.tree.living();
-        if self.status.is_none() {
-            self.tree.signal_group(Signal::KILL);
-        }
+        self.signal_group(Signal::KILL);
         self.tree.sweep()
     }
 
@@ -271,10 +287,10 @@ impl Running {
     /// TERM to the tree, then its time of grace, then KILL and the sweep.
     fn terminate(&mut self, cancel: &Cancel) {
         if !self.grace.is_zero() && !cancel.is_forced() {
-            self.tree.signal_group(Signal::TERM);
+            self.signal_group(Signal::TERM);
             self.tree.signal_outside_group(Signal::TERM);
             // A stopped process takes the signal only when it goes on.
-            self.tree.signal_group(Signal::CONT);
+            self.signal_group(Signal::CONT);
             self.pump_until(Instant::now() + self.grace, cancel);
         }
         let _survivors = self.kill_tree();
@@ -302,7 +318,11 @@ impl Running {
             stream.read_available();
         }
         let wall = self.ended.unwrap_or_else(Instant::now) - self.started;
-        let cpu = cpu_time(self.pid());
+        let cpu = if self.reaper.is_none() {
+            cpu_time(self.pid())
+        } else {
+            None
+        };
         let own = self.reap();
         let exit = forced.unwrap_or(own);
         let mut outputs = std::mem::take(&mut self.streams)
@@ -350,7 +370,7 @@ impl Running {
             return Vec::new();
         }
         if !already_killed {
-            self.tree.signal_group(Signal::TERM);
+            self.signal_group(Signal::TERM);
             self.tree.signal_outside_group(Signal::TERM);
             self.pump_until(Instant::now() + LEFTOVER_GRACE, &Cancel::default());
         }
@@ -382,7 +402,10 @@ impl Running {
     /// Collects the exit status; the leader's number is free from here on.
     fn reap(&mut self) -> Exit {
         if self.ended.is_some() && self.status.is_none() {
-            self.status = self.child.wait().ok();
+            self.status = match &self.reaper {
+                Some(reaper) => reaper.recv().ok(),
+                None => self.child.wait().ok(),
+            };
         }
         match self.status {
             Some(status) => status

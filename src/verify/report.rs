@@ -26,7 +26,14 @@ pub fn report(comparison: &Comparison, name: &str, shape: &[usize]) -> String {
 }
 
 fn headline(comparison: &Comparison, name: &str) -> String {
-    let Comparison { elements, mismatches, max_abs, max_rel, tolerance, .. } = comparison;
+    let Comparison {
+        elements,
+        mismatches,
+        max_abs,
+        max_rel,
+        tolerance,
+        ..
+    } = comparison;
     let errors = format!("largest error {max_abs:.3e} absolute, {max_rel:.3e} relative");
     let allowed = format!("rtol {:e}, atol {:e}", tolerance.rtol, tolerance.atol);
     if *elements == 0 {
@@ -36,7 +43,9 @@ fn headline(comparison: &Comparison, name: &str) -> String {
         return format!("{name}: all {elements} elements agree ({allowed}; {errors})");
     }
     let share = 100.0 * *mismatches as f64 / *elements as f64;
-    format!("{name}: {mismatches} of {elements} elements ({share:.3}%) differ ({allowed}; {errors})")
+    format!(
+        "{name}: {mismatches} of {elements} elements ({share:.3}%) differ ({allowed}; {errors})"
+    )
 }
 
 fn line(comparison: &Comparison, mismatch: &Mismatch, name: &str, shape: &[usize]) -> String {
@@ -99,7 +108,10 @@ mod tests {
     fn a_report_tells_how_many_where_and_what_was_allowed() {
         let want = bytes(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         let got = bytes(&[1.0, 2.0, 3.0, 4.5, 5.0, f32::NAN]);
-        let tolerance = Tolerance { rtol: 0.01, atol: 0.0 };
+        let tolerance = Tolerance {
+            rtol: 0.01,
+            atol: 0.0,
+        };
         let found = compare(&got, &want, Dtype::F32, &tolerance);
         assert_eq!(
             report(&found, "y", &[2, 3]),
@@ -116,7 +128,10 @@ mod tests {
             &[1; 100],
             &[2; 100],
             Dtype::U8,
-            &Tolerance { rtol: 0.0, atol: 0.0 },
+            &Tolerance {
+                rtol: 0.0,
+                atol: 0.0,
+            },
         );
         let text = report(&found, "flags", &[100]);
         assert!(text.contains("flags[7]: got 1, want 2"), "{text}");
@@ -127,7 +142,15 @@ mod tests {
     #[test]
     fn a_nan_of_the_reference_is_blamed_on_the_problem() {
         let nan = bytes(&[f32::NAN]);
-        let found = compare(&nan, &nan, Dtype::F32, &Tolerance { rtol: 1.0, atol: 1.0 });
+        let found = compare(
+            &nan,
+            &nan,
+            Dtype::F32,
+            &Tolerance {
+                rtol: 1.0,
+                atol: 1.0,
+            },
+        );
         assert!(report(&found, "y", &[1]).contains("the reference itself gives nan in 1"));
     }
 }

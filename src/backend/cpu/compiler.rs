@@ -15,8 +15,8 @@ pub struct CompileRequest<'a> {
     pub text: &'a str,
     /// What the entry must look like.
     pub signature: &'a Signature,
-    /// The compiler as written; empty: `cc` for C, `c++` for C++.
-    pub cc: &'a str,
+    /// The compiler: an absolute path. One that can link C++ when any source is C++.
+    pub compiler: &'a Path,
     /// Flags, in order.
     pub flags: &'a [String],
     /// `-D` definitions.
@@ -43,8 +43,8 @@ pub struct Compilation {
 /// One command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// The compiler as a name to be found in `PATH`, or a path.
-    pub program: String,
+    /// The compiler: an absolute path.
+    pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<OsString>,
 }
@@ -97,23 +97,17 @@ pub fn plan(request: &CompileRequest<'_>) -> Result<Compilation, CompileError> {
         plan.depfiles.push(depfile);
         objects.push(object);
     }
-    let any_cpp = languages.contains(&Language::Cpp);
-    let linker = if any_cpp { Language::Cpp } else { Language::C };
-    plan.steps.push(link_step(request, linker, &objects));
+    plan.steps.push(link_step(request, &objects));
     Ok(plan)
 }
 
-/// The compiler's name: as written, or the system's for the language.
-fn program(request: &CompileRequest<'_>, language: Language) -> String {
-    compiler_name(request.cc, language).to_owned()
-}
-
-/// The compiler that a pipeline's `cc` (empty: the default) means for a language.
-pub fn compiler_name(cc: &str, language: Language) -> &str {
-    match (cc, language) {
-        ("", Language::C) => "cc",
-        ("", Language::Cpp) => "c++",
-        (written, _) => written,
+/// The compiler's name that a pipeline's `cc` (empty: the system's) means for these sources.
+pub fn compiler_name<'a>(cc: &'a str, sources: &[PathBuf]) -> &'a str {
+    let is_cpp = |source: &PathBuf| Language::of(source) == Some(Language::Cpp);
+    match cc {
+        "" if sources.iter().any(is_cpp) => "c++",
+        "" => "cc",
+        written => written,
     }
 }
 
@@ -151,19 +145,20 @@ fn compile_step(
         args.push("-I".into());
         args.push(folder.into());
     }
-    args.extend(["-MD".into(), "-MF".into(), depfile.into()]);
+    args.extend(["-MD".into(), "-MF".into(), depfile.into(), "-x".into()]);
+    args.push(if language == Language::Cpp { "c++" } else { "c" }.into());
     args.extend(["-c".into(), input.into(), "-o".into(), object.into()]);
-    Step { program: program(request, language), args }
+    Step { program: request.compiler.to_owned(), args }
 }
 
-fn link_step(request: &CompileRequest<'_>, language: Language, objects: &[PathBuf]) -> Step {
+fn link_step(request: &CompileRequest<'_>, objects: &[PathBuf]) -> Step {
     let mut args: Vec<OsString> = objects.iter().map(OsString::from).collect();
     args.push("-shared".into());
     // Flags again, for those that link libraries (`-fopenmp`, `-lblas`), after the objects.
     args.extend(request.flags.iter().map(OsString::from));
     args.extend(["-lm", "-Wl,-z,defs", "-Wl,--build-id=none", "-s", "-o"].map(OsString::from));
     args.push(request.output.into());
-    Step { program: program(request, language), args }
+    Step { program: request.compiler.to_owned(), args }
 }
 
 #[cfg(test)]
@@ -184,7 +179,7 @@ mod tests {
             sources: &sources,
             text: "",
             signature: &signature(),
-            cc: "",
+            compiler: Path::new("/bin/cc"),
             flags: &["-O2".into()],
             defines: &BTreeMap::from([("BLOCK".into(), "64".into())]),
             include_dirs: &[PathBuf::from("/inc")],
@@ -195,7 +190,7 @@ mod tests {
 
     fn line(step: &Step) -> String {
         let args: Vec<_> = step.args.iter().map(|a| a.to_string_lossy().into_owned()).collect();
-        format!("{} {}", step.program, args.join(" "))
+        format!("{} {}", step.program.display(), args.join(" "))
     }
 
     #[test]
@@ -203,8 +198,8 @@ mod tests {
         let plan = planned(&["/k/f.c"]).unwrap();
         let lines: Vec<String> = plan.steps.iter().map(line).collect();
         insta::assert_snapshot!(lines.join("\n"), @r"
-        cc -O2 -fPIC -fvisibility=hidden -ffile-prefix-map=/s=. -ffile-prefix-map=/k=. -frandom-seed=optloop -DBLOCK=64 -I /inc -MD -MF /s/0.d -c /s/kernel.c -o /s/0.o
-        cc /s/0.o -shared -O2 -lm -Wl,-z,defs -Wl,--build-id=none -s -o /o/k.so
+        /bin/cc -O2 -fPIC -fvisibility=hidden -ffile-prefix-map=/s=. -ffile-prefix-map=/k=. -frandom-seed=optloop -DBLOCK=64 -I /inc -MD -MF /s/0.d -x c -c /s/kernel.c -o /s/0.o
+        /bin/cc /s/0.o -shared -O2 -lm -Wl,-z,defs -Wl,--build-id=none -s -o /o/k.so
         ");
         assert!(plan.trampoline.1.contains("#include \"/k/f.c\""));
     }
@@ -212,10 +207,18 @@ mod tests {
     #[test]
     fn further_sources_are_compiled_in_their_own_language_beside_it() {
         let plan = planned(&["/k/f.c", "/k/g.cc"]).unwrap();
-        let programs: Vec<&str> = plan.steps.iter().map(|s| s.program.as_str()).collect();
-        assert_eq!(programs, ["cc", "c++", "c++"]);
-        assert_eq!(plan.depfiles.len(), 2);
-        assert!(line(&plan.steps[1]).contains("-c /k/g.cc"), "{}", line(&plan.steps[1]));
+        assert_eq!((plan.steps.len(), plan.depfiles.len()), (3, 2));
+        assert!(line(&plan.steps[0]).contains("-x c -c /s/kernel.c"), "{}", line(&plan.steps[0]));
+        assert!(line(&plan.steps[1]).contains("-x c++ -c /k/g.cc"), "{}", line(&plan.steps[1]));
+        assert!(line(&plan.steps[2]).contains("/s/0.o /s/1.o -shared"), "{}", line(&plan.steps[2]));
+    }
+
+    #[test]
+    fn one_cpp_source_makes_the_default_compiler_one_for_cpp() {
+        let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        assert_eq!(compiler_name("", &paths(&["a.c"])), "cc");
+        assert_eq!(compiler_name("", &paths(&["a.c", "b.cpp"])), "c++");
+        assert_eq!(compiler_name("clang", &paths(&["b.cpp"])), "clang");
     }
 
     #[test]

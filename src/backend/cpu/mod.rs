@@ -13,4 +13,5 @@ pub mod source;
 
 pub use compiler::{CompileRequest, Compilation, Step};
 pub use identity::{CpuIdentity, identity};
+pub use session::{CpuSession, SessionOptions, WorkerProgram};
 pub use source::{Language, Param, ParamKind, Signature};

@@ -68,15 +68,7 @@ impl Signature {
 
 impl Param {
     fn declaration(&self) -> String {
-        let c_type = match self.dtype {
-            Dtype::I64 => "int64_t",
-            Dtype::I32 => "int32_t",
-            Dtype::I16 => "int16_t",
-            Dtype::I8 => "int8_t",
-            Dtype::U8 => "uint8_t",
-            Dtype::Bool => "bool",
-            other => builtin_type(other, Language::C),
-        };
+        let c_type = self.dtype.c_name();
         match self.kind {
             ParamKind::Read => format!("const {c_type} *{}", self.name),
             ParamKind::Write => format!("{c_type} *{}", self.name),
@@ -95,14 +87,14 @@ impl Param {
     }
 }
 
-/// Types that the compiler knows without a header: including one before the kernel would make
+/// What [`Dtype::c_name`] stands for, without a header: including one before the kernel would make
 /// feature macros that the kernel defines (`_GNU_SOURCE`) come too late.
 fn builtin_type(dtype: Dtype, language: Language) -> &'static str {
     match dtype {
         Dtype::F64 => "double",
         Dtype::F32 => "float",
         Dtype::F16 => "_Float16",
-        Dtype::Bf16 => "__bf16",
+        Dtype::Bf16 => "__UINT16_TYPE__",
         Dtype::I64 => "__INT64_TYPE__",
         Dtype::I32 => "__INT32_TYPE__",
         Dtype::I16 => "__INT16_TYPE__",

@@ -1,5 +1,10 @@
 //! What a stage kind is given and what it gives back. One file per kind.
 
+pub mod bench;
+pub mod check;
+pub mod compile;
+mod judge;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
