@@ -4,12 +4,16 @@
 use std::fs;
 use std::path::Path;
 
-#[path = "tidy/code.rs"]
-mod code;
+#[path = "tidy/edges.rs"]
+mod edges;
+#[path = "tidy/prose.rs"]
+mod prose;
 #[path = "tidy/repository.rs"]
 mod repository;
 #[path = "tidy/rust_text.rs"]
 mod rust_text;
+
+use rust_text::{Body, bodies};
 
 /// The rooms, lowest floor first. A room may use only rooms on lower floors.
 const FLOORS: &[&[&str]] = &[
@@ -73,6 +77,33 @@ impl File {
 
     fn complaint(&self, line: usize, what: &str) -> String {
         format!("{}:{line}: {what}", self.path)
+    }
+}
+
+/// The parts of a file that are compiled for tests alone.
+struct TestParts {
+    whole_file: bool,
+    modules: Vec<Body>,
+}
+
+impl TestParts {
+    fn of(file: &File, code: &str) -> Self {
+        let modules = bodies(code, "mod")
+            .into_iter()
+            .filter(|body| body.test_only)
+            .collect();
+        Self {
+            whole_file: file.is_test_only(),
+            modules,
+        }
+    }
+
+    fn contain(&self, line: usize) -> bool {
+        self.whole_file
+            || self
+                .modules
+                .iter()
+                .any(|body| (body.first..=body.last).contains(&line))
     }
 }
 
@@ -146,10 +177,8 @@ fn collect(root: &Path, dir: &Path, files: &mut Vec<File>) {
 
 /// The tokens begin with these words, which are given with spaces between.
 fn begins_with(tokens: &[(usize, String)], words: &str) -> bool {
-    let words: Vec<&str> = words.split(' ').collect();
-    tokens.len() >= words.len()
-        && words
-            .iter()
-            .zip(tokens)
-            .all(|(word, (_, token))| word == token)
+    let mut tokens = tokens.iter();
+    words
+        .split(' ')
+        .all(|word| tokens.next().is_some_and(|(_, token)| token == word))
 }

@@ -1,5 +1,7 @@
 //! Rules about the repository around the code: dependencies, wiring, paths, pages.
 
+use std::collections::HashSet;
+
 use super::rust_text::{code_only, is_word, tokens};
 use super::{FLOORS, File, enforce};
 
@@ -56,34 +58,39 @@ fn every_dependency_has_its_reason() {
 
 /// A file below `src` or in a folder of `tests` that no other file names is never compiled.
 fn files_are_wired_in(files: &[File]) -> Vec<String> {
-    let mut complaints = Vec::new();
-    for file in files.iter().filter(|file| file.is_rust()) {
-        let mut parts: Vec<&str> = file.path.trim_end_matches(".rs").split('/').collect();
-        let top = parts[0];
-        if parts.last() == Some(&"mod") {
-            parts.pop();
-        }
-        let name = *parts.last().unwrap_or(&"");
-        let is_root = match top {
-            "src" => parts.len() == 2 && matches!(name, "main" | "lib"),
-            "tests" | "benches" => parts.len() == 2 || (parts.len() == 3 && name == "main"),
+    let rust: Vec<&File> = files.iter().filter(|file| file.is_rust()).collect();
+    let named: HashSet<String> = rust.iter().flat_map(|file| modules_of(file)).collect();
+    let is_wired = |file: &File| {
+        let path: Vec<&str> = file.path.trim_end_matches(".rs").split('/').collect();
+        match path[..] {
+            ["src", "main" | "lib"] | ["tests" | "benches", _] | ["tests", _, "main"] => true,
+            ["src" | "tests" | "benches", .., parent, "mod"] => named.contains(parent),
+            ["src" | "tests" | "benches", .., name] => named.contains(name),
             _ => true,
-        };
-        let named = files
-            .iter()
-            .filter(|other| other.path.starts_with(top))
-            .any(|other| {
-                let tokens = tokens(&code_only(&other.text));
-                tokens
-                    .windows(3)
-                    .any(|at| at[0].1 == "mod" && at[1].1 == name && at[2].1 == ";")
-            });
-        if !is_root && !named {
-            complaints
-                .push(file.complaint(1, &format!("no file says `mod {name};`: never compiled")));
         }
-    }
-    complaints
+    };
+    let lost = rust.iter().filter(|file| !is_wired(file));
+    lost.map(|file| file.complaint(1, "no `mod …;` names this file: it is never compiled"))
+        .collect()
+}
+
+/// The modules that a file says lie in other files, and the files it names by `#[path = …]`.
+fn modules_of(file: &File) -> Vec<String> {
+    let tokens = tokens(&code_only(&file.text));
+    let mods = tokens
+        .windows(3)
+        .filter(|at| at[0].1 == "mod" && at[2].1 == ";");
+    let paths = file.text.lines().filter_map(|line| {
+        let path = line
+            .trim()
+            .strip_prefix("#[path = \"")?
+            .split(".rs\"")
+            .next()?;
+        path.rsplit('/').next()
+    });
+    mods.map(|at| at[1].1.clone())
+        .chain(paths.map(str::to_owned))
+        .collect()
 }
 
 #[test]
