@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Failure, FailureClass, StageContext, StageOutcome};
+use super::{Failure, FailureClass, StageContext, StageOutcome, audit};
 use crate::engine::job::{Job, Shared};
 use crate::pipeline::{CommandMetric, CommandWork, MetricSource, Run};
 use crate::process::{self, Capture, CommandSpec, Exit, Finished};
@@ -37,9 +37,9 @@ pub(super) fn run(work: &CommandWork, setting: &Setting<'_>) -> StageOutcome {
         }
     }
     let spec = spec(work, setting);
-    //AUDIT if setting.shared.options.audit {
-    //AUDIT     return audit::run(&spec, setting, |finished| conclude(work, setting, &finished));
-    //AUDIT }
+    if setting.shared.options.audit {
+        return audit::run(&spec, setting, |finished| conclude(work, setting, &finished));
+    }
     match process::run(&spec, setting.ctx.cancel) {
         Ok(finished) => conclude(work, setting, &finished),
         Err(e) => StageOutcome::failed(FailureClass::Infrastructure, e.to_string()),

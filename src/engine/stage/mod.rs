@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Event;
 use super::job::{Job, Shared};
-use crate::pipeline::Run;
-use crate::plan::Definition;
+use crate::pipeline::{CompileWork, Run};
+use crate::plan::{Compile, Definition};
 use crate::process::Cancel;
 
-//mod audit;
+mod audit;
 mod best;
 mod command;
 
@@ -106,12 +106,46 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
         cancel: shared.around.cancel,
         progress: &progress,
     };
-    let outcome = match &job.stored.definition {
+    match &job.stored.definition {
         Definition::Command(work) => command::run(work, &command::Setting { job, shared, ctx }),
         Definition::Best(best) => best::run(best, &job.members, shared.store),
-        _ => in_scratch(&ctx, || StageOutcome::failed(FailureClass::Infrastructure, "kernel")),
-    };
-    outcome
+        Definition::Compile(c) => {
+            let def = compile_def(c, job, shared.root);
+            in_scratch(&ctx, || compile::run(&def, &ctx))
+        }
+        Definition::Check(c) => {
+            let (kernel, reference) = binaries(job, shared.root);
+            let (problem, launches, limits) = (c.problem.clone(), c.work.launches, c.work.limits);
+            let (seed, cpu) = (None, c.cpu);
+            let def =
+                check::CheckDef { problem, kernel, reference, launches, limits, seed, cpu };
+            in_scratch(&ctx, || check::run(&def, &ctx))
+        }
+        Definition::Bench(b) => {
+            let (kernel, reference) = binaries(job, shared.root);
+            let (problem, work, seed) = (b.problem.clone(), b.work.clone(), None);
+            let def = bench::BenchDef { problem, kernel, reference, work, seed, cpu: b.cpu };
+            in_scratch(&ctx, || bench::run(&def, &ctx))
+        }
+    }
+}
+
+fn compile_def(compile: &Compile, job: &Job, root: &Path) -> compile::CompileDef {
+    let output = job.outputs.first().map_or("kernel.so", |o| &o.name);
+    compile::CompileDef {
+        sources: compile.sources.iter().map(|s| root.join(s)).collect(),
+        entry: compile.problem.entry.clone(),
+        problem: compile.problem.clone(),
+        compile: CompileWork { include_dirs: compile.include_dirs.clone(), ..compile.work.clone() },
+        compiler: Some(root.join(&compile.compiler)),
+        output: root.join(output),
+    }
+}
+
+/// The two shared objects that a kernel stage declares first.
+fn binaries(job: &Job, root: &Path) -> (PathBuf, PathBuf) {
+    let path = |i: usize| job.inputs.get(i).map_or_else(PathBuf::new, |k| root.join(&k.name));
+    (path(0), path(1))
 }
 
 fn in_scratch(ctx: &StageContext<'_>, go: impl FnOnce() -> StageOutcome) -> StageOutcome {
