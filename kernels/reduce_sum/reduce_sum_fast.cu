@@ -1,7 +1,7 @@
 // out[0] = sum of x over many blocks in one launch: each block leaves its sum in `partials`, and
 // the block that finishes last adds them up, always in the same order.
 //
-// optloop: grid = ["min((n + 4095) / 4096, 1024)"]
+// optloop: grid = ["min(ceil_div(n, 4096), 1024)"]
 // optloop: block = [256]
 // optloop: shared = "0"
 

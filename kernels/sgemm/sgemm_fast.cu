@@ -1,7 +1,7 @@
 // c = a b, row-major: a block computes a TILE x TILE square of c from slices of a and b in shared
 // memory; a thread computes EACH x EACH elements of it from registers.
 //
-// optloop: grid = ["(n + 63) / 64", "(m + 63) / 64"]
+// optloop: grid = ["ceil_div(n, 64)", "ceil_div(m, 64)"]
 // optloop: block = [16, 16]
 // optloop: shared = "0"
 

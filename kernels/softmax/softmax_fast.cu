@@ -1,7 +1,7 @@
 // Softmax of every row: one warp a row, maximum and sum in a single pass (the online form of
 // Milakov and Gimelshein, 2018), combined by shuffles; nothing in shared memory.
 //
-// optloop: grid = ["(rows + 3) / 4"]
+// optloop: grid = ["ceil_div(rows, 4)"]
 // optloop: block = [128]
 // optloop: shared = "0"
 

@@ -1,7 +1,7 @@
 // 3 x 3 binomial blur as two blurs of three: a block brings WIDTH x HEIGHT pixels and their rim
 // into shared memory once, blurs them across there, and then down.
 //
-// optloop: grid = ["(w + 31) / 32", "(h + 31) / 32"]
+// optloop: grid = ["ceil_div(w, 32)", "ceil_div(h, 32)"]
 // optloop: block = [32, 8]
 // optloop: shared = "0"
 

@@ -1,6 +1,6 @@
 // out = a + b: one thread four neighbours, moved with one 16-byte load each.
 //
-// optloop: grid = ["(n + 1023) / 1024"]
+// optloop: grid = ["ceil_div(n, 1024)"]
 // optloop: block = [256]
 
 static __device__ bool is_aligned16(const void *p)
