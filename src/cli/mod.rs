@@ -4,5 +4,8 @@ use std::process::ExitCode;
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(crate::backend::cpu::session::WORKER_COMMAND) {
+        return crate::backend::worker::main();
+    }
     ExitCode::SUCCESS
 }

@@ -1,11 +1,24 @@
 //! What a stage kind is given and what it gives back. One file per kind.
 
+pub mod bench;
+pub mod check;
+pub mod compile;
+mod judge;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::event::Event;
+use super::job::{Job, Shared};
+use crate::pipeline::Run;
+use crate::plan::Definition;
 use crate::process::Cancel;
+
+//mod audit;
+mod best;
+mod command;
 
 /// What every stage kind is given.
 #[derive(Clone, Copy)]
@@ -66,4 +79,70 @@ pub enum FailureClass {
     Infrastructure,
     /// Ctrl-C.
     Interrupted,
+}
+
+impl StageOutcome {
+    /// A failure before anything else was learnt.
+    pub fn failed(class: FailureClass, message: impl Into<String>) -> Self {
+        Self { failure: Some(Failure { class, message: message.into() }), ..Self::default() }
+    }
+}
+
+/// Runs a node's definition once.
+pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
+    let progress = |fraction: f32, words: &str| {
+        (shared.around.sink)(&Event::Progress {
+            stage: job.name.clone(),
+            fraction,
+            words: words.to_owned(),
+        });
+    };
+    let dir = shared.root.join(&job.stored.dir);
+    let scratch = shared.state_dir.join("tmp").join(format!("{}.{}", std::process::id(), job.node));
+    let ctx = StageContext {
+        name: &job.name,
+        dir: &dir,
+        scratch: &scratch,
+        cancel: shared.around.cancel,
+        progress: &progress,
+    };
+    let outcome = match &job.stored.definition {
+        Definition::Command(work) => command::run(work, &command::Setting { job, shared, ctx }),
+        Definition::Best(best) => best::run(best, &job.members, shared.store),
+        _ => in_scratch(&ctx, || StageOutcome::failed(FailureClass::Infrastructure, "kernel")),
+    };
+    outcome
+}
+
+fn in_scratch(ctx: &StageContext<'_>, go: impl FnOnce() -> StageOutcome) -> StageOutcome {
+    if let Err(e) = std::fs::create_dir_all(ctx.scratch) {
+        let message = format!("cannot make {}: {e}", ctx.scratch.display());
+        return StageOutcome::failed(FailureClass::Infrastructure, message);
+    }
+    let outcome = go();
+    // What stays is swept up by the next run.
+    drop(std::fs::remove_dir_all(ctx.scratch));
+    outcome
+}
+
+/// How often an infrastructure failure of this node is tried again.
+pub(super) fn retries(definition: &Definition) -> u32 {
+    match definition {
+        Definition::Command(work) => work.limits.retries,
+        Definition::Check(check) => check.work.limits.retries,
+        Definition::Bench(bench) => bench.work.limits.retries,
+        Definition::Compile(_) => 1,
+        Definition::Best(_) => 0,
+    }
+}
+
+/// The exact command, for stages that run one.
+pub(super) fn command_line(job: &Job) -> Vec<String> {
+    match &job.stored.definition {
+        Definition::Command(work) => match &work.run {
+            Run::Shell(script) => ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
+            Run::Argv(argv) => argv.clone(),
+        },
+        _ => Vec::new(),
+    }
 }
