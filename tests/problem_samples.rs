@@ -1,4 +1,5 @@
-//! Every file of `samples/invalid-problem` is refused with exactly the text beside it.
+//! Every file of `samples/invalid-problem` is refused with exactly the text beside it, and every
+//! problem of `kernels` is loaded and staged.
 //!
 //! `OPTLOOP_BLESS=1 cargo test --test problem_samples` rewrites the texts.
 
@@ -8,7 +9,9 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use optloop::diagnostic::render;
-use optloop::problem::{Files, load};
+use optloop::problem::{Files, draw_holdout, geometry, load, stage};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
 const FOLDER: &str = "samples/invalid-problem";
 
@@ -41,6 +44,10 @@ fn main() -> ExitCode {
             Trial::test(name, move || check(&path))
         })
         .collect();
+    trials.extend(kernel_problems().into_iter().map(|path| {
+        let name = path.display().to_string();
+        Trial::test(name, move || check_good(&path))
+    }));
     trials.push(Trial::test("no text without its file", orphans));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -57,6 +64,7 @@ fn with_extension(extension: &str) -> Vec<PathBuf> {
         .collect()
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test's own switch")]
 fn check(path: &Path) -> Result<(), Failed> {
     let loaded = load(path, &Disk);
     let got = render(&loaded.diagnostics, false);
@@ -78,6 +86,37 @@ fn check(path: &Path) -> Result<(), Failed> {
         golden.display()
     )
     .into())
+}
+
+fn kernel_problems() -> Vec<PathBuf> {
+    let kernels = std::fs::read_dir("kernels").into_iter().flatten().flatten();
+    let problems = kernels.map(|kernel| kernel.path().join("problem.toml"));
+    let mut problems: Vec<PathBuf> = problems.filter(|path| path.exists()).collect();
+    problems.sort();
+    problems
+}
+
+fn check_good(path: &Path) -> Result<(), Failed> {
+    let loaded = load(path, &Disk);
+    let Some(problem) = loaded.problem else {
+        return Err(render(&loaded.diagnostics, false).into());
+    };
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let drawn = draw_holdout(&problem, &mut rng);
+    let asked = problem
+        .holdout
+        .as_ref()
+        .map_or(0, |holdout| holdout.count as usize);
+    if drawn.len() != asked {
+        return Err(format!("{} of {asked} hold-out cases were drawn", drawn.len()).into());
+    }
+    for case in problem.cases.iter().chain(&drawn) {
+        stage(&problem, case, 1)?;
+        if let Some(launch) = &problem.cuda {
+            geometry(launch, case, None)?;
+        }
+    }
+    Ok(())
 }
 
 fn orphans() -> Result<(), Failed> {

@@ -28,60 +28,45 @@ pub struct Document<T> {
 
 /// Reads `source` as a `T`.
 pub fn read<T: DeserializeOwned + JsonSchema + 'static>(source: &Arc<Source>) -> Document<T> {
-    read_overlaid(source, &[], &mut SourceMap::default())
+    read_overlaid(source, &mut SourceMap::default(), |_| Vec::new())
 }
 
-/// Reads `source` with the values of `overlays` (TOML documents too) put over its own. All of
-/// them are added to `map`, and spans in the value are spans of `map`.
+/// Reads `source` with the values of other TOML documents put over its own; `overlays` chooses
+/// them in view of what was parsed. All of them are added to `map`, and spans in the value are
+/// spans of `map`.
 pub fn read_overlaid<T: DeserializeOwned + JsonSchema + 'static>(
     source: &Arc<Source>,
-    overlays: &[Arc<Source>],
     map: &mut SourceMap,
+    overlays: impl FnOnce(&DeTable<'_>) -> Vec<Arc<Source>>,
 ) -> Document<T> {
     let mut found = Vec::new();
     let base = map.add(source);
+    let over;
     let Some(mut table) = parse(source, &mut found) else {
-        return Document {
-            value: None,
-            diagnostics: found,
-        };
+        return Document { value: None, diagnostics: found };
     };
+    over = overlays(&table);
     if base > 0 {
         shift(&mut table, base);
     }
-    for overlay in overlays {
+    for overlay in &over {
         let base = map.add(overlay);
-        if let Some(mut over) = parse(overlay, &mut found) {
-            shift(&mut over, base);
-            merge(&mut table, over);
+        if let Some(mut above) = parse(overlay, &mut found) {
+            shift(&mut above, base);
+            merge(&mut table, above);
         }
     }
     let shape = Shape::of::<T>();
-    let mut walker = Walker {
-        shape: &shape,
-        map,
-        found,
-    };
+    let mut walker = Walker { shape: &shape, map, found };
     let fits = walker.root(&mut table);
     let mut found = walker.found;
+    // What is required and missing has been told already; the type may still do without it.
     let value = match fits {
         Fits::Yes => deserialize(table, map, &mut found),
-        Fits::No => None,
+        Fits::No => deserialize(table, map, &mut Vec::new()),
     };
-    sort(&mut found);
-    Document {
-        value,
-        diagnostics: found,
-    }
-}
-
-/// Puts diagnostics into file order.
-pub fn sort(diagnostics: &mut [Diagnostic]) {
-    diagnostics.sort_by(|a, b| {
-        let place = |d: &Diagnostic| d.labels.first().map(|l| (l.span.start, l.span.end));
-        let path = |d: &Diagnostic| d.labels.first().map(|l| l.source.path.clone());
-        path(a).cmp(&path(b)).then_with(|| place(a).cmp(&place(b)))
-    });
+    map.sort(&mut found);
+    Document { value, diagnostics: found }
 }
 
 fn deserialize<T: DeserializeOwned>(
@@ -366,7 +351,7 @@ mod tests {
         let over = ["retries = 7", "stages.x.run = 'c'", "stages.x.rnu = 3"]
             .map(|text| Arc::new(Source::new("--set", text)));
         let mut map = SourceMap::default();
-        let document = read_overlaid::<File>(&main, &over, &mut map);
+        let document = read_overlaid::<File>(&main, &mut map, |_| over.into());
         let file = document.value.expect("enough");
         assert_eq!(file.retries, Some(7));
         assert_eq!(
@@ -387,7 +372,7 @@ mod tests {
     fn overlays_only_add_to_what_is_there() {
         let main = source("name = 'a'\n[stages.x]\nrun = 'b'\n");
         let over = [Arc::new(Source::new("--set", "retries = 7"))];
-        let document = read_overlaid::<File>(&main, &over, &mut SourceMap::default());
+        let document = read_overlaid::<File>(&main, &mut SourceMap::default(), |_| over.into());
         assert!(
             document.diagnostics.is_empty(),
             "{:?}",

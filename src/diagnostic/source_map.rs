@@ -49,6 +49,16 @@ impl SourceMap {
             .is_none_or(|(base, _)| span.start < *base)
     }
 
+    /// Puts diagnostics into the order of sources, and of bytes within each; those without a place
+    /// come first.
+    pub fn sort(&self, diagnostics: &mut [Diagnostic]) {
+        diagnostics.sort_by_key(|diagnostic| {
+            let label = diagnostic.labels.first()?;
+            let same = |(_, source): &(usize, Arc<Source>)| Arc::ptr_eq(source, &label.source);
+            Some((self.sources.iter().position(same), label.span.start, label.span.end))
+        });
+    }
+
     /// Every source, in the order they were added.
     pub fn sources(&self) -> impl Iterator<Item = &Arc<Source>> {
         self.sources.iter().map(|(_, source)| source)

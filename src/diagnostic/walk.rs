@@ -152,13 +152,18 @@ impl Walker<'_> {
         let Some(items) = wanted.items else {
             return Fits::Yes;
         };
-        let mut fits = Fits::Yes;
-        for item in list.iter_mut() {
+        let mut broken = Vec::new();
+        for (index, item) in list.iter_mut().enumerate() {
             if self.value(items, key, item) == Fits::No {
-                fits = Fits::No;
+                broken.push(index);
             }
         }
-        fits
+        if !broken.is_empty() {
+            let all = std::mem::replace(list, DeArray::new()).into_iter().enumerate();
+            let good = all.filter(|(index, _)| !broken.contains(index));
+            *list = good.map(|(_, item)| item).collect();
+        }
+        Fits::Yes
     }
 
     /// Picks the alternative that the table is meant to be.

@@ -4,6 +4,24 @@
 //! anything. Files are read through a given [`Loader`]; nothing here touches a clock, a process,
 //! the environment or a device.
 
+mod device;
+mod duration;
+pub mod file;
+mod findings;
+mod matrix;
+mod overlay;
+mod paths;
+mod preset;
+mod resolve;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod validate;
+pub mod values;
+mod variables;
+pub mod when;
+mod work;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
@@ -13,6 +31,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Diagnostic, Source};
+
+pub use preset::BUILT_IN;
+pub use resolve::load;
+pub use schema::schemas;
 
 /// How this room sees the world outside: files and the environment.
 pub trait Loader {
@@ -264,7 +286,7 @@ pub enum Purpose {
     Profile,
 }
 
-/// What [`load`](self) found: the pipeline as far as it could be made, and everything wrong.
+/// What [`load`] found: the pipeline as far as it could be made, and everything wrong.
 #[derive(Debug)]
 pub struct Loaded {
     /// Present whenever enough was understood for later rooms to look for more mistakes.

@@ -140,8 +140,8 @@ fn names_are_listed_once_in_order() {
 #[derive(Debug, Clone)]
 enum Tree {
     Number(i64),
-    Negative(Box<Tree>),
-    Pair(Box<Tree>, char, Box<Tree>),
+    Negative(Box<Self>),
+    Pair(Box<Self>, char, Box<Self>),
 }
 
 impl Tree {

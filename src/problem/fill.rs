@@ -45,7 +45,7 @@ pub fn fill(fill: &Fill, dtype: Dtype, elements: usize, rng: &mut ChaCha8Rng) ->
             write_integers(dtype, part, || rng.random_range(low..=high.max(low)));
         }),
         Fill::Adversarial => drawn(dtype, &mut out, rng, |rng, part| {
-            adversarial(dtype, part, rng)
+            adversarial(dtype, part, rng);
         }),
     }
     out
@@ -58,7 +58,6 @@ pub fn fill(fill: &Fill, dtype: Dtype, elements: usize, rng: &mut ChaCha8Rng) ->
 pub fn fits(fill: &Fill, dtype: Dtype, elements: u64) -> Result<(), String> {
     let (least, most) = dtype.exact_integers();
     match *fill {
-        Fill::Zeros | Fill::Ones | Fill::Adversarial => Ok(()),
         Fill::Normal { .. } if !dtype.is_float() => Err(format!(
             "`normal` gives fractions, which {dtype} cannot hold"
         )),
@@ -98,11 +97,11 @@ pub fn fits(fill: &Fill, dtype: Dtype, elements: u64) -> Result<(), String> {
             "`integers` from {low} to {high} leaves the integers that {dtype} holds exactly, \
              {least} to {most}"
         )),
-        Fill::Integers { .. } => Ok(()),
+        Fill::Integers { .. } | Fill::Zeros | Fill::Ones | Fill::Adversarial => Ok(()),
         Fill::Constant(value) => constant_fits(value, dtype),
         Fill::Iota | Fill::Permutation => {
-            let last = elements.saturating_sub(1);
-            if i64::try_from(last).is_ok_and(|last| last <= most) {
+            let highest = elements.saturating_sub(1);
+            if i64::try_from(highest).is_ok_and(|value| value <= most) {
                 return Ok(());
             }
             let name = if matches!(fill, Fill::Iota) {
@@ -111,7 +110,7 @@ pub fn fits(fill: &Fill, dtype: Dtype, elements: u64) -> Result<(), String> {
                 "permutation"
             };
             Err(format!(
-                "`{name}` of {elements} elements needs values up to {last}, and {dtype} holds \
+                "`{name}` of {elements} elements needs values up to {highest}, and {dtype} holds \
                  integers exactly only up to {most}"
             ))
         }
@@ -197,17 +196,17 @@ fn adversarial(dtype: Dtype, out: &mut [u8], rng: &mut ChaCha8Rng) {
         });
     } else {
         let mut last = 1;
-        let (least, most) = dtype.exact_integers();
+        let (lowest, most) = dtype.exact_integers();
         write_integers(dtype, out, || {
             last = match rng.random_range(0..16) {
                 0..5 => last,
-                5 => least,
+                5 => lowest,
                 6 => most,
                 7 => 0,
                 8 => 1,
-                9 => least.max(-1),
-                10 => rng.random_range(least..=most),
-                _ => rng.random_range(least.max(-8)..=most.min(8)),
+                9 => lowest.max(-1),
+                10 => rng.random_range(lowest..=most),
+                _ => rng.random_range(lowest.max(-8)..=most.min(8)),
             };
             last
         });
@@ -248,7 +247,7 @@ fn repeat(dtype: Dtype, value: f64, out: &mut [u8]) {
         in_chunks(dtype, out, |_, part| write_numbers(dtype, part, || value));
     } else {
         in_chunks(dtype, out, |_, part| {
-            write_integers(dtype, part, || value as i64)
+            write_integers(dtype, part, || value as i64);
         });
     }
 }

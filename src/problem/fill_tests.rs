@@ -39,13 +39,13 @@ fn values(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
     bytes
         .chunks(dtype.size_bytes())
         .map(|b| match dtype {
-            Dtype::F64 => f64::from_ne_bytes(b.try_into().unwrap()),
-            Dtype::F32 => f64::from(f32::from_ne_bytes(b.try_into().unwrap())),
-            Dtype::F16 => f16::from_ne_bytes(b.try_into().unwrap()).to_f64(),
-            Dtype::Bf16 => bf16::from_ne_bytes(b.try_into().unwrap()).to_f64(),
-            Dtype::I64 => i64::from_ne_bytes(b.try_into().unwrap()) as f64,
-            Dtype::I32 => f64::from(i32::from_ne_bytes(b.try_into().unwrap())),
-            Dtype::I16 => f64::from(i16::from_ne_bytes(b.try_into().unwrap())),
+            Dtype::F64 => f64::from_ne_bytes(b.try_into().expect("whole elements")),
+            Dtype::F32 => f64::from(f32::from_ne_bytes(b.try_into().expect("whole elements"))),
+            Dtype::F16 => f16::from_ne_bytes(b.try_into().expect("whole elements")).to_f64(),
+            Dtype::Bf16 => bf16::from_ne_bytes(b.try_into().expect("whole elements")).to_f64(),
+            Dtype::I64 => i64::from_ne_bytes(b.try_into().expect("whole elements")) as f64,
+            Dtype::I32 => f64::from(i32::from_ne_bytes(b.try_into().expect("whole elements"))),
+            Dtype::I16 => f64::from(i16::from_ne_bytes(b.try_into().expect("whole elements"))),
             Dtype::I8 => f64::from(b[0] as i8),
             Dtype::U8 | Dtype::Bool => f64::from(b[0]),
         })
@@ -281,7 +281,7 @@ proptest! {
         let bytes = fill(&Fill::Permutation, Dtype::I32, elements, &mut seeded(seed));
         let mut found = values(Dtype::I32, &bytes);
         found.sort_by(f64::total_cmp);
-        prop_assert!(found.iter().enumerate().all(|(i, v)| *v == i as f64));
+        prop_assert!(found.iter().enumerate().all(|(i, v)| *v as usize == i));
         prop_assert_eq!(found.len(), elements);
     }
 

@@ -10,6 +10,9 @@ const VERSION: &[u8] = b"optloop problem 1";
 
 /// The digest of what `problem` means and of its reference's text. Comments and the order of
 /// tables in the file do not count, nor does where the reference lies.
+///
+/// # Panics
+/// Never: the encoding takes any plain data.
 pub fn canonical_digest(problem: &Problem, reference_text: &str) -> Digest {
     let meaning = Problem {
         reference: PathBuf::new(),
@@ -44,7 +47,7 @@ mod tests {
             changed(|p| p.reference = "/elsewhere/reference.c".into())
         );
         assert_ne!(base, canonical_digest(&problem, "other text"));
-        let changes: [fn(&mut Problem); 8] = [
+        let every_change: [fn(&mut Problem); 8] = [
             |p| p.entry.push('x'),
             |p| p.tolerance.atol = 0.5,
             |p| p.tolerance.rtol = 0.5,
@@ -54,7 +57,7 @@ mod tests {
             |p| p.holdout = None,
             |p| p.args[2].kind = ArgKind::Scalar("cols".into()),
         ];
-        for (i, change) in changes.into_iter().enumerate() {
+        for (i, change) in every_change.into_iter().enumerate() {
             assert_ne!(base, changed(change), "change {i}");
         }
     }

@@ -86,7 +86,7 @@ fn a_whole_file_becomes_the_problem_it_says() {
     let loaded = loaded(WHOLE);
     assert!(loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
     assert_eq!(loaded.reference_text.as_deref(), Some("void f(void) {}\n"));
-    let problem = loaded.problem.unwrap();
+    let problem = loaded.problem.expect("a good file");
     assert_eq!(
         (problem.name.as_str(), problem.entry.as_str()),
         ("scan", "scan_sum")
@@ -125,7 +125,7 @@ fn a_whole_file_becomes_the_problem_it_says() {
 
 #[test]
 fn what_an_argument_does_not_say_is_filled_in() {
-    let problem = loaded(WHOLE).problem.unwrap();
+    let problem = loaded(WHOLE).problem.expect("a good file");
     let kinds: Vec<_> = problem
         .args
         .iter()
@@ -179,7 +179,7 @@ fn what_an_argument_does_not_say_is_filled_in() {
 #[test]
 fn a_loaded_problem_can_be_staged_at_every_case_and_holdout() {
     use rand::SeedableRng;
-    let problem = loaded(WHOLE).problem.unwrap();
+    let problem = loaded(WHOLE).problem.expect("a good file");
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
     let mut cases = crate::problem::draw_holdout(&problem, &mut rng);
     assert_eq!(cases.len(), 3);

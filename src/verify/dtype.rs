@@ -135,6 +135,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::float_cmp, reason = "exactness is what is tested")]
     fn the_integer_after_the_exact_range_is_not_exact() {
         let above = |dtype: Dtype| (dtype.exact_integers().1 + 1) as f64;
         assert_ne!(f64::from(above(Dtype::F32) as f32), above(Dtype::F32));

@@ -117,12 +117,12 @@ impl Checker<'_> {
         Some(ArgKind::Scalar(text.value))
     }
 
-    fn buffer(&mut self, file: &ArgFile) -> Option<ArgKind> {
-        let name = &file.name.value;
+    fn buffer(&mut self, arg: &ArgFile) -> Option<ArgKind> {
+        let name = &arg.name.value;
         let mut extents: Vec<Vec<usize>> = vec![Vec::new(); self.points.len()];
         let mut shape = Vec::new();
         let mut whole = true;
-        for size in file.shape.iter().flatten() {
+        for size in arg.shape.iter().flatten() {
             let text = size.clone().map(|size| size.text());
             let message = format!("`{name}` has no extent here");
             let values = self.expr(&text, &[]).then(|| {
@@ -139,8 +139,8 @@ impl Checker<'_> {
             }
             shape.push(text.value);
         }
-        let role = file.role.as_ref().map_or(Role::In, |role| role.value);
-        let fill = self.fill(file, role, whole.then_some(extents.as_slice()));
+        let role = arg.role.as_ref().map_or(Role::In, |role| role.value);
+        let fill = self.fill(arg, role, whole.then_some(extents.as_slice()));
         whole.then_some(ArgKind::Buffer {
             shape,
             role,
@@ -149,9 +149,9 @@ impl Checker<'_> {
     }
 
     /// The fill of a buffer, checked for its type and the largest of `extents`.
-    fn fill(&mut self, file: &ArgFile, role: Role, extents: Option<&[Vec<usize>]>) -> Option<Fill> {
-        let dtype = file.dtype.value;
-        let Some(written) = &file.fill else {
+    fn fill(&mut self, arg: &ArgFile, role: Role, extents: Option<&[Vec<usize>]>) -> Option<Fill> {
+        let dtype = arg.dtype.value;
+        let Some(written) = &arg.fill else {
             return Some(if role == Role::Out {
                 Fill::Zeros
             } else {
@@ -159,14 +159,14 @@ impl Checker<'_> {
             });
         };
         if role == Role::Out {
-            let message = format!("the output `{}` has a fill", file.name.value);
+            let message = format!("the output `{}` has a fill", arg.name.value);
             let label = "outputs start with random bytes, so that none is right by chance";
             self.tell("output-with-fill", message, written.span.clone(), label);
             self.advise("remove `fill`, or make it `role = \"inout\"` when the kernel reads it");
             return None;
         }
         let fill = Fill::from(written.value);
-        let bytes = |shape: &Vec<usize>| buffer_bytes(&file.name, shape, dtype).ok();
+        let bytes = |shape: &Vec<usize>| buffer_bytes(&arg.name, shape, dtype).ok();
         let most = extents
             .into_iter()
             .flatten()
@@ -174,7 +174,7 @@ impl Checker<'_> {
             .max()
             .unwrap_or(0);
         if let Err(why) = fits(&fill, dtype, (most / dtype.size_bytes()) as u64) {
-            let message = format!("the fill of `{}` does not fit {dtype}", file.name.value);
+            let message = format!("the fill of `{}` does not fit {dtype}", arg.name.value);
             self.tell("bad-fill", message, written.span.clone(), why);
             return None;
         }

@@ -90,7 +90,10 @@ impl<'a> Checker<'a> {
             .as_ref()
             .map(|reference| self.reference(reference));
         let tolerance = self.tolerance(&file.tolerance);
-        let (flops, bytes) = (self.work(&file.work.flops), self.work(&file.work.bytes));
+        let (flops, bytes) = (
+            self.work(file.work.flops.as_ref()),
+            self.work(file.work.bytes.as_ref()),
+        );
         let cuda = file.launch.cuda.as_ref().map(|cuda| self.cuda(cuda));
         Some(Problem {
             name: name?,
@@ -257,7 +260,7 @@ fn human(bytes: u128) -> String {
 }
 
 /// The buffers of checked arguments.
-fn buffers<'b>(args: &'b [(Arg, Range<usize>)]) -> impl Iterator<Item = (&'b Arg, &'b [String])> {
+fn buffers(args: &[(Arg, Range<usize>)]) -> impl Iterator<Item = (&Arg, &[String])> {
     args.iter().filter_map(|(arg, _)| match &arg.kind {
         ArgKind::Buffer { shape, .. } => Some((arg, shape.as_slice())),
         ArgKind::Scalar(_) => None,

@@ -76,8 +76,8 @@ impl Checker<'_> {
         }
     }
 
-    pub(super) fn work(&mut self, file: &Option<Spanned<Value>>) -> Option<String> {
-        let text = file.clone()?.map(|value| value.text());
+    pub(super) fn work(&mut self, file: Option<&Spanned<Value>>) -> Option<String> {
+        let text = file?.clone().map(|value| value.text());
         if self.expr(&text, &[]) {
             self.at_points(
                 "bad-work",

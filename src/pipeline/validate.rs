@@ -1,0 +1,367 @@
+//! Checks of single values, and of what `when` says about other stages.
+
+use std::collections::{HashMap, HashSet};
+
+use super::file::Kind;
+use super::findings::{Findings, did_you_mean};
+use super::resolve::{Draft, Resolver};
+use super::values::{BENCH_METRICS, PrintedMetric};
+use super::variables::Scope;
+use super::when::Condition;
+use super::{CommandMetric, Direction, MetricSource, Stage, Work, duration};
+use crate::diagnostic::Spanned;
+
+/// Longer JSON paths are a mistake, and deep ones would exhaust the stack.
+const LONGEST_PATH: usize = 500;
+
+/// Texts that were already compiled once, so that a thousand stages with one regex cost one.
+#[derive(Default)]
+pub(super) struct Checked {
+    texts: HashMap<(Form, String), Result<(), String>>,
+}
+
+/// What a checked text is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Form {
+    Regex,
+    JsonPath,
+    Glob,
+}
+
+impl Checked {
+    /// Compiles `text` as `form`.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub(super) fn check(&mut self, form: Form, text: &str) -> Result<(), String> {
+        let key = (form, text.to_owned());
+        self.texts
+            .entry(key)
+            .or_insert_with(|| compile(form, text))
+            .clone()
+    }
+}
+
+fn compile(form: Form, text: &str) -> Result<(), String> {
+    match form {
+        Form::Regex => regex::Regex::new(text).map(|_| ()).map_err(|error| {
+            // The last line says what; those above draw the pattern again.
+            let error = error.to_string();
+            let last = error.lines().last().unwrap_or_default();
+            last.trim_start_matches("error: ").to_owned()
+        }),
+        Form::JsonPath if text.len() > LONGEST_PATH => {
+            Err(format!("longer than {LONGEST_PATH} characters"))
+        }
+        Form::JsonPath => serde_json_path::JsonPath::parse(text)
+            .map(|_| ())
+            .map_err(|error| format!("at character {}: {}", error.position() + 1, error.message())),
+        Form::Glob => globset::GlobBuilder::new(text)
+            .literal_separator(true)
+            .build()
+            .map(|_| ())
+            .map_err(|error| error.kind().to_string()),
+    }
+}
+
+impl Findings {
+    /// Milliseconds of a duration; `otherwise` when it is not given or wrong.
+    pub(super) fn duration(
+        &mut self,
+        key: &str,
+        text: Option<&Spanned<String>>,
+        otherwise: u64,
+    ) -> u64 {
+        let Some(text) = text else { return otherwise };
+        match duration::parse(text) {
+            Ok(ms) => ms,
+            Err(label) => {
+                let message = format!("bad duration `{}` for `{key}`", text.value);
+                self.at("bad-duration", message, &text.span, label)
+                    .help("a duration is a number and a unit: 500ms, 60s, 2m, 1h");
+                otherwise
+            }
+        }
+    }
+
+    /// Like [`Self::duration`], where `none` is no limit and zero is refused.
+    pub(super) fn timeout(&mut self, text: Option<&Spanned<String>>, otherwise: u64) -> u64 {
+        match text {
+            Some(text) if text.value == "none" => 0,
+            Some(text) => {
+                let ms = self.duration("timeout", Some(text), otherwise);
+                if ms == 0 && duration::parse(text) == Ok(0) {
+                    self.at(
+                        "bad-duration",
+                        "`timeout` must not be zero",
+                        &text.span,
+                        "no time at all",
+                    )
+                    .help("for no limit, write timeout = \"none\"");
+                }
+                ms
+            }
+            None => otherwise,
+        }
+    }
+
+    /// Looks must rise, and start above zero.
+    pub(super) fn repeats(&mut self, looks: &[Spanned<u32>], span: &std::ops::Range<usize>) {
+        if looks.is_empty() {
+            self.at(
+                "empty",
+                "`repeats` must not be empty",
+                span,
+                "an empty list",
+            );
+        }
+        let mut before = 0;
+        for look in looks {
+            if look.value == 0 {
+                let message = "`repeats` must be above zero";
+                self.at("bad-repeats", message, &look.span, "no launch at all");
+                return;
+            }
+            if look.value <= before {
+                let label = format!("not above {before}");
+                self.at("bad-repeats", "`repeats` must rise", &look.span, label)
+                    .help("each number is the total of launches at that look: [8, 16, 32]");
+                return;
+            }
+            before = look.value;
+        }
+    }
+}
+
+impl Resolver<'_> {
+    /// How a command's number is read.
+    pub(super) fn printed_metric(
+        &mut self,
+        metric: &PrintedMetric,
+        all: &Spanned<()>,
+    ) -> CommandMetric {
+        let name = &metric.name;
+        let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !is_name || ["passed", "seconds"].contains(&name.as_str()) {
+            let label = if is_name {
+                "every stage has this one"
+            } else {
+                "not a name"
+            };
+            self.findings
+                .at(
+                    "bad-name",
+                    format!("bad metric name `{}`", name.value),
+                    &name.span,
+                    label,
+                )
+                .help("use letters, digits and `_`: `when` reads it as STAGE.NAME");
+        }
+        let from = match (&metric.regex, &metric.json) {
+            (Some(regex), None) => self.metric_source(Form::Regex, regex),
+            (None, Some(path)) => self.metric_source(Form::JsonPath, path),
+            (Some(regex), Some(path)) => {
+                let message = "a metric is read either way, not both";
+                self.findings
+                    .at("bad-metric", message, &path.span, "`json` here")
+                    .and(&regex.span, "`regex` here")
+                    .help("remove one of the two");
+                MetricSource::Regex(regex.value.clone())
+            }
+            (None, None) => {
+                let help = "give a `regex` or a `json` path";
+                let message = "the metric does not say how it is read";
+                self.findings
+                    .at(
+                        "bad-metric",
+                        message,
+                        &all.span,
+                        "neither `regex` nor `json`",
+                    )
+                    .help(help);
+                MetricSource::Regex(String::new())
+            }
+        };
+        let better = metric.better.unwrap_or(Direction::Lower);
+        CommandMetric {
+            name: name.value.clone(),
+            from,
+            better,
+        }
+    }
+
+    fn metric_source(&mut self, form: Form, text: &Spanned<String>) -> MetricSource {
+        if let Err(label) = self.checked.check(form, text) {
+            let (code, what, help) = match form {
+                Form::JsonPath => (
+                    "bad-json-path",
+                    "JSON path",
+                    "a path starts with `$`: $.time.median",
+                ),
+                _ => (
+                    "bad-regex",
+                    "regular expression",
+                    "in TOML, '…' keeps backslashes as they are",
+                ),
+            };
+            let message = format!("bad {what} `{}`", text.value);
+            self.findings
+                .at(code, message, &text.span, label)
+                .help(help);
+        }
+        match form {
+            Form::JsonPath => MetricSource::JsonPath(text.value.clone()),
+            _ => MetricSource::Regex(text.value.clone()),
+        }
+    }
+
+    /// The condition of a stage, checked against what the stages above it give.
+    pub(super) fn when(
+        &mut self,
+        index: usize,
+        drafts: &[Draft],
+        graph: &Upstream<'_>,
+    ) -> Option<String> {
+        let draft = &drafts[index];
+        let written = draft.when.as_ref()?;
+        let scope = Scope {
+            stage: Some(&draft.name),
+            ..Scope::default()
+        };
+        let before = self.findings.list.len();
+        let text = self.variables.expand(written, scope, &mut self.findings);
+        if self.findings.list.len() > before {
+            return None;
+        }
+        let condition = match Condition::parse(&text) {
+            Ok(condition) => condition,
+            Err(label) => {
+                self.findings
+                    .at(
+                        "bad-when",
+                        format!("bad condition for `{}`", draft.name.value),
+                        &written.span,
+                        label,
+                    )
+                    .help("a condition is such as `candidate.median_us < 900`");
+                return None;
+            }
+        };
+        for name in condition.names() {
+            self.result_name(name, index, drafts, graph);
+        }
+        (self.findings.list.len() == before).then_some(text)
+    }
+
+    fn result_name(&mut self, name: &str, index: usize, drafts: &[Draft], graph: &Upstream<'_>) {
+        let (stage_name, result) = name.split_once('.').unwrap_or((name, ""));
+        let Some(written) = &drafts[index].when else {
+            return;
+        };
+        let span = self.findings.within(&written.span, name);
+        let plain = |draft: &Draft| draft.name.replace('-', "_");
+        let Some(other) = drafts.iter().position(|draft| plain(draft) == stage_name) else {
+            let names: Vec<String> = drafts.iter().map(plain).collect();
+            let label = did_you_mean(
+                stage_name,
+                names.iter().map(String::as_str),
+                "no such stage",
+            );
+            self.findings
+                .at(
+                    "unknown-stage",
+                    format!("`when` names unknown `{name}`"),
+                    &span,
+                    label,
+                )
+                .help("a result is STAGE.RESULT; write a `-` of a stage's name as `_`");
+            return;
+        };
+        if !graph.reaches(index, other) {
+            let needed = &drafts[other].name.value;
+            let message = format!("`when` looks at `{needed}`, which may not have run yet");
+            let label = format!("`{}` does not need `{needed}`", drafts[index].name.value);
+            let help = format!("add \"{needed}\" to its `needs`");
+            self.findings
+                .at("not-upstream", message, &span, label)
+                .help(help);
+            return;
+        }
+        let Some(stage) = &drafts[other].stage else {
+            return;
+        };
+        let results = stage.results();
+        if !results.contains(&result) {
+            let label = did_you_mean(result, results.iter().copied(), "no such result");
+            let message = format!("stage `{}` has no result `{result}`", stage.name);
+            self.findings
+                .at("unknown-result", message, &span, label)
+                .help(format!(
+                    "results of `{}`: {}",
+                    stage.name,
+                    results.join(", ")
+                ));
+        }
+    }
+
+    /// Tells of keys that stages of this kind do not have.
+    pub(super) fn fitting_keys(&mut self, name: &str, file: &super::file::StageFile, kind: Kind) {
+        for (key, span, fits) in file
+            .particular_keys()
+            .filter(|(_, _, fits)| !fits.has(kind))
+        {
+            let message = format!("`{key}` does not fit `{name}`, a {} stage", kind.name());
+            let label = format!("only {} have it", fits.describe());
+            self.findings.at("misplaced-key", message, &span, label);
+        }
+    }
+}
+
+impl Stage {
+    /// Names of the numbers that it gives to `when` and to the result table.
+    pub fn results(&self) -> Vec<&str> {
+        let mut results = vec!["passed", "seconds"];
+        match self.variants.first().map(|variant| &variant.work) {
+            Some(Work::Bench(_)) => {
+                results.extend(BENCH_METRICS);
+                results.extend(["launches", "stopped_early"]);
+            }
+            Some(Work::Check(_)) => results.extend(["cases", "mismatches", "max_error"]),
+            Some(Work::Command(command)) => {
+                results.extend(command.metric.as_ref().map(|metric| metric.name.as_str()));
+            }
+            None => {}
+        }
+        results
+    }
+}
+
+/// Which stages a stage comes after.
+pub(super) struct Upstream<'a> {
+    needs: &'a [Vec<usize>],
+}
+
+impl<'a> Upstream<'a> {
+    pub(super) fn new(needs: &'a [Vec<usize>]) -> Self {
+        Self { needs }
+    }
+
+    /// True when `from` needs `to`, directly or through others.
+    pub(super) fn reaches(&self, from: usize, to: usize) -> bool {
+        if self.needs[from].contains(&to) {
+            return true;
+        }
+        let mut seen = HashSet::new();
+        let mut next = self.needs[from].clone();
+        while let Some(index) = next.pop() {
+            if self.needs[index].contains(&to) {
+                return true;
+            }
+            if seen.insert(index) {
+                next.extend_from_slice(&self.needs[index]);
+            }
+        }
+        false
+    }
+}

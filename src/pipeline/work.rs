@@ -1,0 +1,416 @@
+//! What each variant of a stage does.
+
+use std::collections::BTreeMap;
+
+use super::file::{CompileFile, Kind, StageFile};
+use super::matrix::{self, Point};
+use super::resolve::Resolver;
+use super::values::{MetricFile, OneOrMany, Scalar};
+use super::variables::{Quoting, Scope};
+use super::{
+    BenchWork, CheckWork, CommandMetric, CommandWork, CompileWork, Direction, Limits, Purpose, Run,
+    Stage, Variant, Work,
+};
+use crate::diagnostic::{Entries, Spanned};
+
+/// What holds where neither stage, preset nor pipeline says otherwise.
+mod default {
+    pub(super) const REPEATS: [u32; 3] = [8, 16, 32];
+    pub(super) const FLAGS: [&str; 2] = ["-O3", "-march=native"];
+    pub(super) const RETRIES: u32 = 1;
+    pub(super) const GRACE_MS: u64 = 2000;
+    pub(super) const KERNEL_TIMEOUT_MS: u64 = 60_000;
+    pub(super) const COMPILE_TIMEOUT_MS: u64 = 60_000;
+    pub(super) const LAUNCHES: u32 = 2;
+    pub(super) const WARMUP: u32 = 3;
+}
+
+/// A variant being made.
+#[derive(Clone, Copy)]
+struct Making<'a> {
+    name: &'a str,
+    file: &'a StageFile,
+    point: &'a Point,
+    limits: Limits,
+}
+
+impl<'a> Making<'a> {
+    fn scope(self) -> Scope<'a> {
+        let matrix = &self.point.values;
+        Scope {
+            stage: Some(self.name),
+            matrix,
+            quoting: Quoting::Plain,
+        }
+    }
+}
+
+impl Resolver<'_> {
+    /// The stage with its variants; needs and condition come later.
+    pub(super) fn stage(
+        &mut self,
+        name: &Spanned<String>,
+        file: &StageFile,
+        kind: Kind,
+        preset: Option<String>,
+    ) -> Stage {
+        self.fitting_keys(name, file, kind);
+        if kind != Kind::Command {
+            self.need_kernel(name, kind);
+        }
+        let limits = self.limits(file, kind);
+        let points = matrix::points(file.matrix.as_ref(), &mut self.findings);
+        self.claims.stage();
+        let mut variants = Vec::with_capacity(points.len());
+        for point in &points {
+            self.claims.variant(&point.label);
+            let making = Making {
+                name,
+                file,
+                point,
+                limits,
+            };
+            let work = match kind {
+                Kind::Command => Work::Command(self.command(name, making)),
+                Kind::Check => Work::Check(self.check(making)),
+                Kind::Bench => Work::Bench(self.bench(making)),
+            };
+            variants.push(Variant {
+                label: point.label.clone(),
+                work,
+            });
+        }
+        Stage {
+            name: name.value.clone(),
+            span: name.span.clone(),
+            preset,
+            needs: Vec::new(),
+            when: None,
+            best_by: best_by(&variants),
+            variants,
+        }
+    }
+
+    fn limits(&mut self, file: &StageFile, kind: Kind) -> Limits {
+        let otherwise = if kind == Kind::Command {
+            0
+        } else {
+            default::KERNEL_TIMEOUT_MS
+        };
+        Limits {
+            timeout_ms: self.findings.timeout(file.timeout.as_ref(), otherwise),
+            grace_ms: self
+                .findings
+                .duration("grace", file.grace.as_ref(), default::GRACE_MS),
+            retries: file
+                .retries
+                .as_ref()
+                .map_or(default::RETRIES, |retries| retries.value),
+        }
+    }
+
+    fn command(&mut self, name: &Spanned<String>, making: Making<'_>) -> CommandWork {
+        let Making { file, limits, .. } = making;
+        let scope = making.scope();
+        let inputs = self.expand_list(file.inputs.as_ref(), scope);
+        let outputs = self.expand_list(file.outputs.as_ref(), scope);
+        for input in &inputs {
+            self.claims.input(input);
+        }
+        for output in &outputs {
+            self.claims.output(output);
+        }
+        let depfile = file.depfile.as_ref();
+        CommandWork {
+            run: self.run(name, making),
+            inputs: inputs.into_iter().map(|input| input.value).collect(),
+            outputs: outputs.into_iter().map(|output| output.value).collect(),
+            env: self.env(file.env.as_deref(), scope),
+            pass_env: self.pass_env(file),
+            depfile: depfile.map(|path| self.variables.expand(path, scope, &mut self.findings)),
+            metric: self.command_metric(file),
+            limits,
+            cache: file.cache.as_ref().is_none_or(|cache| cache.value),
+            exclusive: file
+                .exclusive
+                .as_ref()
+                .is_some_and(|exclusive| exclusive.value),
+            salt: file.salt.as_ref().map_or_else(String::new, |salt| {
+                self.variables.expand(salt, scope, &mut self.findings)
+            }),
+        }
+    }
+
+    fn run(&mut self, name: &Spanned<String>, making: Making<'_>) -> Run {
+        let nothing = |span: &std::ops::Range<usize>, resolver: &mut Self| {
+            let help = "write the program and its arguments, or a line for the shell";
+            resolver
+                .findings
+                .at("empty", "`run` must not be empty", span, "nothing to run")
+                .help(help);
+        };
+        match &making.file.run {
+            Some(OneOrMany::One(line)) => {
+                let scope = Scope {
+                    quoting: Quoting::Shell,
+                    ..making.scope()
+                };
+                if line.trim().is_empty() {
+                    nothing(&line.span, self);
+                }
+                Run::Shell(self.variables.expand(line, scope, &mut self.findings))
+            }
+            Some(OneOrMany::Many(words)) => {
+                let argv = self
+                    .variables
+                    .expand_all(words, making.scope(), &mut self.findings);
+                if words
+                    .first()
+                    .is_none_or(|program| program.trim().is_empty())
+                {
+                    nothing(&words.span, self);
+                }
+                Run::Argv(argv.into_iter().map(|word| word.value).collect())
+            }
+            None => {
+                let message = format!("command stage `{}` has no `run`", name.value);
+                self.findings
+                    .at("missing-key", message, &name.span, "`run` is required here");
+                Run::Shell(String::new())
+            }
+        }
+    }
+
+    fn expand_list(
+        &mut self,
+        list: Option<&super::file::Strings>,
+        scope: Scope<'_>,
+    ) -> Vec<Spanned<String>> {
+        let Some(list) = list else { return Vec::new() };
+        self.variables.expand_all(list, scope, &mut self.findings)
+    }
+
+    fn env(
+        &mut self,
+        env: Option<&Entries<Spanned<Scalar>>>,
+        scope: Scope<'_>,
+    ) -> BTreeMap<String, String> {
+        let mut all = BTreeMap::new();
+        for (name, value) in env.into_iter().flatten() {
+            self.env_name(name);
+            let text = Spanned::new(value.0.clone(), value.span.clone());
+            let text = self.variables.expand(&text, scope, &mut self.findings);
+            all.insert(name.value.clone(), text);
+        }
+        all
+    }
+
+    fn pass_env(&mut self, file: &StageFile) -> Vec<String> {
+        let names = file
+            .pass_env
+            .as_ref()
+            .map_or(&[][..], |names| names.value.as_slice());
+        for name in names {
+            self.env_name(name);
+            let given = file.env.as_ref().and_then(|env| {
+                env.iter()
+                    .find(|(given, _)| given.value == name.value)
+                    .map(|(given, _)| given)
+            });
+            if let Some(given) = given {
+                let message = format!("`{}` is both set and passed on", name.value);
+                self.findings
+                    .at("duplicate-name", message, &name.span, "passed on here")
+                    .and(&given.span, "set here");
+            }
+        }
+        names.iter().map(|name| name.value.clone()).collect()
+    }
+
+    fn env_name(&mut self, name: &Spanned<String>) {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            let message = format!("bad environment name `{}`", name.escape_debug());
+            let label = if name.is_empty() {
+                "an empty name"
+            } else {
+                "not a name"
+            };
+            let help = "a name has no `=`: write env = { NAME = \"value\" }";
+            self.findings
+                .at("bad-name", message, &name.span, label)
+                .help(help);
+        }
+    }
+
+    fn command_metric(&mut self, file: &StageFile) -> Option<CommandMetric> {
+        let metric = file.metric.as_ref()?;
+        match &metric.value {
+            MetricFile::Printed(printed) => {
+                Some(self.printed_metric(printed, &Spanned::new((), metric.span.clone())))
+            }
+            MetricFile::Named(name) => {
+                let message = format!("a command does not measure `{name}` by itself");
+                self.findings
+                    .at("bad-metric", message, &metric.span, "expected a table")
+                    .help("such as metric = { name = \"score\", regex = 'score: ([0-9.]+)' }");
+                None
+            }
+        }
+    }
+
+    fn check(&mut self, making: Making<'_>) -> CheckWork {
+        CheckWork {
+            compile: self.compile(making),
+            launches: making
+                .file
+                .launches
+                .as_ref()
+                .map_or(default::LAUNCHES, |count| count.value),
+            limits: making.limits,
+        }
+    }
+
+    fn bench(&mut self, making: Making<'_>) -> BenchWork {
+        let Making { file, limits, .. } = making;
+        BenchWork {
+            purpose: file
+                .purpose
+                .as_ref()
+                .map_or(Purpose::Candidate, |purpose| purpose.value),
+            compile: self.compile(making),
+            repeats: self.repeats(making),
+            warmup: file
+                .warmup
+                .as_ref()
+                .map_or(default::WARMUP, |warmup| warmup.value),
+            early_stop_us: file.early_stop_us.as_ref().map(|limit| limit.value),
+            metric: self.bench_metric(file),
+            limits,
+            cache: file.cache.as_ref().is_none_or(|cache| cache.value),
+        }
+    }
+
+    fn repeats(&mut self, making: Making<'_>) -> Vec<u32> {
+        if let Some(looks) = &making.point.repeats {
+            let placed = looks
+                .iter()
+                .map(|look| Spanned::new(*look, looks.span.clone()));
+            self.findings
+                .repeats(&placed.collect::<Vec<_>>(), &looks.span);
+            return looks.value.clone();
+        }
+        let Some(repeats) = &making.file.repeats else {
+            return default::REPEATS.to_vec();
+        };
+        self.findings.repeats(repeats.as_slice(), &repeats.span());
+        repeats.as_slice().iter().map(|look| look.value).collect()
+    }
+
+    fn bench_metric(&mut self, file: &StageFile) -> String {
+        match file
+            .metric
+            .as_ref()
+            .map(|metric| (&metric.value, &metric.span))
+        {
+            Some((MetricFile::Named(name), _)) => name.clone(),
+            Some((MetricFile::Printed(_), span)) => {
+                let names = super::values::BENCH_METRICS.join(", ");
+                let message = "a measuring stage prints nothing to read a metric from";
+                self.findings
+                    .at("bad-metric", message, span, "expected a name")
+                    .help(format!("one of: {names}"));
+                "median_us".to_owned()
+            }
+            None => "median_us".to_owned(),
+        }
+    }
+
+    fn compile(&mut self, making: Making<'_>) -> CompileWork {
+        let Making { file, point, .. } = making;
+        let scope = making.scope();
+        let mut compile = CompileFile::default();
+        if let Some(own) = &file.compile {
+            compile.lay_over(own);
+        }
+        compile.lay_over(&self.compile);
+        let cc = point
+            .values
+            .iter()
+            .find(|(key, _)| key == "cc")
+            .map(|(_, cc)| cc.clone());
+        let written = compile.cc.as_ref();
+        let cc = cc.or_else(|| Some(self.variables.expand(written?, scope, &mut self.findings)));
+        let mut flags: Vec<String> = match &compile.flags {
+            Some(_) => {
+                let flags = self.expand_list(compile.flags.as_ref(), scope).into_iter();
+                flags.map(|flag| flag.value).collect()
+            }
+            None => default::FLAGS.map(str::to_owned).to_vec(),
+        };
+        flags.extend_from_slice(&point.flags);
+        let include_dirs = self.expand_list(compile.include_dirs.as_ref(), scope);
+        for dir in &include_dirs {
+            self.must_exist("include folder", dir, &dir.span);
+        }
+        CompileWork {
+            cc: cc.unwrap_or_default(),
+            flags,
+            defines: self.defines(&compile, making),
+            include_dirs: include_dirs.into_iter().map(|dir| dir.value).collect(),
+            timeout_ms: self
+                .findings
+                .timeout(compile.timeout.as_ref(), default::COMPILE_TIMEOUT_MS),
+        }
+    }
+
+    fn defines(&mut self, compile: &CompileFile, making: Making<'_>) -> BTreeMap<String, String> {
+        let mut defines = BTreeMap::new();
+        for (name, value) in &compile.defines {
+            self.define_name(name);
+            let text = Spanned::new(value.0.clone(), value.span.clone());
+            let text = self
+                .variables
+                .expand(&text, making.scope(), &mut self.findings);
+            defines.insert(name.value.clone(), as_macro(text));
+        }
+        for (name, _) in making.file.matrix.iter().flat_map(|matrix| &matrix.define) {
+            self.define_name(name);
+        }
+        for (key, value) in &making.point.values {
+            if let Some(name) = key.strip_prefix("define.") {
+                defines.insert(name.to_owned(), as_macro(value.clone()));
+            }
+        }
+        defines
+    }
+
+    fn define_name(&mut self, name: &Spanned<String>) {
+        let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        if !starts_well || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            let message = format!("bad definition name `{}`", name.escape_debug());
+            let label = "not a name in C";
+            self.findings.at("bad-name", message, &name.span, label);
+        }
+    }
+}
+
+/// C has no `true` without a header.
+fn as_macro(value: String) -> String {
+    match value.as_str() {
+        "true" => "1".to_owned(),
+        "false" => "0".to_owned(),
+        _ => value,
+    }
+}
+
+/// The number that says which variant is best.
+fn best_by(variants: &[Variant]) -> (String, Direction) {
+    match variants.first().map(|variant| &variant.work) {
+        Some(Work::Bench(bench)) => (bench.metric.clone(), Direction::Lower),
+        Some(Work::Command(CommandWork {
+            metric: Some(metric),
+            ..
+        })) => (metric.name.clone(), metric.better),
+        _ => ("seconds".to_owned(), Direction::Lower),
+    }
+}
