@@ -1,3 +1,91 @@
-//! Runs a plan: states, pools, device leases, stage kinds, events.
+//! Runs a plan: what is doubted is looked at, what is unknown is run, everything is told as
+//! events.
+//!
+//! [`Engine::run`] is the whole of it. [`explain`] answers why a stage would run without running
+//! or writing anything. Not for: agents, prompts, git, or printing.
 
+use std::io;
+
+use crate::cache::{CacheError, World};
+use crate::process::Cancel;
+use crate::process::jobserver::Tokens;
+
+pub mod condition;
+pub mod event;
+pub mod explain;
+mod job;
+pub mod lease;
+mod report;
+mod scheduler;
 pub mod stage;
+pub mod state;
+
+pub use event::{Event, Outcome, RunFinished, StageFinished};
+pub use scheduler::Engine;
+pub use state::{Look, Paths, State};
+
+/// What a run is asked to do.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Commands at the same time; `None`: as many as the jobserver or the processor allows.
+    pub jobs: Option<usize>,
+    /// Start stages that do not depend on a failed one.
+    pub keep_going: bool,
+    /// Run everything selected, known or not.
+    pub rerun: bool,
+    /// Refuse instead of waiting for a device.
+    pub no_wait: bool,
+    /// Trace what commands open and refuse what they did not declare.
+    pub audit: bool,
+    /// Unique name of this run.
+    pub run: String,
+}
+
+/// What a run needs from outside.
+pub struct Surroundings<'a> {
+    /// Environment, devices, tools.
+    pub world: &'a dyn World,
+    /// Where events go; called from several threads.
+    pub sink: &'a (dyn Fn(&Event) + Sync),
+    /// Ctrl-C.
+    pub cancel: &'a Cancel,
+    /// Job tokens.
+    pub tokens: &'a Tokens,
+    /// Now, ms since the epoch.
+    pub now_ms: &'a (dyn Fn() -> i64 + Sync),
+}
+
+/// What keeps a run from going on. Failures of stages are results, not errors.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The state on disk.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The state on disk, in other words.
+    #[error("{what}: {source}")]
+    State {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// Something that a key depends on.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// Its name.
+        path: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Another run has the device, and waiting was ruled out.
+    #[error("{device} is in use by {holder}")]
+    DeviceBusy {
+        /// Which.
+        device: String,
+        /// By whom.
+        holder: String,
+    },
+    /// The plan asks for a device that is not there.
+    #[error("{0}")]
+    NoDevice(String),
+}

@@ -1,1 +1,135 @@
-//! plan
+//! What must run, in what order, under which key.
+//!
+//! [`build::build`] turns a pipeline and its problem into a [`Plan`]: nodes in order, each with a
+//! definition, the entries it reads and the files it writes. [`layout`] lays a plan out as the
+//! index that a null run reads. [`key`] is the one recipe of keys and of their explanation.
+//!
+//! Not for: running, clocks, processes or the environment; files are seen through a given loader.
+
+pub mod build;
+pub mod glob;
+pub mod graph;
+pub mod key;
+pub mod kernel;
+pub mod layout;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::Kind;
+use crate::pipeline::{BenchWork, CheckWork, CommandWork, CompileWork, Direction};
+use crate::problem::Problem;
+
+/// A graph of nodes, in an order in which everything comes after what it needs.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// The pipeline's name.
+    pub title: String,
+    /// The nodes.
+    pub nodes: Vec<PlanNode>,
+    /// What the plan was made from: a change of any of these makes it anew.
+    pub made_from: Vec<(Kind, String)>,
+}
+
+/// One node: a stage, one point of its matrix, or a compile that stages share.
+#[derive(Debug, Clone)]
+pub struct PlanNode {
+    /// Its name, unique in the plan.
+    pub name: String,
+    /// What is kept of it for running.
+    pub stored: StoredNode,
+    /// What it needs, as positions in [`Plan::nodes`].
+    pub needs: Vec<usize>,
+    /// What it reads.
+    pub inputs: Vec<(Kind, String)>,
+    /// Files it writes, relative to the root.
+    pub outputs: Vec<String>,
+    /// Bits of [`crate::cache::index::flag`].
+    pub flags: u32,
+}
+
+/// What running a node takes, as kept in the `defs` file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredNode {
+    /// The stage it belongs to; for shared compiles the node's own name.
+    pub stage: String,
+    /// Folder that commands run in, relative to the root (empty: the root).
+    pub dir: String,
+    /// Condition over upstream results.
+    pub when: Option<String>,
+    /// What it does.
+    pub definition: Definition,
+}
+
+/// What a node does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Definition {
+    /// Runs a command.
+    Command(CommandWork),
+    /// Compiles sources to a shared object.
+    Compile(Compile),
+    /// Compares the kernel with the reference.
+    Check(Check),
+    /// Measures the kernel.
+    Bench(Bench),
+    /// Takes the best of a matrix.
+    Best(Best),
+}
+
+/// A compile.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Compile {
+    /// Sources relative to the root; the first defines the entry.
+    pub sources: Vec<String>,
+    /// Reduced to what the signature needs.
+    pub problem: Problem,
+    /// Compiler and flags.
+    pub work: CompileWork,
+    /// The resolved compiler.
+    pub compiler: String,
+    /// Include folders, relative to the root.
+    pub include_dirs: Vec<String>,
+}
+
+/// A check.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// What is to be computed; the reference's path is left out.
+    pub problem: Problem,
+    /// How much is compared.
+    pub work: CheckWork,
+    /// The core to run on.
+    pub cpu: Option<u32>,
+}
+
+/// A measurement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Bench {
+    /// What is to be computed; the reference's path is left out.
+    pub problem: Problem,
+    /// How it is measured.
+    pub work: BenchWork,
+    /// The core to run on.
+    pub cpu: Option<u32>,
+}
+
+/// The best of a matrix.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// By which result.
+    pub by: String,
+    /// Which way is better.
+    pub better: Direction,
+}
+
+impl Definition {
+    /// The kind's word, for people and records.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Command(_) => "command",
+            Self::Compile(_) => "compile",
+            Self::Check(_) => "check",
+            Self::Bench(_) => "bench",
+            Self::Best(_) => "best",
+        }
+    }
+}

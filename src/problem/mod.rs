@@ -3,10 +3,27 @@
 //! Not for: how it is compiled or measured. A problem belongs to the judge; the candidate never
 //! edits it.
 
+mod case;
+mod check;
+pub mod expr;
+pub mod file;
+mod fill;
+mod identity;
+mod launch;
+mod load;
+mod signature;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+pub use case::{CaseError, CaseWork, Staged, StagedArg, bytes_needed, draw_holdout, stage, work};
+pub use fill::{fill, fits};
+pub use identity::canonical_digest;
+pub use launch::{Geometry, LaunchError, geometry};
+pub use load::{Files, load};
+pub use signature::{PROTOTYPE_INCLUDES, prototype};
 
 use crate::diagnostic::Diagnostic;
 use crate::verify::{Dtype, Tolerance};
@@ -145,8 +162,10 @@ pub struct CudaLaunch {
 /// What loading found.
 #[derive(Debug)]
 pub struct Loaded {
-    /// Present when it could be made.
+    /// Present when nothing is wrong.
     pub problem: Option<Problem>,
+    /// The reference's text, when it could be read.
+    pub reference_text: Option<String>,
     /// All mistakes.
     pub diagnostics: Vec<Diagnostic>,
 }

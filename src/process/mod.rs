@@ -1,15 +1,29 @@
 //! Starting, watching and ending child processes; the only room that spawns.
+//!
+//! [`run`] is for commands that run to their end, [`start`] for workers that are talked to
+//! meanwhile. Both end the whole tree that a command started, on every path. What a command
+//! means, when it runs and what its output says is decided elsewhere.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+pub mod audit;
+mod capture;
+pub mod jobserver;
+mod leader;
+mod limits;
+mod procfs;
+mod resolve;
+mod running;
+mod signals;
+mod spawn;
+mod tree;
 
-/// Ctrl-C as a value: shared by everything that waits.
-#[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicU8>);
+#[cfg(test)]
+mod tests;
 
-impl Cancel {
-    /// True once a stop was asked for.
-    pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
-    }
-}
+pub use capture::Capture;
+pub use leader::{die_with_parent, end_stale};
+pub use limits::Limits;
+pub use resolve::resolve;
+pub use running::{Exit, Finished, Running, Wake};
+pub use signals::{Cancel, install};
+pub use spawn::{CommandSpec, SpawnError, Stdin, run, start};
+pub use tree::{Fate, Leftover, MARKER, become_subreaper};

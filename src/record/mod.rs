@@ -1,1 +1,10 @@
-//! record
+//! What is on disk about runs: `runs/ID/events.jsonl` and one artifact per stage that yields
+//! numbers or verdicts.
+//!
+//! A recorder is just another reader of events. Not for: deciding anything, or caching.
+
+pub mod artifact;
+pub mod recorder;
+
+pub use artifact::{Artifact, Provenance};
+pub use recorder::Recorder;

@@ -1,11 +1,24 @@
 //! What a stage kind is given and what it gives back. One file per kind.
 
+pub mod bench;
+pub mod check;
+pub mod compile;
+mod judge;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::event::Event;
+use super::job::{Job, Shared};
+use crate::pipeline::{CompileWork, Run};
+use crate::plan::{Compile, Definition};
 use crate::process::Cancel;
+
+mod audit;
+mod best;
+mod command;
 
 /// What every stage kind is given.
 #[derive(Clone, Copy)]
@@ -66,4 +79,105 @@ pub enum FailureClass {
     Infrastructure,
     /// Ctrl-C.
     Interrupted,
+}
+
+impl StageOutcome {
+    /// A failure before anything else was learnt.
+    pub fn failed(class: FailureClass, message: impl Into<String>) -> Self {
+        Self { failure: Some(Failure { class, message: message.into() }), ..Self::default() }
+    }
+}
+
+/// Runs a node's definition once.
+pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
+    let progress = |fraction: f32, words: &str| {
+        (shared.around.sink)(&Event::Progress {
+            stage: job.name.clone(),
+            fraction,
+            words: words.to_owned(),
+        });
+    };
+    let dir = shared.root.join(&job.stored.dir);
+    let scratch =
+        shared.state_dir.join("tmp").join(format!("scratch.{}.{}", std::process::id(), job.node));
+    let ctx = StageContext {
+        name: &job.name,
+        dir: &dir,
+        scratch: &scratch,
+        cancel: shared.around.cancel,
+        progress: &progress,
+    };
+    match &job.stored.definition {
+        Definition::Command(work) => command::run(work, &command::Setting { job, shared, ctx }),
+        Definition::Best(best) => best::run(best, &job.members, shared.store),
+        Definition::Compile(c) => {
+            let def = compile_def(c, job, shared.root);
+            in_scratch(&ctx, || compile::run(&def, &ctx))
+        }
+        Definition::Check(c) => {
+            let (kernel, reference) = binaries(job, shared.root);
+            let (problem, launches, limits) = (c.problem.clone(), c.work.launches, c.work.limits);
+            let (seed, cpu) = (None, c.cpu);
+            let def =
+                check::CheckDef { problem, kernel, reference, launches, limits, seed, cpu };
+            in_scratch(&ctx, || check::run(&def, &ctx))
+        }
+        Definition::Bench(b) => {
+            let (kernel, reference) = binaries(job, shared.root);
+            let (problem, work, seed) = (b.problem.clone(), b.work.clone(), None);
+            let def = bench::BenchDef { problem, kernel, reference, work, seed, cpu: b.cpu };
+            in_scratch(&ctx, || bench::run(&def, &ctx))
+        }
+    }
+}
+
+fn compile_def(compile: &Compile, job: &Job, root: &Path) -> compile::CompileDef {
+    let output = job.outputs.first().map_or("kernel.so", |o| &o.name);
+    compile::CompileDef {
+        sources: compile.sources.iter().map(|s| root.join(s)).collect(),
+        entry: compile.problem.entry.clone(),
+        problem: compile.problem.clone(),
+        compile: CompileWork { include_dirs: compile.include_dirs.clone(), ..compile.work.clone() },
+        compiler: Some(root.join(&compile.compiler)),
+        output: root.join(output),
+    }
+}
+
+/// The two shared objects that a kernel stage declares first.
+fn binaries(job: &Job, root: &Path) -> (PathBuf, PathBuf) {
+    let path = |i: usize| job.inputs.get(i).map_or_else(PathBuf::new, |k| root.join(&k.name));
+    (path(0), path(1))
+}
+
+fn in_scratch(ctx: &StageContext<'_>, go: impl FnOnce() -> StageOutcome) -> StageOutcome {
+    if let Err(e) = std::fs::create_dir_all(ctx.scratch) {
+        let message = format!("cannot make {}: {e}", ctx.scratch.display());
+        return StageOutcome::failed(FailureClass::Infrastructure, message);
+    }
+    let outcome = go();
+    // What stays is swept up by the next run.
+    drop(std::fs::remove_dir_all(ctx.scratch));
+    outcome
+}
+
+/// How often an infrastructure failure of this node is tried again.
+pub(super) fn retries(definition: &Definition) -> u32 {
+    match definition {
+        Definition::Command(work) => work.limits.retries,
+        Definition::Check(check) => check.work.limits.retries,
+        Definition::Bench(bench) => bench.work.limits.retries,
+        Definition::Compile(_) => 1,
+        Definition::Best(_) => 0,
+    }
+}
+
+/// The exact command, for stages that run one.
+pub(super) fn command_line(job: &Job) -> Vec<String> {
+    match &job.stored.definition {
+        Definition::Command(work) => match &work.run {
+            Run::Shell(script) => ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
+            Run::Argv(argv) => argv.clone(),
+        },
+        _ => Vec::new(),
+    }
 }

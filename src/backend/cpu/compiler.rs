@@ -1,0 +1,269 @@
+//! The commands that build a kernel, and what makes their output the same every time.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::source::{BadPath, Language, Signature, trampoline};
+
+/// What is to be built.
+#[derive(Debug, Clone, Copy)]
+pub struct CompileRequest<'a> {
+    /// Absolute paths; the first holds the entry, the others are compiled beside it.
+    pub sources: &'a [PathBuf],
+    /// The text of the first source, to point into it.
+    pub text: &'a str,
+    /// What the entry must look like.
+    pub signature: &'a Signature,
+    /// The compiler: an absolute path. One that can link C++ when any source is C++.
+    pub compiler: &'a Path,
+    /// Flags, in order.
+    pub flags: &'a [String],
+    /// `-D` definitions.
+    pub defines: &'a BTreeMap<String, String>,
+    /// `-I` folders, absolute.
+    pub include_dirs: &'a [PathBuf],
+    /// A private folder for the trampoline, objects and dependency files.
+    pub scratch: &'a Path,
+    /// The shared object.
+    pub output: &'a Path,
+}
+
+/// What is to be done: write the trampoline, run the steps, read the dependency files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compilation {
+    /// The generated source and where it is to stand.
+    pub trampoline: (PathBuf, String),
+    /// Commands in order; each must exit with 0.
+    pub steps: Vec<Step>,
+    /// Written by the steps; see [`super::depfile::parse_depfile`].
+    pub depfiles: Vec<PathBuf>,
+}
+
+/// One command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The compiler: an absolute path.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+}
+
+/// Why nothing can be compiled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// No sources.
+    #[error("there is no kernel source to compile")]
+    NoSource,
+    /// A language that this backend does not know.
+    #[error("`{}` is neither C (.c) nor C++ (.cc, .cpp, .cxx); the cpu backend compiles nothing else", .0.display())]
+    NotCompilable(PathBuf),
+    /// A path that cannot be included.
+    #[error(transparent)]
+    BadPath(#[from] BadPath),
+}
+
+/// Variables that steps run with besides `PATH` and the scratch folder as `TMPDIR`: messages in
+/// English, and no time of day in the output.
+pub const STEP_ENV: [(&str, &str); 2] = [("LC_ALL", "C"), ("SOURCE_DATE_EPOCH", "0")];
+
+/// Plans the commands for `request`.
+///
+/// # Errors
+/// When a source is in no known language or cannot be included.
+pub fn plan(request: &CompileRequest<'_>) -> Result<Compilation, CompileError> {
+    let first = request.sources.first().ok_or(CompileError::NoSource)?;
+    let languages = request
+        .sources
+        .iter()
+        .map(|s| Language::of(s).ok_or_else(|| CompileError::NotCompilable(s.clone())))
+        .collect::<Result<Vec<_>, _>>()?;
+    let generated = request.scratch.join(match languages[0] {
+        Language::C => "kernel.c",
+        Language::Cpp => "kernel.cc",
+    });
+    let text = trampoline(first, request.text, request.signature)?;
+    let mut plan = Compilation {
+        trampoline: (generated.clone(), text),
+        steps: Vec::new(),
+        depfiles: Vec::new(),
+    };
+    let inputs = std::iter::once(&generated).chain(&request.sources[1..]);
+    let mut objects = Vec::new();
+    for (index, (input, language)) in inputs.zip(&languages).enumerate() {
+        let object = request.scratch.join(format!("{index}.o"));
+        let depfile = request.scratch.join(format!("{index}.d"));
+        plan.steps
+            .push(compile_step(request, input, *language, (&object, &depfile)));
+        plan.depfiles.push(depfile);
+        objects.push(object);
+    }
+    plan.steps.push(link_step(request, &objects));
+    Ok(plan)
+}
+
+/// The compiler's name that a pipeline's `cc` (empty: the system's) means for these sources.
+pub fn compiler_name<'a>(cc: &'a str, sources: &[PathBuf]) -> &'a str {
+    let is_cpp = |source: &PathBuf| Language::of(source) == Some(Language::Cpp);
+    match cc {
+        "" if sources.iter().any(is_cpp) => "c++",
+        "" => "cc",
+        written => written,
+    }
+}
+
+/// Flags that keep paths, times and order of writing out of the output, so that an edit of a
+/// comment gives the same bytes: names of folders are mapped away, and names made up for internal
+/// symbols come from a fixed seed.
+fn reproducible(request: &CompileRequest<'_>) -> Vec<OsString> {
+    let mut flags = Vec::new();
+    let folders = request.sources.iter().filter_map(|s| s.parent());
+    for folder in std::iter::once(request.scratch).chain(folders) {
+        let mut map = OsString::from("-ffile-prefix-map=");
+        map.push(folder);
+        map.push("=.");
+        if !flags.contains(&map) {
+            flags.push(map);
+        }
+    }
+    flags.push("-frandom-seed=optloop".into());
+    flags
+}
+
+fn compile_step(
+    request: &CompileRequest<'_>,
+    input: &Path,
+    language: Language,
+    (object, depfile): (&Path, &Path),
+) -> Step {
+    let mut args: Vec<OsString> = request.flags.iter().map(OsString::from).collect();
+    args.extend(["-fPIC", "-fvisibility=hidden"].map(OsString::from));
+    args.extend(reproducible(request));
+    for (name, value) in request.defines {
+        args.push(format!("-D{name}={value}").into());
+    }
+    for folder in request.include_dirs {
+        args.push("-I".into());
+        args.push(folder.into());
+    }
+    args.extend(["-MD".into(), "-MF".into(), depfile.into(), "-x".into()]);
+    args.push(
+        if language == Language::Cpp {
+            "c++"
+        } else {
+            "c"
+        }
+        .into(),
+    );
+    args.extend(["-c".into(), input.into(), "-o".into(), object.into()]);
+    Step {
+        program: request.compiler.to_owned(),
+        args,
+    }
+}
+
+fn link_step(request: &CompileRequest<'_>, objects: &[PathBuf]) -> Step {
+    let mut args: Vec<OsString> = objects.iter().map(OsString::from).collect();
+    args.push("-shared".into());
+    // Flags again, for those that link libraries (`-fopenmp`, `-lblas`), after the objects.
+    args.extend(request.flags.iter().map(OsString::from));
+    args.extend(["-lm", "-Wl,-z,defs", "-Wl,--build-id=none", "-s", "-o"].map(OsString::from));
+    args.push(request.output.into());
+    Step {
+        program: request.compiler.to_owned(),
+        args,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::verify::Dtype;
+
+    use super::super::source::{Param, ParamKind};
+    use super::*;
+
+    fn signature() -> Signature {
+        let param = Param {
+            name: "x".into(),
+            dtype: Dtype::F32,
+            kind: ParamKind::Write,
+        };
+        Signature {
+            entry: "f".into(),
+            params: vec![param],
+        }
+    }
+
+    fn planned(sources: &[&str]) -> Result<Compilation, CompileError> {
+        let sources: Vec<PathBuf> = sources.iter().map(PathBuf::from).collect();
+        plan(&CompileRequest {
+            sources: &sources,
+            text: "",
+            signature: &signature(),
+            compiler: Path::new("/bin/cc"),
+            flags: &["-O2".into()],
+            defines: &BTreeMap::from([("BLOCK".into(), "64".into())]),
+            include_dirs: &[PathBuf::from("/inc")],
+            scratch: Path::new("/s"),
+            output: Path::new("/o/k.so"),
+        })
+    }
+
+    fn line(step: &Step) -> String {
+        let args: Vec<_> = step
+            .args
+            .iter()
+            .map(|a| a.to_string_lossy().into_owned())
+            .collect();
+        format!("{} {}", step.program.display(), args.join(" "))
+    }
+
+    #[test]
+    fn one_c_source_is_compiled_through_its_trampoline_and_linked() {
+        let plan = planned(&["/k/f.c"]).unwrap();
+        let lines: Vec<String> = plan.steps.iter().map(line).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        /bin/cc -O2 -fPIC -fvisibility=hidden -ffile-prefix-map=/s=. -ffile-prefix-map=/k=. -frandom-seed=optloop -DBLOCK=64 -I /inc -MD -MF /s/0.d -x c -c /s/kernel.c -o /s/0.o
+        /bin/cc /s/0.o -shared -O2 -lm -Wl,-z,defs -Wl,--build-id=none -s -o /o/k.so
+        ");
+        assert!(plan.trampoline.1.contains("#include \"/k/f.c\""));
+    }
+
+    #[test]
+    fn further_sources_are_compiled_in_their_own_language_beside_it() {
+        let plan = planned(&["/k/f.c", "/k/g.cc"]).unwrap();
+        assert_eq!((plan.steps.len(), plan.depfiles.len()), (3, 2));
+        assert!(
+            line(&plan.steps[0]).contains("-x c -c /s/kernel.c"),
+            "{}",
+            line(&plan.steps[0])
+        );
+        assert!(
+            line(&plan.steps[1]).contains("-x c++ -c /k/g.cc"),
+            "{}",
+            line(&plan.steps[1])
+        );
+        assert!(
+            line(&plan.steps[2]).contains("/s/0.o /s/1.o -shared"),
+            "{}",
+            line(&plan.steps[2])
+        );
+    }
+
+    #[test]
+    fn one_cpp_source_makes_the_default_compiler_one_for_cpp() {
+        let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        assert_eq!(compiler_name("", &paths(&["a.c"])), "cc");
+        assert_eq!(compiler_name("", &paths(&["a.c", "b.cpp"])), "c++");
+        assert_eq!(compiler_name("clang", &paths(&["b.cpp"])), "clang");
+    }
+
+    #[test]
+    fn what_is_neither_c_nor_cpp_is_refused() {
+        assert_eq!(
+            planned(&["/k/f.cu"]),
+            Err(CompileError::NotCompilable("/k/f.cu".into()))
+        );
+        assert_eq!(planned(&[]), Err(CompileError::NoSource));
+    }
+}

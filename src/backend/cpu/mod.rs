@@ -1,0 +1,18 @@
+//! The CPU: C and C++ kernels built to shared objects and launched in worker processes.
+//!
+//! [`compiler`] turns sources into a shared object around a [`source`] trampoline that checks the
+//! signature; [`session`] is the judge's side of a worker that has it loaded; [`identity`] says
+//! which machine this is.
+
+pub mod compiler;
+pub mod depfile;
+pub mod identity;
+mod segment;
+pub mod session;
+pub mod source;
+
+pub use compiler::{Compilation, CompileRequest, Step};
+pub use depfile::parse_depfile;
+pub use identity::{CpuIdentity, identity};
+pub use session::{CpuSession, SessionOptions, WorkerProgram};
+pub use source::{Language, Param, ParamKind, Signature};

@@ -1,0 +1,284 @@
+//! What judge and worker say to each other: postcard messages over a sequenced-packet socket,
+//! with memory passed as descriptors. Sizes are bounded on both sides; the judge believes nothing.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+use serde::{Deserialize, Serialize};
+
+/// Both sides are one executable; this catches one that was replaced in between.
+pub(crate) const VERSION: u32 = 1;
+
+/// The longest message either side accepts.
+pub(crate) const MAX_MESSAGE: usize = 64 * 1024;
+
+/// Launches of one request; longer batches are several requests.
+pub(crate) const MAX_BATCH: u32 = 1 << 16;
+
+/// Buffers start on a cache line, as far as their size lets them end at a guard page.
+pub(crate) const ALIGNMENT: usize = 64;
+
+/// Inputs, outputs and durations, in this order.
+pub(crate) const SEGMENTS: usize = 3;
+
+/// Judge to worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Request {
+    /// Load a kernel; the first message.
+    Open {
+        /// [`VERSION`] of the judge.
+        version: u32,
+        /// The shared object: an absolute path.
+        library: Vec<u8>,
+        /// The core to stay on.
+        cpu: Option<u32>,
+    },
+    /// Map the segments that come with this message; replaces what was mapped before.
+    Load {
+        /// One per argument.
+        slots: Vec<Slot>,
+    },
+    /// Launch so often, writing nanoseconds to the durations segment.
+    Launch {
+        /// At most [`MAX_BATCH`].
+        count: u32,
+    },
+    /// Leave.
+    Exit,
+}
+
+/// Where an argument comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Slot {
+    /// A value of 1 to 16 bytes.
+    Scalar(Vec<u8>),
+    /// In the inputs segment, read-only.
+    In(Extent),
+    /// In the outputs segment.
+    Out(Extent),
+    /// Copied from the first (inputs) to the second (outputs) before each launch.
+    Inout(Extent, Extent),
+}
+
+/// A buffer's place in its segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Extent {
+    /// First byte of its region, a multiple of the page size.
+    pub(crate) offset: u64,
+    /// Length of the region, a multiple of the page size, never 0.
+    pub(crate) region: u64,
+    /// First byte of the buffer inside the region.
+    pub(crate) start: u64,
+    /// Length of the buffer.
+    pub(crate) bytes: u64,
+}
+
+impl Extent {
+    /// The place of `bytes` bytes in a region that begins at `offset`: as close to the region's
+    /// end, where the guard page is, as [`ALIGNMENT`] allows.
+    pub(crate) fn place(offset: u64, bytes: usize, page: usize) -> Option<Self> {
+        let region = bytes.max(1).checked_next_multiple_of(page)?;
+        let start = (region - bytes) / ALIGNMENT * ALIGNMENT;
+        Some(Self {
+            offset,
+            region: region as u64,
+            start: start as u64,
+            bytes: bytes as u64,
+        })
+    }
+
+    /// First byte of the buffer in the segment.
+    pub(crate) fn position(&self) -> u64 {
+        self.offset + self.start
+    }
+
+    /// The byte after the region.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset + self.region
+    }
+}
+
+/// Worker to judge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Reply {
+    /// The kernel is loaded.
+    Opened,
+    /// The segments are mapped.
+    Loaded,
+    /// The batch is done.
+    Done,
+    /// The kernel's shared object cannot be loaded.
+    Unloadable(String),
+    /// The worker itself cannot go on.
+    Failed(String),
+}
+
+/// Sends a message with descriptors.
+pub(crate) fn send<T: Serialize>(
+    socket: BorrowedFd<'_>,
+    message: &T,
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let bytes = postcard::to_stdvec(message).map_err(io::Error::other)?;
+    if bytes.len() > MAX_MESSAGE {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "message too long",
+        ));
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SEGMENTS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "too many descriptors",
+        ));
+    }
+    sendmsg(
+        socket,
+        &[IoSlice::new(&bytes)],
+        &mut control,
+        SendFlags::NOSIGNAL,
+    )?;
+    Ok(())
+}
+
+/// What [`receive`] found.
+pub(crate) enum Received<T> {
+    /// A message with the descriptors that came with it.
+    Message(T, Vec<OwnedFd>),
+    /// The other side is gone.
+    Closed,
+    /// Bytes that are no message.
+    Garbage,
+}
+
+/// Receives one message. Without `WAIT`, the socket must be readable.
+pub(crate) fn receive<T: for<'de> Deserialize<'de>>(
+    socket: impl AsFd,
+    flags: RecvFlags,
+) -> io::Result<Received<T>> {
+    let mut bytes = vec![0u8; MAX_MESSAGE];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SEGMENTS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = {
+        let mut slices = [IoSliceMut::new(&mut bytes)];
+        match recvmsg(
+            &socket,
+            &mut slices,
+            &mut control,
+            flags | RecvFlags::CMSG_CLOEXEC,
+        ) {
+            Ok(received) => received,
+            Err(rustix::io::Errno::CONNRESET) => return Ok(Received::Closed),
+            Err(e) => return Err(e.into()),
+        }
+    };
+    let fds = control
+        .drain()
+        .flat_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(fds) => fds.collect::<Vec<_>>(),
+            _ => Vec::new(),
+        })
+        .collect();
+    if received.bytes == 0 {
+        return Ok(Received::Closed);
+    }
+    if received.flags.contains(ReturnFlags::TRUNC) {
+        return Ok(Received::Garbage);
+    }
+    Ok(match postcard::from_bytes(&bytes[..received.bytes]) {
+        Ok(message) => Received::Message(message, fds),
+        Err(_) => Received::Garbage,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    use super::*;
+
+    fn pair() -> (OwnedFd, OwnedFd) {
+        socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_buffer_ends_at_its_guard_page_when_alignment_allows() {
+        for (bytes, region, start) in [
+            (0, 4096, 4096),
+            (1, 4096, 4032),
+            (64, 4096, 4032),
+            (4096, 4096, 0),
+            (4100, 8192, 4032),
+            (8192, 8192, 0),
+        ] {
+            let extent = Extent::place(4096, bytes, 4096).unwrap();
+            assert_eq!(
+                (extent.region, extent.start),
+                (region, start),
+                "{bytes} bytes"
+            );
+            assert!(extent.start + extent.bytes <= extent.region);
+            assert_eq!(extent.start % 64, 0);
+        }
+        assert_eq!(Extent::place(0, usize::MAX, 4096), None);
+    }
+
+    #[test]
+    fn a_message_arrives_with_its_descriptors() {
+        let (a, b) = pair();
+        let file = tempfile::tempfile().unwrap();
+        let request = Request::Load {
+            slots: vec![Slot::Scalar(vec![1, 2, 3, 4])],
+        };
+        send(a.as_fd(), &request, &[file.as_fd()]).unwrap();
+        match receive::<Request>(&b, RecvFlags::empty()).unwrap() {
+            Received::Message(message, fds) => {
+                assert_eq!(message, request);
+                assert_eq!(fds.len(), 1);
+            }
+            _ => panic!("no message"),
+        }
+    }
+
+    #[test]
+    fn a_closed_side_and_garbage_are_told_apart() {
+        let (a, b) = pair();
+        rustix::net::send(&a, &[0xff; 7], SendFlags::NOSIGNAL).unwrap();
+        assert!(matches!(
+            receive::<Reply>(&b, RecvFlags::empty()).unwrap(),
+            Received::Garbage
+        ));
+        drop(a);
+        assert!(matches!(
+            receive::<Reply>(&b, RecvFlags::empty()).unwrap(),
+            Received::Closed
+        ));
+    }
+
+    #[test]
+    fn a_message_too_long_is_not_sent() {
+        let (a, _b) = pair();
+        let request = Request::Open {
+            version: 1,
+            library: vec![b'x'; MAX_MESSAGE],
+            cpu: None,
+        };
+        assert_eq!(
+            send(a.as_fd(), &request, &[]).unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
+    }
+}

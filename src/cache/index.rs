@@ -1,0 +1,509 @@
+//! The index: all entries and nodes of one pipeline in flat arrays.
+//!
+//! A null run reads this one file, asks the kernel for the stat fields of every entry and is
+//! done: no TOML, no graph, no allocation per stage. Node definitions lie in a second file,
+//! `defs`, of which only the ranges of nodes that may run are ever read.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use bytemuck::{Pod, Zeroable};
+
+use super::CacheError;
+use super::entry::{Entry, Kind, Stat};
+use super::journal::Finish;
+use crate::digest::Digest;
+
+const MAGIC: u64 = u64::from_le_bytes(*b"optloopI");
+/// Rises with any change to the layout; an index of another format is dropped, not read.
+pub const FORMAT: u32 = 1;
+
+/// How a node ended last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[repr(u32)]
+pub enum Status {
+    /// Never ran, failed, or its definition changed: it must be looked at.
+    Unknown = 0,
+    /// Passed with the key it carries.
+    Passed = 1,
+    /// Its `when` did not hold.
+    Skipped = 2,
+    /// Started and never finished: its outputs are not to be trusted.
+    Started = 3,
+}
+
+/// A range of the index's link array.
+#[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct Links {
+    /// First element.
+    pub start: u32,
+    /// How many.
+    pub len: u32,
+}
+
+/// One node of the plan with what is known of its last run.
+#[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct Node {
+    /// Of its definition's bytes in `defs`.
+    pub def_digest: Digest,
+    /// Of its last good run; all zero when there is none.
+    pub key: Digest,
+    /// Definition: where in `defs`.
+    pub def_start: u64,
+    /// How long its last run took.
+    pub duration_us: u64,
+    /// When it ended, ms since the epoch.
+    pub finished_ms: i64,
+    /// Name: where in the text.
+    pub name: u32,
+    /// Its length.
+    pub name_len: u32,
+    /// Length of the definition.
+    pub def_len: u32,
+    /// [`Status`] as a number.
+    pub status: u32,
+    /// [`flag`] bits.
+    pub flags: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Entries it declares to read.
+    pub inputs: Links,
+    /// Entries it was seen to read (includes).
+    pub discovered: Links,
+    /// Entries it writes.
+    pub outputs: Links,
+    /// Nodes that must pass first.
+    pub needs: Links,
+}
+
+/// Bits of [`Node::flags`].
+pub mod flag {
+    /// Runs every time.
+    pub const ALWAYS: u32 = 1;
+    /// Has a condition.
+    pub const WHEN: u32 = 2;
+    /// Its recorded output is not empty.
+    pub const LOG: u32 = 4;
+    /// Yields numbers or verdicts, so it has a row in the result table.
+    pub const RESULT: u32 = 8;
+    /// Times something: runs alone.
+    pub const ALONE: u32 = 16;
+    /// Reads entries it did not declare (includes).
+    pub const DISCOVERS: u32 = 32;
+    /// Made by the plan, not written by the user.
+    pub const IMPLICIT: u32 = 64;
+    /// Its result follows from results, not only from files, of what it needs.
+    pub const FOLLOWS: u32 = 128;
+}
+
+impl Node {
+    /// How it ended last.
+    pub fn status(&self) -> Status {
+        match self.status {
+            1 => Status::Passed,
+            2 => Status::Skipped,
+            3 => Status::Started,
+            _ => Status::Unknown,
+        }
+    }
+
+    /// True when a [`flag`] is set.
+    pub fn has(&self, bit: u32) -> bool {
+        self.flags & bit != 0
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
+#[repr(C)]
+struct Header {
+    magic: u64,
+    generation: u64,
+    plan: Digest,
+    format: u32,
+    crc: u32,
+    entries: u32,
+    nodes: u32,
+    links: u32,
+    text: u32,
+    plan_inputs: Links,
+    title: Links,
+}
+
+/// The index in memory: the same arrays as on disk.
+#[derive(Debug, Default, Clone)]
+pub struct Index {
+    /// What keys depend on; those of the plan sorted by name, later ones appended.
+    pub entries: Vec<Entry>,
+    /// Nodes in an order in which everything comes after what it needs.
+    pub nodes: Vec<Node>,
+    /// Ids that [`Links`] point into.
+    pub links: Vec<u32>,
+    /// Names, each followed by a NUL.
+    pub text: Vec<u8>,
+    /// Entries that the plan itself was made from.
+    pub plan_inputs: Links,
+    /// The pipeline's name: start and length in the text.
+    pub title: Links,
+    /// Rises with each write: ties the journal to the index it continues.
+    pub generation: u64,
+    /// What the plan was made by: the program's version and what the command line changed.
+    pub plan: Digest,
+    /// Made when the first entry changes.
+    users: OnceLock<Users>,
+}
+
+/// Which nodes read or write an entry, and which follow the results of others.
+#[derive(Debug, Default, Clone)]
+struct Users {
+    starts: Vec<u32>,
+    nodes: Vec<u32>,
+    /// Found later: entry and node.
+    more: Vec<(u32, u32)>,
+    followers: Vec<u32>,
+}
+
+impl Users {
+    fn of(index: &Index) -> Self {
+        let mut starts = vec![0u32; index.entries.len() + 1];
+        let pairs = |node: u32| {
+            let n = &index.nodes[node as usize];
+            index.reads(node).chain(index.ids(n.outputs).iter().copied())
+        };
+        for node in 0..index.nodes.len() as u32 {
+            pairs(node).for_each(|e| starts[e as usize + 1] += 1);
+        }
+        for i in 1..starts.len() {
+            starts[i] += starts[i - 1];
+        }
+        let mut next = starts.clone();
+        let mut nodes = vec![0; starts.last().copied().unwrap_or(0) as usize];
+        for node in 0..index.nodes.len() as u32 {
+            for e in pairs(node) {
+                nodes[next[e as usize] as usize] = node;
+                next[e as usize] += 1;
+            }
+        }
+        let follows = |n: &u32| index.nodes[*n as usize].has(flag::WHEN | flag::FOLLOWS);
+        let followers = (0..index.nodes.len() as u32).filter(follows).collect();
+        Self { starts, nodes, more: Vec::new(), followers }
+    }
+
+    fn of_entry(&self, entry: u32) -> impl Iterator<Item = u32> + '_ {
+        let at = entry as usize;
+        let range = match (self.starts.get(at), self.starts.get(at + 1)) {
+            (Some(&a), Some(&b)) => a as usize..b as usize,
+            _ => 0..0,
+        };
+        let more = self.more.iter().filter(move |(e, _)| *e == entry).map(|(_, n)| *n);
+        self.nodes[range].iter().copied().chain(more)
+    }
+}
+
+impl Index {
+    /// Takes note of an entry as it is now. When its digest changed, every node that reads or
+    /// writes it becomes one to look at again.
+    ///
+    /// Returns false when that was known already; `None` when there is no such entry.
+    pub fn see(&mut self, entry: u32, stat: Stat, digest: Digest, stamp_ns: i64) -> Option<bool> {
+        let e = self.entries.get_mut(entry as usize)?;
+        if (e.stat, e.digest, e.stamp_ns, e.fresh) == (stat, digest, stamp_ns, 0) {
+            return Some(false);
+        }
+        let changed = e.digest != digest;
+        (e.stat, e.digest, e.stamp_ns, e.fresh) = (stat, digest, stamp_ns, 0);
+        if changed {
+            let users = self.take_users();
+            for node in users.of_entry(entry) {
+                self.nodes[node as usize].status = Status::Unknown as u32;
+            }
+            self.users = OnceLock::from(users);
+        }
+        Some(true)
+    }
+
+    /// Puts a node's end into the index. Whoever follows its result becomes one to look at again.
+    ///
+    /// Returns `None` when there is no such node.
+    pub fn end(&mut self, finish: &Finish) -> Option<()> {
+        let discovered = self.add_links(&finish.discovered);
+        let users = self.take_users();
+        let node = self.nodes.get_mut(finish.node as usize)?;
+        let differs = node.key != finish.key || node.status() != finish.status;
+        node.status = finish.status as u32;
+        if finish.status == Status::Passed {
+            node.key = finish.key;
+            node.discovered = discovered;
+            node.finished_ms = finish.finished_ms;
+            node.flags &= !flag::LOG;
+            node.flags |= if finish.has_log { flag::LOG } else { 0 };
+        }
+        if finish.duration_us > 0 {
+            node.duration_us = finish.duration_us;
+        }
+        self.tell_followers(users, finish, differs);
+        Some(())
+    }
+
+    fn tell_followers(&mut self, mut users: Users, finish: &Finish, differs: bool) {
+        for &follower in users.followers.iter().filter(|_| differs) {
+            let needs = self.nodes[follower as usize].needs;
+            if follower != finish.node && self.ids(needs).contains(&finish.node) {
+                self.nodes[follower as usize].status = Status::Unknown as u32;
+            }
+        }
+        users.more.extend(finish.discovered.iter().map(|&e| (e, finish.node)));
+        self.users = OnceLock::from(users);
+    }
+
+    fn take_users(&mut self) -> Users {
+        match self.users.take() {
+            Some(users) if !users.starts.is_empty() => users,
+            _ => Users::of(self),
+        }
+    }
+
+    /// Reads an index; `None` when there is none, or it is of another format or damaged.
+    ///
+    /// # Errors
+    /// When it is there but cannot be read.
+    pub fn read(path: &Path) -> Result<Option<Self>, CacheError> {
+        let mut file = match File::open(path) {
+            Ok(f) => f,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(CacheError::io("cannot open", path)(e)),
+        };
+        match Self::read_from(&mut file) {
+            Ok(index) => Ok(index),
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(e) => Err(CacheError::io("cannot read", path)(e)),
+        }
+    }
+
+    fn read_from(file: &mut File) -> io::Result<Option<Self>> {
+        let size = file.metadata()?.len();
+        let mut header = Header::zeroed();
+        file.read_exact(bytemuck::bytes_of_mut(&mut header))?;
+        let known = header.magic == MAGIC && header.format == FORMAT;
+        if !known || size != header.total_bytes() {
+            return Ok(None);
+        }
+        let mut index = Self {
+            entries: vec![Entry::zeroed(); header.entries as usize],
+            nodes: vec![Node::zeroed(); header.nodes as usize],
+            links: vec![0; header.links as usize],
+            text: vec![0; header.text as usize],
+            plan_inputs: header.plan_inputs,
+            title: header.title,
+            generation: header.generation,
+            plan: header.plan,
+            users: OnceLock::new(),
+        };
+        file.read_exact(bytemuck::cast_slice_mut(&mut index.entries))?;
+        file.read_exact(bytemuck::cast_slice_mut(&mut index.nodes))?;
+        file.read_exact(bytemuck::cast_slice_mut(&mut index.links))?;
+        file.read_exact(&mut index.text)?;
+        Ok((index.crc(header) == header.crc).then_some(index))
+    }
+
+    fn crc(&self, mut header: Header) -> u32 {
+        header.crc = 0;
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(bytemuck::bytes_of(&header));
+        hasher.update(bytemuck::cast_slice(&self.entries));
+        hasher.update(bytemuck::cast_slice(&self.nodes));
+        hasher.update(bytemuck::cast_slice(&self.links));
+        hasher.update(&self.text);
+        hasher.finalize()
+    }
+
+    /// Replaces the file in one step (temporary name, fsync, rename).
+    ///
+    /// # Errors
+    /// When it cannot be written; the old file is then still there.
+    pub fn write(&self, path: &Path) -> Result<(), CacheError> {
+        let mut header = Header {
+            magic: MAGIC,
+            generation: self.generation,
+            plan: self.plan,
+            format: FORMAT,
+            crc: 0,
+            entries: self.entries.len() as u32,
+            nodes: self.nodes.len() as u32,
+            links: self.links.len() as u32,
+            text: self.text.len() as u32,
+            plan_inputs: self.plan_inputs,
+            title: self.title,
+        };
+        header.crc = self.crc(header);
+        replace(path, |file| {
+            file.write_all(bytemuck::bytes_of(&header))?;
+            file.write_all(bytemuck::cast_slice(&self.entries))?;
+            file.write_all(bytemuck::cast_slice(&self.nodes))?;
+            file.write_all(bytemuck::cast_slice(&self.links))?;
+            file.write_all(&self.text)?;
+            file.sync_data()
+        })
+        .map_err(CacheError::io("cannot write", path))
+    }
+
+    /// The text of a name.
+    pub fn name(&self, start: u32, len: u32) -> &str {
+        let bytes = self.text.get(start as usize..(start + len) as usize).unwrap_or(b"?");
+        std::str::from_utf8(bytes).unwrap_or("?")
+    }
+
+    /// A node's name.
+    pub fn node_name(&self, node: u32) -> &str {
+        let n = &self.nodes[node as usize];
+        self.name(n.name, n.name_len)
+    }
+
+    /// An entry's kind and name.
+    pub fn entry_name(&self, entry: u32) -> (Kind, &str) {
+        let e = &self.entries[entry as usize];
+        (Kind::from_byte(e.kind as u8).unwrap_or(Kind::File), self.name(e.name, e.name_len))
+    }
+
+    /// The ids of a range.
+    pub fn ids(&self, links: Links) -> &[u32] {
+        self.links.get(links.start as usize..(links.start + links.len) as usize).unwrap_or(&[])
+    }
+
+    /// The node of a name.
+    pub fn find_node(&self, name: &str) -> Option<u32> {
+        (0..self.nodes.len() as u32).find(|&n| self.node_name(n) == name)
+    }
+
+    /// Appends an entry that was never looked at; names with a NUL cannot be on disk.
+    pub fn add_entry(&mut self, kind: Kind, name: &str) -> u32 {
+        let (start, len) = self.add_text(name);
+        let entry = Entry { name: start, name_len: len, kind: kind as u32, fresh: 1, ..Entry::zeroed() };
+        self.entries.push(entry);
+        self.entries.len() as u32 - 1
+    }
+
+    /// Appends a name and its NUL.
+    pub fn add_text(&mut self, name: &str) -> (u32, u32) {
+        let start = self.text.len() as u32;
+        self.text.extend_from_slice(name.as_bytes());
+        self.text.push(0);
+        (start, name.len() as u32)
+    }
+
+    /// Appends ids.
+    pub fn add_links(&mut self, ids: &[u32]) -> Links {
+        let start = self.links.len() as u32;
+        self.links.extend_from_slice(ids);
+        Links { start, len: ids.len() as u32 }
+    }
+
+    /// Everything a node reads: declared, then discovered.
+    pub fn reads(&self, node: u32) -> impl Iterator<Item = u32> + '_ {
+        let n = &self.nodes[node as usize];
+        self.ids(n.inputs).iter().chain(self.ids(n.discovered)).copied()
+    }
+}
+
+impl Header {
+    fn total_bytes(&self) -> u64 {
+        let array = |n: u32, size: usize| u64::from(n) * size as u64;
+        size_of::<Self>() as u64
+            + array(self.entries, size_of::<Entry>())
+            + array(self.nodes, size_of::<Node>())
+            + array(self.links, 4)
+            + array(self.text, 1)
+    }
+}
+
+/// Writes a file under a temporary name beside `path`, then renames it into place.
+///
+/// # Errors
+/// When writing or renaming fails; the temporary file is removed then.
+pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let mut temporary = PathBuf::from(path);
+    temporary.set_extension(format!("tmp{}", std::process::id()));
+    let mut file = File::create(&temporary)?;
+    let result = write(&mut file).and_then(|()| std::fs::rename(&temporary, path));
+    if result.is_err() {
+        drop(std::fs::remove_file(&temporary));
+    }
+    result
+}
+
+/// Reads one node's definition from the `defs` file and proves that it is the one meant.
+///
+/// # Errors
+/// When the file cannot be read or the bytes are not those the index names.
+pub fn read_def(defs: &Path, node: &Node) -> io::Result<Vec<u8>> {
+    let mut file = File::open(defs)?;
+    file.seek(SeekFrom::Start(node.def_start))?;
+    let mut bytes = vec![0; node.def_len as usize];
+    file.read_exact(&mut bytes)?;
+    if Digest::of(&bytes) != node.def_digest {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a stage definition is damaged"));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Index {
+        let mut index = Index { generation: 7, plan: Digest::of(b"plan"), ..Index::default() };
+        let a = index.add_entry(Kind::File, "in/a");
+        let b = index.add_entry(Kind::Env, "CC");
+        let (name, name_len) = index.add_text("build");
+        let inputs = index.add_links(&[a, b]);
+        index.nodes.push(Node { name, name_len, inputs, status: 1, flags: flag::LOG, ..Node::zeroed() });
+        index
+    }
+
+    #[test]
+    fn an_index_reads_back_as_it_was_written() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let path = dir.path().join("index");
+        sample().write(&path).expect("write");
+        let back = Index::read(&path).expect("read").expect("index");
+        assert_eq!(back.generation, 7);
+        assert_eq!(back.node_name(0), "build");
+        assert_eq!(back.entry_name(1), (Kind::Env, "CC"));
+        assert_eq!(back.reads(0).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(back.nodes[0].status(), Status::Passed);
+        assert!(back.nodes[0].has(flag::LOG) && !back.nodes[0].has(flag::WHEN));
+    }
+
+    #[test]
+    fn any_damaged_byte_or_length_makes_an_index_count_as_absent() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let path = dir.path().join("index");
+        sample().write(&path).expect("write");
+        let good = std::fs::read(&path).expect("read");
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            std::fs::write(&path, &bad).expect("write");
+            assert!(Index::read(&path).expect("read").is_none(), "byte {at}");
+        }
+        for len in [0, 10, good.len() - 1] {
+            std::fs::write(&path, &good[..len]).expect("write");
+            assert!(Index::read(&path).expect("read").is_none(), "length {len}");
+        }
+    }
+
+    #[test]
+    fn a_definition_that_is_not_the_one_meant_is_refused() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let defs = dir.path().join("defs");
+        std::fs::write(&defs, b"..hello..").expect("write");
+        let mut node = Node { def_start: 2, def_len: 5, ..Node::zeroed() };
+        node.def_digest = Digest::of(b"hello");
+        assert_eq!(read_def(&defs, &node).expect("def"), b"hello");
+        node.def_digest = Digest::of(b"other");
+        assert!(read_def(&defs, &node).is_err());
+    }
+}

@@ -1,0 +1,94 @@
+//! Advisory locks that a dead owner cannot keep: `flock` on a file, with a note of who holds it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::CacheError;
+
+/// A held lock; released when dropped, or by the kernel when the process ends in any way.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+/// Taken or not.
+#[derive(Debug)]
+pub enum TryLock {
+    /// It is ours.
+    Taken(Lock),
+    /// Somebody else has it: what they wrote about themselves.
+    Held(String),
+}
+
+impl Lock {
+    /// Tries to take the lock on `path`, which is created when missing.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or locked for another reason than being held.
+    pub fn try_take(path: &Path) -> Result<TryLock, CacheError> {
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(CacheError::io("cannot open", path))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(TryLock::Taken(Self { file, path: path.to_owned() })),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(TryLock::Held(holder(file))),
+            Err(e) => Err(CacheError::io("cannot lock", path)(e.into())),
+        }
+    }
+
+    /// Writes who holds it, for those who wait. A null run is over before anyone could ask, so
+    /// it does not call this and leaves the file as it was.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn sign(&mut self, who: &str) -> Result<(), CacheError> {
+        let mut write = || {
+            self.file.set_len(0)?;
+            self.file.rewind()?;
+            self.file.write_all(who.as_bytes())
+        };
+        write().map_err(CacheError::io("cannot write", &self.path))
+    }
+
+    /// Where the lock lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn holder(mut file: File) -> String {
+    let mut text = String::new();
+    match file.read_to_string(&mut text) {
+        Ok(n) if n > 0 => text.trim().to_owned(),
+        _ => "another optloop".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_taker_learns_who_holds_it_and_gets_it_after_release() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let path = dir.path().join("lock");
+        let TryLock::Taken(mut lock) = Lock::try_take(&path).expect("lock") else {
+            panic!("free lock not taken");
+        };
+        lock.sign("pid 7, optloop pipeline x\n").expect("sign");
+        match Lock::try_take(&path).expect("lock") {
+            TryLock::Held(who) => assert_eq!(who, "pid 7, optloop pipeline x"),
+            TryLock::Taken(_) => panic!("taken twice"),
+        }
+        drop(lock);
+        assert!(matches!(Lock::try_take(&path).expect("lock"), TryLock::Taken(_)));
+    }
+}

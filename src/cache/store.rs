@@ -1,0 +1,370 @@
+//! Results and blobs under their digests: `keys/xx/…`, `deps/xx/…` and `blobs/xx/…`.
+//!
+//! Everything is written to a temporary name and renamed, so that a kill at any instant leaves a
+//! valid store. Nothing is fsynced one by one: after a power cut a blob may be short, which its
+//! digest shows when it is read, and the result then counts as absent.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use super::CacheError;
+use crate::digest::Digest;
+
+/// Rises with any change to what a stored result holds.
+pub const ACTION_VERSION: u32 = 1;
+
+/// A file that a stage wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// Its name, relative to the root where it lies below it.
+    pub path: String,
+    /// Its content.
+    pub digest: Digest,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// What is kept under a key: the readable record of the key, and the result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Action {
+    /// [`ACTION_VERSION`].
+    pub version: u32,
+    /// The node that it was made for.
+    pub node: String,
+    /// What entered the key, in order.
+    pub fields: Vec<(String, String)>,
+    /// Files written.
+    pub outputs: Vec<Output>,
+    /// What it printed, as a blob; all zero when nothing.
+    pub log: Digest,
+    /// Named numbers.
+    pub metrics: BTreeMap<String, f64>,
+    /// The stage kind's own record.
+    pub detail: serde_json::Value,
+    /// Names of files it was seen to read.
+    pub discovered: Vec<String>,
+    /// When it ended, ms since the epoch.
+    pub finished_ms: i64,
+    /// How long it took.
+    pub duration_us: u64,
+    /// The artifact that tells everything, relative to the state folder; empty for none.
+    pub artifact: String,
+}
+
+/// The store of one project.
+#[derive(Debug)]
+pub struct Store {
+    dir: PathBuf,
+    temporary: PathBuf,
+    counter: AtomicU64,
+}
+
+impl Store {
+    /// The store below a state folder; nothing is created before the first write.
+    pub fn new(state_dir: &Path) -> Self {
+        Self {
+            dir: state_dir.join("cache"),
+            temporary: state_dir.join("tmp"),
+            counter: AtomicU64::new(0),
+        }
+    }
+
+    /// Where a room of the store keeps a digest.
+    fn place(&self, room: &str, digest: &Digest) -> PathBuf {
+        let hex = digest.hex();
+        self.dir.join(room).join(&hex[..2]).join(&hex[2..])
+    }
+
+    /// The result under a key; `None` when there is none or it cannot be understood.
+    pub fn action(&self, key: &Digest) -> Option<Action> {
+        let bytes = std::fs::read(self.place("keys", key)).ok()?;
+        let action: Action = serde_json::from_slice(&bytes).ok()?;
+        (action.version == ACTION_VERSION).then_some(action)
+    }
+
+    /// Keeps a result.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn put_action(&self, key: &Digest, action: &Action) -> Result<(), CacheError> {
+        let place = self.place("keys", key);
+        let bytes = serde_json::to_vec(action)
+            .map_err(|e| CacheError::io("cannot encode", &place)(e.into()))?;
+        self.put(&place, 0o644, |file| file.write_all(&bytes))
+    }
+
+    /// The sets of names that runs under this key's declared part were seen to read, newest last.
+    pub fn discoveries(&self, declared: &Digest) -> Vec<Vec<String>> {
+        std::fs::read(self.place("deps", declared))
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default()
+    }
+
+    /// Adds a set of names to [`Store::discoveries`]; a handful of the newest are kept.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn put_discovery(&self, declared: &Digest, names: &[String]) -> Result<(), CacheError> {
+        const KEPT: usize = 16;
+        let mut sets = self.discoveries(declared);
+        if sets.last().is_some_and(|s| s == names) {
+            return Ok(());
+        }
+        sets.retain(|s| s != names);
+        sets.push(names.to_vec());
+        let old = sets.len().saturating_sub(KEPT);
+        let place = self.place("deps", declared);
+        let bytes = serde_json::to_vec(&sets[old..])
+            .map_err(|e| CacheError::io("cannot encode", &place)(e.into()))?;
+        self.put(&place, 0o644, |file| file.write_all(&bytes))
+    }
+
+    /// Keeps bytes under their digest.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, CacheError> {
+        let digest = Digest::of(bytes);
+        let place = self.place("blobs", &digest);
+        if !place.exists() {
+            self.put(&place, 0o444, |file| file.write_all(bytes))?;
+        }
+        Ok(digest)
+    }
+
+    /// Keeps a file's content under its digest.
+    ///
+    /// # Errors
+    /// When it cannot be read or the copy cannot be written.
+    pub fn put_file(&self, path: &Path) -> Result<(Digest, u32), CacheError> {
+        const SMALL: u64 = 1 << 20;
+        let read = CacheError::io("cannot read", path);
+        let inspect = || {
+            let mut file = File::open(path)?;
+            let meta = file.metadata()?;
+            if !meta.is_file() {
+                return Err(io::Error::other("not a regular file"));
+            }
+            let mut bytes = Vec::new();
+            if meta.len() <= SMALL {
+                file.read_to_end(&mut bytes)?;
+                return Ok((Some(bytes), meta.permissions().mode() & 0o777));
+            }
+            Ok((None, meta.permissions().mode() & 0o777))
+        };
+        match inspect().map_err(read)? {
+            (Some(bytes), mode) => Ok((self.put_bytes(&bytes)?, mode)),
+            (None, mode) => Ok((self.put_large(path)?, mode)),
+        }
+    }
+
+    /// Copies first and hashes the copy, so that the digest is that of the kept bytes even if the
+    /// file changes meanwhile. `std::io::copy` lets the file system share the blocks.
+    fn put_large(&self, path: &Path) -> Result<Digest, CacheError> {
+        let temporary = self.temporary_path();
+        self.prepare(&temporary)?;
+        let write = || -> io::Result<Digest> {
+            let mut copy = File::create(&temporary)?;
+            io::copy(&mut File::open(path)?, &mut copy)?;
+            copy.set_permissions(std::fs::Permissions::from_mode(0o444))?;
+            Digest::of_file(&temporary)
+        };
+        let digest = write().map_err(CacheError::io("cannot keep", path))?;
+        let place = self.place("blobs", &digest);
+        self.prepare(&place)?;
+        std::fs::rename(&temporary, &place).map_err(CacheError::io("cannot rename to", &place))?;
+        Ok(digest)
+    }
+
+    /// A blob's bytes, if they are there and still have their digest.
+    pub fn bytes(&self, digest: &Digest) -> Option<Vec<u8>> {
+        let bytes = std::fs::read(self.place("blobs", digest)).ok()?;
+        (Digest::of(&bytes) == *digest).then_some(bytes)
+    }
+
+    /// True when a blob is there with its content intact.
+    pub fn has_blob(&self, digest: &Digest) -> bool {
+        Digest::of_file(&self.place("blobs", digest)).is_ok_and(|d| d == *digest)
+    }
+
+    /// Puts a blob back where a stage had written it, by a copy: a link would let a later write
+    /// through that path damage the store.
+    ///
+    /// # Errors
+    /// When the blob is gone or damaged, or the file cannot be written.
+    pub fn restore(&self, output: &Output, to: &Path) -> Result<(), CacheError> {
+        let blob = self.place("blobs", &output.digest);
+        let temporary = self.temporary_path();
+        self.prepare(&temporary)?;
+        self.prepare(to)?;
+        let copy = || -> io::Result<()> {
+            let mut file = create(&temporary, output.mode | 0o200)?;
+            io::copy(&mut File::open(&blob)?, &mut file)?;
+            file.set_permissions(std::fs::Permissions::from_mode(output.mode))?;
+            if Digest::of_file(&temporary)? != output.digest {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the kept copy is damaged"));
+            }
+            move_file(&temporary, to)
+        };
+        copy().map_err(|e| {
+            drop(std::fs::remove_file(&temporary));
+            CacheError::io("cannot restore", to)(e)
+        })
+    }
+
+    fn put(
+        &self,
+        place: &Path,
+        mode: u32,
+        write: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> Result<(), CacheError> {
+        let temporary = self.temporary_path();
+        let go = || -> io::Result<()> {
+            let mut file = match create(&temporary, mode) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    std::fs::create_dir_all(&self.temporary)?;
+                    create(&temporary, mode)?
+                }
+                other => other?,
+            };
+            write(&mut file)?;
+            match std::fs::rename(&temporary, place) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    make_parent(place)?;
+                    std::fs::rename(&temporary, place)
+                }
+                other => other,
+            }
+        };
+        go().map_err(|e| {
+            drop(std::fs::remove_file(&temporary));
+            CacheError::io("cannot write", place)(e)
+        })
+    }
+
+    fn temporary_path(&self) -> PathBuf {
+        let n = self.counter.fetch_add(1, Ordering::Relaxed);
+        self.temporary.join(format!("{}.{n}", std::process::id()))
+    }
+
+    fn prepare(&self, path: &Path) -> Result<(), CacheError> {
+        make_parent(path).map_err(CacheError::io("cannot make the folder of", path))
+    }
+
+    /// Every file of the store: its room (`keys`, `deps`, `blobs`), digest and path.
+    pub fn files(&self) -> Vec<(String, Option<Digest>, PathBuf)> {
+        walkdir::WalkDir::new(&self.dir)
+            .min_depth(3)
+            .sort_by_file_name()
+            .into_iter()
+            .filter_map(Result::ok)
+            .filter(|e| e.file_type().is_file())
+            .map(|e| {
+                let below = e.path().strip_prefix(&self.dir).unwrap_or(e.path());
+                let parts: Vec<_> = below.iter().map(|p| p.to_string_lossy()).collect();
+                let digest = parts[1..].concat().parse().ok();
+                (parts[0].to_string(), digest, e.path().to_owned())
+            })
+            .collect()
+    }
+}
+
+fn create(path: &Path, mode: u32) -> io::Result<File> {
+    std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)
+}
+
+fn make_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), std::fs::create_dir_all)
+}
+
+/// Renames, or copies when the target lies on another file system.
+fn move_file(from: &Path, to: &Path) -> io::Result<()> {
+    match std::fs::rename(from, to) {
+        Err(e) if e.kind() == io::ErrorKind::CrossesDevices => {
+            std::fs::copy(from, to)?;
+            std::fs::remove_file(from)
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn action() -> Action {
+        Action {
+            version: ACTION_VERSION,
+            node: "n".to_owned(),
+            fields: vec![("run".to_owned(), "true".to_owned())],
+            outputs: Vec::new(),
+            log: Digest::default(),
+            metrics: BTreeMap::from([("median_us".to_owned(), 1.5)]),
+            detail: serde_json::json!({"cases": [1]}),
+            discovered: vec!["a.h".to_owned()],
+            finished_ms: 1,
+            duration_us: 2,
+            artifact: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_result_reads_back_and_another_key_gives_none() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let store = Store::new(dir.path());
+        let key = Digest::of(b"key");
+        store.put_action(&key, &action()).expect("put");
+        assert_eq!(store.action(&key), Some(action()));
+        assert_eq!(store.action(&Digest::of(b"other")), None);
+    }
+
+    #[test]
+    fn a_restored_file_has_the_content_and_the_mode_and_is_no_link_into_the_store() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let store = Store::new(&dir.path().join("state"));
+        for size in [10, 3 << 20] {
+            let path = dir.path().join("tool");
+            std::fs::write(&path, vec![7u8; size]).expect("write");
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("mode");
+            let (digest, mode) = store.put_file(&path).expect("put");
+            let output = Output { path: "tool".to_owned(), digest, mode };
+            std::fs::write(&path, "damaged").expect("write");
+            store.restore(&output, &path).expect("restore");
+            assert_eq!(std::fs::metadata(&path).expect("meta").permissions().mode() & 0o777, 0o755);
+            std::fs::write(&path, "again").expect("write");
+            assert!(store.has_blob(&digest));
+        }
+    }
+
+    #[test]
+    fn a_damaged_blob_is_neither_read_nor_restored() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let store = Store::new(dir.path());
+        let digest = store.put_bytes(b"hello").expect("put");
+        let place = store.place("blobs", &digest);
+        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o644)).expect("mode");
+        std::fs::write(&place, b"hellO").expect("write");
+        assert_eq!(store.bytes(&digest), None);
+        let output = Output { path: "x".to_owned(), digest, mode: 0o644 };
+        assert!(store.restore(&output, &dir.path().join("x")).is_err());
+        assert!(!dir.path().join("x").exists());
+    }
+
+    #[test]
+    fn discoveries_keep_the_newest_last_and_each_once() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let store = Store::new(dir.path());
+        let key = Digest::of(b"declared");
+        for names in [["a"], ["b"], ["a"]] {
+            store.put_discovery(&key, &names.map(str::to_owned)).expect("put");
+        }
+        assert_eq!(store.discoveries(&key), [["b"], ["a"]]);
+    }
+}

@@ -1,0 +1,138 @@
+//! The real world: files, environment, devices and tools, for rooms that only see traits.
+
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use crate::cache::World;
+use crate::pipeline::Loader;
+use crate::process::{Cancel, CommandSpec};
+
+/// The disk and the environment of this process.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Disk;
+
+#[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+fn variable(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name)
+}
+
+/// An environment variable as text.
+pub(super) fn text_variable(name: &str) -> Option<String> {
+    variable(name)?.into_string().ok()
+}
+
+impl Loader for Disk {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        std::fs::read_to_string(path)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn list(&self, dir: &Path) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+        let mut names: Vec<String> = entries
+            .filter_map(Result::ok)
+            .filter_map(|e| {
+                let folder = e.path().is_dir();
+                let name = e.file_name().into_string().ok()?;
+                Some(if folder { name + "/" } else { name })
+            })
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn env(&self, name: &str) -> Option<String> {
+        text_variable(name)
+    }
+}
+
+impl crate::problem::Files for Disk {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        std::fs::read_to_string(path)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        let pages = rustix::system::sysinfo();
+        pages.totalram as u64 * u64::from(pages.mem_unit)
+    }
+}
+
+impl World for Disk {
+    fn env(&self, name: &str) -> Option<Vec<u8>> {
+        variable(name).map(OsStringExt::into_vec)
+    }
+
+    fn device(&self, _name: &str) -> String {
+        let cpu = crate::backend::cpu::identity();
+        // Not the number of cores this process may use: make and taskset change that.
+        format!(
+            "{} {} microcode {} features {} governor {} turbo {:?}",
+            cpu.model, cpu.arch, cpu.microcode, cpu.features, cpu.governor, cpu.turbo
+        )
+    }
+
+    fn tool_version(&self, path: &Path) -> String {
+        let mut spec = CommandSpec::new(path, "/", "version");
+        spec.args = vec!["--version".into()];
+        spec.env = vec![("LC_ALL".into(), "C".into())];
+        spec.timeout = Some(std::time::Duration::from_secs(10));
+        crate::process::run(&spec, &Cancel::default())
+            .map(|f| String::from_utf8_lossy(&f.stdout).into_owned())
+            .unwrap_or_default()
+    }
+}
+
+/// Where a pipeline lies: the file, and the root its state belongs to.
+#[derive(Debug, Clone)]
+pub(super) struct Located {
+    /// The file as people wrote or would write it.
+    pub(super) file: PathBuf,
+    /// Its folder, absolute.
+    pub(super) dir: PathBuf,
+    /// The root, absolute.
+    pub(super) root: PathBuf,
+}
+
+/// Finds a pipeline: as given, then below `pipelines/`, each also with `.toml`.
+///
+/// # Errors
+/// The places that were tried.
+pub(super) fn locate(name: &str) -> Result<Located, Vec<PathBuf>> {
+    let tried = [
+        PathBuf::from(name),
+        PathBuf::from(format!("{name}.toml")),
+        Path::new("pipelines").join(name),
+        Path::new("pipelines").join(format!("{name}.toml")),
+    ];
+    let Some(file) = tried.iter().find(|p| p.is_file()).cloned() else {
+        return Err(tried.to_vec());
+    };
+    let parent = match file.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let Ok(dir) = parent.canonicalize() else { return Err(vec![file]) };
+    let root = root_of(&dir);
+    Ok(Located { file, dir, root })
+}
+
+/// The nearest folder upwards that has state or is a git checkout; else the folder that holds
+/// `pipelines/`, else the pipeline's own.
+fn root_of(dir: &Path) -> PathBuf {
+    let marked = |name: &str| dir.ancestors().find(|a| a.join(name).exists());
+    if let Some(root) = marked(".optloop").or_else(|| marked(".git")) {
+        return root.to_owned();
+    }
+    match dir.parent() {
+        Some(parent) if dir.file_name().is_some_and(|n| n == "pipelines") => parent.to_owned(),
+        _ => dir.to_owned(),
+    }
+}

@@ -1,0 +1,517 @@
+//! One node, from the question whether its result is known to the answer, on a job thread.
+
+use std::collections::HashMap;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::sync::Mutex;
+
+use super::event::{Event, Outcome, Reason, StageFinished};
+use super::stage::{self, Failure, FailureClass, StageOutcome};
+use super::state::Seen;
+use super::{Options, Surroundings};
+use crate::cache::entry::{self, Stat};
+use crate::cache::index::flag;
+use crate::cache::store::ACTION_VERSION;
+use crate::cache::{Action, Journal, Kind, Output, Record, Status, Store};
+use crate::digest::Digest;
+use crate::plan::key::{self, Walk};
+use crate::plan::{Definition, StoredNode};
+
+/// What all jobs of a run share.
+pub(super) struct Shared<'a> {
+    pub(super) root: &'a Path,
+    pub(super) root_fd: BorrowedFd<'a>,
+    pub(super) state_dir: &'a Path,
+    pub(super) clock: &'a Path,
+    pub(super) store: &'a Store,
+    pub(super) journal: &'a Mutex<Journal>,
+    pub(super) options: &'a Options,
+    pub(super) around: &'a Surroundings<'a>,
+    /// What commands carry in their environment, so that a later run can find what a killed one
+    /// left behind.
+    pub(super) marker: &'a str,
+}
+
+/// A node to be looked at.
+pub(super) struct Job {
+    pub(super) node: u32,
+    pub(super) name: String,
+    pub(super) stored: StoredNode,
+    pub(super) inputs: Vec<Known>,
+    pub(super) discovered: Vec<Known>,
+    pub(super) outputs: Vec<Known>,
+    pub(super) old_key: Digest,
+    pub(super) status: Status,
+    pub(super) flags: u32,
+    pub(super) expected_us: u64,
+    /// For the best of a matrix: its members that passed, with their keys.
+    pub(super) members: Vec<(String, Digest)>,
+}
+
+/// An entry as the index knows it.
+#[derive(Clone)]
+pub(super) struct Known {
+    pub(super) entry: u32,
+    pub(super) kind: Kind,
+    pub(super) name: String,
+    pub(super) stat: Stat,
+    pub(super) digest: Digest,
+    pub(super) stamp_ns: i64,
+}
+
+/// What became of a job.
+pub(super) struct Done {
+    pub(super) node: u32,
+    pub(super) seen: Vec<Seen>,
+    /// Files found out about, to become entries.
+    pub(super) discovered: Vec<Known>,
+    /// False: it ended, but its result is not to be relied on the next time.
+    pub(super) known: bool,
+    pub(super) finished: StageFinished,
+}
+
+impl Shared<'_> {
+    fn clock_ns(&self) -> i64 {
+        entry::fs_clock_ns(self.clock).unwrap_or(i64::MIN)
+    }
+
+    fn tell(&self, event: &Event) {
+        (self.around.sink)(event);
+    }
+}
+
+/// Looks a node up and runs it when its result is not known.
+pub(super) fn perform(mut job: Job, shared: &Shared<'_>) -> Done {
+    match Performance::begin(&mut job, shared) {
+        Ok(performance) => performance.go(),
+        Err(message) => infrastructure(job, message),
+    }
+}
+
+/// A job whose world could not even be looked at.
+fn infrastructure(job: Job, message: String) -> Done {
+    let failure = Failure { class: FailureClass::Infrastructure, message };
+    Done {
+        node: job.node,
+        seen: Vec::new(),
+        discovered: Vec::new(),
+        known: false,
+        finished: blank(&job, Outcome::Failed { failure }),
+    }
+}
+
+pub(super) fn blank(job: &Job, outcome: Outcome) -> StageFinished {
+    StageFinished {
+        stage: job.name.clone(),
+        kind: job.stored.definition.kind().to_owned(),
+        implicit: job.flags & flag::IMPLICIT != 0,
+        ..StageFinished::empty(outcome)
+    }
+}
+
+struct Performance<'a> {
+    job: &'a mut Job,
+    shared: &'a Shared<'a>,
+    declared: Walk,
+    started_ns: i64,
+}
+
+/// A result that is known.
+struct Hit {
+    key: Digest,
+    action: Action,
+    discovered: Vec<Known>,
+}
+
+impl<'a> Performance<'a> {
+    fn begin(job: &'a mut Job, shared: &'a Shared<'a>) -> Result<Self, String> {
+        let started_ns = shared.clock_ns();
+        for known in &mut job.inputs {
+            look_again(known, shared)?;
+        }
+        let declared = declared_walk(job);
+        Ok(Self { job, shared, declared, started_ns })
+    }
+
+    fn go(self) -> Done {
+        let wanted = !self.shared.options.rerun && self.job.flags & flag::ALWAYS == 0;
+        let reason = match self.look_up().filter(|_| wanted) {
+            Some(hit) => match self.put_back(&hit) {
+                Ok(files) => return self.hit(hit, files),
+                Err(file) => Reason::OutputLost { file },
+            },
+            None => self.why(),
+        };
+        self.run(reason)
+    }
+
+    /// A kept result under the current key. Where files are discovered while running, every set
+    /// that earlier runs discovered is tried, the newest first.
+    fn look_up(&self) -> Option<Hit> {
+        if self.job.flags & flag::DISCOVERS == 0 {
+            let key = self.declared.digest();
+            let action = self.shared.store.action(&key)?;
+            return Some(Hit { key, action, discovered: Vec::new() });
+        }
+        let sets = self.shared.store.discoveries(&self.declared.digest());
+        sets.iter().rev().find_map(|names| {
+            let discovered = self.know_names(names)?;
+            let key = with_discovered(self.declared.clone(), &discovered).digest();
+            let action = self.shared.store.action(&key)?;
+            Some(Hit { key, action, discovered })
+        })
+    }
+
+    /// The named files as they are now, through what is known of them.
+    fn know_names(&self, names: &[String]) -> Option<Vec<Known>> {
+        let known: HashMap<&str, &Known> =
+            self.job.discovered.iter().map(|k| (k.name.as_str(), k)).collect();
+        let one = |name: &String| {
+            let mut known = known.get(name.as_str()).map_or_else(
+                || Known::new(u32::MAX, Kind::File, name),
+                |&k| k.clone(),
+            );
+            look_again(&mut known, self.shared).ok()?;
+            Some(known)
+        };
+        names.iter().map(one).collect()
+    }
+
+    /// Makes every output what the result says; the names of those that had to be put back.
+    ///
+    /// # Errors
+    /// The file for which there is no good copy.
+    fn put_back(&self, hit: &Hit) -> Result<Vec<String>, String> {
+        let mut files = Vec::new();
+        if hit.action.outputs.len() != self.job.outputs.len() {
+            return Err(self.job.name.clone());
+        }
+        for (known, output) in self.job.outputs.iter().zip(&hit.action.outputs) {
+            let mut now = known.clone();
+            let readable = look_again(&mut now, self.shared).is_ok();
+            if !readable || now.digest != output.digest {
+                let place = self.shared.root.join(&known.name);
+                self.shared.store.restore(output, &place).map_err(|_| known.name.clone())?;
+                files.push(known.name.clone());
+            }
+        }
+        Ok(files)
+    }
+
+    fn hit(self, hit: Hit, files: Vec<String>) -> Done {
+        let outcome =
+            if files.is_empty() { Outcome::Cached } else { Outcome::Restored { files } };
+        let mut finished = from_action(self.job, outcome, hit.key, &hit.action);
+        let log = self.shared.store.bytes(&hit.action.log).unwrap_or_default();
+        finished.log = String::from_utf8_lossy(&log).into_owned();
+        let mut seen = self.seen_inputs();
+        for known in &mut self.job.outputs {
+            if look_again(known, self.shared).is_ok() {
+                seen.extend(known.seen());
+            }
+        }
+        Done { node: self.job.node, seen, discovered: hit.discovered, known: true, finished }
+    }
+
+    fn seen_inputs(&self) -> Vec<Seen> {
+        self.job.inputs.iter().filter_map(Known::seen).collect()
+    }
+
+    /// Why the node has no result: the fields of its key that differ from its last good run's.
+    fn why(&self) -> Reason {
+        let job = &*self.job;
+        if self.shared.options.rerun {
+            return Reason::Forced;
+        }
+        if job.flags & flag::ALWAYS != 0 {
+            return Reason::Always;
+        }
+        if job.status == Status::Started {
+            return Reason::Unfinished;
+        }
+        let Some(old) = self.shared.store.action(&job.old_key) else { return Reason::NeverRan };
+        let names: Vec<String> = job.discovered.iter().map(|k| k.name.clone()).collect();
+        let discovered = self.know_names(&names).unwrap_or_default();
+        let (_, new) = with_discovered(self.declared.clone(), &discovered).finish();
+        let changes = key::changes(&old.fields, &new);
+        if changes.is_empty() { Reason::NotPassed } else { Reason::Changed { changes } }
+    }
+
+    fn run(self, reason: Reason) -> Done {
+        let Self { shared, .. } = self;
+        shared.tell(&Event::StageStarted {
+            stage: self.job.name.clone(),
+            kind: self.job.stored.definition.kind().to_owned(),
+            reason,
+            expected_us: self.job.expected_us,
+        });
+        if let Ok(mut journal) = shared.journal.lock() {
+            journal.append(&Record::Started { node: self.job.node });
+            if let Err(e) = journal.flush() {
+                return self.fail(StageOutcome::default(), infra(e.to_string()), 0);
+            }
+        }
+        let started = std::time::Instant::now();
+        let mut outcome = self.attempts();
+        let duration_us = started.elapsed().as_micros() as u64;
+        match outcome.failure.take() {
+            Some(failure) => self.fail(outcome, failure, duration_us),
+            None => self.pass(outcome, duration_us),
+        }
+    }
+
+    /// Runs it, again while the failure is the infrastructure's and tries are left.
+    fn attempts(&self) -> StageOutcome {
+        let mut left = stage::retries(&self.job.stored.definition);
+        loop {
+            let outcome = stage::run(self.job, self.shared);
+            let infrastructure = outcome
+                .failure
+                .as_ref()
+                .filter(|f| f.class == FailureClass::Infrastructure)
+                .filter(|_| left > 0 && !self.shared.around.cancel.is_set());
+            let Some(failure) = infrastructure else { return outcome };
+            left -= 1;
+            self.shared.tell(&Event::Retrying {
+                stage: self.job.name.clone(),
+                message: failure.message.clone(),
+            });
+        }
+    }
+
+    fn fail(self, outcome: StageOutcome, failure: Failure, duration_us: u64) -> Done {
+        let (key, fields) = self.declared.clone().finish();
+        let mut finished = blank(self.job, Outcome::Failed { failure });
+        finished.log = String::from_utf8_lossy(&outcome.log).into_owned();
+        (finished.metrics, finished.detail) = (outcome.metrics, outcome.detail);
+        (finished.key, finished.fields, finished.duration_us) = (key, fields, duration_us);
+        finished.finished_ms = (self.shared.around.now_ms)();
+        finished.command = stage::command_line(self.job);
+        finished.artifact = self.artifact();
+        // Outputs of a failed run may be half written: whoever comes next must look.
+        let seen = self.seen_inputs();
+        Done { node: self.job.node, seen, discovered: Vec::new(), known: false, finished }
+    }
+
+    /// Only what yields numbers or verdicts gets an artifact of its own; for the rest the event
+    /// log and the key's record say everything.
+    fn artifact(&self) -> String {
+        if self.job.flags & flag::RESULT == 0 {
+            return String::new();
+        }
+        let file = self.job.name.replace(['/', ' '], "_");
+        format!("runs/{}/{file}.json", self.shared.options.run)
+    }
+
+    fn pass(self, outcome: StageOutcome, duration_us: u64) -> Done {
+        let outputs = match self.keep_outputs() {
+            Ok(outputs) => outputs,
+            Err(failure) => return self.fail(outcome, failure, duration_us),
+        };
+        let discovered = self.discoveries(&outcome);
+        let changed = self.changed_meanwhile(&discovered);
+        let walk = with_discovered(self.declared.clone(), &discovered);
+        let (key, fields) = walk.finish();
+        let action = Action {
+            version: ACTION_VERSION,
+            node: self.job.name.clone(),
+            fields: fields.clone(),
+            outputs: outputs.iter().map(|(_, o)| o.clone()).collect(),
+            log: self.keep_log(&outcome.log),
+            metrics: outcome.metrics,
+            detail: outcome.detail,
+            discovered: discovered.iter().map(|k| k.name.clone()).collect(),
+            finished_ms: (self.shared.around.now_ms)(),
+            duration_us,
+            artifact: self.artifact(),
+        };
+        let mut known = changed.is_empty();
+        if known {
+            known = self.keep(&key, &action);
+        } else {
+            let stage = self.job.name.clone();
+            self.shared.tell(&Event::InputChanged { stage, files: changed });
+        }
+        let mut finished = from_action(self.job, Outcome::Ran, key, &action);
+        finished.log = String::from_utf8_lossy(&outcome.log).into_owned();
+        finished.fields = fields;
+        let mut seen = self.seen_inputs();
+        seen.extend(outputs.iter().map(|(s, _)| *s));
+        Done { node: self.job.node, seen, discovered, known, finished }
+    }
+
+    fn keep(&self, key: &Digest, action: &Action) -> bool {
+        let store = self.shared.store;
+        let kept = store.put_action(key, action).and_then(|()| {
+            if self.job.flags & flag::DISCOVERS == 0 {
+                return Ok(());
+            }
+            store.put_discovery(&self.declared.digest(), &action.discovered)
+        });
+        if let Err(e) = &kept {
+            let text = format!("the result of {} is not kept: {e}", self.job.name);
+            self.shared.tell(&Event::Notice { text });
+        }
+        kept.is_ok()
+    }
+
+    fn keep_log(&self, log: &[u8]) -> Digest {
+        if log.is_empty() {
+            return Digest::default();
+        }
+        self.shared.store.put_bytes(log).unwrap_or_default()
+    }
+
+    fn keep_outputs(&self) -> Result<Vec<(Seen, Output)>, Failure> {
+        self.job.outputs.iter().map(|known| self.keep_output(known)).collect()
+    }
+
+    fn keep_output(&self, known: &Known) -> Result<(Seen, Output), Failure> {
+        const TRIES: u32 = 4;
+        let place = self.shared.root.join(&known.name);
+        let failed = |message: String| Failure { class: FailureClass::Failed, message };
+        for _ in 0..TRIES {
+            let stamp_ns = self.shared.clock_ns();
+            let stat = entry::stat_path(self.shared.root_fd, &known.name)
+                .map_err(|e| infra(format!("cannot look at {}: {e}", known.name)))?;
+            if stat.is_missing() {
+                return Err(failed(format!(
+                    "it passed, but did not write its declared output {}",
+                    known.name
+                )));
+            }
+            let (digest, mode) =
+                self.shared.store.put_file(&place).map_err(|e| infra(e.to_string()))?;
+            let after = entry::stat_path(self.shared.root_fd, &known.name);
+            if after.is_ok_and(|after| after == stat) {
+                let seen = Seen { entry: known.entry, stat, digest, stamp_ns };
+                return Ok((seen, Output { path: known.name.clone(), digest, mode }));
+            }
+        }
+        Err(failed(format!("its output {} keeps changing after it ended", known.name)))
+    }
+
+    /// What it was seen to read beyond what it declared, sorted, each once.
+    fn discoveries(&self, outcome: &StageOutcome) -> Vec<Known> {
+        let declared: Vec<&str> = self.job.inputs.iter().map(|k| k.name.as_str()).collect();
+        let own: Vec<&str> = self.job.outputs.iter().map(|k| k.name.as_str()).collect();
+        let mut names: Vec<String> = outcome
+            .discovered
+            .iter()
+            .map(|p| {
+                crate::plan::build::relative(self.shared.root, Path::new(""), &p.to_string_lossy())
+            })
+            .filter(|n| !declared.contains(&n.as_str()) && !own.contains(&n.as_str()))
+            .filter(|n| !n.starts_with(".optloop/tmp/"))
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        self.know_names(&names).unwrap_or_default()
+    }
+
+    /// Inputs that are not what they were when the key was made, and discovered files written
+    /// since: the result belongs to neither state.
+    fn changed_meanwhile(&self, discovered: &[Known]) -> Vec<String> {
+        let differs = |known: &&Known| {
+            let mut now = (*known).clone();
+            look_again(&mut now, self.shared).is_err() || now.digest != known.digest
+        };
+        let declared = self.job.inputs.iter().filter(differs);
+        let newer = discovered.iter().filter(|k| k.stat.newest_ns() >= self.started_ns);
+        declared.chain(newer).map(|k| k.name.clone()).collect()
+    }
+}
+
+fn infra(message: String) -> Failure {
+    Failure { class: FailureClass::Infrastructure, message }
+}
+
+fn from_action(job: &Job, outcome: Outcome, key: Digest, action: &Action) -> StageFinished {
+    StageFinished {
+        key,
+        metrics: action.metrics.clone(),
+        detail: action.detail.clone(),
+        finished_ms: action.finished_ms,
+        duration_us: action.duration_us,
+        artifact: action.artifact.clone(),
+        command: stage::command_line(job),
+        ..blank(job, outcome)
+    }
+}
+
+impl Known {
+    fn new(entry: u32, kind: Kind, name: &str) -> Self {
+        let (stat, digest) = (Stat::default(), Digest::default());
+        Self { entry, kind, name: name.to_owned(), stat, digest, stamp_ns: i64::MIN }
+    }
+
+    /// As something to make known, unless it is a value or has no entry yet.
+    pub(super) fn seen(&self) -> Option<Seen> {
+        (self.kind.on_disk() && self.entry != u32::MAX).then_some(Seen {
+            entry: self.entry,
+            stat: self.stat,
+            digest: self.digest,
+            stamp_ns: self.stamp_ns,
+        })
+    }
+}
+
+/// Brings a known entry up to date with the disk, hashing only when its stat fields cannot vouch.
+fn look_again(known: &mut Known, shared: &Shared<'_>) -> Result<(), String> {
+    if !known.kind.on_disk() {
+        return Ok(());
+    }
+    let read = |e: std::io::Error| format!("cannot read {}: {e}", known.name);
+    let stat = entry::stat_path(shared.root_fd, &known.name).map_err(read)?;
+    let vouched = stat == known.stat
+        && known.stamp_ns != i64::MIN
+        && (stat.is_missing() || stat.newest_ns() < known.stamp_ns);
+    if !vouched {
+        let stamp_ns = shared.clock_ns();
+        let world = shared.around.world;
+        let read = |e: std::io::Error| format!("cannot read {}: {e}", known.name);
+        (known.stat, known.digest) =
+            entry::measure(shared.root_fd, known.kind, &known.name, world).map_err(read)?;
+        known.stamp_ns = stamp_ns;
+    }
+    Ok(())
+}
+
+/// The walk over what a node declares: its definition, then its inputs in canonical order.
+pub(super) fn declared_walk(job: &Job) -> Walk {
+    let outputs: Vec<&str> = job.outputs.iter().map(|o| o.name.as_str()).collect();
+    let mut walk = Walk::declared(&job.stored, &outputs);
+    let mut inputs: Vec<(Kind, &str, &Digest)> = job
+        .inputs
+        .iter()
+        .enumerate()
+        .map(|(i, k)| (k.kind, role(&job.stored.definition, i, k), &k.digest))
+        .collect();
+    inputs.sort_unstable();
+    for (kind, name, digest) in inputs {
+        walk.entry(kind, name, digest);
+    }
+    for (member, key) in &job.members {
+        walk.field(&format!("member:{member}"), &key.hex());
+    }
+    walk
+}
+
+/// Binaries count by what they are, not where this pipeline keeps them, so that two pipelines
+/// share a measurement of the same binary.
+fn role<'k>(definition: &Definition, position: usize, known: &'k Known) -> &'k str {
+    match (definition, position) {
+        (Definition::Check(_) | Definition::Bench(_), 0) => "kernel binary",
+        (Definition::Check(_) | Definition::Bench(_), 1) => "reference binary",
+        _ => &known.name,
+    }
+}
+
+pub(super) fn with_discovered(mut walk: Walk, discovered: &[Known]) -> Walk {
+    let mut sorted: Vec<&Known> = discovered.iter().collect();
+    sorted.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    for known in sorted {
+        walk.entry(known.kind, &known.name, &known.digest);
+    }
+    walk
+}

@@ -1,0 +1,631 @@
+//! The run: nodes become ready as what they need ends, job threads take them, what they find out
+//! is made known.
+//!
+//! Only nodes that are doubted, and what lies downstream of them, are touched at all; a node
+//! whose inputs turn out as they were is clean without a key being made.
+
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::{Condvar, Mutex, mpsc};
+
+use super::condition::{self, Results};
+use super::event::{Event, Outcome, RunFinished, RunStarted, StageFinished};
+use super::job::{self, Done, Job, Known, Shared};
+use super::stage::{Failure, FailureClass};
+use super::state::{Names, State};
+use super::{EngineError, Options, Surroundings, lease, report};
+use crate::cache::index::flag;
+use crate::cache::journal::Finish;
+use crate::cache::{Journal, Kind, Record, Status};
+use crate::digest::Digest;
+
+/// Runs plans.
+pub struct Engine<'a> {
+    state: &'a mut State,
+    options: &'a Options,
+    around: &'a Surroundings<'a>,
+    /// Nodes asked for, with what they need: true at their positions.
+    selected: Vec<bool>,
+}
+
+/// Where a node stands during a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stand {
+    /// Known, and nothing it depends on is doubted.
+    Clean,
+    /// Waits for this many nodes that it needs.
+    Waiting(u32),
+    /// Nothing keeps it from being looked at.
+    Ready,
+    /// On a job thread.
+    Running,
+    /// Passed in this run.
+    Passed,
+    /// Its condition did not hold, or that of something it needs.
+    Skipped,
+    /// It, or something it needs, did not pass.
+    Failed,
+}
+
+impl<'a> Engine<'a> {
+    /// An engine for the nodes at `selected` (all when empty).
+    pub fn new(
+        state: &'a mut State,
+        options: &'a Options,
+        around: &'a Surroundings<'a>,
+        selected: &[usize],
+    ) -> Self {
+        let count = state.index.nodes.len();
+        let mut flags = vec![selected.is_empty(); count];
+        for &node in selected {
+            flags[node] = true;
+        }
+        Self { state, options, around, selected: flags }
+    }
+
+    /// Selected nodes that have to be looked at; none means that everything is known.
+    pub fn doubted(&self) -> Vec<u32> {
+        let all = 0..self.state.index.nodes.len() as u32;
+        if self.options.rerun || self.options.audit {
+            return all.filter(|&n| self.selected[n as usize]).collect();
+        }
+        self.state.restless().filter(|&n| self.selected[n as usize]).collect()
+    }
+
+    /// Runs what is doubted and what follows from it.
+    ///
+    /// # Errors
+    /// When the state cannot be kept or a device cannot be had. Stages that fail are results.
+    pub fn run(&mut self) -> Result<RunFinished, EngineError> {
+        let started = std::time::Instant::now();
+        let doubted = self.doubted();
+        (self.around.sink)(&Event::RunStarted(RunStarted {
+            version: super::event::EVENT_VERSION,
+            run: self.options.run.clone(),
+            pipeline: self
+                .state
+                .index
+                .name(self.state.index.title.start, self.state.index.title.len)
+                .to_owned(),
+            at: report::rfc3339((self.around.now_ms)()),
+            stages: self.selected.iter().filter(|s| **s).count(),
+            doubted: doubted.len(),
+        }));
+        let mut finished = self.go(&doubted)?;
+        finished.wall_ms = started.elapsed().as_millis() as u64;
+        (self.around.sink)(&Event::RunFinished(finished.clone()));
+        Ok(finished)
+    }
+
+    fn go(&mut self, doubted: &[u32]) -> Result<RunFinished, EngineError> {
+        // Job threads write *started* records while this thread owns the rest of the state.
+        let placeholder = Journal::nowhere();
+        let journal = Mutex::new(std::mem::replace(&mut self.state.journal, placeholder));
+        let root_fd = self.state.root_fd().try_clone_to_owned().map_err(|source| {
+            EngineError::State { what: "cannot keep the root folder open".to_owned(), source }
+        })?;
+        let paths = self.state.paths.clone();
+        let store = crate::cache::Store::new(&paths.state);
+        let clock = paths.own.join("clock");
+        let marker = marker(&paths.own);
+        let shared = Shared {
+            root: &paths.root,
+            root_fd: std::os::fd::AsFd::as_fd(&root_fd),
+            state_dir: &paths.state,
+            clock: &clock,
+            store: &store,
+            journal: &journal,
+            options: self.options,
+            around: self.around,
+            marker: &marker,
+        };
+        let result = Run::new(self, &shared, doubted).to_the_end();
+        self.state.journal =
+            journal.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let result = result?;
+        self.state.save()?;
+        Ok(result)
+    }
+}
+
+/// Marks this state's commands in their environment.
+pub(crate) fn marker(own: &std::path::Path) -> String {
+    Digest::of(own.to_string_lossy().as_bytes()).short()
+}
+
+/// Jobs for the threads.
+#[derive(Default)]
+struct Queue {
+    jobs: Mutex<(VecDeque<Job>, bool)>,
+    bell: Condvar,
+}
+
+impl Queue {
+    fn push(&self, job: Job) {
+        if let Ok(mut jobs) = self.jobs.lock() {
+            jobs.0.push_back(job);
+        }
+        self.bell.notify_one();
+    }
+
+    fn close(&self) {
+        if let Ok(mut jobs) = self.jobs.lock() {
+            jobs.1 = true;
+        }
+        self.bell.notify_all();
+    }
+
+    /// The next job; `None` when there will be no more.
+    fn pop(&self) -> Option<Job> {
+        let mut jobs = self.jobs.lock().ok()?;
+        loop {
+            if let Some(job) = jobs.0.pop_front() {
+                return Some(job);
+            }
+            if jobs.1 {
+                return None;
+            }
+            jobs = self.bell.wait(jobs).ok()?;
+        }
+    }
+}
+
+struct Run<'e, 'a, 's> {
+    engine: &'e mut Engine<'a>,
+    shared: &'s Shared<'s>,
+    stands: Vec<Stand>,
+    /// Who needs a node, for nodes that take part: starts, then ids.
+    dependents: (Vec<u32>, Vec<u32>),
+    priority: Vec<u64>,
+    ready: BinaryHeap<(u64, std::cmp::Reverse<u32>)>,
+    /// Ready nodes that time something.
+    alone: BinaryHeap<(u64, std::cmp::Reverse<u32>)>,
+    running: usize,
+    running_alone: bool,
+    failed: bool,
+    names: Option<Names>,
+    finished: RunFinished,
+    lease: Option<lease::Lease>,
+}
+
+impl<'e, 'a, 's> Run<'e, 'a, 's> {
+    fn new(engine: &'e mut Engine<'a>, shared: &'s Shared<'s>, doubted: &[u32]) -> Self {
+        let dependents = dependents(&engine.state.index);
+        let mut run = Self {
+            stands: vec![Stand::Clean; engine.state.index.nodes.len()],
+            priority: Vec::new(),
+            dependents,
+            engine,
+            shared,
+            ready: BinaryHeap::new(),
+            alone: BinaryHeap::new(),
+            running: 0,
+            running_alone: false,
+            failed: false,
+            names: None,
+            finished: RunFinished::default(),
+            lease: None,
+        };
+        run.priority = run.critical_path();
+        run.spread(doubted);
+        run
+    }
+
+    fn dependents_of(&self, node: u32) -> &[u32] {
+        let (starts, ids) = &self.dependents;
+        &ids[starts[node as usize] as usize..starts[node as usize + 1] as usize]
+    }
+
+    /// The time from a node's start to the end of everything that needs it, from recorded
+    /// durations: what lies on the longest path goes first.
+    fn critical_path(&self) -> Vec<u64> {
+        const UNKNOWN_US: u64 = 1000;
+        let nodes = &self.engine.state.index.nodes;
+        let mut priority = vec![0; nodes.len()];
+        for node in (0..nodes.len()).rev() {
+            let own = match nodes[node].duration_us {
+                0 => UNKNOWN_US,
+                known => known,
+            };
+            let below = self.dependents_of(node as u32).iter().map(|&d| priority[d as usize]);
+            priority[node] = own + below.max().unwrap_or(0);
+        }
+        priority
+    }
+
+    /// Doubted nodes and everything selected downstream of them wait; nodes lie in order, so one
+    /// sweep is enough.
+    fn spread(&mut self, doubted: &[u32]) {
+        for &node in doubted {
+            self.stands[node as usize] = Stand::Waiting(0);
+        }
+        for node in 0..self.stands.len() as u32 {
+            if !self.engine.selected[node as usize] {
+                continue;
+            }
+            let index = &self.engine.state.index;
+            let needs = index.ids(index.nodes[node as usize].needs);
+            let waiting = |n: &&u32| matches!(self.stands[**n as usize], Stand::Waiting(_) | Stand::Ready);
+            let count = needs.iter().filter(waiting).count() as u32;
+            let doubted = matches!(self.stands[node as usize], Stand::Waiting(_));
+            if count > 0 {
+                self.stands[node as usize] = Stand::Waiting(count);
+            } else if doubted {
+                self.make_ready(node);
+            }
+        }
+    }
+
+    fn make_ready(&mut self, node: u32) {
+        self.stands[node as usize] = Stand::Ready;
+        let item = (self.priority[node as usize], std::cmp::Reverse(node));
+        if self.engine.state.index.nodes[node as usize].has(flag::ALONE) {
+            self.alone.push(item);
+        } else {
+            self.ready.push(item);
+        }
+    }
+
+    fn to_the_end(mut self) -> Result<RunFinished, EngineError> {
+        let queue = Queue::default();
+        let (sender, receiver) = mpsc::channel::<Done>();
+        let threads = self.engine.around.tokens.parallelism().max(1);
+        std::thread::scope(|scope| {
+            let mut started = 0;
+            let result = loop {
+                match self.dispatch(&queue, threads) {
+                    Ok(()) => {}
+                    Err(e) => break Err(e),
+                }
+                if self.running == 0 {
+                    break Ok(());
+                }
+                while started < threads.min(self.running) {
+                    let (queue, sender, shared) = (&queue, sender.clone(), self.shared);
+                    scope.spawn(move || job_thread(queue, &sender, shared));
+                    started += 1;
+                }
+                let Ok(done) = receiver.recv() else { break Ok(()) };
+                if let Err(e) = self.take(done) {
+                    break Err(e);
+                }
+            };
+            queue.close();
+            result
+        })?;
+        self.account_for_the_rest();
+        Ok(self.finished)
+    }
+
+    /// Hands out work while there are free threads and nothing forbids it.
+    fn dispatch(&mut self, queue: &Queue, threads: usize) -> Result<(), EngineError> {
+        while !self.stopping() && !self.running_alone && self.running < threads {
+            if let Some((_, std::cmp::Reverse(node))) = self.ready.pop() {
+                self.start(node, queue)?;
+            } else if self.running == 0
+                && let Some((_, std::cmp::Reverse(node))) = self.alone.pop()
+            {
+                if !self.hold_device()? {
+                    return Ok(());
+                }
+                self.running_alone = true;
+                self.start(node, queue)?;
+                // It may have turned out to be known, or skipped.
+                self.running_alone = self.running > 0;
+            } else {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn stopping(&self) -> bool {
+        self.engine.around.cancel.is_set() || (self.failed && !self.engine.options.keep_going)
+    }
+
+    /// The lease on the processor, taken before the first timing and kept for the run.
+    fn hold_device(&mut self) -> Result<bool, EngineError> {
+        if self.lease.is_none() {
+            let sink = self.engine.around.sink;
+            let waiting = |holder: &str| {
+                sink(&Event::Waiting { what: "cpu".to_owned(), holder: holder.to_owned() });
+            };
+            self.lease = lease::take(&lease::Request {
+                device: "cpu",
+                who: &report::who(&self.engine.state.paths.root),
+                no_wait: self.engine.options.no_wait,
+                waiting: &waiting,
+                cancel: self.engine.around.cancel,
+            })?;
+        }
+        Ok(self.lease.is_some())
+    }
+
+    /// Decides what becomes of a ready node: blocked, skipped, clean or a job.
+    fn start(&mut self, node: u32, queue: &Queue) -> Result<(), EngineError> {
+        if let Some(end) = self.kept_back(node) {
+            self.end_without_job(node, end);
+            return Ok(());
+        }
+        let n = &self.engine.state.index.nodes[node as usize];
+        let forced = self.engine.options.rerun || self.engine.options.audit;
+        let known = matches!(n.status(), Status::Passed) && !n.has(flag::ALWAYS);
+        if known && !forced {
+            self.settle(node, Stand::Passed);
+            return Ok(());
+        }
+        let stored = self.engine.state.definition(node)?;
+        if let Some(condition) = &stored.when {
+            match self.condition_holds(node, condition) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let because = condition.clone();
+                    self.end_without_job(node, Outcome::Skipped { because });
+                    return Ok(());
+                }
+                Err(message) => {
+                    let failure = Failure { class: FailureClass::Failed, message };
+                    self.end_without_job(node, Outcome::Failed { failure });
+                    return Ok(());
+                }
+            }
+        }
+        let job = self.job(node, stored);
+        self.stands[node as usize] = Stand::Running;
+        self.running += 1;
+        queue.push(job);
+        Ok(())
+    }
+
+    /// Whether something a node needs keeps it from running. The best of a matrix only needs one.
+    fn kept_back(&self, node: u32) -> Option<Outcome> {
+        let index = &self.engine.state.index;
+        let needs = index.ids(index.nodes[node as usize].needs);
+        let name = |n: u32| index.node_name(n).to_owned();
+        let skipped = |n: &&u32| {
+            self.stands[**n as usize] == Stand::Skipped
+                || (self.stands[**n as usize] == Stand::Clean
+                    && index.nodes[**n as usize].status() == Status::Skipped)
+        };
+        let failed = |n: &&u32| self.stands[**n as usize] == Stand::Failed;
+        if index.nodes[node as usize].has(flag::FOLLOWS) {
+            let none = needs.iter().all(|n| skipped(&n) || failed(&n));
+            let first = needs.first().copied()?;
+            return none.then(|| {
+                if needs.iter().all(|n| skipped(&n)) {
+                    Outcome::Skipped { because: name(first) }
+                } else {
+                    Outcome::Blocked { by: name(first) }
+                }
+            });
+        }
+        if let Some(&by) = needs.iter().find(failed) {
+            return Some(Outcome::Blocked { by: name(by) });
+        }
+        needs.iter().find(skipped).map(|&n| Outcome::Skipped { because: name(n) })
+    }
+
+    fn condition_holds(&self, node: u32, expression: &str) -> Result<bool, String> {
+        let index = &self.engine.state.index;
+        let mut results = Results::new();
+        let wanted = condition::stages_read(expression);
+        for other in 0..index.nodes.len() as u32 {
+            let name = index.node_name(other);
+            if other == node || !wanted.contains(&name.replace('-', "_")) {
+                continue;
+            }
+            let n = &index.nodes[other as usize];
+            let passed = n.status() == Status::Passed;
+            results.insert(condition::variable(name, "passed"), f64::from(u8::from(passed)));
+            results.insert(condition::variable(name, "seconds"), n.duration_us as f64 / 1e6);
+            if let Some(action) = self.shared.store.action(&n.key) {
+                for (metric, value) in &action.metrics {
+                    results.insert(condition::variable(name, metric), *value);
+                }
+            }
+        }
+        condition::holds(expression, &results)
+    }
+
+    fn job(&self, node: u32, stored: crate::plan::StoredNode) -> Job {
+        let index = &self.engine.state.index;
+        let n = &index.nodes[node as usize];
+        let known = |&entry: &u32| {
+            let (kind, name) = index.entry_name(entry);
+            let e = &index.entries[entry as usize];
+            let stamp_ns = if e.fresh == 0 { e.stamp_ns } else { i64::MIN };
+            let (stat, digest, name) = (e.stat, e.digest, name.to_owned());
+            Known { entry, kind, name, stat, digest, stamp_ns }
+        };
+        let members = index.ids(n.needs).iter().filter(|_| n.has(flag::FOLLOWS));
+        Job {
+            node,
+            name: index.node_name(node).to_owned(),
+            inputs: index.ids(n.inputs).iter().map(known).collect(),
+            discovered: index.ids(n.discovered).iter().map(known).collect(),
+            outputs: index.ids(n.outputs).iter().map(known).collect(),
+            old_key: n.key,
+            status: n.status(),
+            flags: n.flags,
+            expected_us: n.duration_us,
+            members: members
+                .filter(|&&m| index.nodes[m as usize].status() == Status::Passed)
+                .map(|&m| (index.node_name(m).to_owned(), index.nodes[m as usize].key))
+                .collect(),
+            stored,
+        }
+    }
+
+    /// Makes a finished job known and tells it.
+    fn take(&mut self, done: Done) -> Result<(), EngineError> {
+        self.running -= 1;
+        self.running_alone = false;
+        let node = done.node;
+        let passed = done.finished.outcome.passed();
+        let has_log = !done.finished.log.is_empty();
+        let status = if passed && done.known { Status::Passed } else { Status::Unknown };
+        let discovered = self.enter_discoveries(&done.discovered);
+        let finish = Finish {
+            node,
+            status,
+            key: done.finished.key,
+            duration_us: match done.finished.outcome {
+                Outcome::Ran => done.finished.duration_us.max(1),
+                _ => 0,
+            },
+            finished_ms: done.finished.finished_ms,
+            has_log,
+            discovered,
+        };
+        self.record(&done.seen, Some(finish))?;
+        self.count(&done.finished.outcome);
+        self.failed |= !passed;
+        (self.engine.around.sink)(&Event::StageFinished(Box::new(done.finished)));
+        self.settle(node, if passed { Stand::Passed } else { Stand::Failed });
+        Ok(())
+    }
+
+    fn enter_discoveries(&mut self, found: &[Known]) -> Vec<u32> {
+        if found.is_empty() {
+            return Vec::new();
+        }
+        let state = &mut *self.engine.state;
+        let names = self.names.get_or_insert_with(|| Names::of(&state.index));
+        let mut ids = Vec::with_capacity(found.len());
+        let Ok(mut journal) = self.shared.journal.lock() else { return ids };
+        for known in found {
+            let (id, new) = names.id(&mut state.index, Kind::File, &known.name);
+            if new {
+                journal.append(&Record::Discovered { kind: Kind::File, name: known.name.clone() });
+            }
+            let seen = super::state::Seen {
+                entry: id,
+                stat: known.stat,
+                digest: known.digest,
+                stamp_ns: known.stamp_ns,
+            };
+            if state.index.see(id, seen.stat, seen.digest, seen.stamp_ns) == Some(true) {
+                journal.append(&seen.record());
+            }
+            ids.push(id);
+        }
+        ids
+    }
+
+    /// Entries first, then the node's end: replaying then ends with the node known again.
+    fn record(
+        &mut self,
+        seen: &[super::state::Seen],
+        finish: Option<Finish>,
+    ) -> Result<(), EngineError> {
+        let index = &mut self.engine.state.index;
+        let Ok(mut journal) = self.shared.journal.lock() else { return Ok(()) };
+        for s in seen {
+            if index.see(s.entry, s.stat, s.digest, s.stamp_ns) == Some(true) {
+                journal.append(&s.record());
+            }
+        }
+        if let Some(finish) = finish {
+            index.end(&finish);
+            journal.append(&Record::Finished(finish));
+        }
+        Ok(journal.flush()?)
+    }
+
+    fn end_without_job(&mut self, node: u32, outcome: Outcome) {
+        let index = &self.engine.state.index;
+        let n = &index.nodes[node as usize];
+        let skipped = matches!(outcome, Outcome::Skipped { .. });
+        let finish = Finish {
+            node,
+            status: if skipped { Status::Skipped } else { Status::Unknown },
+            key: Digest::default(),
+            duration_us: 0,
+            finished_ms: 0,
+            has_log: false,
+            discovered: Vec::new(),
+        };
+        let finished = StageFinished {
+            stage: index.node_name(node).to_owned(),
+            kind: String::new(),
+            implicit: n.has(flag::IMPLICIT),
+            ..StageFinished::empty(outcome)
+        };
+        // A lost record only means that the question is asked again.
+        drop(self.record(&[], Some(finish)));
+        self.failed |= matches!(finished.outcome, Outcome::Failed { .. });
+        self.count(&finished.outcome);
+        (self.engine.around.sink)(&Event::StageFinished(Box::new(finished)));
+        self.settle(node, if skipped { Stand::Skipped } else { Stand::Failed });
+    }
+
+    /// A node has ended: those that waited for it wait for one less.
+    fn settle(&mut self, node: u32, stand: Stand) {
+        self.stands[node as usize] = stand;
+        for dependent in self.dependents_of(node).to_vec() {
+            if let Stand::Waiting(count) = self.stands[dependent as usize] {
+                if count <= 1 {
+                    self.make_ready(dependent);
+                } else {
+                    self.stands[dependent as usize] = Stand::Waiting(count - 1);
+                }
+            }
+        }
+    }
+
+    fn count(&mut self, outcome: &Outcome) {
+        let f = &mut self.finished;
+        match outcome {
+            Outcome::Ran => f.ran += 1,
+            Outcome::Cached | Outcome::Restored { .. } => f.cached += 1,
+            Outcome::Failed { .. } => f.failed += 1,
+            Outcome::Skipped { .. } => f.skipped += 1,
+            Outcome::Blocked { .. } => f.blocked += 1,
+        }
+    }
+
+    /// What never started counts as blocked; what was never doubted, as cached.
+    fn account_for_the_rest(&mut self) {
+        self.finished.interrupted = self.engine.around.cancel.is_set();
+        let counted = {
+            let f = &self.finished;
+            f.ran + f.cached + f.failed + f.skipped + f.blocked
+        };
+        let selected = self.engine.selected.iter().filter(|s| **s).count();
+        let unstarted = self.stands.iter().filter(|s| matches!(s, Stand::Waiting(_) | Stand::Ready));
+        let unstarted = unstarted.count();
+        self.finished.blocked += unstarted;
+        self.finished.cached += selected.saturating_sub(counted + unstarted);
+    }
+}
+
+fn job_thread(queue: &Queue, sender: &mpsc::Sender<Done>, shared: &Shared<'_>) {
+    while let Some(job) = queue.pop() {
+        let tokens = shared.around.tokens;
+        // Without a token (cancelled, or make is gone) the job still ends, as interrupted.
+        let _token = tokens.acquire(shared.around.cancel);
+        let done = job::perform(job, shared);
+        if sender.send(done).is_err() {
+            return;
+        }
+    }
+}
+
+/// For each node, who needs it.
+fn dependents(index: &crate::cache::Index) -> (Vec<u32>, Vec<u32>) {
+    let count = index.nodes.len();
+    let mut starts = vec![0u32; count + 1];
+    let needs = |n: usize| index.ids(index.nodes[n].needs);
+    (0..count).flat_map(needs).for_each(|&n| starts[n as usize + 1] += 1);
+    for i in 0..count {
+        starts[i + 1] += starts[i];
+    }
+    let mut next = starts.clone();
+    let mut ids = vec![0; starts[count] as usize];
+    for node in 0..count {
+        for &needed in needs(node) {
+            ids[next[needed as usize] as usize] = node as u32;
+            next[needed as usize] += 1;
+        }
+    }
+    (starts, ids)
+}

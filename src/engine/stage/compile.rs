@@ -1,0 +1,282 @@
+//! Builds a kernel to a shared object.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Failure, FailureClass, StageContext, StageOutcome};
+use crate::backend::cpu::compiler::{self, STEP_ENV};
+use crate::backend::cpu::{
+    Compilation, CompileRequest, Param, ParamKind, Signature, Step, parse_depfile,
+};
+use crate::pipeline::CompileWork;
+use crate::problem::{ArgKind, Problem, Role};
+use crate::process::{self, CommandSpec, Exit, Finished};
+
+/// Lines of a compiler's words that a failure's message repeats; the log has all.
+const MESSAGE_LINES: usize = 40;
+
+/// What is to be compiled.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CompileDef {
+    /// Absolute paths; the first holds the entry.
+    pub sources: Vec<PathBuf>,
+    /// The function's name.
+    pub entry: String,
+    /// What its signature comes from: names, types and roles of the arguments.
+    pub problem: Problem,
+    /// How it is compiled; its include folders start from the stage's folder.
+    pub compile: CompileWork,
+    /// The compiler, when it is known already; else it is looked up in `PATH`.
+    pub compiler: Option<PathBuf>,
+    /// The shared object: an absolute path. It appears whole or not at all.
+    pub output: PathBuf,
+}
+
+/// Compiles.
+pub fn run(def: &CompileDef, ctx: &StageContext<'_>) -> StageOutcome {
+    let mut outcome = StageOutcome::default();
+    if let Err(failure) = try_run(def, ctx, &mut outcome) {
+        outcome.failure = Some(failure);
+    }
+    outcome
+}
+
+fn try_run(
+    def: &CompileDef,
+    ctx: &StageContext<'_>,
+    outcome: &mut StageOutcome,
+) -> Result<(), Failure> {
+    (ctx.progress)(0.0, "compiling");
+    let compiler = find_compiler(def, ctx)?;
+    let unfinished = prepare_output(&def.output)?;
+    let plan = plan(def, ctx, &compiler, &unfinished)?;
+    let (path, text) = &plan.trampoline;
+    fs::write(path, text).map_err(|e| cannot(&format!("writing {}", path.display()), &e))?;
+    outcome.detail = json!({
+        "compiler": compiler.display().to_string(),
+        "commands": plan.steps.iter().map(command_line).collect::<Vec<_>>(),
+    });
+    let ran = run_steps(def, ctx, &plan, outcome);
+    // Headers are known even when the code is wrong, and a change of one may mend it.
+    outcome.discovered = dependencies(&plan, ctx);
+    ran?;
+    fs::rename(&unfinished, &def.output)
+        .map_err(|e| cannot(&format!("writing {}", def.output.display()), &e))?;
+    if let Ok(metadata) = fs::metadata(&def.output) {
+        outcome
+            .metrics
+            .insert("bytes".into(), metadata.len() as f64);
+    }
+    Ok(())
+}
+
+fn cannot(what: &str, why: &dyn std::fmt::Display) -> Failure {
+    Failure {
+        class: FailureClass::Infrastructure,
+        message: format!("{what}: {why}"),
+    }
+}
+
+fn failed(message: String) -> Failure {
+    Failure {
+        class: FailureClass::Failed,
+        message,
+    }
+}
+
+fn find_compiler(def: &CompileDef, ctx: &StageContext<'_>) -> Result<PathBuf, Failure> {
+    if let Some(known) = &def.compiler {
+        return Ok(known.clone());
+    }
+    let name = compiler::compiler_name(&def.compile.cc, &def.sources);
+    let path = inherited("PATH").unwrap_or_default();
+    process::resolve(OsStr::new(name), ctx.dir, &path).ok_or_else(|| {
+        failed(format!(
+            "there is no compiler `{name}` on the PATH; install a C compiler (for example gcc), \
+             or set `cc` under [compile]"
+        ))
+    })
+}
+
+/// The name beside the output that it is built under; the folder is made.
+fn prepare_output(output: &Path) -> Result<PathBuf, Failure> {
+    if let Some(folder) = output.parent() {
+        fs::create_dir_all(folder)
+            .map_err(|e| cannot(&format!("creating {}", folder.display()), &e))?;
+    }
+    let mut name = output.as_os_str().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    Ok(PathBuf::from(name))
+}
+
+fn plan(
+    def: &CompileDef,
+    ctx: &StageContext<'_>,
+    compiler: &Path,
+    output: &Path,
+) -> Result<Compilation, Failure> {
+    let text = match def.sources.first() {
+        Some(first) => fs::read(first)
+            .map_err(|e| failed(format!("cannot read the kernel {}: {e}", first.display())))?,
+        None => Vec::new(),
+    };
+    let folders: Vec<PathBuf> = def
+        .compile
+        .include_dirs
+        .iter()
+        .map(|d| ctx.dir.join(d))
+        .collect();
+    compiler::plan(&CompileRequest {
+        sources: &def.sources,
+        text: &String::from_utf8_lossy(&text),
+        signature: &signature(def),
+        compiler,
+        flags: &def.compile.flags,
+        defines: &def.compile.defines,
+        include_dirs: &folders,
+        scratch: ctx.scratch,
+        output,
+    })
+    .map_err(|e| failed(e.to_string()))
+}
+
+fn signature(def: &CompileDef) -> Signature {
+    let param = |arg: &crate::problem::Arg| Param {
+        name: arg.name.clone(),
+        dtype: arg.dtype,
+        kind: match &arg.kind {
+            ArgKind::Scalar(_) => ParamKind::Value,
+            ArgKind::Buffer { role: Role::In, .. } => ParamKind::Read,
+            ArgKind::Buffer { .. } => ParamKind::Write,
+        },
+    };
+    Signature {
+        entry: def.entry.clone(),
+        params: def.problem.args.iter().map(param).collect(),
+    }
+}
+
+fn command_line(step: &Step) -> String {
+    let words = std::iter::once(step.program.as_os_str()).chain(step.args.iter().map(|a| &**a));
+    words
+        .map(|w| w.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn run_steps(
+    def: &CompileDef,
+    ctx: &StageContext<'_>,
+    plan: &Compilation,
+    outcome: &mut StageOutcome,
+) -> Result<(), Failure> {
+    let limit = Duration::from_millis(def.compile.timeout_ms);
+    let deadline = (!limit.is_zero()).then(|| Instant::now() + limit);
+    for (index, step) in plan.steps.iter().enumerate() {
+        (ctx.progress)(index as f32 / plan.steps.len() as f32, "compiling");
+        let mut spec = CommandSpec::new(&step.program, ctx.scratch, marker(ctx.name, index));
+        spec.args.clone_from(&step.args);
+        spec.env = environment(ctx.scratch);
+        spec.timeout = deadline.map(|d| d.saturating_duration_since(Instant::now()));
+        let finished =
+            process::run(&spec, ctx.cancel).map_err(|e| cannot("starting the compiler", &e))?;
+        outcome.log.extend_from_slice(&finished.stdout);
+        judge(def, &finished)?;
+    }
+    Ok(())
+}
+
+fn marker(name: &str, index: usize) -> String {
+    format!("compile-{}-{name}-{index}", std::process::id())
+}
+
+/// Only what a compiler needs, so that nothing undeclared enters the result.
+fn environment(scratch: &Path) -> Vec<(OsString, OsString)> {
+    let mut env: Vec<(OsString, OsString)> = ["PATH", "HOME"]
+        .into_iter()
+        .filter_map(|name| Some((name.into(), inherited(name)?)))
+        .collect();
+    env.push(("TMPDIR".into(), scratch.into()));
+    env.extend(STEP_ENV.map(|(name, value)| (name.into(), value.into())));
+    env
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "where tools lie is no part of what is built; the compiler's identity is in the key"
+)]
+fn inherited(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+fn judge(def: &CompileDef, finished: &Finished) -> Result<(), Failure> {
+    match finished.exit {
+        Exit::Code(0) => Ok(()),
+        Exit::Code(_) => Err(failed(message(def, &finished.stdout))),
+        Exit::Signal(signal) => Err(cannot(
+            "the compiler was ended from outside",
+            &format!("signal {signal}"),
+        )),
+        Exit::TimedOut => Err(Failure {
+            class: FailureClass::TimedOut,
+            message: format!(
+                "the compiler took longer than {} ms",
+                def.compile.timeout_ms
+            ),
+        }),
+        Exit::Cancelled => Err(Failure {
+            class: FailureClass::Interrupted,
+            message: "interrupted".into(),
+        }),
+    }
+}
+
+/// The compiler's own words, and the signature that is asked for when they are about the entry.
+fn message(def: &CompileDef, output: &[u8]) -> String {
+    let text = String::from_utf8_lossy(output);
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let mut message = lines[..lines.len().min(MESSAGE_LINES)].join("\n");
+    if lines.len() > MESSAGE_LINES {
+        let _infallible = write!(
+            message,
+            "\n... {} more lines in the log",
+            lines.len() - MESSAGE_LINES
+        );
+    }
+    if text.contains(&def.entry) || text.contains("optloop_entry") {
+        let wanted = signature(def).declaration();
+        let _infallible = write!(
+            message,
+            "\nproblem `{}` asks for: {wanted}",
+            def.problem.name
+        );
+    }
+    message
+}
+
+/// What the compiler read, without what was generated here.
+fn dependencies(plan: &Compilation, ctx: &StageContext<'_>) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for depfile in &plan.depfiles {
+        let Ok(text) = fs::read(depfile) else {
+            continue;
+        };
+        for path in parse_depfile(&String::from_utf8_lossy(&text)) {
+            let path = ctx.scratch.join(path);
+            if !path.starts_with(ctx.scratch) && !found.contains(&path) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+#[path = "compile_tests.rs"]
+mod tests;

@@ -1,0 +1,326 @@
+//! What is known at the start of a run, and keeping it true while things happen.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+
+use super::EngineError;
+use crate::cache::entry::{self, World};
+use crate::cache::index::{self, Links, flag};
+use crate::cache::journal::Replayed;
+use crate::cache::{Index, Journal, Kind, Record, Stat, Status, Store};
+use crate::digest::Digest;
+use crate::plan::{Plan, StoredNode, layout};
+
+/// Where the state of one pipeline lies.
+#[derive(Debug, Clone)]
+pub struct Paths {
+    /// The root that names are relative to; absolute.
+    pub root: PathBuf,
+    /// `ROOT/.optloop`.
+    pub state: PathBuf,
+    /// `ROOT/.optloop/state/ID`: index, definitions and journal of this pipeline.
+    pub own: PathBuf,
+}
+
+impl Paths {
+    /// The paths of the pipeline that `identity` names (its file and what changes it).
+    pub fn new(root: &Path, identity: &Digest) -> Self {
+        let state = root.join(".optloop");
+        let own = state.join("state").join(&identity.hex()[..16]);
+        Self { root: root.to_owned(), state, own }
+    }
+
+    fn index(&self) -> PathBuf {
+        self.own.join("index")
+    }
+
+    pub(super) fn defs(&self) -> PathBuf {
+        self.own.join("defs")
+    }
+}
+
+/// Entries and nodes of a pipeline, the journal that continues them, and the store.
+#[derive(Debug)]
+pub struct State {
+    /// Where it lies.
+    pub paths: Paths,
+    /// What is known.
+    pub index: Index,
+    /// Results and blobs.
+    pub store: Store,
+    pub(super) journal: Journal,
+    pub(super) replayed: Replayed,
+    /// Definitions of a plan just made, not yet on disk.
+    new_defs: Option<Vec<u8>>,
+    root_fd: OwnedFd,
+}
+
+/// What looking at the world found.
+#[derive(Debug, Default)]
+pub struct Look {
+    /// Entries whose digest is not what it was.
+    pub changed: Vec<u32>,
+    /// Entries looked at again, changed or not: new stat fields, digests and stamps.
+    pub seen: Vec<Seen>,
+}
+
+/// One entry as it is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Which.
+    pub entry: u32,
+    /// Its stat fields.
+    pub stat: Stat,
+    /// Its digest.
+    pub digest: Digest,
+    /// The clock just before.
+    pub stamp_ns: i64,
+}
+
+impl Seen {
+    pub(super) fn record(&self) -> Record {
+        let Self { entry, stat, digest, stamp_ns } = *self;
+        Record::Seen { entry, stat, digest, stamp_ns }
+    }
+}
+
+impl State {
+    /// Reads what is known. Nothing is written.
+    ///
+    /// # Errors
+    /// When the root or the state cannot be read.
+    pub fn open(paths: Paths) -> Result<Self, EngineError> {
+        let root_fd = rustix::fs::open(
+            &paths.root,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .map_err(|e| EngineError::State {
+            what: format!("cannot open the folder {}", paths.root.display()),
+            source: e.into(),
+        })?;
+        let mut index = Index::read(&paths.index())?.unwrap_or_default();
+        let (journal, replayed) = Journal::replay(&paths.own.join("journal"), &mut index)?;
+        let store = Store::new(&paths.state);
+        Ok(Self { paths, index, store, journal, replayed, new_defs: None, root_fd })
+    }
+
+    /// The root's descriptor.
+    pub fn root_fd(&self) -> BorrowedFd<'_> {
+        self.root_fd.as_fd()
+    }
+
+    /// True when there is no plan, or it was made from something that has changed.
+    pub fn needs_plan(&self, made_by: Digest, look: &Look) -> bool {
+        let from = self.index.ids(self.index.plan_inputs);
+        self.index.nodes.is_empty()
+            || self.index.plan != made_by
+            || look.changed.iter().any(|c| from.contains(c))
+    }
+
+    /// Takes a new plan, keeping what is known of entries and nodes.
+    pub fn take_plan(&mut self, plan: &Plan, made_by: Digest) {
+        let (index, defs) = layout::lay_out(plan, made_by, &self.index);
+        self.index = index;
+        self.new_defs = Some(defs);
+    }
+
+    /// Looks at everything that keys depend on; hashes only what the stat fields cannot vouch for.
+    ///
+    /// # Errors
+    /// When a file is there but cannot be read.
+    pub fn look(&self, world: &dyn World) -> Result<Look, EngineError> {
+        let mut look = Look::default();
+        let doubtful = entry::doubtful(self.root_fd(), &self.index.entries, &self.index.text);
+        if !doubtful.is_empty() {
+            look.seen = self.measure_all(&doubtful, world)?;
+        }
+        for (id, e) in self.index.entries.iter().enumerate() {
+            if e.kind == Kind::Env as u32 || e.kind == Kind::Device as u32 {
+                let (kind, name) = self.index.entry_name(id as u32);
+                let digest = entry::measure_value(kind, name, world);
+                if digest != e.digest || e.fresh != 0 {
+                    let stat = Stat::default();
+                    look.seen.push(Seen { entry: id as u32, stat, digest, stamp_ns: 0 });
+                }
+            }
+        }
+        let differs = |s: &&Seen| {
+            let e = &self.index.entries[s.entry as usize];
+            e.digest != s.digest || e.fresh != 0
+        };
+        look.changed = look.seen.iter().filter(differs).map(|s| s.entry).collect();
+        Ok(look)
+    }
+
+    fn measure_all(&self, ids: &[u32], world: &dyn World) -> Result<Vec<Seen>, EngineError> {
+        use rayon::prelude::*;
+        const WORTH_THREADS: usize = 64;
+        // Without a state folder yet there is no clock; nothing can be trusted by its stat then.
+        let stamp_ns = entry::fs_clock_ns(&self.paths.own.join("clock")).unwrap_or(i64::MIN);
+        let one = |&id: &u32| -> Result<Seen, EngineError> {
+            let (kind, name) = self.index.entry_name(id);
+            let (stat, digest) = entry::measure(self.root_fd(), kind, name, world)
+                .map_err(|source| EngineError::Unreadable { path: name.to_owned(), source })?;
+            Ok(Seen { entry: id, stat, digest, stamp_ns })
+        };
+        if ids.len() < WORTH_THREADS {
+            ids.iter().map(one).collect()
+        } else {
+            ids.par_iter().map(one).collect()
+        }
+    }
+
+    /// Makes what was seen known. Whoever reads or writes an entry whose digest changed is one to
+    /// look at again, also after a kill: replaying the journal comes to the same.
+    pub fn know(&mut self, seen: &[Seen]) {
+        for &Seen { entry, stat, digest, stamp_ns } in seen {
+            if self.index.see(entry, stat, digest, stamp_ns) == Some(true) {
+                let seen = Seen { entry, stat, digest, stamp_ns };
+                self.journal.append(&seen.record());
+            }
+        }
+    }
+
+    /// What running a node takes.
+    ///
+    /// # Errors
+    /// When the definitions on disk are not those the index means.
+    pub fn definition(&self, node: u32) -> Result<StoredNode, EngineError> {
+        let n = &self.index.nodes[node as usize];
+        let bytes = match &self.new_defs {
+            Some(defs) => {
+                let start = n.def_start as usize;
+                defs.get(start..start + n.def_len as usize).unwrap_or(&[]).to_vec()
+            }
+            None => index::read_def(&self.paths.defs(), n).map_err(|source| {
+                EngineError::State { what: "cannot read the stage definitions".to_owned(), source }
+            })?,
+        };
+        postcard::from_bytes(&bytes).map_err(|e| EngineError::State {
+            what: "cannot understand a stage definition; `optloop cache gc --all` starts afresh"
+                .to_owned(),
+            source: std::io::Error::other(e.to_string()),
+        })
+    }
+
+    /// Makes the state folder ready for a run: folders, a note for git and backup programs.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn prepare(&self) -> Result<(), EngineError> {
+        let make = || -> std::io::Result<()> {
+            std::fs::create_dir_all(&self.paths.own)?;
+            std::fs::create_dir_all(self.paths.state.join("tmp"))?;
+            let ignore = self.paths.state.join(".gitignore");
+            if !ignore.exists() {
+                index::replace(&ignore, |f| std::io::Write::write_all(f, b"*\n"))?;
+                let tag = b"Signature: 8a477f597d28d172789f06886806bc55\n";
+                let path = self.paths.state.join("CACHEDIR.TAG");
+                index::replace(&path, |f| std::io::Write::write_all(f, tag))?;
+            }
+            Ok(())
+        };
+        make().map_err(|source| EngineError::State {
+            what: format!("cannot make {}", self.paths.state.display()),
+            source,
+        })
+    }
+
+    /// Sweeps up after runs that were killed: temporary files, and commands still running. Only
+    /// for whoever holds the lock.
+    pub fn clean_up(&self) {
+        // What cannot be removed now can the next time; it takes room and nothing else.
+        let temporary = self.paths.state.join("tmp");
+        for entry in std::fs::read_dir(temporary).into_iter().flatten().flatten() {
+            let path = entry.path();
+            drop(if path.is_dir() {
+                std::fs::remove_dir_all(path)
+            } else {
+                std::fs::remove_file(path)
+            });
+        }
+        if !self.replayed.unfinished.is_empty() {
+            crate::process::end_stale(&super::scheduler::marker(&self.paths.own));
+        }
+    }
+
+    /// Nodes that were running when an earlier run was killed.
+    pub fn unfinished(&self) -> &[u32] {
+        &self.replayed.unfinished
+    }
+
+    /// Writes definitions and index of a new plan, so that everything later refers to it.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn save_plan(&mut self) -> Result<(), EngineError> {
+        let Some(defs) = &self.new_defs else { return Ok(()) };
+        index::replace(&self.paths.defs(), |f| std::io::Write::write_all(f, defs)).map_err(
+            |source| EngineError::State {
+                what: "cannot write the stage definitions".to_owned(),
+                source,
+            },
+        )?;
+        self.fold()
+    }
+
+    /// Hands the journal to the kernel, folding it into the index when it has grown long.
+    ///
+    /// # Errors
+    /// When either cannot be written.
+    pub fn save(&mut self) -> Result<(), EngineError> {
+        const LONG: u64 = 256 * 1024;
+        if self.journal.len() > LONG {
+            return self.fold();
+        }
+        Ok(self.journal.flush()?)
+    }
+
+    /// Writes the index and starts the journal again. A kill between the two leaves a journal of
+    /// an older generation, which says nothing that the index does not know.
+    fn fold(&mut self) -> Result<(), EngineError> {
+        self.index.generation += 1;
+        self.index.write(&self.paths.index())?;
+        Ok(self.journal.restart(self.index.generation)?)
+    }
+
+    /// Nodes that run in this state whatever the entries say.
+    pub fn restless(&self) -> impl Iterator<Item = u32> + '_ {
+        (0u32..).zip(&self.index.nodes).filter_map(|(id, n)| {
+            let known = matches!(n.status(), Status::Passed | Status::Skipped);
+            (!known || n.has(flag::ALWAYS)).then_some(id)
+        })
+    }
+
+    /// Names of a range of entries.
+    pub fn names(&self, links: Links) -> Vec<String> {
+        self.index.ids(links).iter().map(|&e| self.index.entry_name(e).1.to_owned()).collect()
+    }
+}
+
+/// Entry ids by kind and name; made when the first discovery needs it.
+#[derive(Debug, Default)]
+pub(super) struct Names(std::collections::HashMap<(Kind, String), u32>);
+
+impl Names {
+    pub(super) fn of(index: &Index) -> Self {
+        let all = (0..index.entries.len() as u32).map(|id| {
+            let (kind, name) = index.entry_name(id);
+            ((kind, name.to_owned()), id)
+        });
+        Self(all.collect())
+    }
+
+    /// The id of an entry and whether it had to be added.
+    pub(super) fn id(&mut self, index: &mut Index, kind: Kind, name: &str) -> (u32, bool) {
+        if let Some(&id) = self.0.get(&(kind, name.to_owned())) {
+            return (id, false);
+        }
+        let id = index.add_entry(kind, name);
+        self.0.insert((kind, name.to_owned()), id);
+        (id, true)
+    }
+}

@@ -1,0 +1,197 @@
+//! Kernel stages: the compiles they need, shared where sources and flags are the same.
+
+use std::path::Path;
+
+use super::build::Builder;
+use super::{Bench, Check, Compile, Definition, PlanNode, StoredNode};
+use crate::cache::Kind;
+use crate::cache::index::flag;
+use crate::pipeline::{CompileWork, DeviceRequest, Stage, Variant, Work};
+use crate::problem::{Problem, Role};
+use crate::verify::Tolerance;
+
+/// The node of a check or bench stage; its compiles are added on the way.
+pub(super) fn node(
+    builder: &mut Builder<'_>,
+    stage: &Stage,
+    name: String,
+    variant: &Variant,
+) -> Option<PlanNode> {
+    // Without a problem there was an error already.
+    let problem = builder.request.problem?;
+    let compile = match &variant.work {
+        Work::Check(work) => &work.compile,
+        Work::Bench(work) => &work.compile,
+        Work::Command(_) => return None,
+    };
+    let kernel = kernel_binary(builder, stage, variant, compile)?;
+    let reference = reference_binary(builder, stage, problem)?;
+    let cpu = match &builder.request.pipeline.device {
+        DeviceRequest::Cpu(core) => *core,
+        _ => None,
+    };
+    let problem = without_paths(problem);
+    let (definition, flags) = match &variant.work {
+        Work::Check(work) => {
+            let work = work.clone();
+            (Definition::Check(Check { problem, work, cpu }), flag::RESULT)
+        }
+        Work::Bench(work) => {
+            let always = if work.cache { 0 } else { flag::ALWAYS };
+            let work = work.clone();
+            let flags = flag::RESULT | flag::ALONE | always;
+            (Definition::Bench(Bench { problem, work, cpu }), flags)
+        }
+        Work::Command(_) => return None,
+    };
+    let measures = matches!(definition, Definition::Bench(_));
+    let mut node = builder.bare(stage, name, definition);
+    node.inputs = vec![(Kind::File, kernel), (Kind::File, reference)];
+    if measures {
+        node.inputs.push((Kind::Device, "cpu".to_owned()));
+    }
+    node.flags |= flags;
+    Some(node)
+}
+
+/// The path of the reference is the judge's business; what counts is what it compiles to.
+fn without_paths(problem: &Problem) -> Problem {
+    Problem { reference: std::path::PathBuf::new(), ..problem.clone() }
+}
+
+/// What a compile needs to know of the problem: the signature.
+fn signature_only(problem: &Problem) -> Problem {
+    let mut reduced = without_paths(problem);
+    reduced.cases.clear();
+    reduced.holdout = None;
+    reduced.tolerance = Tolerance { rtol: 0.0, atol: 0.0 };
+    (reduced.flops, reduced.bytes, reduced.cuda) = (None, None, None);
+    for arg in &mut reduced.args {
+        if let crate::problem::ArgKind::Buffer { shape, fill, role } = &mut arg.kind {
+            shape.clear();
+            *fill = crate::problem::Fill::Zeros;
+            if *role == Role::Inout {
+                *role = Role::Out;
+            }
+        }
+    }
+    reduced
+}
+
+fn kernel_binary(
+    builder: &mut Builder<'_>,
+    stage: &Stage,
+    variant: &Variant,
+    work: &CompileWork,
+) -> Option<String> {
+    let pipeline = builder.request.pipeline;
+    let sources: Vec<String> = pipeline.kernel.iter().map(|k| builder.relative(k)).collect();
+    let problem = signature_only(builder.request.problem?);
+    let preferred = if variant.label.is_empty() {
+        "compile".to_owned()
+    } else {
+        format!("compile[{}]", variant.label)
+    };
+    let fallback = format!("compile({})", stage.name);
+    compile(builder, stage, Wanted { names: [preferred, fallback], sources, problem, work: work.clone() })
+}
+
+fn reference_binary(
+    builder: &mut Builder<'_>,
+    stage: &Stage,
+    problem: &Problem,
+) -> Option<String> {
+    let root = builder.request.root;
+    let source = super::build::relative(root, Path::new(""), &problem.reference.to_string_lossy());
+    let work = CompileWork {
+        cc: String::new(),
+        // No flags that trade exactness for speed, and none that tie it to this machine.
+        flags: vec!["-O2".to_owned(), "-ffp-contract=off".to_owned()],
+        defines: Default::default(),
+        include_dirs: Vec::new(),
+        timeout_ms: 120_000,
+    };
+    let names = ["reference".to_owned(), format!("reference({})", stage.name)];
+    let problem = signature_only(problem);
+    compile(builder, stage, Wanted { names, sources: vec![source], problem, work })
+}
+
+struct Wanted {
+    /// Preferred name, and one for when another compile has it.
+    names: [String; 2],
+    sources: Vec<String>,
+    problem: Problem,
+    work: CompileWork,
+}
+
+/// The output of the compile that is wanted: an existing node's, or a new one's.
+fn compile(builder: &mut Builder<'_>, stage: &Stage, wanted: Wanted) -> Option<String> {
+    let compiler = compiler(builder, stage, &wanted.work.cc, &wanted.sources)?;
+    let include_dirs = wanted.work.include_dirs.iter().map(|d| builder.relative(d)).collect();
+    let definition = Definition::Compile(Compile {
+        sources: wanted.sources.clone(),
+        problem: wanted.problem,
+        work: wanted.work,
+        compiler: compiler.clone(),
+        include_dirs,
+    });
+    let same = builder.nodes.iter().find(|n| n.stored.definition == definition);
+    if let Some(node) = same {
+        return node.outputs.first().cloned();
+    }
+    let [preferred, fallback] = wanted.names;
+    let name = if builder.node(&preferred).is_none() { preferred } else { fallback };
+    let name = if builder.node(&name).is_none() { name } else { format!("{name}'") };
+    let native = matches!(&definition, Definition::Compile(c)
+        if c.work.flags.iter().any(|f| f.ends_with("=native")));
+    let mut inputs: Vec<_> = wanted.sources.into_iter().map(|s| (Kind::File, s)).collect();
+    inputs.push((Kind::Tool, compiler));
+    if native {
+        inputs.push((Kind::Device, "cpu".to_owned()));
+    }
+    let output = output_path(builder, &name);
+    let stored = StoredNode { stage: name.clone(), dir: String::new(), when: None, definition };
+    let node = PlanNode {
+        name,
+        stored,
+        needs: Vec::new(),
+        inputs,
+        outputs: vec![output.clone()],
+        flags: flag::IMPLICIT | flag::DISCOVERS,
+    };
+    builder.add(node, stage.span.clone());
+    Some(output)
+}
+
+/// `.optloop/build/PIPELINE/NODE.so`.
+fn output_path(builder: &Builder<'_>, name: &str) -> String {
+    let pipeline = builder.request.pipeline.path.file_stem();
+    let pipeline = pipeline.map_or_else(|| "pipeline".into(), |s| s.to_string_lossy());
+    let clean = |c: char| if c.is_alphanumeric() || "=.-_,".contains(c) { c } else { '_' };
+    let file: String = name.chars().map(clean).collect();
+    format!(".optloop/build/{pipeline}/{file}.so")
+}
+
+fn compiler(
+    builder: &mut Builder<'_>,
+    stage: &Stage,
+    cc: &str,
+    sources: &[String],
+) -> Option<String> {
+    let plus = sources.iter().any(|s| [".cc", ".cpp", ".cxx"].iter().any(|e| s.ends_with(e)));
+    let name = match (cc, plus) {
+        ("", true) => "c++",
+        ("", false) => "cc",
+        (given, _) => given,
+    };
+    if name.contains('/') {
+        return Some(builder.relative(name));
+    }
+    let found = builder.tool(name);
+    if found.is_none() {
+        let message = format!("there is no compiler `{name}` on the PATH");
+        builder.error("no-compiler", message, stage).help =
+            Some("install a C compiler (for example gcc), or set `cc` under [compile]".to_owned());
+    }
+    found
+}

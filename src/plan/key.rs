@@ -1,0 +1,263 @@
+//! The one recipe of keys.
+//!
+//! A key is the BLAKE3 digest of a walk over named fields, each written as tag, length and bytes,
+//! so that no two different lists of fields feed the hasher the same bytes. The same walk yields
+//! the readable record that `explain` compares, so the explanation cannot drift from the key.
+//!
+//! | enters | as |
+//! |---|---|
+//! | this recipe's version | `format` |
+//! | kind and every field of the definition, presets and variables put in | `definition.…` |
+//! | operating system and processor architecture | `platform` |
+//! | folder of a command | `dir` |
+//! | declared outputs of a command | `output:NAME` |
+//! | content of every file read, declared or discovered; the compiled binaries of kernel stages | `input:NAME` |
+//! | named environment variables, as digests; absent differs from empty | `env:NAME` |
+//! | tools: content, and for compilers also their version text | `tool:NAME` |
+//! | device identity, for what is measured or compiled for this device | `device:NAME` |
+//!
+//! What does not: root folder, number of jobs, timeouts, retries, grace, cache policy, the name
+//! of the stage, and keys of upstream stages (what is *read* from them counts, so an unchanged
+//! output stops the wave).
+
+use serde_json::Value;
+
+use super::{Definition, StoredNode};
+use crate::cache::Kind;
+use crate::digest::Digest;
+
+/// Rises with any change to the recipe: old results then count as unknown.
+pub const KEY_VERSION: u32 = 1;
+
+/// Fields of definitions that change how a stage is run, not what comes out of it; and what a
+/// binary's own digest already tells.
+const LEFT_OUT: [&str; 9] = [
+    "definition.limits",
+    "definition.cache",
+    "definition.exclusive",
+    "definition.work.limits",
+    "definition.work.cache",
+    "definition.work.timeout_ms",
+    "definition.work.compile",
+    "definition.compiler",
+    "definition.problem.reference",
+];
+
+/// A walk under way: hasher and record are fed together.
+#[derive(Clone, Default)]
+pub struct Walk {
+    hasher: blake3::Hasher,
+    fields: Vec<(String, String)>,
+}
+
+impl Walk {
+    /// Starts with what a node declares.
+    pub fn declared(node: &StoredNode, outputs: &[&str]) -> Self {
+        let mut walk = Self::default();
+        walk.field("format", &KEY_VERSION.to_string());
+        walk.field("platform", &format!("{} {}", std::env::consts::OS, std::env::consts::ARCH));
+        walk.field("kind", node.definition.kind());
+        walk.definition(&node.definition);
+        if matches!(node.definition, Definition::Command(_)) {
+            walk.field("dir", &node.dir);
+            for output in outputs {
+                walk.field(&format!("output:{output}"), "declared");
+            }
+        }
+        walk
+    }
+
+    fn definition(&mut self, definition: &Definition) {
+        let value = match definition {
+            Definition::Command(d) => serde_json::to_value(d),
+            Definition::Compile(d) => serde_json::to_value(d),
+            Definition::Check(d) => serde_json::to_value(d),
+            Definition::Bench(d) => serde_json::to_value(d),
+            Definition::Best(d) => serde_json::to_value(d),
+        };
+        // These types hold no maps with other than text keys, the only thing JSON refuses.
+        self.flatten("definition", &value.unwrap_or_default());
+    }
+
+    /// Objects become dotted names; lists of objects get positions; everything else is text.
+    fn flatten(&mut self, name: &str, value: &Value) {
+        match value {
+            Value::Object(map) => {
+                for (key, inner) in map {
+                    let name = format!("{name}.{key}");
+                    if !LEFT_OUT.contains(&name.as_str()) {
+                        self.flatten(&name, inner);
+                    }
+                }
+            }
+            Value::Array(items) if items.iter().any(Value::is_object) => {
+                for (i, item) in items.iter().enumerate() {
+                    self.flatten(&format!("{name}[{i}]"), item);
+                }
+            }
+            Value::String(text) => self.field(name, text),
+            other => self.field(name, &other.to_string()),
+        }
+    }
+
+    /// Adds an entry that is read.
+    pub fn entry(&mut self, kind: Kind, name: &str, digest: &Digest) {
+        let value = if digest.is_none() { "absent".to_owned() } else { digest.hex() };
+        self.field(&format!("{}:{name}", kind.word()), &value);
+    }
+
+    /// Adds a field: tag, both lengths, both texts.
+    pub fn field(&mut self, name: &str, value: &str) {
+        self.hasher.update(b"F");
+        self.hasher.update(&(name.len() as u64).to_le_bytes());
+        self.hasher.update(name.as_bytes());
+        self.hasher.update(&(value.len() as u64).to_le_bytes());
+        self.hasher.update(value.as_bytes());
+        self.fields.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// The key so far.
+    pub fn digest(&self) -> Digest {
+        Digest(*self.hasher.finalize().as_bytes())
+    }
+
+    /// The key and its record.
+    pub fn finish(self) -> (Digest, Vec<(String, String)>) {
+        (self.digest(), self.fields)
+    }
+}
+
+/// One field that differs between two records.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Change {
+    /// Its name.
+    pub field: String,
+    /// What it was; `None` when it is new.
+    pub old: Option<String>,
+    /// What it is; `None` when it is gone.
+    pub new: Option<String>,
+}
+
+/// The fields in which two records differ, in the order of the new one, removed ones last.
+pub fn changes(old: &[(String, String)], new: &[(String, String)]) -> Vec<Change> {
+    let find = |list: &[(String, String)], name: &str| {
+        list.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone())
+    };
+    let mut found: Vec<Change> = new
+        .iter()
+        .map(|(n, v)| Change { field: n.clone(), old: find(old, n), new: Some(v.clone()) })
+        .filter(|c| c.old != c.new)
+        .collect();
+    found.extend(old.iter().filter(|(n, _)| find(new, n).is_none()).map(|(n, v)| Change {
+        field: n.clone(),
+        old: Some(v.clone()),
+        new: None,
+    }));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::{CommandWork, Limits, Run};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn command() -> CommandWork {
+        CommandWork {
+            run: Run::Shell("echo hi".to_owned()),
+            inputs: vec!["a".to_owned()],
+            outputs: vec!["b".to_owned()],
+            env: BTreeMap::from([("X".to_owned(), "1".to_owned())]),
+            pass_env: vec!["HOME".to_owned()],
+            depfile: None,
+            metric: None,
+            limits: Limits { timeout_ms: 0, grace_ms: 1, retries: 1 },
+            cache: true,
+            exclusive: false,
+            salt: String::new(),
+        }
+    }
+
+    fn node(work: CommandWork) -> StoredNode {
+        StoredNode {
+            stage: "s".to_owned(),
+            dir: "d".to_owned(),
+            when: None,
+            definition: Definition::Command(work),
+        }
+    }
+
+    fn record(node: &StoredNode) -> Vec<(String, String)> {
+        Walk::declared(node, &["b"]).finish().1
+    }
+
+    fn changed(edit: impl FnOnce(&mut CommandWork)) -> Vec<String> {
+        let mut work = command();
+        edit(&mut work);
+        let (old, new) = (node(command()), node(work));
+        let names: Vec<String> =
+            changes(&record(&old), &record(&new)).into_iter().map(|c| c.field).collect();
+        let differs =
+            Walk::declared(&old, &["b"]).digest() != Walk::declared(&new, &["b"]).digest();
+        assert_eq!(differs, !names.is_empty(), "key and record must agree");
+        names
+    }
+
+    #[test]
+    fn every_field_of_a_command_that_counts_is_named_when_it_changes() {
+        assert_eq!(
+            changed(|w| w.run = Run::Shell("echo ho".to_owned())),
+            ["definition.run.Shell"]
+        );
+        assert_eq!(changed(|w| w.inputs.push("c".to_owned())), ["definition.inputs"]);
+        assert_eq!(changed(|w| w.outputs.push("c".to_owned())), ["definition.outputs"]);
+        assert_eq!(
+            changed(|w| drop(w.env.insert("X".to_owned(), "2".to_owned()))),
+            ["definition.env.X"]
+        );
+        assert_eq!(changed(|w| w.pass_env.clear()), ["definition.pass_env"]);
+        assert_eq!(changed(|w| w.depfile = Some("d".to_owned())), ["definition.depfile"]);
+        assert_eq!(changed(|w| w.salt = "x".to_owned()), ["definition.salt"]);
+    }
+
+    #[test]
+    fn what_only_changes_how_a_stage_runs_does_not_count() {
+        assert!(changed(|w| w.limits.timeout_ms = 9).is_empty());
+        assert!(changed(|w| w.limits.retries = 9).is_empty());
+        assert!(changed(|w| w.cache = false).is_empty());
+        assert!(changed(|w| w.exclusive = true).is_empty());
+    }
+
+    #[test]
+    fn an_absent_entry_differs_from_an_empty_one() {
+        let key = |digest: Digest| {
+            let mut walk = Walk::declared(&node(command()), &[]);
+            walk.entry(Kind::Env, "X", &digest);
+            walk.digest()
+        };
+        assert_ne!(key(Digest::default()), key(Digest::of(b"")));
+    }
+
+    #[test]
+    fn a_removed_field_is_a_change() {
+        let old = [("input:a".to_owned(), "1".to_owned())];
+        let change = Change { field: "input:a".to_owned(), old: Some("1".to_owned()), new: None };
+        assert_eq!(changes(&old, &[]), [change]);
+    }
+
+    proptest! {
+        #[test]
+        fn different_field_lists_never_share_a_key(
+            a in prop::collection::vec(("[ab]{0,3}", "[ab]{0,3}"), 0..4),
+            b in prop::collection::vec(("[ab]{0,3}", "[ab]{0,3}"), 0..4),
+        ) {
+            let key = |fields: &[(String, String)]| {
+                let mut walk = Walk::default();
+                for (n, v) in fields { walk.field(n, v); }
+                walk.digest()
+            };
+            prop_assert_eq!(key(&a) == key(&b), a == b);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Names, reference, tolerance, work and launch geometry.
+
+use std::path::{Path, PathBuf};
+
+use super::{Checker, not_a_c_name};
+use crate::diagnostic::Spanned;
+use crate::problem::expr::eval_f64;
+use crate::problem::file::{CudaFile, ReferenceFile, Size, ToleranceFile, Value};
+use crate::problem::load::{absolute, beside};
+use crate::problem::{Case, CudaLaunch, geometry};
+use crate::verify::Tolerance;
+
+const BLOCK: [&str; 3] = ["block.x", "block.y", "block.z"];
+const GRID: [&str; 3] = ["grid.x", "grid.y", "grid.z"];
+
+impl Checker<'_> {
+    pub(super) fn name(&mut self, name: &Spanned<String>) -> String {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if !name.chars().all(plain) || name.starts_with('.') {
+            let label = "letters, digits, `-`, `_` and `.` are possible";
+            let message = format!("a problem cannot be called `{}`", name.value);
+            self.tell("bad-name", message, name.span.clone(), label);
+        }
+        name.value.clone()
+    }
+
+    pub(super) fn entry(&mut self, entry: &Spanned<String>) -> String {
+        if let Some(why) = not_a_c_name(entry) {
+            let message = format!("`{}` cannot name a function", entry.value);
+            self.tell("bad-name", message, entry.span.clone(), why);
+        }
+        entry.value.clone()
+    }
+
+    pub(super) fn reference(&mut self, file: &Spanned<ReferenceFile>) -> PathBuf {
+        let source = &file.source;
+        let (path, span) = (beside(self.path, source), source.span.clone());
+        let extension = Path::new(&source.value)
+            .extension()
+            .and_then(|e| e.to_str());
+        if !extension.is_some_and(|e| ["c", "cc", "cpp", "cxx"].contains(&e)) {
+            let message = format!("`{}` cannot be a reference", source.value);
+            self.tell("bad-reference", message, span, "neither C nor C++");
+            self.advise("the reference is a .c, .cc or .cpp file with the same entry");
+        } else if !self.files.exists(&path) {
+            let message = format!("the reference {} does not exist", path.display());
+            self.tell("missing-file", message, span, "no such file");
+            self.advise("paths are relative to the folder of the problem file");
+        } else {
+            match self.files.read(&path) {
+                Ok(text) => self.reference_text = Some(text),
+                Err(error) => {
+                    let message = format!("cannot read the reference {}", path.display());
+                    self.tell("unreadable-file", message, span, error.to_string());
+                }
+            }
+        }
+        absolute(self.path, source)
+    }
+
+    pub(super) fn tolerance(&mut self, file: &ToleranceFile) -> Tolerance {
+        let mut part = |key: &str, value: &Option<Spanned<f64>>| {
+            let Some(value) = value else {
+                return 0.0;
+            };
+            if value.value < 0.0 {
+                let message = format!("`{key}` is negative");
+                let label = "nothing could pass: must be at least 0";
+                self.tell("negative-tolerance", message, value.span.clone(), label);
+            }
+            value.value
+        };
+        Tolerance {
+            rtol: part("rtol", &file.rtol),
+            atol: part("atol", &file.atol),
+        }
+    }
+
+    pub(super) fn work(&mut self, file: Option<&Spanned<Value>>) -> Option<String> {
+        let text = file?.clone().map(|value| value.text());
+        if self.expr(&text, &[]) {
+            self.at_points(
+                "bad-work",
+                &text.span,
+                "no amount of work",
+                |sizes| match eval_f64(&text, sizes) {
+                    Ok(value) if value < 0.0 => Err(format!("{value} is negative")),
+                    Ok(value) => Ok(value),
+                    Err(error) => Err(error.to_string()),
+                },
+            );
+        }
+        Some(text.value)
+    }
+
+    pub(super) fn cuda(&mut self, file: &Spanned<CudaFile>) -> CudaLaunch {
+        let texts = |sizes: &[Spanned<Size>]| -> Vec<Spanned<String>> {
+            sizes
+                .iter()
+                .map(|size| size.clone().map(|size| size.text()))
+                .collect()
+        };
+        let (grid, block) = (texts(&file.grid), texts(&file.block));
+        let shared = file.shared.clone().map(|size| size.map(|size| size.text()));
+        let mut sound = block
+            .iter()
+            .map(|text| self.expr(text, &[]))
+            .fold(true, |a, b| a & b);
+        sound &= grid
+            .iter()
+            .map(|text| self.expr(text, &BLOCK))
+            .fold(true, |a, b| a & b);
+        let all = [BLOCK, GRID].concat();
+        sound &= shared.as_ref().is_none_or(|text| self.expr(text, &all));
+        let plain =
+            |texts: Vec<Spanned<String>>| texts.into_iter().map(|text| text.value).collect();
+        let launch = CudaLaunch {
+            grid: plain(grid),
+            block: plain(block),
+            shared: shared.map_or_else(|| "0".to_owned(), |text| text.value),
+        };
+        if sound {
+            self.at_points("bad-launch", &file.span, "no launch geometry", |sizes| {
+                let case = Case {
+                    label: String::new(),
+                    sizes: sizes.clone(),
+                };
+                geometry(&launch, &case, None)
+            });
+        }
+        launch
+    }
+}

@@ -1,0 +1,293 @@
+//! What inputs start with: every fill for every element type it makes sense for.
+//!
+//! Random fills are drawn in chunks, each from its own stream of one seed, so that the bytes
+//! depend on the seed alone and not on the number of threads.
+
+use half::{bf16, f16};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
+use rayon::prelude::*;
+
+use super::Fill;
+use crate::verify::Dtype;
+
+/// Elements drawn from one stream. Part of what a seed means: changing it changes every input.
+const CHUNK: usize = 64 * 1024;
+
+/// The bytes of `elements` elements of `dtype`, filled.
+///
+/// Values outside the type's range are brought to its nearest finite one; [`fits`] says
+/// beforehand whether that would happen.
+pub fn fill(fill: &Fill, dtype: Dtype, elements: usize, rng: &mut ChaCha8Rng) -> Vec<u8> {
+    let mut out = vec![0; elements * dtype.size_bytes()];
+    match *fill {
+        Fill::Zeros => {}
+        Fill::Ones => repeat(dtype, 1.0, &mut out),
+        Fill::Constant(value) => repeat(dtype, value, &mut out),
+        Fill::Iota => in_chunks(dtype, &mut out, |start, part| {
+            let mut next = start as i64;
+            write_integers(dtype, part, || {
+                next += 1;
+                next - 1
+            });
+        }),
+        Fill::Permutation => permutation(dtype, elements, &mut out, rng),
+        Fill::Normal { mean, std } => drawn(dtype, &mut out, rng, |rng, part| {
+            write_numbers(dtype, part, || {
+                mean + std * rng.sample::<f64, _>(StandardNormal)
+            });
+        }),
+        Fill::Uniform { low, high } => drawn(dtype, &mut out, rng, |rng, part| {
+            write_numbers(dtype, part, || uniform(dtype, low, high, rng));
+        }),
+        Fill::Integers { low, high } => drawn(dtype, &mut out, rng, |rng, part| {
+            write_integers(dtype, part, || rng.random_range(low..=high.max(low)));
+        }),
+        Fill::Adversarial => drawn(dtype, &mut out, rng, |rng, part| {
+            adversarial(dtype, part, rng);
+        }),
+    }
+    out
+}
+
+/// Whether `fill` makes sense for `elements` elements of `dtype`.
+///
+/// # Errors
+/// What does not fit, as a fragment: "`permutation` of 300 elements needs values up to 299, …".
+pub fn fits(fill: &Fill, dtype: Dtype, elements: u64) -> Result<(), String> {
+    let (least, most) = dtype.exact_integers();
+    match *fill {
+        Fill::Normal { .. } if !dtype.is_float() => Err(format!(
+            "`normal` gives fractions, which {dtype} cannot hold"
+        )),
+        Fill::Uniform { .. } if !dtype.is_float() => Err(format!(
+            "`uniform` gives fractions, which {dtype} cannot hold"
+        )),
+        Fill::Normal { mean, std } => {
+            let reach = mean.abs() + 8.0 * std;
+            if std < 0.0 {
+                Err(format!("a standard deviation of {std} is negative"))
+            } else if reach.is_finite() && reach <= dtype.max_finite() {
+                Ok(())
+            } else {
+                Err(format!(
+                    "`normal` with mean {mean} and std {std} leaves the range of {dtype}"
+                ))
+            }
+        }
+        Fill::Uniform { low, high } => {
+            let widest = low.abs().max(high.abs());
+            if !(low.is_finite() && high.is_finite() && low < high) {
+                Err(format!(
+                    "`uniform` needs low < high, got low {low} and high {high}"
+                ))
+            } else if widest <= dtype.max_finite() {
+                Ok(())
+            } else {
+                Err(format!(
+                    "`uniform` up to {widest:e} leaves the range of {dtype}"
+                ))
+            }
+        }
+        Fill::Integers { low, high } if low > high => Err(format!(
+            "`integers` needs low <= high, got low {low} and high {high}"
+        )),
+        Fill::Integers { low, high } if low < least || high > most => Err(format!(
+            "`integers` from {low} to {high} leaves the integers that {dtype} holds exactly, \
+             {least} to {most}"
+        )),
+        Fill::Integers { .. } | Fill::Zeros | Fill::Ones | Fill::Adversarial => Ok(()),
+        Fill::Constant(value) => constant_fits(value, dtype),
+        Fill::Iota | Fill::Permutation => {
+            let highest = elements.saturating_sub(1);
+            if i64::try_from(highest).is_ok_and(|value| value <= most) {
+                return Ok(());
+            }
+            let name = if matches!(fill, Fill::Iota) {
+                "iota"
+            } else {
+                "permutation"
+            };
+            Err(format!(
+                "`{name}` of {elements} elements needs values up to {highest}, and {dtype} holds \
+                 integers exactly only up to {most}"
+            ))
+        }
+    }
+}
+
+fn constant_fits(value: f64, dtype: Dtype) -> Result<(), String> {
+    let (least, most) = dtype.exact_integers();
+    let fine = if dtype.is_float() {
+        value.abs() <= dtype.max_finite()
+    } else {
+        value.fract() == 0.0 && value >= least as f64 && value <= most as f64
+    };
+    if fine {
+        Ok(())
+    } else {
+        Err(format!("{dtype} cannot hold the constant {value}"))
+    }
+}
+
+/// Calls `write` with each chunk and the position of its first element.
+fn in_chunks(dtype: Dtype, out: &mut [u8], write: impl Fn(usize, &mut [u8]) + Sync) {
+    let bytes = CHUNK * dtype.size_bytes();
+    let parts = out.par_chunks_mut(bytes).enumerate();
+    parts.for_each(|(i, part)| write(i * CHUNK, part));
+}
+
+/// Calls `write` with each chunk and a generator of its own.
+fn drawn(
+    dtype: Dtype,
+    out: &mut [u8],
+    rng: &mut ChaCha8Rng,
+    write: impl Fn(&mut ChaCha8Rng, &mut [u8]) + Sync,
+) {
+    let mut seed = [0; 32];
+    rng.fill_bytes(&mut seed);
+    in_chunks(dtype, out, |start, part| {
+        let mut stream = ChaCha8Rng::from_seed(seed);
+        stream.set_stream((start / CHUNK) as u64);
+        write(&mut stream, part);
+    });
+}
+
+fn uniform(dtype: Dtype, low: f64, high: f64, rng: &mut ChaCha8Rng) -> f64 {
+    let share: f64 = rng.random();
+    // Not low + (high - low) * share, which overflows for the widest ranges.
+    let value = low * (1.0 - share) + high * share;
+    // Rounding to the element type may reach the excluded bound.
+    if round_to(dtype, value) < high {
+        value
+    } else {
+        low
+    }
+}
+
+fn round_to(dtype: Dtype, value: f64) -> f64 {
+    match dtype {
+        Dtype::F32 => f64::from(value as f32),
+        Dtype::F16 => f16::from_f64(value).to_f64(),
+        Dtype::Bf16 => bf16::from_f64(value).to_f64(),
+        _ => value,
+    }
+}
+
+/// `0..elements` in random order, by Fisher and Yates.
+fn permutation(dtype: Dtype, elements: usize, out: &mut [u8], rng: &mut ChaCha8Rng) {
+    let mut order: Vec<u64> = (0..elements as u64).collect();
+    for i in (1..elements).rev() {
+        order.swap(i, rng.random_range(0..=i as u64) as usize);
+    }
+    let mut values = order.into_iter();
+    write_integers(dtype, out, || values.next().unwrap_or_default() as i64);
+}
+
+/// A mix that breaks what plain noise does not: zeros of both signs, subnormals, large and small
+/// magnitudes, runs of one value.
+fn adversarial(dtype: Dtype, out: &mut [u8], rng: &mut ChaCha8Rng) {
+    if dtype.is_float() {
+        let mut last = 1.0;
+        write_numbers(dtype, out, || {
+            last = adversarial_float(dtype, last, rng);
+            last
+        });
+    } else {
+        let mut last = 1;
+        let (lowest, most) = dtype.exact_integers();
+        write_integers(dtype, out, || {
+            last = match rng.random_range(0..16) {
+                0..5 => last,
+                5 => lowest,
+                6 => most,
+                7 => 0,
+                8 => 1,
+                9 => lowest.max(-1),
+                10 => rng.random_range(lowest..=most),
+                _ => rng.random_range(lowest.max(-8)..=most.min(8)),
+            };
+            last
+        });
+    }
+}
+
+fn adversarial_float(dtype: Dtype, last: f64, rng: &mut ChaCha8Rng) -> f64 {
+    let sign = if rng.random() { 1.0 } else { -1.0 };
+    match rng.random_range(0..16) {
+        0..4 => last,
+        4 => sign * 0.0,
+        5 => sign * smallest_normal(dtype) * rng.random::<f64>(),
+        6 => sign * magnitude(dtype, rng),
+        7 => sign / magnitude(dtype, rng),
+        8 => sign,
+        _ => rng.sample(StandardNormal),
+    }
+}
+
+/// Up to the fourth root of the largest value, so that products and long sums stay finite: an
+/// infinity less another would be a NaN in the reference.
+fn magnitude(dtype: Dtype, rng: &mut ChaCha8Rng) -> f64 {
+    let highest = dtype.max_finite().log2() / 4.0;
+    (rng.random::<f64>() * highest).exp2()
+}
+
+fn smallest_normal(dtype: Dtype) -> f64 {
+    match dtype {
+        Dtype::F16 => f16::MIN_POSITIVE.to_f64(),
+        Dtype::F64 => f64::MIN_POSITIVE,
+        // bf16 has the exponent of f32.
+        _ => f64::from(f32::MIN_POSITIVE),
+    }
+}
+
+fn repeat(dtype: Dtype, value: f64, out: &mut [u8]) {
+    if dtype.is_float() {
+        in_chunks(dtype, out, |_, part| write_numbers(dtype, part, || value));
+    } else {
+        in_chunks(dtype, out, |_, part| {
+            write_integers(dtype, part, || value as i64);
+        });
+    }
+}
+
+/// Writes numbers, each brought to the nearest finite value of the type.
+fn write_numbers(dtype: Dtype, out: &mut [u8], mut next: impl FnMut() -> f64) {
+    let most = dtype.max_finite();
+    let mut next = move || next().clamp(-most, most);
+    match dtype {
+        Dtype::F64 => put(out, || next().to_ne_bytes()),
+        Dtype::F32 => put(out, || (next() as f32).to_ne_bytes()),
+        Dtype::F16 => put(out, || f16::from_f64(next()).to_ne_bytes()),
+        Dtype::Bf16 => put(out, || bf16::from_f64(next()).to_ne_bytes()),
+        _ => write_integers(dtype, out, || next().round() as i64),
+    }
+}
+
+/// Writes integers, each brought into the range of the type.
+fn write_integers(dtype: Dtype, out: &mut [u8], mut next: impl FnMut() -> i64) {
+    let (least, most) = dtype.exact_integers();
+    let mut next = move || next().clamp(least, most);
+    match dtype {
+        Dtype::I64 => put(out, || next().to_ne_bytes()),
+        Dtype::I32 => put(out, || (next() as i32).to_ne_bytes()),
+        Dtype::I16 => put(out, || (next() as i16).to_ne_bytes()),
+        Dtype::I8 => put(out, || (next() as i8).to_ne_bytes()),
+        Dtype::U8 | Dtype::Bool => put(out, || [next() as u8]),
+        Dtype::F64 => put(out, || (next() as f64).to_ne_bytes()),
+        Dtype::F32 => put(out, || (next() as f32).to_ne_bytes()),
+        Dtype::F16 => put(out, || f16::from_f64(next() as f64).to_ne_bytes()),
+        Dtype::Bf16 => put(out, || bf16::from_f64(next() as f64).to_ne_bytes()),
+    }
+}
+
+fn put<const N: usize>(out: &mut [u8], mut next: impl FnMut() -> [u8; N]) {
+    for element in out.as_chunks_mut::<N>().0 {
+        *element = next();
+    }
+}
+
+#[cfg(test)]
+#[path = "fill_tests.rs"]
+mod tests;

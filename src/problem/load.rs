@@ -1,0 +1,103 @@
+//! A problem file, read and checked: every mistake at once, at its place.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Loaded;
+use super::check::Checker;
+use super::file::ProblemFile;
+use crate::diagnostic::{Diagnostic, Source, document};
+
+/// How this room sees the world outside.
+pub trait Files {
+    /// The text of a file.
+    ///
+    /// # Errors
+    /// When it cannot be read as UTF-8.
+    fn read(&self, path: &Path) -> io::Result<String>;
+    /// True when a file is there.
+    fn exists(&self, path: &Path) -> bool;
+    /// Physical memory of the machine: cases must fit half of it.
+    fn memory_bytes(&self) -> u64;
+}
+
+/// Keys that every problem has.
+const NEEDED: [&str; 5] = ["name", "entry", "cases", "args", "reference"];
+
+/// Reads and checks the problem at `path`, which diagnostics name as it is given here.
+pub fn load(path: &Path, files: &dyn Files) -> Loaded {
+    let text = match files.read(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let message = format!("cannot read the problem file {}: {error}", path.display());
+            return Loaded::refused(vec![Diagnostic::new("unreadable-file", message)]);
+        }
+    };
+    let source = Arc::new(Source::new(path, text));
+    let document = document::read::<ProblemFile>(&source);
+    let mut found = document.diagnostics;
+    let Some(file) = document.value else {
+        return Loaded::refused(found);
+    };
+    let mut checker = Checker::new(&source, path, files);
+    checker.take_note(&found);
+    missing_keys(&mut checker);
+    let made = checker.problem(&file);
+    let reference_text = checker.reference_text.take();
+    found.append(&mut checker.found);
+    crate::diagnostic::SourceMap::new(&source).sort(&mut found);
+    let problem = made.filter(|_| found.is_empty());
+    Loaded {
+        problem,
+        reference_text,
+        diagnostics: found,
+    }
+}
+
+impl Loaded {
+    fn refused(diagnostics: Vec<Diagnostic>) -> Self {
+        Self {
+            problem: None,
+            reference_text: None,
+            diagnostics,
+        }
+    }
+}
+
+/// Keys that are absent, as against written with a mistake, which is told already.
+fn missing_keys(checker: &mut Checker<'_>) {
+    let (table, _told) = toml::de::DeTable::parse_recoverable(&checker.source.text);
+    let written: BTreeSet<&str> = table
+        .get_ref()
+        .keys()
+        .map(|key| key.get_ref().as_ref())
+        .collect();
+    let missing: Vec<&str> = NEEDED
+        .into_iter()
+        .filter(|key| !written.contains(key))
+        .collect();
+    for key in missing {
+        let label = format!("`{key}` is required here");
+        checker.tell("missing-key", format!("missing key `{key}`"), 0..0, label);
+    }
+}
+
+/// Where the reference lies: absolute, without touching the disk.
+pub(super) fn absolute(problem_file: &Path, relative: &str) -> PathBuf {
+    let joined = beside(problem_file, relative);
+    std::path::absolute(&joined).unwrap_or(joined)
+}
+
+/// A path that the problem file names, as users would write it.
+pub(super) fn beside(problem_file: &Path, relative: &str) -> PathBuf {
+    problem_file
+        .parent()
+        .unwrap_or(Path::new(""))
+        .join(relative)
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

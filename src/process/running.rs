@@ -1,0 +1,445 @@
+//! A command on its way: waited for together with its output, its deadline and a cancel.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus};
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::capture::Stream;
+use super::procfs::Proc;
+use super::signals::Cancel;
+use super::spawn::{CommandSpec, SpawnError};
+use super::tree::{Fate, Leftover, Tree};
+
+/// How long output of a background child is still waited for after the command's own end.
+const LATE_OUTPUT: Duration = Duration::from_millis(100);
+/// How long leftovers of a normal end get between TERM and KILL.
+const LEFTOVER_GRACE: Duration = Duration::from_millis(100);
+/// How often a dying tree is looked at.
+const SLICE: Duration = Duration::from_millis(10);
+/// How long a killed leader may take to go before it is given up as stuck in the kernel.
+const REAP_LIMIT: Duration = Duration::from_secs(2);
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By a signal that was not ours.
+    Signal(i32),
+    /// Its time was up, and it was ended.
+    TimedOut,
+    /// A stop was asked for, and it was ended.
+    Cancelled,
+}
+
+/// All there is to say about a command that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub exit: Exit,
+    /// Its output; both streams when they were merged.
+    pub stdout: Vec<u8>,
+    /// Its error stream when it was captured apart.
+    pub stderr: Vec<u8>,
+    /// Some output was left out, for there was more than the limit.
+    pub truncated: bool,
+    /// From start to end.
+    pub wall: Duration,
+    /// Processor time of the command and of the children that it waited for, in steps of 10 ms.
+    pub cpu: Option<Duration>,
+    /// What it had left running; after a timeout or a cancel only what could not be ended.
+    pub leftovers: Vec<Leftover>,
+}
+
+/// Why a wait came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// The watched descriptor can be read, or was hung up.
+    Ready,
+    /// The command has ended.
+    Exited,
+    /// The time was up.
+    Deadline,
+    /// A stop was asked for.
+    Cancelled,
+}
+
+/// A started command. Dropping it kills its whole tree.
+#[derive(Debug)]
+pub struct Running {
+    program: PathBuf,
+    child: Child,
+    pidfd: OwnedFd,
+    tree: Tree,
+    streams: Vec<Stream>,
+    started: Instant,
+    deadline: Option<Instant>,
+    grace: Duration,
+    ended: Option<Instant>,
+    status: Option<ExitStatus>,
+    /// Where the status comes from when a tracer collects it before we can.
+    reaper: Option<Receiver<ExitStatus>>,
+}
+
+impl Running {
+    pub(super) fn new(
+        spec: &CommandSpec,
+        mut child: Child,
+        mut tree: Tree,
+        streams: Vec<Stream>,
+        started: Instant,
+    ) -> Result<Self, SpawnError> {
+        let pid = Pid::from_child(&child);
+        tree.set_leader(pid);
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|error| {
+            tree.signal_group(Signal::KILL);
+            // Killed a moment ago; nothing useful can be said about it beyond the first error.
+            let _status = child.wait();
+            SpawnError::Watch {
+                program: spec.program.clone(),
+                what: "a process descriptor needs Linux 5.3",
+                source: error.into(),
+            }
+        })?;
+        Ok(Self {
+            program: spec.program.clone(),
+            child,
+            pidfd,
+            tree,
+            streams,
+            started,
+            deadline: spec
+                .timeout
+                .and_then(|timeout| started.checked_add(timeout)),
+            grace: spec.grace,
+            ended: None,
+            status: None,
+            reaper: None,
+        })
+    }
+
+    /// For a traced command: its tracer collects the exit status.
+    pub(super) fn reaped_by(mut self, reaper: Receiver<ExitStatus>) -> Self {
+        self.reaper = Some(reaper);
+        self
+    }
+
+    /// Signals the group while its number cannot belong to anybody else.
+    fn signal_group(&self, signal: Signal) {
+        let maybe_reaped = self.reaper.is_some() && self.ended.is_some();
+        if self.status.is_none() && !maybe_reaped {
+            self.tree.signal_group(signal);
+        }
+    }
+
+    /// The process id, which is that of its group too.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Readable once the command has ended.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// The end of the time that the command was given.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Waits until `watch` is readable, the command has ended, `until` has passed or a stop is
+    /// asked for. Its output is drained meanwhile, so it never blocks on a full pipe.
+    ///
+    /// # Errors
+    /// When the system cannot wait.
+    pub fn wait(
+        &mut self,
+        watch: Option<BorrowedFd<'_>>,
+        until: Option<Instant>,
+        cancel: &Cancel,
+    ) -> io::Result<Wake> {
+        loop {
+            // After the end only what the watched descriptor still holds is of interest.
+            let limit = if self.ended.is_some() {
+                Some(Instant::now())
+            } else {
+                until
+            };
+            if self.poll_once(watch, limit, Some(cancel))? {
+                return Ok(Wake::Ready);
+            }
+            if self.ended.is_some() {
+                return Ok(Wake::Exited);
+            }
+            if cancel.is_set() {
+                return Ok(Wake::Cancelled);
+            }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return Ok(Wake::Deadline);
+            }
+        }
+    }
+
+    /// Waits for the end of the command, at most until its own deadline, and cleans up.
+    ///
+    /// # Errors
+    /// When the system cannot wait; the command has been ended then.
+    pub fn complete(mut self, cancel: &Cancel) -> Result<Finished, SpawnError> {
+        let forced = match self.wait(None, self.deadline, cancel) {
+            Ok(Wake::Deadline) => Some(Exit::TimedOut),
+            Ok(Wake::Cancelled) => Some(Exit::Cancelled),
+            Ok(Wake::Exited | Wake::Ready) => None,
+            Err(source) => {
+                let program = std::mem::take(&mut self.program);
+                return Err(SpawnError::Watch {
+                    program,
+                    what: "poll",
+                    source,
+                });
+            }
+        };
+        match forced {
+            Some(exit) => Ok(self.abort(exit, cancel)),
+            None => Ok(self.conclude(None)),
+        }
+    }
+
+    /// Ends the whole tree (TERM, grace, KILL, sweep) and says how it ended: `exit`.
+    pub fn abort(mut self, exit: Exit, cancel: &Cancel) -> Finished {
+        self.terminate(cancel);
+        self.conclude(Some(exit))
+    }
+
+    /// Kills the whole tree at once.
+    pub fn kill_tree(&mut self) -> Vec<Leftover> {
+        // Looked at first: what has left the group is found through its parents.
+        let _known = self.tree.living();
+        self.signal_group(Signal::KILL);
+        self.tree.sweep()
+    }
+
+    /// Stops the command (`SIGSTOP`); its children go on.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn stop(&self) -> io::Result<()> {
+        Ok(pidfd_send_signal(&self.pidfd, Signal::STOP)?)
+    }
+
+    /// Lets a stopped command go on.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn resume(&self) -> io::Result<()> {
+        Ok(pidfd_send_signal(&self.pidfd, Signal::CONT)?)
+    }
+
+    /// One poll over everything that can happen; true when `watch` is ready.
+    fn poll_once(
+        &mut self,
+        watch: Option<BorrowedFd<'_>>,
+        until: Option<Instant>,
+        cancel: Option<&Cancel>,
+    ) -> io::Result<bool> {
+        let cancel_fd = cancel.and_then(Cancel::fd);
+        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(self.streams.len() + 3);
+        let open: Vec<usize> = (0..self.streams.len())
+            .filter(|&index| self.streams[index].fd().is_some())
+            .collect();
+        fds.extend(self.streams.iter().filter_map(Stream::fd).map(readable));
+        let exit_at = fds.len();
+        fds.extend(self.ended.is_none().then(|| readable(self.pidfd.as_fd())));
+        let watch_at = fds.len();
+        fds.extend(watch.map(readable));
+        fds.extend(cancel_fd.map(readable));
+        let blind = cancel.is_some() && cancel_fd.is_none();
+        match poll(&mut fds, timeout(until, blind).as_ref()) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        let happened: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        for (slot, stream) in open.into_iter().enumerate() {
+            if happened[slot] {
+                self.streams[stream].read();
+            }
+        }
+        if self.ended.is_none() && happened[exit_at] {
+            self.ended = Some(Instant::now());
+        }
+        Ok(watch.is_some() && happened[watch_at])
+    }
+
+    /// TERM to the tree, then its time of grace, then KILL and the sweep.
+    fn terminate(&mut self, cancel: &Cancel) {
+        if !self.grace.is_zero() && !cancel.is_forced() {
+            self.signal_group(Signal::TERM);
+            self.tree.signal_outside_group(Signal::TERM);
+            // A stopped process takes the signal only when it goes on.
+            self.signal_group(Signal::CONT);
+            self.pump_until(Instant::now() + self.grace, cancel);
+        }
+        let _survivors = self.kill_tree();
+    }
+
+    /// Drains output while a tree is dying, until it is empty or the time is up.
+    fn pump_until(&mut self, until: Instant, cancel: &Cancel) {
+        while Instant::now() < until && !cancel.is_forced() {
+            let slice = until.min(Instant::now() + SLICE);
+            if self.poll_once(None, Some(slice), None).is_err() {
+                return;
+            }
+            if self.ended.is_some() && self.tree.living().is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Reads what is left, ends what is left, reaps, and sums up.
+    fn conclude(mut self, forced: Option<Exit>) -> Finished {
+        self.await_end();
+        self.await_late_output();
+        let leftovers = self.end_leftovers(forced.is_some());
+        for stream in &mut self.streams {
+            stream.read_available();
+        }
+        let wall = self.ended.unwrap_or_else(Instant::now) - self.started;
+        let cpu = if self.reaper.is_none() {
+            cpu_time(self.pid())
+        } else {
+            None
+        };
+        let own = self.reap();
+        let exit = forced.unwrap_or(own);
+        let mut outputs = std::mem::take(&mut self.streams)
+            .into_iter()
+            .map(Stream::finish);
+        let (stdout, cut) = outputs.next().unwrap_or_default();
+        let (stderr, cut_too) = outputs.next().unwrap_or_default();
+        Finished {
+            exit,
+            stdout,
+            stderr,
+            truncated: cut || cut_too,
+            wall,
+            cpu,
+            leftovers,
+        }
+    }
+
+    /// A killed leader goes within moments unless it is stuck in the kernel.
+    fn await_end(&mut self) {
+        let until = Instant::now() + REAP_LIMIT;
+        while self.ended.is_none() && Instant::now() < until {
+            if self.poll_once(None, Some(until), None).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// A background child may still be writing its last lines.
+    fn await_late_output(&mut self) {
+        for stream in &mut self.streams {
+            stream.read_available();
+        }
+        let until = Instant::now() + LATE_OUTPUT;
+        while self.streams.iter().any(|stream| stream.fd().is_some()) && Instant::now() < until {
+            if self.poll_once(None, Some(until), None).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn end_leftovers(&mut self, already_killed: bool) -> Vec<Leftover> {
+        let found = self.tree.leftovers();
+        if found.is_empty() {
+            return Vec::new();
+        }
+        if !already_killed {
+            self.signal_group(Signal::TERM);
+            self.tree.signal_outside_group(Signal::TERM);
+            self.pump_until(Instant::now() + LEFTOVER_GRACE, &Cancel::default());
+        }
+        let killed = self.tree.sweep();
+        let survived = |pid: u32| {
+            killed
+                .iter()
+                .any(|left| left.pid == pid && left.fate == Fate::Survived)
+        };
+        found
+            .into_iter()
+            .map(|process| {
+                let pid = process.pid as u32;
+                let fate = if survived(pid) {
+                    Fate::Survived
+                } else {
+                    Fate::Ended
+                };
+                Leftover {
+                    pid,
+                    name: process.name,
+                    fate,
+                }
+            })
+            .filter(|leftover| !already_killed || leftover.fate == Fate::Survived)
+            .collect()
+    }
+
+    /// Collects the exit status; the leader's number is free from here on.
+    fn reap(&mut self) -> Exit {
+        if self.ended.is_some() && self.status.is_none() {
+            self.status = match &self.reaper {
+                Some(reaper) => reaper.recv().ok(),
+                None => self.child.wait().ok(),
+            };
+        }
+        match self.status {
+            Some(status) => status
+                .code()
+                .map_or_else(|| Exit::Signal(status.signal().unwrap_or(0)), Exit::Code),
+            None => Exit::Signal(0),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.status.is_some() {
+            return;
+        }
+        if self.ended.is_none() || !self.tree.leftovers().is_empty() {
+            let _survivors = self.kill_tree();
+            self.await_end();
+        }
+        self.reap();
+    }
+}
+
+fn readable(fd: BorrowedFd<'_>) -> PollFd<'_> {
+    PollFd::from_borrowed_fd(fd, PollFlags::IN)
+}
+
+/// The time that poll may take; in slices when a cancel cannot wake it.
+fn timeout(until: Option<Instant>, blind: bool) -> Option<Timespec> {
+    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+    let left = if blind {
+        Some(left.unwrap_or(SLICE).min(SLICE))
+    } else {
+        left
+    };
+    left.and_then(|left| Timespec::try_from(left).ok())
+}
+
+fn cpu_time(pid: u32) -> Option<Duration> {
+    let ticks = Proc::read(pid as i32)?.cpu_ticks;
+    let per_second = rustix::param::clock_ticks_per_second();
+    Some(Duration::from_secs_f64(ticks as f64 / per_second as f64))
+}

@@ -1,0 +1,214 @@
+//! Starts a command in its own process group, with exactly the environment it was given.
+//!
+//! The standard library stays on `posix_spawn` as long as the program is an absolute path and
+//! nothing runs between fork and exec; a `pre_exec` closure would make a start ten times dearer.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::capture::{Capture, Stream};
+use super::running::{Finished, Running};
+use super::signals::Cancel;
+use super::tree::{MARKER, Tree, become_subreaper};
+
+/// A command, complete: nothing is taken from this process's own environment.
+#[derive(Debug, Clone)]
+pub struct CommandSpec {
+    /// The executable, an absolute path (see [`super::resolve`]).
+    pub program: PathBuf,
+    /// Its arguments, without its name.
+    pub args: Vec<OsString>,
+    /// The whole environment; the marker is added.
+    pub env: Vec<(OsString, OsString)>,
+    /// Where it runs.
+    pub dir: PathBuf,
+    /// How its output is kept.
+    pub capture: Capture,
+    /// How long it may run; `None` for ever.
+    pub timeout: Option<Duration>,
+    /// How long its tree may go on after TERM before it is killed.
+    pub grace: Duration,
+    /// How many bytes of each output stream are kept; half from each end.
+    pub max_output: usize,
+    /// Names the command in the environment of all it starts; unique among those in flight.
+    pub marker: String,
+}
+
+impl CommandSpec {
+    /// A command with no arguments, an empty environment, no timeout, two seconds of grace and
+    /// one MiB of merged output.
+    pub fn new(
+        program: impl Into<PathBuf>,
+        dir: impl Into<PathBuf>,
+        marker: impl Into<String>,
+    ) -> Self {
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            dir: dir.into(),
+            capture: Capture::Merged,
+            timeout: None,
+            grace: Duration::from_secs(2),
+            max_output: 1 << 20,
+            marker: marker.into(),
+        }
+    }
+}
+
+/// What a command finds on its standard input.
+#[derive(Debug)]
+pub enum Stdin {
+    /// Nothing.
+    Null,
+    /// One end of a socket pair; the other end sees a hang-up when the command has gone.
+    Socket(OwnedFd),
+}
+
+/// Why a command could not be started or watched.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    /// A relative program would be looked up by rules that nobody chose here.
+    #[error("cannot start `{program}`: the program must be an absolute path")]
+    NotAbsolute {
+        /// The program as given.
+        program: PathBuf,
+    },
+    /// The system refused to start it.
+    #[error("cannot start `{program}` in `{dir}`: {hint}", program = program.display(), dir = dir.display())]
+    Start {
+        /// The program.
+        program: PathBuf,
+        /// The directory it should have run in.
+        dir: PathBuf,
+        /// What is wrong, in words.
+        hint: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// It was started but could not be watched, and has been ended.
+    #[error("cannot watch `{program}` ({what}): {source}", program = program.display())]
+    Watch {
+        /// The program.
+        program: PathBuf,
+        /// Which step failed.
+        what: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Runs a command to its end, its deadline or a cancel, and ends all that it started.
+///
+/// # Errors
+/// When the command cannot be started or watched; a command that fails is not an error here.
+pub fn run(spec: &CommandSpec, cancel: &Cancel) -> Result<Finished, SpawnError> {
+    start(spec, Stdin::Null)?.complete(cancel)
+}
+
+/// Starts a command that is talked to while it runs.
+///
+/// # Errors
+/// When the command cannot be started.
+pub fn start(spec: &CommandSpec, stdin: Stdin) -> Result<Running, SpawnError> {
+    launch(spec, stdin, |_command| {})
+}
+
+/// Starts a command after a last change to the standard library's builder.
+pub(super) fn launch(
+    spec: &CommandSpec,
+    stdin: Stdin,
+    adjust: impl FnOnce(&mut Command),
+) -> Result<Running, SpawnError> {
+    if !spec.program.is_absolute() {
+        return Err(SpawnError::NotAbsolute {
+            program: spec.program.clone(),
+        });
+    }
+    let fail = |source| start_error(spec, source);
+    become_subreaper().map_err(fail)?;
+    let mut command = builder(spec, stdin);
+    let streams = connect(&mut command, spec).map_err(fail)?;
+    adjust(&mut command);
+    let tree = Tree::announce(&spec.marker);
+    let started = Instant::now();
+    let child = spawn_patiently(&mut command).map_err(fail)?;
+    // The builder holds the writing ends; while they are open no reader sees an end.
+    drop(command);
+    Running::new(spec, child, tree, streams, started)
+}
+
+fn builder(spec: &CommandSpec, stdin: Stdin) -> Command {
+    let mut command = Command::new(&spec.program);
+    command
+        .args(&spec.args)
+        .env_clear()
+        .envs(spec.env.iter().map(|(name, value)| (name, value)))
+        .env(MARKER, &spec.marker)
+        .current_dir(&spec.dir)
+        .process_group(0)
+        .stdin(match stdin {
+            Stdin::Null => Stdio::null(),
+            Stdin::Socket(socket) => socket.into(),
+        });
+    command
+}
+
+fn connect(command: &mut Command, spec: &CommandSpec) -> io::Result<Vec<Stream>> {
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+    let mut streams = vec![Stream::new(reader, spec.max_output)];
+    match spec.capture {
+        Capture::Merged => {
+            command.stderr(writer.try_clone()?);
+        }
+        Capture::Split => {
+            let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+            streams.push(Stream::new(reader, spec.max_output));
+            command.stderr(writer);
+        }
+    }
+    command.stdout(writer);
+    Ok(streams)
+}
+
+/// An executable that was written a moment ago is "busy" while a sibling that is just being
+/// started still holds our descriptor for writing it.
+fn spawn_patiently(command: &mut Command) -> io::Result<std::process::Child> {
+    for _attempt in 0..10 {
+        match command.spawn() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            result => return result,
+        }
+    }
+    command.spawn()
+}
+
+/// The system says "no such file" for four different things.
+fn start_error(spec: &CommandSpec, source: io::Error) -> SpawnError {
+    let hint = if source.kind() != io::ErrorKind::NotFound {
+        source.to_string()
+    } else if !spec.dir.is_dir() {
+        "the directory does not exist".to_owned()
+    } else if !spec.program.exists() {
+        "the program does not exist".to_owned()
+    } else {
+        "the interpreter on the program's first line, or its loader, does not exist".to_owned()
+    };
+    SpawnError::Start {
+        program: spec.program.clone(),
+        dir: spec.dir.clone(),
+        hint,
+        source,
+    }
+}

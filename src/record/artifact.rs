@@ -1,0 +1,100 @@
+//! Artifacts: the authoritative account of one stage's result.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Rises when a reader of artifacts would have to change.
+pub const ARTIFACT_VERSION: u32 = 1;
+
+/// Where a measured kernel came from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The pipeline file.
+    pub pipeline: String,
+    /// The root folder's name is left out on purpose: artifacts are shared between machines.
+    pub kernel: Vec<String>,
+    /// The problem file, which is the harness.
+    pub problem: String,
+    /// What the pipeline asks for: `cpu`, `cuda:0` ….
+    pub device: String,
+    /// Model, cores and clock policy of what it ran on.
+    pub device_identity: String,
+    /// The commit checked out, if any.
+    pub commit: String,
+    /// What the kernel files differ by from that commit, as a patch; an untracked file differs
+    /// from nothing.
+    pub kernel_diff: String,
+    /// The command line of this run.
+    pub command: Vec<String>,
+    /// The program's version.
+    pub optloop: String,
+}
+
+/// One stage's result with everything needed to judge it later.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// [`ARTIFACT_VERSION`].
+    pub version: u32,
+    /// Run that made it.
+    pub run: String,
+    /// When it was made, RFC 3339.
+    pub at: String,
+    /// The stage.
+    pub stage: String,
+    /// Its kind (the mode).
+    pub kind: String,
+    /// Where the kernel came from.
+    pub provenance: Provenance,
+    /// The exact command, for stages that run one.
+    pub command: Vec<String>,
+    /// `passed` or the failure's class.
+    pub status: String,
+    /// The failure's message; empty when it passed.
+    pub message: String,
+    /// What it printed.
+    pub output: String,
+    /// Its key, and what that was made of.
+    pub key: String,
+    /// Named fields of the key.
+    pub key_fields: Vec<(String, String)>,
+    /// How long it took, seconds.
+    pub seconds: f64,
+    /// Named numbers.
+    pub metrics: BTreeMap<String, f64>,
+    /// The stage kind's own record.
+    pub result: serde_json::Value,
+}
+
+impl Artifact {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// When it cannot be read or understood, in words.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+        serde_json::from_str(&text)
+            .map_err(|e| format!("{} is not an artifact: {e}", path.display()))
+    }
+
+    /// All artifacts below a state folder, oldest first.
+    pub fn list(state_dir: &Path) -> Vec<PathBuf> {
+        let mut found: Vec<PathBuf> = walkdir::WalkDir::new(state_dir.join("runs"))
+            .min_depth(2)
+            .max_depth(2)
+            .sort_by_file_name()
+            .into_iter()
+            .filter_map(Result::ok)
+            .map(walkdir::DirEntry::into_path)
+            .filter(|p| p.extension().is_some_and(|e| e == "json"))
+            .collect();
+        // Runs are named by time, so names order them; within a run the time of writing does.
+        found.sort_by_key(|p| {
+            let written = p.metadata().and_then(|m| m.modified()).ok();
+            (p.parent().map(Path::to_owned), written)
+        });
+        found
+    }
+}

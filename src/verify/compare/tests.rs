@@ -1,0 +1,263 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const EXACT: Tolerance = Tolerance {
+    rtol: 0.0,
+    atol: 0.0,
+};
+
+fn f32s(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_ne_bytes()).collect()
+}
+
+fn check_f32(got: f32, want: f32, tolerance: Tolerance, passes: bool) {
+    let found = compare(&f32s(&[got]), &f32s(&[want]), Dtype::F32, &tolerance);
+    assert_eq!(
+        found.passed(),
+        passes,
+        "got {got}, want {want}, {tolerance:?}"
+    );
+    assert_eq!(found.elements, 1);
+}
+
+#[test]
+fn values_that_are_not_finite_equal_only_their_own_class() {
+    let inf = f32::INFINITY;
+    let wide = Tolerance {
+        rtol: 1.0,
+        atol: 1e30,
+    };
+    for (got, want, passes) in [
+        (inf, inf, true),
+        (-inf, -inf, true),
+        (inf, -inf, false),
+        (1.0, inf, false),
+        (inf, 1.0, false),
+        (f32::NAN, 1.0, false),
+        (f32::NAN, f32::NAN, false),
+        (f32::NAN, inf, false),
+        (inf, f32::NAN, false),
+        (1.0, f32::NAN, false),
+    ] {
+        check_f32(got, want, wide, passes);
+        check_f32(got, want, EXACT, passes);
+    }
+}
+
+#[test]
+fn the_tolerance_is_relative_to_the_wanted_value_and_its_bound_is_inside() {
+    let half = Tolerance {
+        rtol: 0.5,
+        atol: 0.25,
+    };
+    for (got, want, passes) in [
+        (3.25, 2.0, true),
+        (3.26, 2.0, false),
+        (0.25, 0.0, true),
+        (0.26, 0.0, false),
+        (-0.0, 0.0, true),
+        (-3.25, -2.0, true),
+    ] {
+        check_f32(got, want, half, passes);
+    }
+    check_f32(1.0, 1.0 + f32::EPSILON, EXACT, false);
+}
+
+#[test]
+fn a_nan_in_the_reference_is_counted() {
+    let want = f32s(&[1.0, f32::NAN, f32::NAN]);
+    let found = compare(&want, &want, Dtype::F32, &EXACT);
+    assert_eq!(
+        (found.want_nan, found.mismatches, found.passed()),
+        (2, 2, false)
+    );
+}
+
+#[test]
+fn nothing_to_compare_is_no_pass() {
+    assert!(!compare(&[], &[], Dtype::F32, &EXACT).passed());
+}
+
+#[test]
+fn every_type_is_read_as_itself() {
+    type Case = (Dtype, Vec<u8>, Vec<u8>, &'static str, &'static str);
+    let one_off: [Case; 10] = [
+        (
+            Dtype::F64,
+            1.5f64.to_ne_bytes().into(),
+            2f64.to_ne_bytes().into(),
+            "1.5",
+            "2",
+        ),
+        (
+            Dtype::F32,
+            1.5f32.to_ne_bytes().into(),
+            2f32.to_ne_bytes().into(),
+            "1.5",
+            "2",
+        ),
+        (
+            Dtype::F16,
+            f16::from_f64(1.5).to_ne_bytes().into(),
+            f16::from_f64(1e-7).to_ne_bytes().into(),
+            "1.5",
+            "1.1920928955078125e-7",
+        ),
+        (
+            Dtype::Bf16,
+            bf16::from_f64(1.5).to_ne_bytes().into(),
+            bf16::from_f64(2.0).to_ne_bytes().into(),
+            "1.5",
+            "2",
+        ),
+        (
+            Dtype::I64,
+            i64::MAX.to_ne_bytes().into(),
+            (i64::MAX - 1).to_ne_bytes().into(),
+            "9223372036854775807",
+            "9223372036854775806",
+        ),
+        (
+            Dtype::I32,
+            (-5i32).to_ne_bytes().into(),
+            5i32.to_ne_bytes().into(),
+            "-5",
+            "5",
+        ),
+        (
+            Dtype::I16,
+            (-5i16).to_ne_bytes().into(),
+            5i16.to_ne_bytes().into(),
+            "-5",
+            "5",
+        ),
+        (Dtype::I8, vec![0xff], vec![1], "-1", "1"),
+        (Dtype::U8, vec![0xff], vec![1], "255", "1"),
+        (Dtype::Bool, vec![0], vec![1], "0", "1"),
+    ];
+    for (dtype, got, want, got_text, want_text) in one_off {
+        let found = compare(&got, &want, dtype, &EXACT);
+        assert_eq!(found.mismatches, 1, "{dtype}");
+        assert_eq!(found.first[0].got.to_string(), got_text, "{dtype}");
+        assert_eq!(found.first[0].want.to_string(), want_text, "{dtype}");
+        assert!(compare(&want, &want, dtype, &EXACT).passed(), "{dtype}");
+    }
+}
+
+#[test]
+fn integers_are_exact_unless_a_tolerance_is_given() {
+    let (got, want) = (f64::MAX.to_bits() as i64, f64::MAX.to_bits() as i64 + 1);
+    let (got, want) = (got.to_ne_bytes(), want.to_ne_bytes());
+    assert!(
+        !compare(&got, &want, Dtype::I64, &EXACT).passed(),
+        "equal as f64, not as integers"
+    );
+    let one = Tolerance {
+        rtol: 0.0,
+        atol: 1.0,
+    };
+    assert!(compare(&got, &want, Dtype::I64, &one).passed());
+    let far = compare(
+        &i64::MIN.to_ne_bytes(),
+        &i64::MAX.to_ne_bytes(),
+        Dtype::I64,
+        &one,
+    );
+    assert_eq!((far.passed(), far.max_abs), (false, 2f64.powi(64)));
+}
+
+#[test]
+fn a_mismatch_serialises_without_nan() {
+    let found = compare(&f32s(&[f32::NAN]), &f32s(&[1.0]), Dtype::F32, &EXACT);
+    let json = serde_json::to_string(&found.first).unwrap();
+    assert_eq!(json, r#"[{"index":0,"got":"nan","want":"1"}]"#);
+}
+
+/// Mostly near-equal pairs, some wild ones.
+fn pairs() -> impl Strategy<Value = Vec<(f32, f32)>> {
+    let pair = prop_oneof![
+        8 => (-100f32..100.0, -0.01f32..0.01).prop_map(|(w, d)| (w + d, w)),
+        1 => (any::<f32>(), any::<f32>()),
+        1 => any::<f32>().prop_map(|v| (v, v)),
+    ];
+    proptest::collection::vec(pair, 0..200)
+}
+
+fn split(pairs: &[(f32, f32)]) -> (Vec<u8>, Vec<u8>) {
+    let (got, want): (Vec<f32>, Vec<f32>) = pairs.iter().copied().unzip();
+    (f32s(&got), f32s(&want))
+}
+
+/// The definition, without chunks or lanes.
+fn naive(pairs: &[(f32, f32)], tolerance: &Tolerance) -> u64 {
+    let differs = |&(got, want): &(f32, f32)| {
+        let (got, want) = (f64::from(got), f64::from(want));
+        if got.is_nan() || want.is_nan() {
+            return true;
+        }
+        if got.is_infinite() || want.is_infinite() {
+            return got.partial_cmp(&want) != Some(Ordering::Equal);
+        }
+        (got - want).abs() > tolerance.atol + tolerance.rtol * want.abs()
+    };
+    pairs.iter().filter(|pair| differs(pair)).count() as u64
+}
+
+proptest! {
+    #[test]
+    fn the_count_is_that_of_the_definition(pairs in pairs(), rtol in 0f64..0.01, atol in 0f64..0.01) {
+        let (got, want) = split(&pairs);
+        let tolerance = Tolerance { rtol, atol };
+        let found = compare(&got, &want, Dtype::F32, &tolerance);
+        let expected = naive(&pairs, &tolerance);
+        prop_assert_eq!(found.mismatches, expected);
+        prop_assert_eq!(found.elements, pairs.len() as u64);
+        prop_assert_eq!(found.first.len() as u64, expected.min(KEPT as u64));
+    }
+
+    #[test]
+    fn chunking_does_not_matter(pairs in pairs(), chunk in 1usize..64) {
+        let (got, want) = split(&pairs);
+        let tolerance = Tolerance { rtol: 1e-4, atol: 1e-3 };
+        let whole = compare_in_chunks(&got, &want, Dtype::F32, &tolerance, 1 << 20);
+        let parts = compare_in_chunks(&got, &want, Dtype::F32, &tolerance, chunk);
+        // Text, since a kept NaN is not equal to itself.
+        prop_assert_eq!(format!("{whole:?}"), format!("{parts:?}"));
+    }
+
+    #[test]
+    fn an_absolute_tolerance_is_symmetric(pairs in pairs(), atol in 0f64..0.02) {
+        let (got, want) = split(&pairs);
+        let tolerance = Tolerance { rtol: 0.0, atol };
+        let there = compare(&got, &want, Dtype::F32, &tolerance);
+        let back = compare(&want, &got, Dtype::F32, &tolerance);
+        prop_assert_eq!(there.mismatches, back.mismatches);
+        prop_assert_eq!(there.max_abs.to_bits(), back.max_abs.to_bits());
+    }
+
+    #[test]
+    fn a_wider_tolerance_never_finds_more(
+        pairs in pairs(), rtol in 0f64..0.01, atol in 0f64..0.01, more in 0f64..0.1,
+    ) {
+        let (got, want) = split(&pairs);
+        let count = |rtol, atol| {
+            compare(&got, &want, Dtype::F32, &Tolerance { rtol, atol }).mismatches
+        };
+        let narrow = count(rtol, atol);
+        prop_assert!(count(rtol + more, atol) <= narrow);
+        prop_assert!(count(rtol, atol + more) <= narrow);
+    }
+
+    #[test]
+    fn integers_agree_with_their_definition(
+        pairs in proptest::collection::vec((-50i16..50, -50i16..50), 1..100), atol in 0u8..20,
+    ) {
+        let got: Vec<u8> = pairs.iter().flat_map(|p| p.0.to_ne_bytes()).collect();
+        let want: Vec<u8> = pairs.iter().flat_map(|p| p.1.to_ne_bytes()).collect();
+        let tolerance = Tolerance { rtol: 0.0, atol: f64::from(atol) };
+        let expected = pairs.iter().filter(|p| p.0.abs_diff(p.1) > u16::from(atol)).count();
+        let found = compare(&got, &want, Dtype::I16, &tolerance);
+        prop_assert_eq!(found.mismatches, expected as u64);
+    }
+}

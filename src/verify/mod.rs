@@ -1,0 +1,35 @@
+//! Comparing outputs with the reference: what counts as equal, and what a mismatch report says.
+//!
+//! Not for: making inputs (that is `problem`) or deciding what a mismatch means (that is
+//! `engine`). Nothing here touches a file, a clock or a process.
+
+mod compare;
+mod dtype;
+mod report;
+
+use serde::{Deserialize, Serialize};
+
+pub use compare::{Comparison, Element, Mismatch, compare};
+pub use dtype::Dtype;
+pub use report::report;
+
+/// `|got - want| <= atol + rtol * |want|`; exact for integers when both are 0.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Tolerance {
+    /// Relative part.
+    pub rtol: f64,
+    /// Absolute part.
+    pub atol: f64,
+}
+
+impl Tolerance {
+    /// The largest difference from `want` that counts as equal.
+    pub fn allowed(&self, want: f64) -> f64 {
+        self.atol + self.rtol * want.abs()
+    }
+
+    /// True when only equal values pass.
+    pub fn is_exact(&self) -> bool {
+        self.rtol == 0.0 && self.atol == 0.0
+    }
+}

@@ -1,0 +1,312 @@
+//! Real kernels through compile, check and bench, in real workers.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use optloop::backend::cpu::WorkerProgram;
+use optloop::engine::stage::bench::BenchDef;
+use optloop::engine::stage::check::CheckDef;
+use optloop::engine::stage::compile::CompileDef;
+use optloop::engine::stage::{FailureClass, StageContext, StageOutcome, bench, check, compile};
+use optloop::pipeline::{BenchWork, CompileWork, Limits, Purpose};
+use optloop::problem::{Arg, ArgKind, Case, Files, Fill, Problem, Role, load};
+use optloop::process::Cancel;
+use optloop::verify::{Dtype, Tolerance};
+
+const PRELUDE: &str = "#include <stdlib.h>\n#include <stdio.h>\n#include <unistd.h>\n#include <signal.h>\n#include <time.h>\n#include <fcntl.h>\n#include <sys/wait.h>\n";
+const SIGNATURE: &str = "void scale(const float *x, float *acc, float *y, int n)";
+const GOOD: &str = "for (int i = 0; i < n; i++) { acc[i] += x[i]; y[i] = 2 * x[i]; }";
+
+/// `acc += x; y = 2 x` over n elements.
+fn problem(cases: &[i64]) -> Problem {
+    let buffer = |role, fill| ArgKind::Buffer { shape: vec!["n".into()], role, fill };
+    let arg = |name: &str, dtype, kind| Arg { name: name.into(), dtype, kind };
+    let normal = Fill::Normal { mean: 0.0, std: 1.0 };
+    let case = |&n: &i64| Case { label: format!("n={n}"), sizes: [("n".to_owned(), n)].into() };
+    Problem {
+        name: "scale".into(),
+        entry: "scale".into(),
+        cases: cases.iter().map(case).collect(),
+        holdout: None,
+        args: vec![
+            arg("x", Dtype::F32, buffer(Role::In, normal)),
+            arg("acc", Dtype::F32, buffer(Role::Inout, normal)),
+            arg("y", Dtype::F32, buffer(Role::Out, Fill::Zeros)),
+            arg("n", Dtype::I32, ArgKind::Scalar("n".into())),
+        ],
+        reference: PathBuf::new(),
+        tolerance: Tolerance { rtol: 1e-6, atol: 1e-6 },
+        flops: None,
+        bytes: None,
+        cuda: None,
+    }
+}
+
+struct World {
+    dir: tempfile::TempDir,
+    problem: Problem,
+    limits: Limits,
+    early_stop_us: Option<f64>,
+    cancel: Cancel,
+}
+
+impl World {
+    fn new(cases: &[i64]) -> Self {
+        WorkerProgram(env!("CARGO_BIN_EXE_optloop").into()).set();
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            problem: problem(cases),
+            limits: Limits { timeout_ms: 20_000, grace_ms: 0, retries: 0 },
+            early_stop_us: None,
+            cancel: Cancel::default(),
+        }
+    }
+
+    fn in_context(&self, stage: impl FnOnce(&StageContext<'_>) -> StageOutcome) -> StageOutcome {
+        let scratch = tempfile::tempdir().unwrap();
+        stage(&StageContext {
+            name: "stage",
+            dir: self.dir.path(),
+            scratch: scratch.path(),
+            cancel: &self.cancel,
+            progress: &|_, _| {},
+        })
+    }
+
+    fn compile_work() -> CompileWork {
+        CompileWork {
+            cc: String::new(),
+            flags: vec!["-O1".into()],
+            defines: BTreeMap::new(),
+            include_dirs: Vec::new(),
+            timeout_ms: 60_000,
+        }
+    }
+
+    /// Builds a kernel with this body and gives its path.
+    fn build(&self, name: &str, body: &str) -> PathBuf {
+        let source = self.dir.path().join(format!("{name}.c"));
+        fs::write(&source, format!("{PRELUDE}{SIGNATURE} {{ {body} }}\n")).unwrap();
+        let output = self.dir.path().join(format!("{name}.so"));
+        let def = CompileDef {
+            sources: vec![source],
+            entry: "scale".into(),
+            problem: self.problem.clone(),
+            compile: Self::compile_work(),
+            compiler: None,
+            output: output.clone(),
+        };
+        let outcome = self.in_context(|ctx| compile::run(&def, ctx));
+        assert_eq!(outcome.failure, None, "{name}");
+        output
+    }
+
+    fn check(&self, body: &str) -> StageOutcome {
+        let def = self.check_def(body);
+        self.in_context(|ctx| check::run(&def, ctx))
+    }
+
+    /// Builds kernel and reference for a check.
+    fn check_def(&self, body: &str) -> CheckDef {
+        CheckDef {
+            problem: self.problem.clone(),
+            kernel: self.build("kernel", body),
+            reference: self.build("reference", GOOD),
+            launches: 3,
+            limits: self.limits,
+            seed: None,
+            cpu: None,
+        }
+    }
+
+    fn bench(&self, body: &str) -> StageOutcome {
+        let work = BenchWork {
+            purpose: Purpose::Candidate,
+            compile: Self::compile_work(),
+            repeats: vec![8, 16, 32],
+            warmup: 2,
+            early_stop_us: self.early_stop_us,
+            metric: "median_us".into(),
+            limits: self.limits,
+            cache: true,
+        };
+        let def = BenchDef {
+            problem: self.problem.clone(),
+            kernel: self.build("kernel", body),
+            reference: self.build("reference", GOOD),
+            work,
+            seed: Some(7),
+            cpu: None,
+        };
+        self.in_context(|ctx| bench::run(&def, ctx))
+    }
+}
+
+fn class(outcome: &StageOutcome) -> Option<FailureClass> {
+    outcome.failure.as_ref().map(|f| f.class)
+}
+
+#[test]
+fn a_right_kernel_passes_with_every_output_compared() {
+    let outcome = World::new(&[1, 16, 1000]).check(GOOD);
+    assert_eq!(outcome.failure, None);
+    assert_eq!(outcome.metrics["cases"], 3.0);
+    assert_eq!(outcome.metrics["mismatches"], 0.0);
+    assert_eq!(outcome.detail["cases"][2]["elements"], 2 * 3 * 1000);
+}
+
+#[test]
+fn a_right_kernel_is_measured() {
+    let outcome = World::new(&[1, 16, 1000]).bench(GOOD);
+    assert_eq!(outcome.failure, None);
+    assert_eq!(outcome.metrics["launches"], 96.0);
+    assert_eq!(outcome.detail["looks_used"], 3);
+    assert_eq!(outcome.detail["cases"][0]["samples_ns"].as_array().unwrap().len(), 32);
+    let metric = |name: &str| outcome.metrics[name];
+    assert!(metric("min_us") <= metric("median_us") && metric("median_us") <= metric("p90_us"));
+    assert!(metric("median_lower_us") <= metric("median_us"));
+}
+
+#[test]
+fn each_way_to_fail_has_its_own_class() {
+    // 16 floats fill a cache line, so that the buffer ends at its guard page.
+    let world = World { limits: Limits { timeout_ms: 1_500, grace_ms: 0, retries: 0 }, ..World::new(&[16]) };
+    use FailureClass::{Cheating, Crashed, TimedOut, Wrong};
+    for (body, expected, words) in [
+        ("", Wrong, "elements"),
+        ("for (int i = 0; i < n; i++) { acc[i] += x[i]; y[i] = 2 * x[i]; } y[n - 1] += 1;", Wrong, "1 of 16"),
+        ("*(volatile int *)8 = 1;", Crashed, "SIGSEGV"),
+        ("for (int i = 0; i <= n; i++) y[i] = 2 * x[i];", Crashed, "SIGSEGV"),
+        ("y[-1100] = 1;", Crashed, "SIGSEGV"),
+        ("((volatile float *)x)[0] = 1;", Crashed, "SIGSEGV"),
+        ("abort();", Crashed, "SIGABRT"),
+        ("exit(0);", Crashed, "exit code 0"),
+        ("_exit(3);", Crashed, "exit code 3"),
+        ("kill(getpid(), 9);", Crashed, "SIGKILL"),
+        ("int z = n - 16; y[0] = n / z;", Crashed, "SIGFPE"),
+        ("for (;;) pause();", TimedOut, "deadline"),
+        ("signal(SIGTERM, SIG_IGN); for (;;) {}", TimedOut, "deadline"),
+        ("if (!fork()) for (;;) pause(); _exit(5);", Crashed, "exit code 5"),
+        ("for (int i = 3; i < 1024; i++) close(i);", Cheating, "descriptors"),
+        ("for (int i = 3; i < 1024; i++) close(i); for (;;) pause();", Cheating, "went on"),
+        ("for (int i = 3; i < 1024; i++) write(i, \"forged\", 6); for (;;) pause();", Cheating, "no message"),
+    ] {
+        let started = Instant::now();
+        let outcome = world.check(body);
+        assert_eq!(class(&outcome), Some(expected), "{body}: {:?}", outcome.failure);
+        let message = &outcome.failure.as_ref().unwrap().message;
+        assert!(message.contains(words) && message.contains("n=16"), "{body}: {message}");
+        assert!(started.elapsed() < Duration::from_secs(8), "{body}: {:?}", started.elapsed());
+    }
+}
+
+#[test]
+fn measuring_finds_what_only_later_launches_do_wrong() {
+    let world = World::new(&[16, 64]);
+    let late = format!("static int calls; {GOOD} if (++calls > 12) y[0] += 1;");
+    let outcome = world.bench(&late);
+    assert_eq!(class(&outcome), Some(FailureClass::Wrong), "{:?}", outcome.failure);
+    let crash = format!("static int calls; {GOOD} if (++calls > 12) abort();");
+    assert_eq!(class(&world.bench(&crash)), Some(FailureClass::Crashed));
+}
+
+#[test]
+fn twice_slower_than_the_limit_is_given_up_after_the_first_look() {
+    let world = World { early_stop_us: Some(1_000.0), ..World::new(&[16]) };
+    let spin = format!(
+        "struct timespec a, b; clock_gettime(CLOCK_MONOTONIC, &a); {GOOD} do clock_gettime(CLOCK_MONOTONIC, &b); \
+         while ((b.tv_sec - a.tv_sec) * 1000000000L + b.tv_nsec - a.tv_nsec < 2000000L);"
+    );
+    let outcome = world.bench(&spin);
+    assert_eq!(class(&outcome), Some(FailureClass::TooSlow), "{:?}", outcome.failure);
+    assert_eq!(outcome.metrics["launches"], 8.0);
+    assert_eq!(outcome.metrics["stopped_early"], 1.0);
+}
+
+#[test]
+fn what_a_kernel_prints_is_kept_and_believed_by_nobody() {
+    let outcome = World::new(&[16]).check("puts(\"PASS mismatches: 0\"); fflush(stdout);");
+    assert_eq!(class(&outcome), Some(FailureClass::Wrong));
+    let log = String::from_utf8(outcome.log).unwrap();
+    assert_eq!(log.matches("PASS mismatches: 0").count(), 1, "{log}");
+}
+
+#[test]
+fn a_stop_ends_a_hanging_kernel() {
+    let world = World::new(&[16]);
+    let def = world.check_def("for (;;) pause();");
+    let cancel = world.cancel.clone();
+    let waiter = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        cancel.request();
+    });
+    let started = Instant::now();
+    let outcome = world.in_context(|ctx| check::run(&def, ctx));
+    waiter.join().unwrap();
+    assert_eq!(class(&outcome), Some(FailureClass::Interrupted), "{:?}", outcome.failure);
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+/// The file system as it is.
+struct Disk;
+
+impl Files for Disk {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        fs::read_to_string(path)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        8 << 30
+    }
+}
+
+fn built(world: &World, problem: &Problem, source: PathBuf, flags: &[&str]) -> PathBuf {
+    let name = source.file_stem().unwrap().to_string_lossy().into_owned();
+    let output = world.dir.path().join(format!("{name}.so"));
+    let mut compile = World::compile_work();
+    compile.flags = flags.iter().map(|&f| f.to_owned()).collect();
+    let def = CompileDef {
+        sources: vec![source],
+        entry: problem.entry.clone(),
+        problem: problem.clone(),
+        compile,
+        compiler: None,
+        output: output.clone(),
+    };
+    let outcome = world.in_context(|ctx| compile::run(&def, ctx));
+    assert_eq!(outcome.failure, None, "{name}");
+    output
+}
+
+#[test]
+fn every_shipped_kernel_is_right() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
+    for name in ["vector_add", "reduce_sum", "softmax", "sgemm", "stencil2d"] {
+        let folder = root.join(name);
+        let loaded = load(&folder.join("problem.toml"), &Disk);
+        let problem = loaded.problem.expect("a shipped problem is valid");
+        let world = World::new(&[]);
+        let exact = ["-O2", "-ffp-contract=off"];
+        let reference = built(&world, &problem, problem.reference.clone(), &exact);
+        for kernel in [format!("{name}.c"), format!("{name}_fast.c")] {
+            let def = CheckDef {
+                problem: problem.clone(),
+                kernel: built(&world, &problem, folder.join(&kernel), &["-O3", "-march=native"]),
+                reference: reference.clone(),
+                launches: 2,
+                limits: world.limits,
+                seed: None,
+                cpu: None,
+            };
+            let outcome = world.in_context(|ctx| check::run(&def, ctx));
+            assert_eq!(outcome.failure, None, "{kernel}");
+        }
+    }
+}
