@@ -15,6 +15,8 @@ mod overlay;
 mod paths;
 mod preset;
 mod resolve;
+#[cfg(test)]
+mod mutation_tests;
 mod schema;
 #[cfg(test)]
 mod tests;
