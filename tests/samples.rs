@@ -35,7 +35,7 @@ impl Loader for Rooted {
         names
     }
     fn env(&self, name: &str) -> Option<String> {
-        (name == "HOME").then(|| "/home/user".to_owned())
+        (name == "HOME").then(|| "/users/user".to_owned())
     }
 }
 
@@ -45,6 +45,9 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     for path in files(&samples.join("valid")) {
         trials.push(trial("valid", path, is_silent));
+    }
+    for path in files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines")) {
+        trials.push(trial("pipelines", path, is_silent));
     }
     for path in files(&samples.join("invalid")) {
         trials.push(trial("invalid", path, says_what_is_expected));

@@ -11,12 +11,12 @@ mod duration;
 pub mod file;
 mod findings;
 mod matrix;
+#[cfg(test)]
+mod mutation_tests;
 mod overlay;
 mod paths;
 mod preset;
 mod resolve;
-#[cfg(test)]
-mod mutation_tests;
 mod schema;
 #[cfg(test)]
 mod tests;
