@@ -112,7 +112,7 @@ fn says_what_is_expected(path: &Path) -> Result<(), Failed> {
     if told.is_empty() {
         return Err("this invalid sample loads".into());
     }
-    if std::env::var_os("OPTLOOP_BLESS").is_some() {
+    if is_blessing() {
         return Ok(fs::write(&golden, told)?);
     }
     let Ok(expected) = fs::read_to_string(&golden) else {
@@ -123,4 +123,9 @@ fn says_what_is_expected(path: &Path) -> Result<(), Failed> {
         return Ok(());
     }
     Err(format!("--- expected\n{expected}\n--- got\n{told}").into())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a switch of this test alone")]
+fn is_blessing() -> bool {
+    std::env::var_os("OPTLOOP_BLESS").is_some()
 }
