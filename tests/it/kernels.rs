@@ -6,7 +6,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use optloop::backend::cpu::WorkerProgram;
 use optloop::engine::stage::bench::BenchDef;
 use optloop::engine::stage::check::CheckDef;
 use optloop::engine::stage::compile::CompileDef;
@@ -22,10 +21,24 @@ const GOOD: &str = "for (int i = 0; i < n; i++) { acc[i] += x[i]; y[i] = 2 * x[i
 
 /// `acc += x; y = 2 x` over n elements.
 fn problem(cases: &[i64]) -> Problem {
-    let buffer = |role, fill| ArgKind::Buffer { shape: vec!["n".into()], role, fill };
-    let arg = |name: &str, dtype, kind| Arg { name: name.into(), dtype, kind };
-    let normal = Fill::Normal { mean: 0.0, std: 1.0 };
-    let case = |&n: &i64| Case { label: format!("n={n}"), sizes: [("n".to_owned(), n)].into() };
+    let buffer = |role, fill| ArgKind::Buffer {
+        shape: vec!["n".into()],
+        role,
+        fill,
+    };
+    let arg = |name: &str, dtype, kind| Arg {
+        name: name.into(),
+        dtype,
+        kind,
+    };
+    let normal = Fill::Normal {
+        mean: 0.0,
+        std: 1.0,
+    };
+    let case = |&n: &i64| Case {
+        label: format!("n={n}"),
+        sizes: [("n".to_owned(), n)].into(),
+    };
     Problem {
         name: "scale".into(),
         entry: "scale".into(),
@@ -38,45 +51,58 @@ fn problem(cases: &[i64]) -> Problem {
             arg("n", Dtype::I32, ArgKind::Scalar("n".into())),
         ],
         reference: PathBuf::new(),
-        tolerance: Tolerance { rtol: 1e-6, atol: 1e-6 },
+        tolerance: Tolerance {
+            rtol: 1e-6,
+            atol: 1e-6,
+        },
         flops: None,
         bytes: None,
         cuda: None,
     }
 }
 
-struct World {
+pub(crate) struct World {
     dir: tempfile::TempDir,
     problem: Problem,
-    limits: Limits,
+    pub(crate) limits: Limits,
     early_stop_us: Option<f64>,
     cancel: Cancel,
 }
 
 impl World {
-    fn new(cases: &[i64]) -> Self {
-        WorkerProgram(env!("CARGO_BIN_EXE_optloop").into()).set();
+    pub(crate) fn new(cases: &[i64]) -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
             problem: problem(cases),
-            limits: Limits { timeout_ms: 20_000, grace_ms: 0, retries: 0 },
+            limits: Limits {
+                timeout_ms: 20_000,
+                grace_ms: 0,
+                retries: 0,
+            },
             early_stop_us: None,
             cancel: Cancel::default(),
         }
     }
 
-    fn in_context(&self, stage: impl FnOnce(&StageContext<'_>) -> StageOutcome) -> StageOutcome {
+    pub(crate) fn in_context(
+        &self,
+        stage: impl FnOnce(&StageContext<'_>) -> StageOutcome,
+    ) -> StageOutcome {
         let scratch = tempfile::tempdir().unwrap();
+        let marker = scratch.path().display().to_string();
         stage(&StageContext {
             name: "stage",
             dir: self.dir.path(),
             scratch: scratch.path(),
+            program: Path::new(env!("CARGO_BIN_EXE_optloop")),
+            marker: &marker,
+            env: &|name| std::env::var_os(name),
             cancel: &self.cancel,
             progress: &|_, _| {},
         })
     }
 
-    fn compile_work() -> CompileWork {
+    pub(crate) fn compile_work() -> CompileWork {
         CompileWork {
             cc: String::new(),
             flags: vec!["-O1".into()],
@@ -164,7 +190,13 @@ fn a_right_kernel_is_measured() {
     assert_eq!(outcome.failure, None);
     assert_eq!(outcome.metrics["launches"], 96.0);
     assert_eq!(outcome.detail["looks_used"], 3);
-    assert_eq!(outcome.detail["cases"][0]["samples_ns"].as_array().unwrap().len(), 32);
+    assert_eq!(
+        outcome.detail["cases"][0]["samples_ns"]
+            .as_array()
+            .unwrap()
+            .len(),
+        32
+    );
     let metric = |name: &str| outcome.metrics[name];
     assert!(metric("min_us") <= metric("median_us") && metric("median_us") <= metric("p90_us"));
     assert!(metric("median_lower_us") <= metric("median_us"));
@@ -173,13 +205,28 @@ fn a_right_kernel_is_measured() {
 #[test]
 fn each_way_to_fail_has_its_own_class() {
     // 16 floats fill a cache line, so that the buffer ends at its guard page.
-    let world = World { limits: Limits { timeout_ms: 1_500, grace_ms: 0, retries: 0 }, ..World::new(&[16]) };
+    let world = World {
+        limits: Limits {
+            timeout_ms: 1_500,
+            grace_ms: 0,
+            retries: 0,
+        },
+        ..World::new(&[16])
+    };
     use FailureClass::{Cheating, Crashed, TimedOut, Wrong};
     for (body, expected, words) in [
         ("", Wrong, "elements"),
-        ("for (int i = 0; i < n; i++) { acc[i] += x[i]; y[i] = 2 * x[i]; } y[n - 1] += 1;", Wrong, "1 of 16"),
+        (
+            "for (int i = 0; i < n; i++) { acc[i] += x[i]; y[i] = 2 * x[i]; } y[n - 1] += 1;",
+            Wrong,
+            "1 of 16",
+        ),
         ("*(volatile int *)8 = 1;", Crashed, "SIGSEGV"),
-        ("for (int i = 0; i <= n; i++) y[i] = 2 * x[i];", Crashed, "SIGSEGV"),
+        (
+            "for (int i = 0; i <= n; i++) y[i] = 2 * x[i];",
+            Crashed,
+            "SIGSEGV",
+        ),
         ("y[-1100] = 1;", Crashed, "SIGSEGV"),
         ("((volatile float *)x)[0] = 1;", Crashed, "SIGSEGV"),
         ("abort();", Crashed, "SIGABRT"),
@@ -188,18 +235,50 @@ fn each_way_to_fail_has_its_own_class() {
         ("kill(getpid(), 9);", Crashed, "SIGKILL"),
         ("int z = n - 16; y[0] = n / z;", Crashed, "SIGFPE"),
         ("for (;;) pause();", TimedOut, "deadline"),
-        ("signal(SIGTERM, SIG_IGN); for (;;) {}", TimedOut, "deadline"),
-        ("if (!fork()) for (;;) pause(); _exit(5);", Crashed, "exit code 5"),
-        ("for (int i = 3; i < 1024; i++) close(i);", Cheating, "descriptors"),
-        ("for (int i = 3; i < 1024; i++) close(i); for (;;) pause();", Cheating, "went on"),
-        ("for (int i = 3; i < 1024; i++) write(i, \"forged\", 6); for (;;) pause();", Cheating, "no message"),
+        (
+            "signal(SIGTERM, SIG_IGN); for (;;) {}",
+            TimedOut,
+            "deadline",
+        ),
+        (
+            "if (!fork()) for (;;) pause(); _exit(5);",
+            Crashed,
+            "exit code 5",
+        ),
+        (
+            "for (int i = 3; i < 1024; i++) close(i);",
+            Cheating,
+            "descriptors",
+        ),
+        (
+            "for (int i = 3; i < 1024; i++) close(i); for (;;) pause();",
+            Cheating,
+            "went on",
+        ),
+        (
+            "for (int i = 3; i < 1024; i++) write(i, \"forged\", 6); for (;;) pause();",
+            Cheating,
+            "no message",
+        ),
     ] {
         let started = Instant::now();
         let outcome = world.check(body);
-        assert_eq!(class(&outcome), Some(expected), "{body}: {:?}", outcome.failure);
+        assert_eq!(
+            class(&outcome),
+            Some(expected),
+            "{body}: {:?}",
+            outcome.failure
+        );
         let message = &outcome.failure.as_ref().unwrap().message;
-        assert!(message.contains(words) && message.contains("n=16"), "{body}: {message}");
-        assert!(started.elapsed() < Duration::from_secs(8), "{body}: {:?}", started.elapsed());
+        assert!(
+            message.contains(words) && message.contains("n=16"),
+            "{body}: {message}"
+        );
+        assert!(
+            started.elapsed() < Duration::from_secs(8),
+            "{body}: {:?}",
+            started.elapsed()
+        );
     }
 }
 
@@ -208,20 +287,33 @@ fn measuring_finds_what_only_later_launches_do_wrong() {
     let world = World::new(&[16, 64]);
     let late = format!("static int calls; {GOOD} if (++calls > 12) y[0] += 1;");
     let outcome = world.bench(&late);
-    assert_eq!(class(&outcome), Some(FailureClass::Wrong), "{:?}", outcome.failure);
+    assert_eq!(
+        class(&outcome),
+        Some(FailureClass::Wrong),
+        "{:?}",
+        outcome.failure
+    );
     let crash = format!("static int calls; {GOOD} if (++calls > 12) abort();");
     assert_eq!(class(&world.bench(&crash)), Some(FailureClass::Crashed));
 }
 
 #[test]
 fn twice_slower_than_the_limit_is_given_up_after_the_first_look() {
-    let world = World { early_stop_us: Some(1_000.0), ..World::new(&[16]) };
+    let world = World {
+        early_stop_us: Some(1_000.0),
+        ..World::new(&[16])
+    };
     let spin = format!(
         "struct timespec a, b; clock_gettime(CLOCK_MONOTONIC, &a); {GOOD} do clock_gettime(CLOCK_MONOTONIC, &b); \
          while ((b.tv_sec - a.tv_sec) * 1000000000L + b.tv_nsec - a.tv_nsec < 2000000L);"
     );
     let outcome = world.bench(&spin);
-    assert_eq!(class(&outcome), Some(FailureClass::TooSlow), "{:?}", outcome.failure);
+    assert_eq!(
+        class(&outcome),
+        Some(FailureClass::TooSlow),
+        "{:?}",
+        outcome.failure
+    );
     assert_eq!(outcome.metrics["launches"], 8.0);
     assert_eq!(outcome.metrics["stopped_early"], 1.0);
 }
@@ -246,12 +338,17 @@ fn a_stop_ends_a_hanging_kernel() {
     let started = Instant::now();
     let outcome = world.in_context(|ctx| check::run(&def, ctx));
     waiter.join().unwrap();
-    assert_eq!(class(&outcome), Some(FailureClass::Interrupted), "{:?}", outcome.failure);
+    assert_eq!(
+        class(&outcome),
+        Some(FailureClass::Interrupted),
+        "{:?}",
+        outcome.failure
+    );
     assert!(started.elapsed() < Duration::from_secs(5));
 }
 
 /// The file system as it is.
-struct Disk;
+pub(crate) struct Disk;
 
 impl Files for Disk {
     fn read(&self, path: &Path) -> io::Result<String> {
@@ -267,7 +364,7 @@ impl Files for Disk {
     }
 }
 
-fn built(world: &World, problem: &Problem, source: PathBuf, flags: &[&str]) -> PathBuf {
+pub(crate) fn built(world: &World, problem: &Problem, source: PathBuf, flags: &[&str]) -> PathBuf {
     let name = source.file_stem().unwrap().to_string_lossy().into_owned();
     let output = world.dir.path().join(format!("{name}.so"));
     let mut compile = World::compile_work();
@@ -298,7 +395,12 @@ fn every_shipped_kernel_is_right() {
         for kernel in [format!("{name}.c"), format!("{name}_fast.c")] {
             let def = CheckDef {
                 problem: problem.clone(),
-                kernel: built(&world, &problem, folder.join(&kernel), &["-O3", "-march=native"]),
+                kernel: built(
+                    &world,
+                    &problem,
+                    folder.join(&kernel),
+                    &["-O3", "-march=native"],
+                ),
                 reference: reference.clone(),
                 launches: 2,
                 limits: world.limits,
