@@ -130,7 +130,7 @@ impl World {
         output
     }
 
-    fn check(&self, body: &str) -> StageOutcome {
+    pub(crate) fn check(&self, body: &str) -> StageOutcome {
         let def = self.check_def(body);
         self.in_context(|ctx| check::run(&def, ctx))
     }
@@ -345,6 +345,80 @@ fn a_stop_ends_a_hanging_kernel() {
         outcome.failure
     );
     assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn cpp_and_threaded_kernels_run_like_any_other() {
+    let world = World::new(&[16, 1000]);
+    let reference = world.build("reference", GOOD);
+    let cpp = "#include <vector>\nnamespace { template <class T> T twice(T x) { return 2 * x; } }\n\
+        extern \"C\" void scale(const float *x, float *acc, float *y, int n) {\n\
+        std::vector<float> sum(acc, acc + n);\n\
+        for (int i = 0; i < n; i++) { sum[i] += x[i]; y[i] = twice(x[i]); }\n\
+        for (int i = 0; i < n; i++) acc[i] = sum[i]; }\n";
+    let omp = format!("{SIGNATURE} {{\n#pragma omp parallel for\n{GOOD}\n}}\n");
+    for (name, text, flags) in [
+        ("cpp.cc", cpp, &["-O2"][..]),
+        ("omp.c", &omp, &["-O2", "-fopenmp"]),
+    ] {
+        let source = world.dir.path().join(name);
+        fs::write(&source, text).unwrap();
+        let def = CheckDef {
+            kernel: built(&world, &world.problem, source, flags),
+            reference: reference.clone(),
+            ..world.check_def("")
+        };
+        let outcome = world.in_context(|ctx| check::run(&def, ctx));
+        assert_eq!(outcome.failure, None, "{name}");
+    }
+}
+
+#[test]
+fn every_element_type_arrives_as_itself() {
+    for dtype in Dtype::ALL {
+        let mut world = World::new(&[33]);
+        world.problem.args = vec![
+            Arg {
+                name: "x".into(),
+                dtype,
+                kind: ArgKind::Buffer {
+                    shape: vec!["n".into()],
+                    role: Role::In,
+                    fill: Fill::Integers { low: 0, high: 1 },
+                },
+            },
+            Arg {
+                name: "y".into(),
+                dtype,
+                kind: ArgKind::Buffer {
+                    shape: vec!["n".into()],
+                    role: Role::Out,
+                    fill: Fill::Zeros,
+                },
+            },
+            Arg { name: "last".into(), dtype, kind: ArgKind::Scalar("1".into()) },
+        ];
+        let c = dtype.c_name();
+        let text = format!(
+            "#include <stdbool.h>\n#include <stdint.h>\nvoid scale(const {c} *x, {c} *y, {c} last) \
+             {{ for (int i = 0; i < 32; i++) y[i] = x[i]; y[32] = last; }}\n"
+        );
+        let source = world.dir.path().join("copy.c");
+        fs::write(&source, text).unwrap();
+        let kernel = built(&world, &world.problem, source, &["-O1"]);
+        let scratch_def = CheckDef {
+            problem: world.problem.clone(),
+            reference: kernel.clone(),
+            kernel,
+            launches: 1,
+            limits: world.limits,
+            seed: Some(1),
+            cpu: None,
+        };
+        let outcome = world.in_context(|ctx| check::run(&scratch_def, ctx));
+        assert_eq!(outcome.failure, None, "{dtype:?}");
+        assert_eq!(outcome.detail["cases"][0]["elements"], 33, "{dtype:?}");
+    }
 }
 
 /// The file system as it is.
