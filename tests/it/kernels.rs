@@ -1,4 +1,10 @@
 //! Real kernels through compile, check and bench, in real workers.
+#![expect(
+    clippy::unwrap_used,
+    clippy::float_cmp,
+    clippy::disallowed_methods,
+    reason = "a helper of tests stops at the first surprise, counts are exact, and compilers need a PATH"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,6 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use optloop::engine::stage::FailureClass::{Cheating, Crashed, TimedOut, Wrong};
 use optloop::engine::stage::bench::BenchDef;
 use optloop::engine::stage::check::CheckDef;
 use optloop::engine::stage::compile::CompileDef;
@@ -61,16 +68,16 @@ fn problem(cases: &[i64]) -> Problem {
     }
 }
 
-pub(crate) struct World {
+struct World {
     dir: tempfile::TempDir,
     problem: Problem,
-    pub(crate) limits: Limits,
+    limits: Limits,
     early_stop_us: Option<f64>,
     cancel: Cancel,
 }
 
 impl World {
-    pub(crate) fn new(cases: &[i64]) -> Self {
+    fn new(cases: &[i64]) -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
             problem: problem(cases),
@@ -84,10 +91,7 @@ impl World {
         }
     }
 
-    pub(crate) fn in_context(
-        &self,
-        stage: impl FnOnce(&StageContext<'_>) -> StageOutcome,
-    ) -> StageOutcome {
+    fn in_context(&self, stage: impl FnOnce(&StageContext<'_>) -> StageOutcome) -> StageOutcome {
         let scratch = tempfile::tempdir().unwrap();
         let marker = scratch.path().display().to_string();
         stage(&StageContext {
@@ -102,7 +106,7 @@ impl World {
         })
     }
 
-    pub(crate) fn compile_work() -> CompileWork {
+    fn compile_work() -> CompileWork {
         CompileWork {
             cc: String::new(),
             flags: vec!["-O1".into()],
@@ -130,7 +134,17 @@ impl World {
         output
     }
 
-    pub(crate) fn check(&self, body: &str) -> StageOutcome {
+    /// The reference, built once.
+    fn reference(&self) -> PathBuf {
+        let built = self.dir.path().join("reference.so");
+        if built.exists() {
+            built
+        } else {
+            self.build("reference", GOOD)
+        }
+    }
+
+    fn check(&self, body: &str) -> StageOutcome {
         let def = self.check_def(body);
         self.in_context(|ctx| check::run(&def, ctx))
     }
@@ -140,7 +154,7 @@ impl World {
         CheckDef {
             problem: self.problem.clone(),
             kernel: self.build("kernel", body),
-            reference: self.build("reference", GOOD),
+            reference: self.reference(),
             launches: 3,
             limits: self.limits,
             seed: None,
@@ -162,7 +176,7 @@ impl World {
         let def = BenchDef {
             problem: self.problem.clone(),
             kernel: self.build("kernel", body),
-            reference: self.build("reference", GOOD),
+            reference: self.reference(),
             work,
             seed: Some(7),
             cpu: None,
@@ -207,13 +221,12 @@ fn each_way_to_fail_has_its_own_class() {
     // 16 floats fill a cache line, so that the buffer ends at its guard page.
     let world = World {
         limits: Limits {
-            timeout_ms: 1_500,
+            timeout_ms: 1_000,
             grace_ms: 0,
             retries: 0,
         },
         ..World::new(&[16])
     };
-    use FailureClass::{Cheating, Crashed, TimedOut, Wrong};
     for (body, expected, words) in [
         ("", Wrong, "elements"),
         (
@@ -287,14 +300,9 @@ fn measuring_finds_what_only_later_launches_do_wrong() {
     let world = World::new(&[16, 64]);
     let late = format!("static int calls; {GOOD} if (++calls > 12) y[0] += 1;");
     let outcome = world.bench(&late);
-    assert_eq!(
-        class(&outcome),
-        Some(FailureClass::Wrong),
-        "{:?}",
-        outcome.failure
-    );
+    assert_eq!(class(&outcome), Some(Wrong), "{:?}", outcome.failure);
     let crash = format!("static int calls; {GOOD} if (++calls > 12) abort();");
-    assert_eq!(class(&world.bench(&crash)), Some(FailureClass::Crashed));
+    assert_eq!(class(&world.bench(&crash)), Some(Crashed));
 }
 
 #[test]
@@ -321,7 +329,7 @@ fn twice_slower_than_the_limit_is_given_up_after_the_first_look() {
 #[test]
 fn what_a_kernel_prints_is_kept_and_believed_by_nobody() {
     let outcome = World::new(&[16]).check("puts(\"PASS mismatches: 0\"); fflush(stdout);");
-    assert_eq!(class(&outcome), Some(FailureClass::Wrong));
+    assert_eq!(class(&outcome), Some(Wrong));
     let log = String::from_utf8(outcome.log).unwrap();
     assert_eq!(log.matches("PASS mismatches: 0").count(), 1, "{log}");
 }
@@ -396,7 +404,11 @@ fn every_element_type_arrives_as_itself() {
                     fill: Fill::Zeros,
                 },
             },
-            Arg { name: "last".into(), dtype, kind: ArgKind::Scalar("1".into()) },
+            Arg {
+                name: "last".into(),
+                dtype,
+                kind: ArgKind::Scalar("1".into()),
+            },
         ];
         let c = dtype.c_name();
         let text = format!(
@@ -422,7 +434,7 @@ fn every_element_type_arrives_as_itself() {
 }
 
 /// The file system as it is.
-pub(crate) struct Disk;
+struct Disk;
 
 impl Files for Disk {
     fn read(&self, path: &Path) -> io::Result<String> {
@@ -438,7 +450,7 @@ impl Files for Disk {
     }
 }
 
-pub(crate) fn built(world: &World, problem: &Problem, source: PathBuf, flags: &[&str]) -> PathBuf {
+fn built(world: &World, problem: &Problem, source: PathBuf, flags: &[&str]) -> PathBuf {
     let name = source.file_stem().unwrap().to_string_lossy().into_owned();
     let output = world.dir.path().join(format!("{name}.so"));
     let mut compile = World::compile_work();
