@@ -1,11 +1,64 @@
 //! argv to one call to text or JSON to an exit code; the only room that prints.
+//!
+//! One file per command. Not for: anything that could be tested without a process.
+
+mod args;
+mod devices;
+mod explain;
+mod exit;
+mod graph;
+mod pipeline;
+mod session;
+mod table;
+mod ui;
+mod words;
+mod world;
 
 use std::process::ExitCode;
 
+use clap::Parser;
+use clap::error::ErrorKind;
+
+pub use args::Cli;
+pub use exit::{Exit, TABLE};
+
+use args::Command;
+use ui::Ui;
+
 /// Runs the command line.
+#[expect(clippy::disallowed_methods, reason = "this is where the command line is read")]
 pub fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some(crate::backend::cpu::session::WORKER_COMMAND) {
+    if std::env::args_os().nth(1).is_some_and(|a| a == crate::backend::cpu::session::WORKER_COMMAND) {
         return crate::backend::worker::main();
     }
-    ExitCode::SUCCESS
+    match Cli::try_parse() {
+        Ok(cli) => run(&cli).into(),
+        Err(e) => {
+            // Help and version are answers, not errors. A reader that has gone is no error either.
+            drop(e.print());
+            match e.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok.into(),
+                _ => Exit::Usage.into(),
+            }
+        }
+    }
+}
+
+/// Runs one command; a panic is a defect and says so.
+fn run(cli: &Cli) -> Exit {
+    let ui = Ui::new(&cli.global);
+    let call = std::panic::AssertUnwindSafe(|| dispatch(cli, ui));
+    std::panic::catch_unwind(call).unwrap_or_else(|_| {
+        Ui::new(&cli.global).complain("this is a defect of optloop; please report it with the lines above");
+        Exit::Internal
+    })
+}
+
+fn dispatch(cli: &Cli, ui: Ui) -> Exit {
+    match &cli.command {
+        Command::Pipeline(args) => pipeline::run(args, ui),
+        Command::Graph(args) => graph::run(args, &ui),
+        Command::Devices => devices::run(&ui),
+        _ => Exit::Internal,
+    }
 }

@@ -71,7 +71,12 @@ impl World for Disk {
     }
 
     fn device(&self, _name: &str) -> String {
-        format!("{:?}", crate::backend::cpu::identity())
+        let cpu = crate::backend::cpu::identity();
+        // Not the number of cores this process may use: make and taskset change that.
+        format!(
+            "{} {} microcode {} features {} governor {} turbo {:?}",
+            cpu.model, cpu.arch, cpu.microcode, cpu.features, cpu.governor, cpu.turbo
+        )
     }
 
     fn tool_version(&self, path: &Path) -> String {

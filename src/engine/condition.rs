@@ -34,13 +34,37 @@ pub fn holds(expression: &str, results: &Results) -> Result<bool, String> {
             .set_value(name.clone(), Value::Float(*value))
             .map_err(|e| format!("`{name}` cannot be used in `when`: {e}"))?;
     }
-    match evalexpr::eval_with_context(expression, &context) {
+    match evalexpr::eval_with_context(&with_float_literals(expression), &context) {
         Ok(Value::Boolean(answer)) => Ok(answer),
         Ok(Value::Float(number)) => Ok(number != 0.0),
         Ok(Value::Int(number)) => Ok(number != 0),
         Ok(other) => Err(format!("`when = \"{expression}\"` gives {other}, not yes or no")),
         Err(e) => Err(format!("`when = \"{expression}\"` cannot be evaluated: {e}")),
     }
+}
+
+/// Results are floats, and evalexpr holds 0 and 0.0 for different: whole literals become floats.
+fn with_float_literals(expression: &str) -> String {
+    let mut out = String::with_capacity(expression.len() + 8);
+    let mut rest = expression;
+    let mut before = ' ';
+    while let Some(c) = rest.chars().next() {
+        let word = before.is_alphanumeric() || before == '_' || before == '.';
+        if c.is_ascii_digit() && !word {
+            let end = rest.find(|d: char| !d.is_ascii_digit()).unwrap_or(rest.len());
+            out.push_str(&rest[..end]);
+            rest = &rest[end..];
+            if !rest.starts_with(|d: char| d == '.' || d == '_' || d.is_alphanumeric()) {
+                out.push_str(".0");
+            }
+            before = '0';
+        } else {
+            out.push(c);
+            rest = &rest[c.len_utf8()..];
+            before = c;
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -66,6 +90,7 @@ mod tests {
         check("candidate.median_us < 12", Ok(false));
         check("candidate.passed == 1.0 && my_lint.warnings >= 3", Ok(true));
         check("candidate.passed", Ok(true));
+        check("candidate.passed == 1 && 12.5 == candidate.median_us && 2 < 1e3", Ok(true));
         check("candidate.nothing > 1", Err("candidate.nothing"));
     }
 

@@ -1,6 +1,6 @@
 //! One node, from the question whether its result is known to the answer, on a job thread.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Mutex;

@@ -5,10 +5,8 @@
 //! or writing anything. Not for: agents, prompts, git, or printing.
 
 use std::io;
-use std::sync::Arc;
 
 use crate::cache::{CacheError, World};
-use crate::digest::Digest;
 use crate::process::Cancel;
 use crate::process::jobserver::Tokens;
 
@@ -53,8 +51,6 @@ pub struct Surroundings<'a> {
     pub cancel: &'a Cancel,
     /// Job tokens.
     pub tokens: &'a Tokens,
-    /// This very program, for workers.
-    pub program: Arc<std::path::Path>,
     /// Now, ms since the epoch.
     pub now_ms: &'a (dyn Fn() -> i64 + Sync),
 }
@@ -92,9 +88,4 @@ pub enum EngineError {
     /// The plan asks for a device that is not there.
     #[error("{0}")]
     NoDevice(String),
-}
-
-/// True for the digest that stands for "no key".
-pub(crate) fn keyless(key: &Digest) -> bool {
-    key.is_none()
 }

@@ -5,7 +5,7 @@
 //! whose inputs turn out as they were is clean without a key being made.
 
 use std::collections::{BinaryHeap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::sync::{Condvar, Mutex, mpsc};
 
 use super::condition::{self, Results};
 use super::event::{Event, Outcome, RunFinished, RunStarted, StageFinished};
@@ -629,6 +629,3 @@ fn dependents(index: &crate::cache::Index) -> (Vec<u32>, Vec<u32>) {
     }
     (starts, ids)
 }
-
-/// Shares the program's path with workers without copying it per job.
-pub(crate) type Program = Arc<std::path::Path>;

@@ -229,6 +229,29 @@ impl State {
         })
     }
 
+    /// Sweeps up after runs that were killed: temporary files, and commands still running. Only
+    /// for whoever holds the lock.
+    pub fn clean_up(&self) {
+        // What cannot be removed now can the next time; it takes room and nothing else.
+        let temporary = self.paths.state.join("tmp");
+        for entry in std::fs::read_dir(temporary).into_iter().flatten().flatten() {
+            let path = entry.path();
+            drop(if path.is_dir() {
+                std::fs::remove_dir_all(path)
+            } else {
+                std::fs::remove_file(path)
+            });
+        }
+        if !self.replayed.unfinished.is_empty() {
+            crate::process::end_stale(&super::scheduler::marker(&self.paths.own));
+        }
+    }
+
+    /// Nodes that were running when an earlier run was killed.
+    pub fn unfinished(&self) -> &[u32] {
+        &self.replayed.unfinished
+    }
+
     /// Writes definitions and index of a new plan, so that everything later refers to it.
     ///
     /// # Errors

@@ -47,7 +47,7 @@ pub fn load(path: &Path, files: &dyn Files) -> Loaded {
     let made = checker.problem(&file);
     let reference_text = checker.reference_text.take();
     found.append(&mut checker.found);
-    document::sort(&mut found);
+    crate::diagnostic::SourceMap::new(&source).sort(&mut found);
     let problem = made.filter(|_| found.is_empty());
     Loaded {
         problem,

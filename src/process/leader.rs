@@ -12,35 +12,17 @@ use super::tree::{MARKER, send};
 
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// A command's first process, named so that it can be recognised after a restart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Leader {
-    /// Its process id, which is its group's too.
-    pub pid: u32,
-    /// Clock ticks between boot and its start; a reused pid has another.
-    pub start_time: u64,
-    /// What its environment carries under [`MARKER`]; a pid of an earlier boot does not.
-    pub marker: String,
-}
-
-/// Describes a running process for the journal; `None` when it has gone.
-pub fn leader_of(pid: u32, marker: &str) -> Option<Leader> {
-    let process = Proc::read(pid as i32)?;
-    Some(Leader {
-        pid,
-        start_time: process.start,
-        marker: marker.to_owned(),
-    })
-}
-
-/// Ends the tree of a leader recorded by a run that was killed; returns how many processes
-/// were ended. Does nothing unless pid, start time and marker all match.
-pub fn end_stale(leader: &Leader) -> usize {
+/// Ends every process whose marker begins with `prefix`, and what descends from such; returns how
+/// many were ended.
+///
+/// For what a killed run left behind: whoever calls this holds the lock of the state that the
+/// prefix names, so no living run of optloop has commands with it.
+pub fn end_stale(prefix: &str) -> usize {
     let mut ended = HashSet::new();
     let started = Instant::now();
     let mut pause = Duration::from_micros(200);
     loop {
-        let living = stale_members(leader, &ended);
+        let living = stale(prefix, &ended);
         if living.is_empty() || started.elapsed() > LIMIT {
             return ended.len();
         }
@@ -53,42 +35,26 @@ pub fn end_stale(leader: &Leader) -> usize {
     }
 }
 
-/// The leader, its group and session, and all that descends from one of those.
-fn stale_members(leader: &Leader, known: &HashSet<(i32, u64)>) -> Vec<Proc> {
+/// Marked processes and all that descends from them or from one ended before.
+fn stale(prefix: &str, known: &HashSet<(i32, u64)>) -> Vec<Proc> {
     let table = procfs::all();
-    let pid = leader.pid as i32;
-    let is_leader = |process: &Proc| process.pid == pid && process.start == leader.start_time;
-    // Once the leader was recognised its number stays taken while its group lives.
-    let recognised = !known.is_empty()
-        || (table
-            .iter()
-            .any(|process| is_leader(process) && !process.is_zombie())
-            && procfs::environment_value(pid, MARKER)
-                .is_some_and(|found| found == leader.marker.as_bytes()));
-    if !recognised {
-        return Vec::new();
-    }
-    let mut inside: HashSet<i32> = HashSet::new();
+    let marked = |pid: i32| {
+        procfs::environment_value(pid, MARKER).is_some_and(|m| m.starts_with(prefix.as_bytes()))
+    };
+    let mut inside: HashSet<i32> = table
+        .iter()
+        .filter(|p| known.contains(&(p.pid, p.start)) || marked(p.pid))
+        .map(|p| p.pid)
+        .collect();
     loop {
         let before = inside.len();
-        for process in &table {
-            let joins = process.group == pid
-                || process.session == pid
-                || known.contains(&(process.pid, process.start))
-                || inside.contains(&process.parent);
-            if joins {
-                inside.insert(process.pid);
-            }
-        }
+        inside.extend(table.iter().filter(|p| inside.contains(&p.parent)).map(|p| p.pid).collect::<Vec<_>>());
         if inside.len() == before {
             break;
         }
     }
     inside.remove(&(std::process::id() as i32));
-    table
-        .into_iter()
-        .filter(|process| inside.contains(&process.pid) && !process.is_zombie())
-        .collect()
+    table.into_iter().filter(|p| inside.contains(&p.pid) && !p.is_zombie()).collect()
 }
 
 /// For a worker: be killed when the thread that started it ends, and end at once when that

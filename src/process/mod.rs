@@ -20,7 +20,7 @@ mod tree;
 mod tests;
 
 pub use capture::Capture;
-pub use leader::{Leader, die_with_parent, end_stale, leader_of};
+pub use leader::{die_with_parent, end_stale};
 pub use limits::Limits;
 pub use resolve::resolve;
 pub use running::{Exit, Finished, Running, Wake};

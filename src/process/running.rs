@@ -13,7 +13,6 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::capture::Stream;
-use super::leader::{Leader, leader_of};
 use super::procfs::Proc;
 use super::signals::Cancel;
 use super::spawn::{CommandSpec, SpawnError};
@@ -144,11 +143,6 @@ impl Running {
     /// The process id, which is that of its group too.
     pub fn pid(&self) -> u32 {
         self.child.id()
-    }
-
-    /// What the journal keeps, so that a later run can end this one if we are killed.
-    pub fn leader(&self, marker: &str) -> Option<Leader> {
-        leader_of(self.pid(), marker)
     }
 
     /// Readable once the command has ended.

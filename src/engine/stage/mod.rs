@@ -114,7 +114,8 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
         });
     };
     let dir = shared.root.join(&job.stored.dir);
-    let scratch = shared.state_dir.join("tmp").join(format!("{}.{}", std::process::id(), job.node));
+    let scratch =
+        shared.state_dir.join("tmp").join(format!("scratch.{}.{}", std::process::id(), job.node));
     let ctx = StageContext {
         name: &job.name,
         dir: &dir,

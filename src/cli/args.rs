@@ -1,0 +1,267 @@
+//! The command line as typed values.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::exit;
+
+/// optloop makes kernel optimisation a build.
+///
+/// A TOML pipeline declares stages; what is known already is not run again.
+#[derive(Debug, Parser)]
+#[command(name = "optloop", version, after_help = exit::TABLE, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Global {
+    /// How results are written to standard output.
+    #[arg(long, value_enum, default_value_t = Format::Human, global = true)]
+    pub(super) format: Format,
+    /// Only failures, and what was asked for.
+    #[arg(long, short, global = true)]
+    pub(super) quiet: bool,
+    /// Colours and progress bars.
+    #[arg(long, value_enum, default_value_t = When::Auto, global = true)]
+    pub(super) color: When,
+}
+
+/// `--format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// Tables and sentences.
+    Human,
+    /// One JSON object a line, with a version field in the first.
+    Json,
+}
+
+/// `--color`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum When {
+    /// On a terminal, unless `NO_COLOR` or `CI` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a pipeline: what is known comes from the cache.
+    #[command(visible_alias = "p")]
+    Pipeline(PipelineArgs),
+    /// Draw a pipeline's stages and what they need.
+    Graph(GraphArgs),
+    /// Say why a stage would run, without running or writing anything.
+    Explain(ExplainArgs),
+    /// List and show the accounts of measured stages.
+    #[command(subcommand)]
+    Artifact(ArtifactCommand),
+    /// Look after what is kept in `.optloop/`.
+    #[command(subcommand)]
+    Cache(CacheCommand),
+    /// Print the JSON schemas of pipeline, preset and problem files, for editors.
+    Schema(SchemaArgs),
+    /// Write a working example into a folder.
+    Init(InitArgs),
+    /// List the devices of this machine.
+    Devices,
+    /// Say what this machine has, what is missing, and the command that mends it.
+    Doctor,
+    /// Print a completion script for a shell.
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write all of them into a folder.
+    Man(ManArgs),
+}
+
+/// Which pipeline, and what the command line changes about it.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Which {
+    /// The pipeline file; a bare name is also looked for below `pipelines/`.
+    pub(super) file: String,
+    /// Measure this kernel instead of the pipeline's.
+    #[arg(long, value_name = "PATH")]
+    pub(super) kernel: Option<PathBuf>,
+    /// Where to run: auto, cpu, cpu:N, cuda:N or cuda:GPU-UUID.
+    #[arg(long)]
+    pub(super) device: Option<String>,
+    /// Set a variable of [vars], or a dotted key such as stages.candidate.warmup.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(super) set: Vec<(String, String)>,
+    /// Launches per case of measuring stages, in one look.
+    #[arg(long, value_name = "N", conflicts_with = "stage_repeats")]
+    pub(super) repeats: Option<u32>,
+    /// Launches per case after each look, rising.
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',')]
+    pub(super) stage_repeats: Option<Vec<u32>>,
+    /// Give a measurement up once it is surely above this.
+    #[arg(long, value_name = "US")]
+    pub(super) early_stop_us: Option<f64>,
+    /// Time limit of each stage.
+    #[arg(long, value_name = "S")]
+    pub(super) timeout_seconds: Option<f64>,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write it as KEY=VALUE".to_owned()),
+    }
+}
+
+/// `optloop pipeline`.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(super) struct PipelineArgs {
+    #[command(flatten)]
+    pub(super) which: Which,
+    /// Only these stages and what they need.
+    pub(super) stages: Vec<String>,
+    /// Stages at the same time; by default what make or the processor allows.
+    #[arg(long, short)]
+    pub(super) jobs: Option<usize>,
+    /// Run everything, known or not.
+    #[arg(long)]
+    pub(super) rerun: bool,
+    /// After a failure, go on with stages that do not depend on it.
+    #[arg(long, short)]
+    pub(super) keep_going: bool,
+    /// Say what would run and why; run nothing, write nothing.
+    #[arg(long, conflicts_with_all = ["rerun", "audit"])]
+    pub(super) dry_run: bool,
+    /// Say of every stage that runs which fields of its key changed.
+    #[arg(long)]
+    pub(super) explain: bool,
+    /// Run commands under trace and refuse reads and writes that are not declared.
+    #[arg(long)]
+    pub(super) audit: bool,
+    /// Refuse instead of waiting when another run holds the state or the device.
+    #[arg(long)]
+    pub(super) no_wait: bool,
+    /// Print nothing but the path of the last measured stage's artifact.
+    #[arg(long)]
+    pub(super) artifact_only: bool,
+    /// Whose recorded output is shown: that of stages that ran, of all, or of none.
+    #[arg(long, value_enum, default_value_t = Logs::All)]
+    pub(super) logs: Logs,
+}
+
+/// `--logs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Logs {
+    /// Of stages that ran.
+    New,
+    /// Of known stages too, marked with their age.
+    All,
+    /// Only of stages that failed.
+    None,
+}
+
+/// `optloop graph`.
+#[derive(Debug, Args)]
+pub(super) struct GraphArgs {
+    #[command(flatten)]
+    pub(super) which: Which,
+    /// How it is drawn.
+    #[arg(long = "as", value_enum, default_value_t = Drawing::Tree)]
+    pub(super) drawing: Drawing,
+}
+
+/// `--as`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Drawing {
+    /// A tree of text.
+    Tree,
+    /// Graphviz.
+    Dot,
+    /// Mermaid.
+    Mermaid,
+}
+
+/// `optloop explain`.
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    #[command(flatten)]
+    pub(super) which: Which,
+    /// The stage; all of them when none is named.
+    pub(super) stage: Option<String>,
+}
+
+/// `optloop artifact …`.
+#[derive(Debug, Subcommand)]
+pub(super) enum ArtifactCommand {
+    /// List artifacts, newest last.
+    Ls {
+        /// Only of this stage.
+        #[arg(long)]
+        stage: Option<String>,
+    },
+    /// Show one: a path, a run, RUN/STAGE, or `last`.
+    Show {
+        /// Which.
+        #[arg(default_value = "last")]
+        artifact: String,
+    },
+    /// Print the path of one.
+    Path {
+        /// Which.
+        #[arg(default_value = "last")]
+        artifact: String,
+    },
+}
+
+/// `optloop cache …`.
+#[derive(Debug, Subcommand)]
+pub(super) enum CacheCommand {
+    /// How much is kept.
+    Stats,
+    /// Remove what no pipeline's present state refers to.
+    Gc {
+        /// Remove every kept result and all state; artifacts stay.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Prove that everything kept is what its name says.
+    Verify,
+}
+
+/// `optloop schema`.
+#[derive(Debug, Args)]
+pub(super) struct SchemaArgs {
+    /// pipeline, preset, problem or event; all when none is named.
+    pub(super) name: Option<String>,
+    /// Write one file each into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+}
+
+/// `optloop init`.
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// The folder.
+    #[arg(default_value = ".")]
+    pub(super) dir: PathBuf,
+}
+
+/// `optloop completions`.
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// Which shell.
+    pub(super) shell: clap_complete::Shell,
+}
+
+/// `optloop man`.
+#[derive(Debug, Args)]
+pub(super) struct ManArgs {
+    /// Write a page per command into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+}

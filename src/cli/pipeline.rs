@@ -1,0 +1,203 @@
+//! `optloop pipeline`: the main job.
+
+use super::args::{Format, Logs, PipelineArgs};
+use super::exit::{self, Exit};
+use super::session::{Access, Refusal, Session};
+use super::ui::Ui;
+use super::words;
+use super::world::{Disk, Located};
+use crate::cache::World;
+use crate::cache::index::flag;
+use crate::campaign::worktree;
+use crate::engine::event::StageFinished;
+use crate::engine::{Engine, Event, Options, Outcome, RunFinished, Surroundings};
+use crate::pipeline::Overrides;
+use crate::plan;
+use crate::process::jobserver::Tokens;
+use crate::process::{self, Cancel};
+use crate::record::{Provenance, Recorder};
+
+/// Runs it.
+pub(super) fn run(args: &PipelineArgs, mut ui: Ui) -> Exit {
+    ui.explain = args.explain;
+    ui.logs = if ui.quiet { Logs::None } else { args.logs };
+    ui.mute = args.artifact_only;
+    match try_run(args, &ui) {
+        Ok(exit) => exit,
+        Err(refusal) => ui.refuse(&refusal),
+    }
+}
+
+fn try_run(args: &PipelineArgs, ui: &Ui) -> Result<Exit, Refusal> {
+    let access = match (args.dry_run, args.no_wait) {
+        (true, _) => Access::Read,
+        (false, true) => Access::Refuse,
+        (false, false) => Access::Wait,
+    };
+    let mut session = Session::open(&args.which, access, ui)?;
+    let selected = session.select(&args.stages)?;
+    if args.dry_run {
+        return super::explain::dry_run(&session, &selected, ui);
+    }
+    let options = Options {
+        jobs: args.jobs,
+        keep_going: args.keep_going,
+        rerun: args.rerun,
+        no_wait: args.no_wait,
+        audit: args.audit,
+        run: String::new(),
+    };
+    let finished = if anything_to_do(&mut session, &options, &selected) {
+        work(&mut session, options, &selected, ui)?
+    } else {
+        session.state.save()?;
+        known(&session, &selected, ui)
+    };
+    ui.answer(&finished, &shown_state(&session));
+    if args.artifact_only
+        && let Some(artifact) = ui.last_artifact()
+    {
+        ui.line(&session.state.paths.state.join(artifact).display().to_string());
+    }
+    Ok(exit::of_run(&finished, &ui.outcomes()))
+}
+
+/// The state folder as people would write it from here.
+fn shown_state(session: &Session) -> std::path::PathBuf {
+    let state = &session.state.paths.state;
+    let here = std::env::current_dir().ok();
+    here.and_then(|h| state.strip_prefix(h).ok().map(std::path::Path::to_owned))
+        .unwrap_or_else(|| state.clone())
+}
+
+fn anything_to_do(session: &mut Session, options: &Options, selected: &[usize]) -> bool {
+    if options.rerun || options.audit {
+        return true;
+    }
+    let wanted = |n: &u32| selected.is_empty() || selected.contains(&(*n as usize));
+    session.state.restless().any(|n| wanted(&n))
+}
+
+/// A null run: everything selected is known and in place. Nothing is written.
+fn known(session: &Session, selected: &[usize], ui: &Ui) -> RunFinished {
+    let index = &session.state.index;
+    let all: Vec<u32> = match selected {
+        [] => (0..index.nodes.len() as u32).collect(),
+        some => some.iter().map(|&n| n as u32).collect(),
+    };
+    for &node in &all {
+        let n = &index.nodes[node as usize];
+        let wanted = n.has(flag::RESULT) || (n.has(flag::LOG) && ui.logs == Logs::All);
+        if wanted || ui.format == Format::Json {
+            ui.event(&Event::StageFinished(Box::new(known_stage(session, node))));
+        }
+    }
+    let skipped = all.iter().filter(|&&n| {
+        index.nodes[n as usize].status() == crate::cache::Status::Skipped
+    });
+    let skipped = skipped.count();
+    let finished =
+        RunFinished { cached: all.len() - skipped, skipped, ..RunFinished::default() };
+    if ui.format == Format::Json {
+        ui.event(&Event::RunFinished(finished.clone()));
+    }
+    finished
+}
+
+fn known_stage(session: &Session, node: u32) -> StageFinished {
+    let state = &session.state;
+    let n = &state.index.nodes[node as usize];
+    let name = state.index.node_name(node).to_owned();
+    let implicit = n.has(flag::IMPLICIT);
+    let kind = state.definition(node).map(|d| d.definition.kind()).unwrap_or_default().to_owned();
+    if n.status() == crate::cache::Status::Skipped {
+        let because = "as before".to_owned();
+        let skipped = StageFinished::empty(Outcome::Skipped { because });
+        return StageFinished { stage: name, kind, implicit, ..skipped };
+    }
+    let blank = StageFinished::empty(Outcome::Cached);
+    let known = StageFinished { stage: name, kind, implicit, key: n.key, ..blank };
+    let Some(action) = state.store.action(&n.key) else { return known };
+    let log = state.store.bytes(&action.log).unwrap_or_default();
+    StageFinished {
+        metrics: action.metrics,
+        detail: action.detail,
+        log: String::from_utf8_lossy(&log).into_owned(),
+        finished_ms: action.finished_ms,
+        duration_us: action.duration_us,
+        artifact: action.artifact,
+        ..known
+    }
+}
+
+fn work(
+    session: &mut Session,
+    mut options: Options,
+    selected: &[usize],
+    ui: &Ui,
+) -> Result<RunFinished, Refusal> {
+    let tokens = Tokens::from_env_or_new(options.jobs);
+    if let Some(warning) = tokens.warning() {
+        ui.complain(warning);
+    }
+    let cancel = process::install().unwrap_or_else(|_| Cancel::default());
+    session.sign()?;
+    session.state.prepare()?;
+    session.state.clean_up();
+    session.state.save_plan()?;
+    options.run = run_name();
+    let located = session.located.clone();
+    let overrides = session.overrides.clone();
+    let provenance = move || provenance(&located, &overrides);
+    let recorder = Recorder::new(&session.state.paths.state, &options.run, &provenance);
+    let sink = |event: &Event| {
+        ui.event(event);
+        recorder.record(event);
+    };
+    let around = Surroundings {
+        world: &Disk,
+        sink: &sink,
+        cancel: &cancel,
+        tokens: &tokens,
+        now_ms: &words::now_ms,
+    };
+    let finished = Engine::new(&mut session.state, &options, &around, selected).run()?;
+    if let Some(failure) = recorder.failure() {
+        ui.complain(&failure);
+    }
+    Ok(finished)
+}
+
+/// Sorts by time; the process keeps two of the same millisecond apart.
+fn run_name() -> String {
+    let now = jiff::Timestamp::now();
+    let time = now.strftime("%Y%m%dT%H%M%S");
+    format!("{time}.{:03}-{}", now.as_millisecond() % 1000, std::process::id())
+}
+
+/// Where the kernel of this pipeline comes from; asked for when the first artifact is written.
+fn provenance(located: &Located, overrides: &Overrides) -> Provenance {
+    let base = Provenance {
+        command: std::env::args().collect(),
+        optloop: env!("CARGO_PKG_VERSION").to_owned(),
+        device_identity: Disk.device("cpu"),
+        ..Provenance::default()
+    };
+    let Some(pipeline) = crate::pipeline::load(&located.file, overrides, &Disk).pipeline else {
+        return base;
+    };
+    let below = |path: &str| plan::build::relative(&located.root, &located.dir, path);
+    let kernel: Vec<String> = pipeline.kernel.iter().map(|k| below(k)).collect();
+    let files: Vec<_> = kernel.iter().map(|k| located.root.join(k)).collect();
+    let revision = worktree::revision(&located.root, &files);
+    let name = located.file.file_name().unwrap_or_default().to_string_lossy();
+    Provenance {
+        pipeline: below(&name),
+        kernel,
+        problem: pipeline.problem.map(|(p, _)| below(&p)).unwrap_or_default(),
+        device: pipeline.device.to_string(),
+        commit: revision.commit,
+        kernel_diff: revision.diff,
+        ..base
+    }
+}

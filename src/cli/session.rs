@@ -1,0 +1,259 @@
+//! A pipeline with its state: found, read, planned where it has to be, and looked at.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::args::Which;
+use super::exit::{self, Exit};
+use super::ui::Ui;
+use super::world::{self, Disk, Located};
+use crate::cache::lock::{Lock, TryLock};
+use crate::diagnostic::Diagnostic;
+use crate::digest::Digest;
+use crate::engine::{EngineError, Paths, State};
+use crate::pipeline::{self, DeviceRequest, Overrides, Pipeline};
+use crate::plan::{self, Plan};
+use crate::problem;
+
+/// Everything a command on a pipeline works with.
+pub(super) struct Session {
+    pub(super) located: Located,
+    pub(super) overrides: Overrides,
+    pub(super) state: State,
+    pub(super) made_by: Digest,
+    /// Held while something may be written.
+    lock: Option<Lock>,
+}
+
+/// Why there is no session.
+pub(super) enum Refusal {
+    /// Files that are wrong.
+    Diagnostics(Vec<Diagnostic>),
+    /// Anything else: words, a hint, a code.
+    Words(String, Option<String>, Exit),
+}
+
+impl From<EngineError> for Refusal {
+    fn from(error: EngineError) -> Self {
+        Self::Words(error.to_string(), None, exit::of_error(&error))
+    }
+}
+
+/// Whether a command may write, and waits for others that do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Reads only: takes no lock and leaves every byte as it is.
+    Read,
+    /// Writes; waits for other runs.
+    Wait,
+    /// Writes; refuses when another run is at work.
+    Refuse,
+}
+
+impl Session {
+    /// Opens the state of a pipeline and brings its plan up to date, in memory.
+    pub(super) fn open(which: &Which, access: Access, ui: &Ui) -> Result<Self, Refusal> {
+        let located = world::locate(&which.file).map_err(|tried| {
+            let places: Vec<String> = tried.iter().map(|p| p.display().to_string()).collect();
+            Refusal::Words(
+                format!("there is no pipeline `{}`", which.file),
+                Some(format!("looked for {}; `optloop init` writes an example", places.join(", "))),
+                Exit::User,
+            )
+        })?;
+        let overrides = overrides(which, &located);
+        let identity = identity(&located, &overrides);
+        let paths = Paths::new(&located.root, &identity);
+        let lock = take_lock(&paths, access, ui)?;
+        let state = State::open(paths)?;
+        let made_by = made_by();
+        let mut session = Self { located, overrides, state, made_by, lock };
+        session.refresh(access)?;
+        Ok(session)
+    }
+
+    /// Looks at the world; plans anew when the plan came from something that changed.
+    fn refresh(&mut self, access: Access) -> Result<(), Refusal> {
+        let look = self.state.look(&Disk)?;
+        if self.state.needs_plan(self.made_by, &look) {
+            let plan = self.plan()?;
+            if access != Access::Read {
+                self.state.prepare()?;
+            }
+            self.state.take_plan(&plan, self.made_by);
+            let look = self.state.look(&Disk)?;
+            self.state.know(&look.seen);
+        } else {
+            self.state.know(&look.seen);
+        }
+        Ok(())
+    }
+
+    /// Reads pipeline and problem and makes the plan; every mistake of all of them at once.
+    pub(super) fn plan(&self) -> Result<Plan, Refusal> {
+        let mut mistakes = Vec::new();
+        let loaded = pipeline::load(&self.located.file, &self.overrides, &Disk);
+        mistakes.extend(loaded.diagnostics);
+        let Some(mut pipeline) = loaded.pipeline else { return Err(Refusal::Diagnostics(mistakes)) };
+        pipeline.dir.clone_from(&self.located.dir);
+        let problem = self.problem(&pipeline, &mut mistakes);
+        let device = no_device(&pipeline);
+        let request = plan::build::Request {
+            pipeline: &pipeline,
+            problem: problem.as_ref(),
+            root: &self.located.root,
+            loader: &Disk,
+        };
+        match plan::build::build(request) {
+            Err(more) => mistakes.extend(more),
+            Ok(plan) if mistakes.is_empty() => {
+                return device.map_or(Ok(plan), |e| Err(e.into()));
+            }
+            Ok(_) => {}
+        }
+        Err(Refusal::Diagnostics(mistakes))
+    }
+
+    fn problem(
+        &self,
+        pipeline: &Pipeline,
+        mistakes: &mut Vec<Diagnostic>,
+    ) -> Option<problem::Problem> {
+        let (name, _) = pipeline.problem.as_ref()?;
+        let path = self.located.file.parent().unwrap_or(Path::new("")).join(name);
+        if !path.is_file() {
+            return None; // reported by the pipeline
+        }
+        let loaded = problem::load(&path, &Disk);
+        mistakes.extend(loaded.diagnostics);
+        let mut problem = loaded.problem?;
+        // The plan resolves names from the root, not from where this process happens to be.
+        if let Ok(absolute) = problem.reference.canonicalize() {
+            problem.reference = absolute;
+        }
+        Some(problem)
+    }
+
+    /// Positions of the wanted stages and what they need; all when none is named.
+    pub(super) fn select(&self, wanted: &[String]) -> Result<Vec<usize>, Refusal> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (names, needs) = self.names_and_needs();
+        plan::build::select(&names, wanted, &needs).map_err(Refusal::Diagnostics)
+    }
+
+    /// Names of all nodes and what each needs.
+    pub(super) fn names_and_needs(&self) -> (Vec<String>, Vec<Vec<usize>>) {
+        let index = &self.state.index;
+        (0..index.nodes.len() as u32)
+            .map(|n| {
+                let needs = index.ids(index.nodes[n as usize].needs);
+                let needs = needs.iter().map(|&n| n as usize).collect();
+                (index.node_name(n).to_owned(), needs)
+            })
+            .unzip()
+    }
+
+    /// Tells others who holds the state; called when work begins.
+    pub(super) fn sign(&mut self) -> Result<(), EngineError> {
+        if let Some(lock) = &mut self.lock {
+            let file = self.located.file.display();
+            lock.sign(&format!("pid {} (optloop pipeline {file})", std::process::id()))?;
+        }
+        Ok(())
+    }
+}
+
+/// CUDA pipelines are read and checked; without a device they end here, before anything runs.
+fn no_device(pipeline: &Pipeline) -> Option<EngineError> {
+    let cuda_source = pipeline
+        .kernel
+        .iter()
+        .any(|k| [".cu", ".ptx", ".cubin"].iter().any(|end| k.ends_with(end)));
+    let asks = match &pipeline.device {
+        DeviceRequest::Cuda(name) => format!("cuda:{name}"),
+        DeviceRequest::Auto if cuda_source => "cuda".to_owned(),
+        _ => return None,
+    };
+    let probe = super::devices::cuda_in_words();
+    Some(EngineError::NoDevice(format!(
+        "this pipeline asks for {asks}, and this version runs kernels on the CPU only; {probe}"
+    )))
+}
+
+fn overrides(which: &Which, located: &Located) -> Overrides {
+    let kernel = which.kernel.as_ref().map(|k| {
+        let absolute = std::path::absolute(k).unwrap_or_else(|_| k.clone());
+        let relative = plan::build::relative(&located.root, &located.root, &absolute.to_string_lossy());
+        // Relative to the pipeline's folder when both lie below the root, so that moving the
+        // project keeps every key.
+        match located.dir.strip_prefix(&located.root) {
+            Ok(below) if !relative.starts_with('/') => {
+                "../".repeat(below.components().count()) + &relative
+            }
+            _ => relative,
+        }
+    });
+    Overrides {
+        set: which.set.iter().cloned().collect(),
+        kernel,
+        device: which.device.clone(),
+        repeats: which.stage_repeats.clone().or_else(|| which.repeats.map(|n| vec![n])),
+        early_stop_us: which.early_stop_us,
+        timeout_s: which.timeout_seconds,
+    }
+}
+
+/// What tells states apart: the pipeline file and what the command line changes.
+fn identity(located: &Located, overrides: &Overrides) -> Digest {
+    let name = located.file.file_name().unwrap_or_default();
+    let path = located.dir.join(name);
+    let below = path.strip_prefix(&located.root).unwrap_or(&path);
+    let mut text = below.to_string_lossy().into_owned();
+    text.push('\0');
+    // Plain maps and numbers always encode.
+    text.push_str(&serde_json::to_string(overrides).unwrap_or_default());
+    Digest::of(text.as_bytes())
+}
+
+/// What plans are made by: another build of the program plans anew.
+fn made_by() -> Digest {
+    use std::os::unix::fs::MetadataExt;
+    let build = std::fs::metadata("/proc/self/exe")
+        .map(|m| format!("{} {} {}", m.len(), m.mtime(), m.mtime_nsec()))
+        .unwrap_or_default();
+    Digest::of(format!("{} {build}", env!("CARGO_PKG_VERSION")).as_bytes())
+}
+
+fn take_lock(paths: &Paths, access: Access, ui: &Ui) -> Result<Option<Lock>, Refusal> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    if access == Access::Read {
+        return Ok(None);
+    }
+    let path = paths.state.join("lock");
+    if !paths.own.is_dir() {
+        std::fs::create_dir_all(&paths.own).map_err(|source| EngineError::State {
+            what: format!("cannot make {}", paths.own.display()),
+            source,
+        })?;
+    }
+    let mut told = false;
+    loop {
+        match Lock::try_take(&path).map_err(EngineError::from)? {
+            TryLock::Taken(lock) => return Ok(Some(lock)),
+            TryLock::Held(holder) if access == Access::Refuse => {
+                let words = format!("{holder} is at work on {}", paths.root.display());
+                let hint = Some("wait for it, or leave out --no-wait".to_owned());
+                return Err(Refusal::Words(words, hint, Exit::Infrastructure));
+            }
+            TryLock::Held(holder) => {
+                if !told {
+                    ui.note(&format!("waiting for {holder}"));
+                    told = true;
+                }
+                std::thread::sleep(PAUSE);
+            }
+        }
+    }
+}

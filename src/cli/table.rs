@@ -1,0 +1,165 @@
+//! The result table: one glance, one answer.
+
+use std::path::Path;
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::Value;
+
+use super::words;
+use crate::engine::Outcome;
+use crate::engine::event::StageFinished;
+
+/// The table of all stages with numbers or verdicts; empty when there are none.
+pub(super) fn results(stages: &[StageFinished], state_dir: &Path) -> String {
+    let shown: Vec<&StageFinished> = stages.iter().filter(|s| !s.implicit).collect();
+    if shown.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(["stage", "case", "median", "95% interval", "min", "verdict", "from"]);
+    for column in 2..5 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    for stage in &shown {
+        for row in rows(stage) {
+            table.add_row(row);
+        }
+    }
+    let lines: Vec<String> = table.lines().map(|l| l.trim_end().to_owned()).collect();
+    let artifacts: Vec<String> = shown
+        .iter()
+        .filter(|s| !s.artifact.is_empty())
+        .map(|s| format!("{}: {}", s.stage, state_dir.join(&s.artifact).display()))
+        .collect();
+    let mut text = lines.join("\n") + "\n";
+    if !artifacts.is_empty() {
+        text += &format!("\nartifacts\n  {}\n", artifacts.join("\n  "));
+    }
+    text
+}
+
+fn rows(stage: &StageFinished) -> Vec<Vec<String>> {
+    let from = match &stage.outcome {
+        Outcome::Ran => "measured now".to_owned(),
+        Outcome::Failed { .. } => "now".to_owned(),
+        _ => format!("known, {}", words::age(stage.finished_ms)),
+    };
+    let verdict = verdict(stage);
+    let detail = stage.detail.get("of").filter(|_| stage.kind == "best").unwrap_or(&stage.detail);
+    let cases = detail.get("cases").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let measured = cases.iter().filter(|c| c.get("median_us").is_some());
+    let mut rows: Vec<Vec<String>> =
+        measured.map(|case| case_row(&stage.stage, case)).collect();
+    let summary = [text(&stage.stage), summary_case(stage, rows.len())]
+        .into_iter()
+        .chain(summary_numbers(stage))
+        .chain([verdict, from]);
+    rows.push(summary.collect());
+    for row in rows.iter_mut().skip(1) {
+        row[0].clear();
+    }
+    rows
+}
+
+fn text(value: &str) -> String {
+    value.to_owned()
+}
+
+fn case_row(stage: &str, case: &Value) -> Vec<String> {
+    let number = |name: &str| case.get(name).and_then(Value::as_f64);
+    let time = |name: &str| number(name).map(words::duration_us).unwrap_or_default();
+    let label = case.get("label").and_then(Value::as_str).unwrap_or_default();
+    vec![
+        text(stage),
+        text(label),
+        time("median_us"),
+        interval(number("lower_us"), number("upper_us")),
+        time("min_us"),
+        String::new(),
+        String::new(),
+    ]
+}
+
+fn interval(lower: Option<f64>, upper: Option<f64>) -> String {
+    match (lower, upper) {
+        (Some(lower), Some(upper)) => {
+            format!("{} .. {}", words::duration_us(lower), words::duration_us(upper))
+        }
+        _ => String::new(),
+    }
+}
+
+fn summary_case(stage: &StageFinished, cases: usize) -> String {
+    if let Some(best) = stage.detail.get("best").and_then(Value::as_str) {
+        return format!("best: {best}");
+    }
+    match (stage.kind.as_str(), cases) {
+        ("bench", n) if n > 1 => text("geometric mean"),
+        ("check", _) => {
+            let cases = stage.metrics.get("cases").copied().unwrap_or_default();
+            format!("{cases} cases")
+        }
+        _ => String::new(),
+    }
+}
+
+fn summary_numbers(stage: &StageFinished) -> [String; 3] {
+    let number = |name: &str| stage.metrics.get(name).copied();
+    let time = |name: &str| number(name).map(words::duration_us).unwrap_or_default();
+    if stage.kind == "command" {
+        let first = stage.metrics.iter().next();
+        let value = first.map(|(name, value)| format!("{name} {value}")).unwrap_or_default();
+        return [value, String::new(), String::new()];
+    }
+    let interval = interval(number("median_lower_us"), number("median_upper_us"));
+    [time("median_us"), interval, time("min_us")]
+}
+
+fn verdict(stage: &StageFinished) -> String {
+    match &stage.outcome {
+        Outcome::Failed { failure } => words::class(failure.class).to_uppercase(),
+        Outcome::Skipped { .. } | Outcome::Blocked { .. } => text("not run"),
+        _ if stage.kind == "check" => text("correct"),
+        _ if stage.kind == "bench" || stage.kind == "best" => text("measured"),
+        _ => text("passed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::stage::{Failure, FailureClass};
+
+    fn stage(name: &str, kind: &str, outcome: Outcome) -> StageFinished {
+        StageFinished {
+            stage: name.to_owned(),
+            kind: kind.to_owned(),
+            finished_ms: words::now_ms(),
+            ..StageFinished::empty(outcome)
+        }
+    }
+
+    #[test]
+    fn the_table_shows_cases_then_the_stage_and_its_verdict() {
+        let mut bench = stage("candidate", "bench", Outcome::Ran);
+        bench.artifact = "runs/r/candidate.json".to_owned();
+        bench.detail = serde_json::json!({"cases": [
+            {"label": "n=1", "median_us": 1.0, "lower_us": 0.9, "upper_us": 1.1, "min_us": 0.8},
+            {"label": "n=2", "median_us": 4.0, "lower_us": 3.9, "upper_us": 4.1, "min_us": 3.8},
+        ]});
+        for (name, value) in
+            [("median_us", 2.0), ("median_lower_us", 1.9), ("median_upper_us", 2.1), ("min_us", 1.7)]
+        {
+            bench.metrics.insert(name.to_owned(), value);
+        }
+        let mut check = stage("smoke", "check", Outcome::Cached);
+        check.metrics.insert("cases".to_owned(), 2.0);
+        let failure = Failure { class: FailureClass::TooSlow, message: String::new() };
+        let slow = stage("final", "bench", Outcome::Failed { failure });
+        let hidden = StageFinished { implicit: true, ..stage("compile", "compile", Outcome::Ran) };
+        insta::assert_snapshot!(results(&[hidden, check, bench, slow], Path::new(".optloop")));
+    }
+}

@@ -1,0 +1,292 @@
+//! Everything that reaches the terminal: results on standard output, progress on standard error.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::args::{Format, Global, Logs, When};
+use super::exit::Exit;
+use super::session::Refusal;
+use super::{table, words};
+use crate::diagnostic;
+use crate::engine::event::{Reason, StageFinished};
+use crate::engine::{Event, Outcome, RunFinished};
+
+/// The one printer.
+pub(super) struct Ui {
+    pub(super) format: Format,
+    pub(super) quiet: bool,
+    /// Colours on standard error.
+    color: bool,
+    /// Say which fields changed.
+    pub(super) explain: bool,
+    pub(super) logs: Logs,
+    /// Results are not printed at all (`--artifact-only`).
+    pub(super) mute: bool,
+    bars: Option<MultiProgress>,
+    seen: Mutex<Seen>,
+}
+
+/// What the final table and the exit code are made from.
+#[derive(Default)]
+struct Seen {
+    bars: std::collections::HashMap<String, ProgressBar>,
+    finished: Vec<StageFinished>,
+    outcomes: Vec<(String, Outcome)>,
+}
+
+impl Ui {
+    /// A printer for these flags.
+    pub(super) fn new(global: &Global) -> Self {
+        let set = |name: &str| super::world::text_variable(name).is_some_and(|v| !v.is_empty());
+        let dumb = super::world::text_variable("TERM").is_some_and(|t| t == "dumb");
+        let terminal = std::io::stderr().is_terminal() && !dumb;
+        let color = match global.color {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => set("CLICOLOR_FORCE") || (terminal && !set("NO_COLOR") && !set("CI")),
+        };
+        let moving = terminal && !set("CI") && !global.quiet && global.format == Format::Human;
+        Self {
+            format: global.format,
+            quiet: global.quiet,
+            color,
+            explain: false,
+            logs: Logs::All,
+            mute: false,
+            bars: moving.then(MultiProgress::new),
+            seen: Mutex::default(),
+        }
+    }
+
+    /// A line of a result, on standard output. A reader that has gone is not an error.
+    pub(super) fn line(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        drop(writeln!(out, "{text}"));
+    }
+
+    /// Text as it is, on standard output.
+    pub(super) fn text(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+    }
+
+    /// A JSON object as one line of standard output.
+    pub(super) fn json(&self, value: &impl serde::Serialize) {
+        // Our own types always encode.
+        if let Ok(text) = serde_json::to_string(value) {
+            self.line(&text);
+        }
+    }
+
+    /// A line about what is going on, on standard error.
+    pub(super) fn note(&self, text: &str) {
+        if !self.quiet {
+            self.complain(text);
+        }
+    }
+
+    /// A line on standard error whatever the flags.
+    pub(super) fn complain(&self, text: &str) {
+        let print = || {
+            let mut err = std::io::stderr().lock();
+            drop(writeln!(err, "{text}"));
+        };
+        match &self.bars {
+            Some(bars) => bars.suspend(print),
+            None => print(),
+        }
+    }
+
+    /// Why a command ends here; returns its exit code.
+    pub(super) fn refuse(&self, refusal: &Refusal) -> Exit {
+        match refusal {
+            Refusal::Diagnostics(all) if self.format == Format::Json => {
+                for diagnostic in all {
+                    let mut value = diagnostic.to_json();
+                    value["event"] = "diagnostic".into();
+                    self.json(&value);
+                }
+                Exit::User
+            }
+            Refusal::Diagnostics(all) => {
+                self.complain(diagnostic::render(all, self.color).trim_end());
+                Exit::User
+            }
+            Refusal::Words(what, hint, exit) => {
+                if self.format == Format::Json {
+                    let value = serde_json::json!({
+                        "event": "error", "message": what, "help": hint, "exit": *exit as u8,
+                    });
+                    self.json(&value);
+                }
+                self.complain(&format!("{} {what}", self.paint("error:", "1;31")));
+                if let Some(hint) = hint {
+                    self.complain(&format!("{} {hint}", self.paint("help:", "1;36")));
+                }
+                *exit
+            }
+        }
+    }
+
+    fn paint(&self, text: &str, code: &str) -> String {
+        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// Shows an event as it happens.
+    pub(super) fn event(&self, event: &Event) {
+        if self.format == Format::Json {
+            if !matches!(event, Event::Progress { .. }) && !self.mute {
+                self.json(event);
+            }
+            if let Event::StageFinished(finished) = event {
+                self.remember(finished);
+            }
+            return;
+        }
+        match event {
+            Event::RunStarted(_) | Event::RunFinished(_) => {}
+            Event::Waiting { what, holder } => {
+                self.note(&format!("waiting for {what}, in use by {holder}"));
+            }
+            Event::StageStarted { stage, reason, expected_us, .. } => {
+                self.started(stage, reason, *expected_us);
+            }
+            Event::Progress { stage, fraction, words } => self.progress(stage, *fraction, words),
+            Event::Retrying { stage, message } => {
+                self.note(&format!("{stage}: {message}; trying once more"));
+            }
+            Event::InputChanged { stage, files } => self.complain(&format!(
+                "{} {stage}: {} changed while it ran; its result is not kept, run again",
+                self.paint("warning:", "1;33"),
+                files.join(", ")
+            )),
+            Event::StageFinished(finished) => self.finished(finished),
+            Event::Notice { text } => {
+                self.complain(&format!("{} {text}", self.paint("note:", "1;36")));
+            }
+        }
+    }
+
+    fn started(&self, stage: &str, reason: &Reason, expected_us: u64) {
+        let why = words::reason(reason, self.explain);
+        if self.explain && !self.quiet {
+            self.note(&format!("{stage}: {why}"));
+        }
+        let Some(bars) = &self.bars else { return };
+        let bar = bars.add(ProgressBar::new(1000));
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {bar:24} {msg}") {
+            bar.set_style(style);
+        }
+        bar.set_prefix(stage.to_owned());
+        bar.set_message(match expected_us {
+            0 => why,
+            us => format!("{why}, about {}", words::duration_us(us as f64)),
+        });
+        bar.enable_steady_tick(std::time::Duration::from_millis(100));
+        if let Ok(mut seen) = self.seen.lock() {
+            seen.bars.insert(stage.to_owned(), bar);
+        }
+    }
+
+    fn progress(&self, stage: &str, fraction: f32, words: &str) {
+        let Ok(seen) = self.seen.lock() else { return };
+        if let Some(bar) = seen.bars.get(stage) {
+            bar.set_position((fraction * 1000.0) as u64);
+            bar.set_message(words.to_owned());
+        }
+    }
+
+    fn remember(&self, finished: &StageFinished) {
+        if let Ok(mut seen) = self.seen.lock() {
+            if let Some(bar) = seen.bars.remove(&finished.stage) {
+                bar.finish_and_clear();
+            }
+            seen.outcomes.push((finished.kind.clone(), finished.outcome.clone()));
+            let plain = finished.detail.is_null() && finished.metrics.is_empty();
+            if !plain || matches!(finished.outcome, Outcome::Failed { .. }) {
+                seen.finished.push(finished.clone());
+            }
+        }
+    }
+
+    fn finished(&self, finished: &StageFinished) {
+        self.remember(finished);
+        let failed = matches!(finished.outcome, Outcome::Failed { .. });
+        let ran = matches!(finished.outcome, Outcome::Ran);
+        let show_log = match self.logs {
+            _ if failed => true,
+            _ if self.quiet => false,
+            Logs::All => true,
+            Logs::New => ran,
+            Logs::None => false,
+        };
+        if !self.quiet || failed {
+            self.outcome_line(finished);
+        }
+        if show_log && !finished.log.trim().is_empty() {
+            self.complain(finished.log.trim_end());
+        }
+    }
+
+    fn outcome_line(&self, finished: &StageFinished) {
+        let took = words::duration_us(finished.duration_us as f64);
+        let stage = &finished.stage;
+        let line = match &finished.outcome {
+            Outcome::Ran => format!("{} {stage} ({took})", self.paint("ran     ", "32")),
+            Outcome::Cached if finished.log.trim().is_empty() => return,
+            Outcome::Cached => format!(
+                "{} {stage}, recorded {}:",
+                self.paint("known   ", "36"),
+                words::age(finished.finished_ms)
+            ),
+            Outcome::Restored { files } => {
+                format!("{} {stage}: {}", self.paint("restored", "36"), words::list(files))
+            }
+            Outcome::Failed { failure } => format!(
+                "{} {stage} {}: {}",
+                self.paint("FAILED  ", "1;31"),
+                words::class(failure.class),
+                failure.message
+            ),
+            Outcome::Skipped { because } => {
+                format!("{} {stage}: {because}", self.paint("skipped ", "33"))
+            }
+            Outcome::Blocked { by } => {
+                format!("{} {stage}: needs {by}", self.paint("blocked ", "33"))
+            }
+        };
+        self.complain(&line);
+    }
+
+    /// The answer of a run: the result table, what failed, and the counts.
+    pub(super) fn answer(&self, finished: &RunFinished, state_dir: &std::path::Path) {
+        if self.format == Format::Json || self.mute {
+            return;
+        }
+        let Ok(seen) = self.seen.lock() else { return };
+        if !self.quiet || !seen.finished.is_empty() {
+            self.text(&table::results(&seen.finished, state_dir));
+        }
+        if !self.quiet {
+            self.line(&words::summary(finished));
+        }
+        let failed = seen.finished.iter().filter(|f| matches!(f.outcome, Outcome::Failed { .. }));
+        let names: Vec<String> = failed.map(|f| f.stage.clone()).collect();
+        if !names.is_empty() {
+            self.complain(&format!("failed: {}", words::list(&names)));
+        }
+    }
+
+    /// Kinds and outcomes of all stages so far.
+    pub(super) fn outcomes(&self) -> Vec<(String, Outcome)> {
+        self.seen.lock().map(|s| s.outcomes.clone()).unwrap_or_default()
+    }
+
+    /// The artifact of the last stage that has one.
+    pub(super) fn last_artifact(&self) -> Option<String> {
+        let seen = self.seen.lock().ok()?;
+        seen.finished.iter().rev().map(|f| f.artifact.clone()).find(|a| !a.is_empty())
+    }
+}

@@ -1,0 +1,149 @@
+//! Small texts: durations, ages, reasons, counts.
+
+use crate::engine::RunFinished;
+use crate::engine::event::Reason;
+use crate::engine::stage::FailureClass;
+use crate::plan::key::Change;
+
+/// A duration in the unit that reads best, three digits.
+pub(super) fn duration_us(us: f64) -> String {
+    let (value, unit) = match us {
+        us if us < 1.0 => (us * 1e3, "ns"),
+        us if us < 1e3 => (us, "us"),
+        us if us < 1e6 => (us / 1e3, "ms"),
+        us => (us / 1e6, "s"),
+    };
+    let digits = match value {
+        v if v >= 100.0 => 0,
+        v if v >= 10.0 => 1,
+        _ => 2,
+    };
+    format!("{value:.digits$} {unit}")
+}
+
+/// Now, ms since the epoch.
+pub(super) fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// How long ago that was.
+pub(super) fn age(ms: i64) -> String {
+    let seconds = (now_ms() - ms).max(0) / 1000;
+    match seconds {
+        0..2 => "just now".to_owned(),
+        2..120 => format!("{seconds} s ago"),
+        120..7200 => format!("{} min ago", seconds / 60),
+        7200..172_800 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+/// A list of names that stays on one line.
+pub(super) fn list(names: &[String]) -> String {
+    const SHOWN: usize = 4;
+    if names.len() <= SHOWN {
+        return names.join(", ");
+    }
+    format!("{} and {} more", names[..SHOWN].join(", "), names.len() - SHOWN)
+}
+
+/// A class of failure.
+pub(super) fn class(class: FailureClass) -> &'static str {
+    match class {
+        FailureClass::Failed => "failed",
+        FailureClass::Wrong => "is wrong",
+        FailureClass::Crashed => "crashed",
+        FailureClass::TimedOut => "timed out",
+        FailureClass::Cheating => "cheated",
+        FailureClass::TooSlow => "is too slow",
+        FailureClass::Infrastructure => "could not be run",
+        FailureClass::Interrupted => "was interrupted",
+    }
+}
+
+/// Why a stage runs; with all changed fields when `whole`.
+pub(super) fn reason(reason: &Reason, whole: bool) -> String {
+    match reason {
+        Reason::NeverRan => "has no result yet".to_owned(),
+        Reason::Forced => "asked for by --rerun".to_owned(),
+        Reason::Always => "runs every time (cache = false)".to_owned(),
+        Reason::Unfinished => "did not finish the last time".to_owned(),
+        Reason::NotPassed => "did not pass the last time".to_owned(),
+        Reason::OutputLost { file } => format!("{file} is gone, and no good copy of it is kept"),
+        Reason::Changed { changes } if whole => {
+            let lines: Vec<String> = changes.iter().map(change).collect();
+            format!("changed\n  {}", lines.join("\n  "))
+        }
+        Reason::Changed { changes } => {
+            let names: Vec<String> = changes.iter().map(|c| c.field.clone()).collect();
+            format!("{} changed", list(&names))
+        }
+    }
+}
+
+/// One changed field, old beside new; digests are shortened.
+pub(super) fn change(change: &Change) -> String {
+    let short = |value: &String| {
+        let digest = value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit());
+        if digest { value[..12].to_owned() } else { value.clone() }
+    };
+    match (&change.old, &change.new) {
+        (Some(old), Some(new)) => format!("{}: {} → {}", change.field, short(old), short(new)),
+        (None, Some(new)) => format!("{}: new, {}", change.field, short(new)),
+        (Some(old), None) => format!("{}: gone, was {}", change.field, short(old)),
+        (None, None) => change.field.clone(),
+    }
+}
+
+/// Counts of a run on one line.
+pub(super) fn summary(finished: &RunFinished) -> String {
+    let parts = [
+        (finished.ran, "ran"),
+        (finished.cached, "known"),
+        (finished.failed, "failed"),
+        (finished.skipped, "skipped"),
+        (finished.blocked, "not run"),
+    ];
+    let counts: Vec<String> =
+        parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+    let wall = duration_us(finished.wall_ms as f64 * 1e3);
+    let end = if finished.interrupted { ", interrupted" } else { "" };
+    match (counts.is_empty(), finished.ran + finished.failed + finished.skipped + finished.blocked) {
+        (true, _) => format!("nothing to do{end}"),
+        (false, 0) => format!("{}: everything is up to date{end}", counts.join(", ")),
+        _ => format!("{} in {wall}{end}", counts.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_in_their_best_unit() {
+        for (us, text) in [
+            (0.25, "250 ns"),
+            (3.14159, "3.14 us"),
+            (999.9, "1000 us"),
+            (12_345.0, "12.3 ms"),
+            (2.5e6, "2.50 s"),
+        ] {
+            assert_eq!(duration_us(us), text);
+        }
+    }
+
+    #[test]
+    fn a_summary_leaves_out_what_did_not_happen() {
+        let cached = RunFinished { cached: 3, ..RunFinished::default() };
+        assert_eq!(summary(&cached), "3 known: everything is up to date");
+        let mixed = RunFinished { ran: 1, failed: 1, wall_ms: 1500, ..RunFinished::default() };
+        assert_eq!(summary(&mixed), "1 ran, 1 failed in 1.50 s");
+    }
+
+    #[test]
+    fn digests_are_shortened_and_other_values_are_not() {
+        let long = "a".repeat(64);
+        let c = Change { field: "input:k.c".to_owned(), old: Some(long), new: Some("absent".to_owned()) };
+        assert_eq!(change(&c), "input:k.c: aaaaaaaaaaaa → absent");
+    }
+}
