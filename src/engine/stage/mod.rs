@@ -120,7 +120,7 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
         name: &job.name,
         dir: &dir,
         scratch: &scratch,
-        program: &shared.around.program,
+        program: shared.around.program,
         marker: &format!("{}:{}", shared.marker, job.node),
         env: &|name| shared.around.world.env(name).map(OsString::from_vec),
         cancel: shared.around.cancel,
