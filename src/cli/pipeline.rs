@@ -1,5 +1,7 @@
 //! `optloop pipeline`: the main job.
 
+use std::path::Path;
+
 use super::args::{Format, Logs, PipelineArgs};
 use super::exit::{self, Exit};
 use super::session::{Access, Refusal, Session};
@@ -66,7 +68,7 @@ fn try_run(args: &PipelineArgs, ui: &Ui) -> Result<Exit, Refusal> {
 fn shown_state(session: &Session) -> std::path::PathBuf {
     let state = &session.state.paths.state;
     let here = std::env::current_dir().ok();
-    here.and_then(|h| state.strip_prefix(h).ok().map(std::path::Path::to_owned))
+    here.and_then(|h| state.strip_prefix(h).ok().map(Path::to_owned))
         .unwrap_or_else(|| state.clone())
 }
 
@@ -159,6 +161,8 @@ fn work(
         sink: &sink,
         cancel: &cancel,
         tokens: &tokens,
+        // Not the name it was started by: that file may be replaced while this runs.
+        program: Path::new("/proc/self/exe"),
         now_ms: &words::now_ms,
     };
     let finished = Engine::new(&mut session.state, &options, &around, selected).run()?;

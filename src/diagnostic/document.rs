@@ -4,16 +4,15 @@
 //! over the parsed table; and serde. What does not fit is reported and left out, so that the
 //! sieves behind it, and the checks of the room that reads, still see the rest.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use toml::de::DeTable;
 
-use super::duplicate::duplicate;
 use super::overlay::{merge, shift};
 use super::shape::Shape;
+use super::syntax::parse;
 use super::walk::{Fits, Walker};
 use super::{Diagnostic, Source, SourceMap};
 
@@ -41,32 +40,62 @@ pub fn read_overlaid<T: DeserializeOwned + JsonSchema + 'static>(
 ) -> Document<T> {
     let mut found = Vec::new();
     let base = map.add(source);
-    let over;
     let Some(mut table) = parse(source, &mut found) else {
-        return Document { value: None, diagnostics: found };
+        map.sort(&mut found);
+        return Document {
+            value: None,
+            diagnostics: found,
+        };
     };
-    over = overlays(&table);
+    let over = overlays(&table);
     if base > 0 {
         shift(&mut table, base);
     }
-    for overlay in &over {
+    let table = overlaid(table, &over, map, &mut found);
+    let (value, found) = fit(table, map, found);
+    Document {
+        value,
+        diagnostics: found,
+    }
+}
+
+fn overlaid<'a>(
+    mut table: DeTable<'a>,
+    over: &'a [Arc<Source>],
+    map: &mut SourceMap,
+    found: &mut Vec<Diagnostic>,
+) -> DeTable<'a> {
+    for overlay in over {
         let base = map.add(overlay);
-        if let Some(mut above) = parse(overlay, &mut found) {
+        if let Some(mut above) = parse(overlay, found) {
             shift(&mut above, base);
             merge(&mut table, above);
         }
     }
+    table
+}
+
+/// Makes the type of what fits it, and tells the rest.
+fn fit<T: DeserializeOwned + JsonSchema + 'static>(
+    mut table: DeTable<'_>,
+    map: &SourceMap,
+    found: Vec<Diagnostic>,
+) -> (Option<T>, Vec<Diagnostic>) {
     let shape = Shape::of::<T>();
-    let mut walker = Walker { shape: &shape, map, found };
+    let mut walker = Walker {
+        shape: &shape,
+        map,
+        found,
+    };
     let fits = walker.root(&mut table);
     let mut found = walker.found;
-    // What is required and missing has been told already; the type may still do without it.
     let value = match fits {
         Fits::Yes => deserialize(table, map, &mut found),
+        // What is required and missing has been told; the type may still do without it.
         Fits::No => deserialize(table, map, &mut Vec::new()),
     };
     map.sort(&mut found);
-    Document { value, diagnostics: found }
+    (value, found)
 }
 
 fn deserialize<T: DeserializeOwned>(
@@ -82,31 +111,6 @@ fn deserialize<T: DeserializeOwned>(
             found.push(diagnostic.at_span(map, span, ""));
         })
         .ok()
-}
-
-/// `None` when what the parser made of the text is not to be trusted. After a duplicate key it is.
-fn parse<'a>(source: &'a Arc<Source>, found: &mut Vec<Diagnostic>) -> Option<DeTable<'a>> {
-    let (table, errors) = DeTable::parse_recoverable(&source.text);
-    let mut usable = true;
-    for error in errors {
-        let span = error.span().unwrap_or(0..0);
-        let word = error.message();
-        if word == "duplicate key" {
-            found.push(duplicate(source, table.get_ref(), span));
-        } else {
-            usable = false;
-            let span = visible(source, span);
-            found.push(Diagnostic::new("syntax", word).at(source, span, ""));
-        }
-    }
-    usable.then(|| table.into_inner())
-}
-
-/// The parser may point at the line break after the mistake: the caret belongs before it.
-fn visible(source: &Source, span: Range<usize>) -> Range<usize> {
-    let start = source.clamp(span.clone()).start;
-    let at_break = source.text[start..].starts_with(['\n', '\r']);
-    if at_break { start..start } else { span }
 }
 
 #[cfg(test)]
@@ -315,34 +319,6 @@ mod tests {
         let file = document.value.expect("still enough");
         assert_eq!((file.retries, file.limit), (None, Some(2.0)));
         assert!(read::<File>(&source("name = 1")).value.is_none());
-    }
-
-    #[test]
-    fn every_syntax_error_is_told_and_nothing_is_guessed_after_it() {
-        let document = read::<File>(&source("name = \nneeds = [1 2]\n[stages.x\nfoo = 3\n"));
-        assert!(
-            document.diagnostics.len() >= 3,
-            "{:#?}",
-            document.diagnostics
-        );
-        assert!(document.diagnostics.iter().all(|d| d.code == "syntax"));
-        assert!(document.value.is_none());
-    }
-
-    #[test]
-    fn duplicates_name_both_sides() {
-        for (text, first) in [
-            (
-                "name = 'a'\n[stages.a]\nrun = ''\n[stages.b]\nrun = ''\n[stages.a]\n",
-                19..20,
-            ),
-            ("name = 'a'\n[stages.a]\nrun = ''\nrun = 'b'\n", 22..25),
-        ] {
-            let document = read::<File>(&source(text));
-            let duplicate = &document.diagnostics[0];
-            assert_eq!(duplicate.code, "duplicate-key");
-            assert_eq!(duplicate.labels[1].span, first, "{text}");
-        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod render;
 mod shape;
 mod source_map;
 mod spanned;
+mod syntax;
 mod walk;
 
 use std::ops::Range;

@@ -36,10 +36,11 @@ pub(super) fn merge<'a>(table: &mut DeTable<'a>, over: DeTable<'a>) {
                     merge(below, above);
                 }
             }
+            // The key stays: it says where among the others the value belongs.
             Some(_) => {
-                // The old key goes too: its place is where the value now comes from.
-                table.remove(key.get_ref().as_ref());
-                table.insert(key, value);
+                if let Some(slot) = table.get_mut(key.get_ref().as_ref()) {
+                    *slot = value;
+                }
             }
             None => {
                 table.insert(key, value);

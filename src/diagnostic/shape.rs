@@ -296,7 +296,7 @@ impl Node {
             words.push("an integer".to_owned());
         }
         if self.boolean {
-            words.push("true or false".to_owned());
+            words.push("a boolean".to_owned());
         }
         if let Some(list) = &self.list {
             words.push(match list.items.map(|id| shape.node(id).plural()) {
@@ -315,7 +315,7 @@ impl Node {
             (self.string.is_some(), "strings"),
             (self.number.is_some(), "numbers"),
             (self.integer.is_some() && self.number.is_none(), "integers"),
-            (self.boolean, "true or false"),
+            (self.boolean, "booleans"),
             (self.list.is_some(), "lists"),
             (!self.tables.is_empty(), "tables"),
         ]

@@ -55,7 +55,11 @@ impl SourceMap {
         diagnostics.sort_by_key(|diagnostic| {
             let label = diagnostic.labels.first()?;
             let same = |(_, source): &(usize, Arc<Source>)| Arc::ptr_eq(source, &label.source);
-            Some((self.sources.iter().position(same), label.span.start, label.span.end))
+            Some((
+                self.sources.iter().position(same),
+                label.span.start,
+                label.span.end,
+            ))
         });
     }
 

@@ -159,7 +159,9 @@ impl Walker<'_> {
             }
         }
         if !broken.is_empty() {
-            let all = std::mem::replace(list, DeArray::new()).into_iter().enumerate();
+            let all = std::mem::replace(list, DeArray::new())
+                .into_iter()
+                .enumerate();
             let good = all.filter(|(index, _)| !broken.contains(index));
             *list = good.map(|(_, item)| item).collect();
         }

@@ -71,6 +71,21 @@ impl Findings {
     }
 }
 
+impl Findings {
+    /// True when a mistake was already found within the table whose span this is: between its
+    /// braces, or between its header and the next one.
+    pub(super) fn any_in_table(&self, span: &Range<usize>) -> bool {
+        let (source, local) = self.map.locate(span.clone());
+        let rest = source.text.get(local.start..).unwrap_or_default();
+        let length = if rest.starts_with('[') {
+            rest.find("\n[").unwrap_or(rest.len())
+        } else {
+            local.len()
+        };
+        self.any_within(&(span.start..span.start + length))
+    }
+}
+
 /// The mistake added last.
 pub(super) struct Found<'a>(&'a mut Findings);
 

@@ -43,7 +43,8 @@ pub(super) fn points(matrix: Option<&Spanned<MatrixFile>>, findings: &mut Findin
         return vec![Point::default()];
     };
     let dimensions = dimensions(matrix);
-    if dimensions.is_empty() {
+    // One that was refused may have been all there was.
+    if dimensions.is_empty() && !findings.any_in_table(&matrix.span) {
         let help = "such as matrix = { define.BLOCK = [64, 128] }";
         findings
             .at("empty", "`matrix` is empty", &matrix.span, "no dimension")
@@ -82,7 +83,7 @@ fn cross(dimensions: &[Dimension]) -> Vec<Point> {
                 }
                 point
                     .label
-                    .push_str(&format!("{}={}", dimension.key, value.shown));
+                    .extend([dimension.key.as_str(), "=", &value.shown]);
                 point
                     .values
                     .push((dimension.key.clone(), value.shown.clone()));

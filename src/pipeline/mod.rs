@@ -4,7 +4,9 @@
 //! anything. Files are read through a given [`Loader`]; nothing here touches a clock, a process,
 //! the environment or a device.
 
+mod compile;
 mod device;
+mod draft;
 mod duration;
 pub mod file;
 mod findings;
@@ -13,6 +15,8 @@ mod overlay;
 mod paths;
 mod preset;
 mod resolve;
+#[cfg(test)]
+mod mutation_tests;
 mod schema;
 #[cfg(test)]
 mod tests;

@@ -131,9 +131,17 @@ fn wrong_set<'a>(
     known: impl Iterator<Item = &'a str> + Clone,
 ) -> Diagnostic {
     let listed: Vec<&str> = known.clone().take(20).collect();
-    let near = did_you_mean(word, known, "give a variable of [vars] or a path");
-    let listed = listed.join(", ");
-    let help = format!("{near}; known: {listed}; a path is such as stages.candidate.repeats");
+    let near = did_you_mean(
+        word,
+        known,
+        "give a variable of [vars], or a path into the file",
+    );
+    let known = if listed.is_empty() {
+        "none".to_owned()
+    } else {
+        listed.join(", ")
+    };
+    let help = format!("{near} (known: {known}; a path is such as stages.candidate.repeats)");
     Diagnostic::new("unknown-set", message).help(help)
 }
 

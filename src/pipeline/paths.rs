@@ -6,8 +6,9 @@ use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
 use super::DeviceRequest;
+use super::draft::Draft;
 use super::findings::{did_you_mean, join};
-use super::resolve::{Draft, Resolver};
+use super::resolve::Resolver;
 use super::validate::{Form, Upstream};
 use crate::diagnostic::Spanned;
 
@@ -203,21 +204,21 @@ impl Resolver<'_> {
         [reader, writer]: [usize; 2],
         (drafts, graph): (&[Draft], &Upstream<'_>),
     ) {
-        let [reads, makes] = [reader, writer].map(|index| drafts[index].name.value.as_str());
+        let [to, from] = [reader, writer].map(|index| drafts[index].name.value.as_str());
         if reader == writer {
             if input.variant == maker.variant {
-                let message = format!("`{}` is both input and output of `{reads}`", input.path);
+                let message = format!("`{}` is both input and output of `{to}`", input.path);
                 self.findings
                     .at("output-is-input", message, &maker.span, "written here")
                     .and(&input.span, "read here")
                     .help("a stage that changes its own input would never be up to date");
             }
         } else if !graph.reaches(reader, writer) {
-            let message = format!("`{reads}` reads what `{makes}` writes, and does not need it");
+            let message = format!("`{to}` reads what `{from}` writes, and does not need it");
             self.findings
                 .at("missing-need", message, &input.span, "read here")
                 .and(&maker.span, "written here")
-                .help(format!("add \"{makes}\" to the `needs` of `{reads}`"));
+                .help(format!("add \"{from}\" to the `needs` of `{to}`"));
         }
     }
 

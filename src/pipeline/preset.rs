@@ -1,6 +1,7 @@
 //! Stage presets: those compiled in, and a project's own, which replace them file by file.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -74,32 +75,31 @@ impl<'a> Presets<'a> {
         findings: &mut Findings,
     ) -> Result<Option<&StageFile>, ()> {
         if !self.read.contains_key(name) {
-            let source = self.find(name, findings).ok_or(())?;
-            let preset = source.and_then(|source| read(&source, findings));
+            let preset = match self.find(name).ok_or(())? {
+                Ok(source) => read(&source, findings),
+                Err(error) => {
+                    let path = join(&self.dir, &format!("{name}.toml"));
+                    let message = format!("cannot read the preset {}: {error}", path.display());
+                    findings.push(Diagnostic::new("unreadable", message));
+                    None
+                }
+            };
             self.read.insert(name.to_owned(), preset);
         }
         Ok(self.read.get(name).and_then(Option::as_ref))
     }
 
-    /// The text of a preset; `Some(None)` when it is there and cannot be read.
-    fn find(&mut self, name: &str, findings: &mut Findings) -> Option<Option<Arc<Source>>> {
+    /// The text of a preset, when there is one of that name.
+    fn find(&mut self, name: &str) -> Option<io::Result<Arc<Source>>> {
         if !self.own.iter().any(|own| own == name) {
             let (name, text) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name)?;
             let path = format!("(built in)/stages/{name}.toml");
-            return Some(Some(Arc::new(Source::new(path, *text))));
+            return Some(Ok(Arc::new(Source::new(path, *text))));
         }
         let path = join(&self.dir, &format!("{name}.toml"));
-        match self.loader.read(&path) {
-            Ok(text) => {
-                self.paths.push(path.clone());
-                Some(Some(Arc::new(Source::new(path, text))))
-            }
-            Err(error) => {
-                let message = format!("cannot read the preset {}: {error}", path.display());
-                findings.push(Diagnostic::new("unreadable", message));
-                Some(None)
-            }
-        }
+        let text = self.loader.read(&path);
+        self.paths.push(path.clone());
+        Some(text.map(|text| Arc::new(Source::new(path, text))))
     }
 }
 

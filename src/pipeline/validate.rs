@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::draft::Draft;
 use super::file::Kind;
 use super::findings::{Findings, did_you_mean};
-use super::resolve::{Draft, Resolver};
+use super::resolve::Resolver;
 use super::values::{BENCH_METRICS, PrintedMetric};
 use super::variables::Scope;
 use super::when::Condition;
@@ -169,6 +170,9 @@ impl Resolver<'_> {
                     .help("remove one of the two");
                 MetricSource::Regex(regex.value.clone())
             }
+            (None, None) if self.findings.any_in_table(&all.span) => {
+                MetricSource::Regex(String::new())
+            }
             (None, None) => {
                 let help = "give a `regex` or a `json` path";
                 let message = "the metric does not say how it is read";
@@ -248,10 +252,28 @@ impl Resolver<'_> {
                 return None;
             }
         };
+        if self.dashed_name(written, drafts) {
+            return None;
+        }
         for name in condition.names() {
             self.result_name(name, index, drafts, graph);
         }
         (self.findings.list.len() == before).then_some(text)
+    }
+
+    /// True when a stage is named with its dash, which reads as a minus; this is told.
+    fn dashed_name(&mut self, written: &Spanned<String>, drafts: &[Draft]) -> bool {
+        let dashed = drafts
+            .iter()
+            .map(|draft| draft.name.value.as_str())
+            .find(|name| name.contains('-') && written.contains(&format!("{name}.")));
+        let Some(name) = dashed else { return false };
+        let span = self.findings.within(&written.span, name);
+        let label = format!("reads as a difference: write `{}`", name.replace('-', "_"));
+        self.findings
+            .at("bad-when", format!("`{name}` has a dash"), &span, label)
+            .help("in `when`, a `-` of a stage's name is written as `_`");
+        true
     }
 
     fn result_name(&mut self, name: &str, index: usize, drafts: &[Draft], graph: &Upstream<'_>) {

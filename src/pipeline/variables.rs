@@ -205,9 +205,15 @@ impl<'a> Variables<'a> {
                 known().collect::<Vec<_>>().join(", ")
             )
         } else {
+            let is_simple = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            let plain = if is_simple {
+                format!("`${name}` or ")
+            } else {
+                String::new()
+            };
             format!(
-                "define it under [vars]; a shell's own variable is `${name}` or `$${{{name}}}`; \
-                 known here: {}, and env.NAME",
+                "define it under [vars]; for the shell to see it, write {plain}`$${{{name}}}` \
+                 (known here: {}, and env.NAME)",
                 known().collect::<Vec<_>>().join(", ")
             )
         };

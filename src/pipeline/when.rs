@@ -98,7 +98,7 @@ fn explain(error: &EvalexprError) -> String {
         EvalexprError::UnmatchedPartialToken { first, .. } => {
             format!("a single `{first}`: double it")
         }
-        EvalexprError::AppendedToLeafNode | EvalexprError::MissingOperatorOutsideOfBrace { .. } => {
+        EvalexprError::AppendedToLeafNode | EvalexprError::MissingOperatorOutsideOfBrace => {
             "an operator is missing between two values".to_owned()
         }
         other => other.to_string().trim_end_matches('.').to_owned(),

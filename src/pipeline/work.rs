@@ -2,40 +2,38 @@
 
 use std::collections::BTreeMap;
 
-use super::file::{CompileFile, Kind, StageFile};
+use super::file::{Kind, StageFile};
 use super::matrix::{self, Point};
 use super::resolve::Resolver;
 use super::values::{MetricFile, OneOrMany, Scalar};
 use super::variables::{Quoting, Scope};
 use super::{
-    BenchWork, CheckWork, CommandMetric, CommandWork, CompileWork, Direction, Limits, Purpose, Run,
-    Stage, Variant, Work,
+    BenchWork, CheckWork, CommandMetric, CommandWork, Direction, Limits, Purpose, Run, Stage,
+    Variant, Work,
 };
 use crate::diagnostic::{Entries, Spanned};
 
 /// What holds where neither stage, preset nor pipeline says otherwise.
 mod default {
     pub(super) const REPEATS: [u32; 3] = [8, 16, 32];
-    pub(super) const FLAGS: [&str; 2] = ["-O3", "-march=native"];
     pub(super) const RETRIES: u32 = 1;
     pub(super) const GRACE_MS: u64 = 2000;
     pub(super) const KERNEL_TIMEOUT_MS: u64 = 60_000;
-    pub(super) const COMPILE_TIMEOUT_MS: u64 = 60_000;
     pub(super) const LAUNCHES: u32 = 2;
     pub(super) const WARMUP: u32 = 3;
 }
 
 /// A variant being made.
 #[derive(Clone, Copy)]
-struct Making<'a> {
-    name: &'a str,
-    file: &'a StageFile,
-    point: &'a Point,
-    limits: Limits,
+pub(super) struct Making<'a> {
+    pub(super) name: &'a str,
+    pub(super) file: &'a StageFile,
+    pub(super) point: &'a Point,
+    pub(super) limits: Limits,
 }
 
 impl<'a> Making<'a> {
-    fn scope(self) -> Scope<'a> {
+    pub(super) fn scope(self) -> Scope<'a> {
         let matrix = &self.point.values;
         Scope {
             stage: Some(self.name),
@@ -181,7 +179,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn expand_list(
+    pub(super) fn expand_list(
         &mut self,
         list: Option<&super::file::Strings>,
         scope: Scope<'_>,
@@ -323,83 +321,6 @@ impl Resolver<'_> {
             }
             None => "median_us".to_owned(),
         }
-    }
-
-    fn compile(&mut self, making: Making<'_>) -> CompileWork {
-        let Making { file, point, .. } = making;
-        let scope = making.scope();
-        let mut compile = CompileFile::default();
-        if let Some(own) = &file.compile {
-            compile.lay_over(own);
-        }
-        compile.lay_over(&self.compile);
-        let cc = point
-            .values
-            .iter()
-            .find(|(key, _)| key == "cc")
-            .map(|(_, cc)| cc.clone());
-        let written = compile.cc.as_ref();
-        let cc = cc.or_else(|| Some(self.variables.expand(written?, scope, &mut self.findings)));
-        let mut flags: Vec<String> = match &compile.flags {
-            Some(_) => {
-                let flags = self.expand_list(compile.flags.as_ref(), scope).into_iter();
-                flags.map(|flag| flag.value).collect()
-            }
-            None => default::FLAGS.map(str::to_owned).to_vec(),
-        };
-        flags.extend_from_slice(&point.flags);
-        let include_dirs = self.expand_list(compile.include_dirs.as_ref(), scope);
-        for dir in &include_dirs {
-            self.must_exist("include folder", dir, &dir.span);
-        }
-        CompileWork {
-            cc: cc.unwrap_or_default(),
-            flags,
-            defines: self.defines(&compile, making),
-            include_dirs: include_dirs.into_iter().map(|dir| dir.value).collect(),
-            timeout_ms: self
-                .findings
-                .timeout(compile.timeout.as_ref(), default::COMPILE_TIMEOUT_MS),
-        }
-    }
-
-    fn defines(&mut self, compile: &CompileFile, making: Making<'_>) -> BTreeMap<String, String> {
-        let mut defines = BTreeMap::new();
-        for (name, value) in &compile.defines {
-            self.define_name(name);
-            let text = Spanned::new(value.0.clone(), value.span.clone());
-            let text = self
-                .variables
-                .expand(&text, making.scope(), &mut self.findings);
-            defines.insert(name.value.clone(), as_macro(text));
-        }
-        for (name, _) in making.file.matrix.iter().flat_map(|matrix| &matrix.define) {
-            self.define_name(name);
-        }
-        for (key, value) in &making.point.values {
-            if let Some(name) = key.strip_prefix("define.") {
-                defines.insert(name.to_owned(), as_macro(value.clone()));
-            }
-        }
-        defines
-    }
-
-    fn define_name(&mut self, name: &Spanned<String>) {
-        let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        if !starts_well || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            let message = format!("bad definition name `{}`", name.escape_debug());
-            let label = "not a name in C";
-            self.findings.at("bad-name", message, &name.span, label);
-        }
-    }
-}
-
-/// C has no `true` without a header.
-fn as_macro(value: String) -> String {
-    match value.as_str() {
-        "true" => "1".to_owned(),
-        "false" => "0".to_owned(),
-        _ => value,
     }
 }
 

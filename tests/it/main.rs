@@ -1,4 +1,5 @@
-//! optloop as people use it: the real program on real projects in folders of their own.
+//! Tests of the wiring: rooms together, real compilers, real processes, and the program as people
+//! run it on projects in folders of their own. One binary, so that it links once.
 
 mod kernels;
 mod support;

@@ -1,0 +1,167 @@
+//! One stage after the other: its preset, its kind, its variants.
+
+use super::Stage;
+use super::file::{Kind, StageFile};
+use super::resolve::Resolver;
+use crate::diagnostic::{Entries, Spanned};
+
+/// A stage on its way: what is checked once all stages are known.
+pub(super) struct Draft {
+    pub(super) name: Spanned<String>,
+    pub(super) needs: Vec<Spanned<String>>,
+    pub(super) when: Option<Spanned<String>>,
+    /// `None` when it cannot be told what it does.
+    pub(super) stage: Option<Stage>,
+}
+
+impl Resolver<'_> {
+    /// Makes what can be made of each stage by itself.
+    pub(super) fn drafts(&mut self, stages: Entries<StageFile>) -> Vec<Draft> {
+        if stages.is_empty() && self.findings.list.is_empty() {
+            let help = "add one, such as [stages.smoke]";
+            let message = "the pipeline has no stages";
+            self.findings
+                .at("no-stages", message, &(0..0), "")
+                .help(help);
+        }
+        let mut starts: Vec<usize> = stages
+            .iter()
+            .map(|(name, _)| name.span.start)
+            .skip(1)
+            .collect();
+        starts.push(self.source.text.len());
+        let mut drafts = Vec::with_capacity(stages.0.len());
+        for ((name, file), end) in stages.0.into_iter().zip(starts) {
+            self.stage_name(&name);
+            // A key that was taken out as wrong may have been the one that says what it does.
+            let is_whole = !self
+                .findings
+                .any_within(&(name.span.start..end.max(name.span.start)));
+            drafts.push(self.draft(name, file, is_whole));
+        }
+        drafts
+    }
+
+    fn stage_name(&mut self, name: &Spanned<String>) {
+        let starts_well = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        let is_name = name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+        if !starts_well || !is_name {
+            let message = format!("bad stage name `{}`", name.value);
+            self.findings
+                .at("bad-name", message, &name.span, "not a name for a stage")
+                .help("use letters, digits, `-` and `_`, and start with a letter or digit");
+        }
+    }
+
+    fn draft(&mut self, name: Spanned<String>, mut file: StageFile, is_whole: IsWhole) -> Draft {
+        let preset = self.lay_over_preset(&name, &mut file, is_whole);
+        file.timeout = self.over.any.timeout.clone().or(file.timeout);
+        let kind = match (&file.kind, &file.run) {
+            (Some(kind), _) => Some(kind.value),
+            (None, Some(_)) => Some(Kind::Command),
+            (None, None) => None,
+        };
+        if kind == Some(Kind::Bench) {
+            file.repeats = self.over.bench.repeats.clone().or(file.repeats);
+            file.early_stop_us = self.over.bench.early_stop_us.clone().or(file.early_stop_us);
+        }
+        let needs = file
+            .needs
+            .take()
+            .map(|needs| needs.value)
+            .unwrap_or_default();
+        let when = file.when.take();
+        let stage = kind.map(|kind| self.stage(&name, &file, kind, preset));
+        Draft {
+            name,
+            needs,
+            when,
+            stage,
+        }
+    }
+
+    /// Fills in what the stage's preset gives; returns the preset's name.
+    fn lay_over_preset(
+        &mut self,
+        name: &Spanned<String>,
+        file: &mut StageFile,
+        is_whole: IsWhole,
+    ) -> Option<String> {
+        let named = file.preset.take();
+        let stands_alone = file.run.is_some() || file.kind.is_some();
+        let wanted = match &named {
+            Some(named) => named,
+            None if stands_alone => return None,
+            None => name,
+        };
+        match self.presets.get(wanted, &mut self.findings) {
+            Ok(preset) => {
+                if let Some(preset) = preset {
+                    file.lay_over(preset);
+                    if file.kind.is_none() && file.run.is_none() {
+                        let message =
+                            format!("the preset `{}` does not say what it does", wanted.value);
+                        self.findings
+                            .at("missing-key", message, &wanted.span, "used here")
+                            .help("give the preset a `kind` or a `run`");
+                    }
+                }
+                Some(wanted.value.clone())
+            }
+            Err(()) if named.is_some() || is_whole => {
+                self.unknown_preset(wanted, named.is_some());
+                None
+            }
+            Err(()) => None,
+        }
+    }
+
+    fn unknown_preset(&mut self, wanted: &Spanned<String>, is_named: bool) {
+        let near = self.presets.nearest(wanted);
+        let label = near.map_or_else(
+            || "no such preset".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        let message = if is_named {
+            format!("unknown preset `{}`", wanted.value)
+        } else {
+            format!(
+                "stage `{0}` has no `run`, and there is no preset `{0}`",
+                wanted.value
+            )
+        };
+        let names = self.presets.names().join(", ");
+        let help = if is_named {
+            format!("presets: {names}")
+        } else {
+            format!("give it a `run`, or `use` one of the presets: {names}")
+        };
+        self.findings
+            .at("unknown-preset", message, &wanted.span, label)
+            .help(help);
+    }
+
+    /// Says once that a stage lacks the kernel or the problem that its kind works on.
+    pub(super) fn need_kernel(&mut self, name: &Spanned<String>, kind: Kind) {
+        let lacks = match (&self.variables.problem, self.kernel_span.is_some()) {
+            (Some(_), true) => return,
+            (None, true) => "problem",
+            (Some(_), false) => "kernel",
+            (None, false) => "kernel and problem",
+        };
+        if std::mem::replace(&mut self.told_kernel, true) {
+            return;
+        }
+        let message = format!("stage `{}` needs a {lacks}", name.value);
+        let label = format!("a {} stage needs both", kind.name());
+        let help = "add `kernel = \"…\"` and `problem = \"…\"` at the top of the file";
+        self.findings
+            .at("missing-kernel", message, &name.span, label)
+            .help(help);
+    }
+}
+
+/// False when some of a stage was already refused.
+type IsWhole = bool;
