@@ -12,7 +12,7 @@ use crate::cache::World;
 use crate::cache::index::flag;
 use crate::campaign::worktree;
 use crate::engine::event::StageFinished;
-use crate::engine::{Engine, Event, Options, Outcome, RunFinished, Surroundings};
+use crate::engine::{Engine, EngineError, Event, Options, Outcome, RunFinished, Surroundings};
 use crate::pipeline::Overrides;
 use crate::plan;
 use crate::process::jobserver::Tokens;
@@ -165,7 +165,11 @@ fn work(
         program: Path::new("/proc/self/exe"),
         now_ms: &words::now_ms,
     };
-    let finished = Engine::new(&mut session.state, &options, &around, selected).run()?;
+    let run = Engine::new(&mut session.state, &options, &around, selected).run();
+    if matches!(run, Err(EngineError::Definitions(_))) {
+        session.state.forget_plan();
+    }
+    let finished = run?;
     if let Some(failure) = recorder.failure() {
         ui.complain(&failure);
     }
