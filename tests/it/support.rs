@@ -256,6 +256,11 @@ impl Running {
         Pid::from_child(&self.child)
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal to the program alone.
     pub(crate) fn signal(&self, signal: Signal) {
         // One that has ended cannot be signalled any more.
