@@ -95,18 +95,36 @@ impl Project {
 
     /// The stages that reported to `../ran` since the last call, sorted.
     pub(crate) fn ran(&self) -> Vec<String> {
+        let mut names = self.ran_in_order();
+        names.sort_unstable();
+        names
+    }
+
+    /// The stages that reported to `../ran` since the last call, as they came.
+    pub(crate) fn ran_in_order(&self) -> Vec<String> {
         let log = self.dir.path().join("ran");
         let text = fs::read_to_string(&log).unwrap_or_default();
         drop(fs::remove_file(&log));
-        let mut names: Vec<String> = text.lines().map(str::to_owned).collect();
-        names.sort_unstable();
-        names
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Every file of the state with its content and time.
+    pub(crate) fn state(&self) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
+        walkdir::WalkDir::new(self.path(".optloop"))
+            .into_iter()
+            .map(|e| e.expect("an entry").into_path())
+            .map(|path| {
+                let time = fs::metadata(&path).expect("there").modified().expect("a time");
+                let bytes = if path.is_file() { fs::read(&path).expect("a file") } else { Vec::new() };
+                (path, (bytes, time))
+            })
+            .collect()
     }
 
     /// The program with these arguments.
     pub(crate) fn args<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Call<'_> {
         let args = args.into_iter().map(str::to_owned).collect();
-        Call { project: self, args, env: BTreeMap::new() }
+        Call { project: self, args, env: BTreeMap::new(), folder: self.root() }
     }
 
     /// `optloop pipeline pipeline.toml`.
@@ -171,7 +189,8 @@ impl Project {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies a folder.
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder");
     for entry in fs::read_dir(from).expect("a folder").flatten() {
         let (from, to) = (entry.path(), to.join(entry.file_name()));
@@ -190,12 +209,19 @@ pub(crate) struct Call<'a> {
     project: &'a Project,
     args: Vec<String>,
     env: BTreeMap<String, String>,
+    folder: PathBuf,
 }
 
 impl Call<'_> {
     /// With an environment variable.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// From another folder than the root.
+    pub(crate) fn in_folder(mut self, folder: &Path) -> Self {
+        folder.clone_into(&mut self.folder);
         self
     }
 
@@ -209,7 +235,7 @@ impl Call<'_> {
             .env("HOME", dir.join("home"))
             .env("TMPDIR", dir.join("tmp"))
             .envs(&self.env)
-            .current_dir(self.project.root())
+            .current_dir(&self.folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -220,10 +246,11 @@ impl Call<'_> {
 
     /// Starts it.
     pub(crate) fn start(self) -> Running {
+        let started = Instant::now();
         let mut child = self.command().spawn().expect("the program starts");
         let out = reader(child.stdout.take().expect("piped"));
         let err = reader(child.stderr.take().expect("piped"));
-        Running { child, args: self.args, started: Instant::now(), out, err }
+        Running { child, args: self.args, started, out, err }
     }
 
     /// Runs it to its end.
