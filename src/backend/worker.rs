@@ -185,7 +185,10 @@ struct Loaded {
     restores: Vec<Restore>,
     durations: Guarded,
     /// What `pointers` point to, with `buffers`.
-    #[expect(clippy::vec_box, reason = "a value stays in place while the list grows")]
+    #[expect(
+        clippy::vec_box,
+        reason = "a value stays in place while the list grows"
+    )]
     scalars: Vec<Box<Scalar>>,
     buffers: Vec<Guarded>,
 }
@@ -269,7 +272,9 @@ impl Loaded {
             for restore in &self.restores {
                 // SAFETY: two mappings of at least `bytes` bytes, which never overlap.
                 unsafe {
-                    restore.from.copy_to_nonoverlapping(restore.to, restore.bytes);
+                    restore
+                        .from
+                        .copy_to_nonoverlapping(restore.to, restore.bytes);
                 }
             }
             let start = now();
@@ -280,7 +285,9 @@ impl Loaded {
             let end = now();
             // SAFETY: the segment holds `MAX_BATCH` durations.
             unsafe {
-                durations.add(index).write_volatile(end.saturating_sub(start));
+                durations
+                    .add(index)
+                    .write_volatile(end.saturating_sub(start));
             }
         }
     }

@@ -153,12 +153,12 @@ pub struct Index {
     /// What the plan was made by: the program's version and what the command line changed.
     pub plan: Digest,
     /// Made when the first entry changes.
-    users: OnceLock<Users>,
+    pub(super) users: OnceLock<Users>,
 }
 
 /// Which nodes read or write an entry, and which follow the results of others.
 #[derive(Debug, Default, Clone)]
-struct Users {
+pub(super) struct Users {
     starts: Vec<u32>,
     nodes: Vec<u32>,
     /// Found later: entry and node.

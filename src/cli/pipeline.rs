@@ -1,5 +1,7 @@
 //! `optloop pipeline`: the main job.
 
+use std::path::Path;
+
 use super::args::{Format, Logs, PipelineArgs};
 use super::exit::{self, Exit};
 use super::session::{Access, Refusal, Session};
@@ -9,8 +11,8 @@ use super::world::{Disk, Located};
 use crate::cache::World;
 use crate::cache::index::flag;
 use crate::campaign::worktree;
-use crate::engine::event::StageFinished;
-use crate::engine::{Engine, Event, Options, Outcome, RunFinished, Surroundings};
+use crate::engine::event::{EVENT_VERSION, RunStarted, StageFinished};
+use crate::engine::{Engine, EngineError, Event, Options, Outcome, RunFinished, Surroundings};
 use crate::pipeline::Overrides;
 use crate::plan;
 use crate::process::jobserver::Tokens;
@@ -66,7 +68,7 @@ fn try_run(args: &PipelineArgs, ui: &Ui) -> Result<Exit, Refusal> {
 fn shown_state(session: &Session) -> std::path::PathBuf {
     let state = &session.state.paths.state;
     let here = std::env::current_dir().ok();
-    here.and_then(|h| state.strip_prefix(h).ok().map(std::path::Path::to_owned))
+    here.and_then(|h| state.strip_prefix(h).ok().map(Path::to_owned))
         .unwrap_or_else(|| state.clone())
 }
 
@@ -85,6 +87,16 @@ fn known(session: &Session, selected: &[usize], ui: &Ui) -> RunFinished {
         [] => (0..index.nodes.len() as u32).collect(),
         some => some.iter().map(|&n| n as u32).collect(),
     };
+    if ui.format == Format::Json {
+        ui.event(&Event::RunStarted(RunStarted {
+            version: EVENT_VERSION,
+            run: run_name(),
+            pipeline: index.name(index.title.start, index.title.len).to_owned(),
+            at: jiff::Timestamp::now().to_string(),
+            stages: all.len(),
+            doubted: 0,
+        }));
+    }
     for &node in &all {
         let n = &index.nodes[node as usize];
         let wanted = n.has(flag::RESULT) || (n.has(flag::LOG) && ui.logs == Logs::All);
@@ -159,9 +171,15 @@ fn work(
         sink: &sink,
         cancel: &cancel,
         tokens: &tokens,
+        // Not the name it was started by: that file may be replaced while this runs.
+        program: Path::new("/proc/self/exe"),
         now_ms: &words::now_ms,
     };
-    let finished = Engine::new(&mut session.state, &options, &around, selected).run()?;
+    let run = Engine::new(&mut session.state, &options, &around, selected).run();
+    if matches!(run, Err(EngineError::Definitions(_))) {
+        session.state.forget_plan();
+    }
+    let finished = run?;
     if let Some(failure) = recorder.failure() {
         ui.complain(&failure);
     }

@@ -5,6 +5,7 @@
 //! or writing anything. Not for: agents, prompts, git, or printing.
 
 use std::io;
+use std::path::Path;
 
 use crate::cache::{CacheError, World};
 use crate::process::Cancel;
@@ -51,6 +52,8 @@ pub struct Surroundings<'a> {
     pub cancel: &'a Cancel,
     /// Job tokens.
     pub tokens: &'a Tokens,
+    /// This very program, for workers: an absolute path.
+    pub program: &'a Path,
     /// Now, ms since the epoch.
     pub now_ms: &'a (dyn Fn() -> i64 + Sync),
 }
@@ -69,6 +72,9 @@ pub enum EngineError {
         /// Why it failed.
         source: io::Error,
     },
+    /// What stages do, as an earlier run wrote it down.
+    #[error("the stage definitions are damaged ({0}); run again: they are made anew")]
+    Definitions(io::Error),
     /// Something that a key depends on.
     #[error("cannot read {path}: {source}")]
     Unreadable {

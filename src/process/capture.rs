@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-const CHUNK: usize = 64 * 1024;
+/// What one read takes from a pipe, which holds four times as much.
+const CHUNK: usize = 16 * 1024;
 
 /// How the two output streams of a command are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -552,11 +552,9 @@ mod tests {
             while let Some(token) = tokens.try_acquire().expect("make is there") {
                 held.push(token);
             }
-            eprintln!(
-                "tokens {} warned {}",
-                held.len(),
-                tokens.warning().is_some()
-            );
+            let warned = tokens.warning().is_some();
+            let line = format!("tokens {} warned {warned}\n", held.len());
+            io::Write::write_all(&mut io::stderr(), line.as_bytes()).expect("a pipe");
             return;
         }
         let dir = tempfile::tempdir().expect("a temporary folder");

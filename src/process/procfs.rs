@@ -95,11 +95,24 @@ pub(super) fn children_of_main() -> Option<Vec<i32>> {
 
 /// The value of one variable in the environment that a process was started with.
 pub(super) fn environment_value(pid: i32, name: &str) -> Option<Vec<u8>> {
-    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let environment = environment(pid)?;
     environment
         .split(|&byte| byte == 0)
         .find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
         .map(<[u8]>::to_vec)
+}
+
+/// In the middle of an exec the file is empty for a moment, so emptiness is looked at again.
+fn environment(pid: i32) -> Option<Vec<u8>> {
+    let read = || std::fs::read(format!("/proc/{pid}/environ")).ok();
+    for _attempt in 0..5 {
+        let environment = read()?;
+        if !environment.is_empty() {
+            return Some(environment);
+        }
+        std::thread::sleep(std::time::Duration::from_micros(500));
+    }
+    read()
 }
 
 /// Reads a small file of `/proc` in one go; these files have no length to ask for.

@@ -219,9 +219,13 @@ fn a_timeout_ends_everything_however_it_hides_and_spares_other_commands() {
 #[test]
 fn daemons_left_after_a_normal_end_are_ended() {
     let tag = sleep_tag();
-    let script =
-        format!("(setsid sh -c 'sleep {tag} & exec sleep {tag}' >/dev/null 2>&1 &); sleep 0.05");
-    let finished = finish(&shell(&script));
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut spec = shell(&format!(
+        "(setsid sh -c 'sleep {tag} & : > up; exec sleep {tag}' >/dev/null 2>&1 &)
+        until [ -e up ]; do sleep 0.005; done"
+    ));
+    spec.dir = dir.path().into();
+    let finished = finish(&spec);
     assert_eq!(finished.exit, Exit::Code(0));
     assert_eq!(finished.leftovers.len(), 2, "{:?}", finished.leftovers);
     assert_eq!(alive(&tag), Vec::<String>::new());
@@ -312,4 +316,133 @@ fn what_a_killed_run_left_is_ended_by_its_marker_and_nothing_else_is() {
     assert_eq!(end_stale(&spec.marker), 3);
     assert_eq!(alive(&tag), Vec::<String>::new());
     drop(running);
+}
+
+/// Runs one test of this binary again, in a process of its own, as its other half.
+fn other_half(test: &str, part: &str) -> CommandSpec {
+    let this = std::env::current_exe().expect("a test binary");
+    let mut spec = CommandSpec::new(this, "/", unique("half"));
+    let name = format!("process::tests::{test}");
+    spec.args = ["-q", "--nocapture", "--exact", &name]
+        .map(OsString::from)
+        .to_vec();
+    spec.env = vec![("OPTLOOP_TEST_PART".into(), part.into())];
+    spec.timeout = Some(LONG);
+    spec
+}
+
+fn part() -> Option<String> {
+    std::env::var("OPTLOOP_TEST_PART").ok()
+}
+
+#[test]
+fn limits_hold_and_cannot_be_taken_back() {
+    if part().is_some() {
+        let limits = Limits {
+            file_bytes: 1000,
+            open_files: 64,
+            cpu_seconds: 600,
+        };
+        limits.apply().expect("lowering is always allowed");
+        let looser = Limits {
+            file_bytes: 5000,
+            open_files: 5000,
+            cpu_seconds: 5000,
+        };
+        looser.apply().expect("a lower limit stays");
+        let limits = std::fs::read_to_string("/proc/self/limits").expect("readable");
+        for name in ["core file size", "file size", "open files", "cpu time"] {
+            let line = limits
+                .lines()
+                .find(|line| line.starts_with(&format!("Max {name}")));
+            let numbers = line
+                .unwrap_or("?")
+                .split_ascii_whitespace()
+                .skip(name.split(' ').count() + 1);
+            let numbers = numbers.take(2).collect::<Vec<_>>().join(" ");
+            writeln!(std::io::stderr(), "{name} {numbers}").expect("a pipe");
+        }
+        return;
+    }
+    let finished = finish(&other_half("limits_hold_and_cannot_be_taken_back", "child"));
+    let log = text(&finished.stdout);
+    for line in [
+        "core file size 0 0",
+        "file size 1000 1000",
+        "open files 64 64",
+        "cpu time 600 600",
+    ] {
+        assert!(log.contains(line), "{line} in {log}");
+    }
+}
+
+#[test]
+fn a_signal_becomes_a_cancel_unless_it_was_ignored_before() {
+    const NAME: &str = "a_signal_becomes_a_cancel_unless_it_was_ignored_before";
+    if part().is_some() {
+        let cancel = install().expect("handlers are set");
+        let me = rustix::process::getpid();
+        let send = |signal| rustix::process::kill_process(me, signal).expect("to ourselves");
+        send(rustix::process::Signal::HUP);
+        let after_hup = cancel.is_set();
+        send(rustix::process::Signal::TERM);
+        let spec = shell("sleep 60");
+        let exit = run(&spec, &cancel).expect("it starts").exit;
+        let first = cancel.signal();
+        writeln!(std::io::stderr(), "{after_hup} {first:?} {exit:?}").expect("a pipe");
+        return;
+    }
+    let mut spec = other_half(NAME, "child");
+    spec.env.extend(shell("").env);
+    // `nohup` in small: the shell ignores HUP, and so does what it executes.
+    let script = format!("trap '' HUP; exec {} \"$@\"", spec.program.display());
+    let args = std::mem::replace(
+        &mut spec.args,
+        ["-c", &script, "sh"].map(OsString::from).to_vec(),
+    );
+    spec.args.extend(args);
+    spec.program = "/bin/sh".into();
+    let finished = finish(&spec);
+    let log = text(&finished.stdout);
+    assert!(log.contains("false Some(15) Cancelled"), "{log}");
+}
+
+#[test]
+fn a_worker_ends_with_the_process_that_started_it() {
+    const NAME: &str = "a_worker_ends_with_the_process_that_started_it";
+    const FILE: &str = "OPTLOOP_TEST_FILE";
+    match part().as_deref() {
+        Some("worker") => {
+            let parent = std::os::unix::process::parent_id();
+            assert!(
+                die_with_parent(parent + 1).is_err(),
+                "another parent is refused"
+            );
+            die_with_parent(parent).expect("it is our parent");
+            let file = std::env::var_os(FILE).expect("given");
+            std::fs::write(file, std::process::id().to_string()).expect("written");
+            std::thread::sleep(LONG);
+        }
+        Some("parent") => {
+            // By the standard library alone, so that nothing but the kernel can end it.
+            let spec = other_half(NAME, "worker");
+            let mut worker = std::process::Command::new(spec.program);
+            worker.args(spec.args).env("OPTLOOP_TEST_PART", "worker");
+            worker.status().expect("it starts");
+        }
+        _ => {
+            let dir = tempfile::tempdir().expect("a temporary folder");
+            let file = dir.path().join("worker");
+            let mut spec = other_half(NAME, "parent");
+            spec.env.push((FILE.into(), file.clone().into()));
+            let parent = start(&spec, Stdin::Null).expect("it starts");
+            let worker = || std::fs::read_to_string(&file).ok()?.parse::<i32>().ok();
+            wait_until("the worker's start", || worker().is_some());
+            let worker = worker().expect("seen a moment ago");
+            let pid = rustix::process::Pid::from_raw(parent.pid() as i32).expect("a pid");
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it runs");
+            let has_ended = || procfs::Proc::read(worker).is_none_or(|it| it.is_zombie());
+            wait_until("the worker's end", has_ended);
+        }
+    }
 }

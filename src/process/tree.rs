@@ -126,32 +126,35 @@ impl Tree {
 
     /// Live members, from a walk over `/proc`; remembers them.
     pub(super) fn living(&mut self) -> Vec<Proc> {
+        // The table first: whatever is in it was announced before, so `company` knows of it.
         let table = procfs::all();
         let company = self.company();
         let members = members(self, &company, &table, marker_of);
         self.known
             .extend(members.iter().map(|member| (member.pid, member.start)));
-        reap_orphans(&table, &company, self.leader);
+        reap_orphans(&table, &company);
         members
     }
 
     /// What is still there after a normal end. One small read when there is nothing.
     pub(super) fn leftovers(&mut self) -> Vec<Proc> {
-        let company = self.company();
         let Some(children) = procfs::children_of_main() else {
             return self.living();
         };
+        if children.iter().all(|&pid| pid == self.leader) {
+            return Vec::new();
+        }
+        let company = self.company();
         let orphans: Vec<Proc> = children
             .into_iter()
-            .filter(|&pid| pid != self.leader && !company.leaders.contains(&pid))
+            .filter(|pid| *pid != self.leader && !company.leaders.contains(pid))
             .filter_map(Proc::read)
             .collect();
         if orphans.is_empty() {
             return Vec::new();
         }
-        reap_orphans(&orphans, &company, self.leader);
-        let is_ours =
-            |orphan: &Proc| !orphan.is_zombie() && self.owns_orphan(orphan, &company, marker_of);
+        reap_orphans(&orphans, &company);
+        let is_ours = |orphan: &Proc| self.owns_orphan(orphan, &company, marker_of);
         if orphans.iter().any(is_ours) {
             self.living()
         } else {
@@ -179,7 +182,7 @@ impl Tree {
     }
 
     fn owns_orphan(&self, orphan: &Proc, company: &Company, marker: MarkerOf) -> bool {
-        if company.leaders.contains(&orphan.pid) {
+        if orphan.is_zombie() || company.leaders.contains(&orphan.pid) {
             return false;
         }
         match marker(orphan.pid) {
@@ -192,9 +195,15 @@ impl Tree {
             {
                 false
             }
-            // Its environment was cleared. Our own helpers share our group; anything else that
-            // came to us can only be of this command when no other one is in flight.
-            _ => company.markers.is_empty() && orphan.group != company.own_group,
+            // Its environment was cleared. What came to us after this command had started can
+            // only be of this command when no other one is in flight, unless it is a helper of
+            // our own, or we are a container's init, to whom every orphan comes.
+            _ => {
+                company.markers.is_empty()
+                    && orphan.start >= company.born
+                    && orphan.group != company.own_group
+                    && company.own_pid != 1
+            }
         }
     }
 
@@ -204,12 +213,12 @@ impl Tree {
         let (leaders, markers) = others
             .map(|flight| (flight.leader, flight.marker.clone()))
             .unzip();
-        let own_group = getpgrp().as_raw_pid();
         Company {
             leaders,
             markers,
             own_pid: std::process::id() as i32,
-            own_group,
+            own_group: getpgrp().as_raw_pid(),
+            born: Proc::read(self.leader).map_or(u64::MAX, |leader| leader.start),
         }
     }
 }
@@ -226,6 +235,8 @@ struct Company {
     markers: Vec<String>,
     own_pid: i32,
     own_group: i32,
+    /// When the leader of the tree was started; never, when that is not known.
+    born: u64,
 }
 
 type MarkerOf = fn(i32) -> Option<Vec<u8>>;
@@ -267,15 +278,27 @@ fn members(tree: &Tree, company: &Company, table: &[Proc], marker: MarkerOf) -> 
         .collect()
 }
 
-/// Reaps ended orphans. Ended children of our own group belong to whoever spawned them here.
-fn reap_orphans(table: &[Proc], company: &Company, leader: i32) {
-    for process in table {
-        let is_orphan = process.is_zombie()
+/// Reaps ended orphans. Ended children of our own group belong to whoever spawned them here,
+/// and leaders to whoever waits for them; a leader whose number is not known yet looks like an
+/// orphan, so nothing is reaped while a command is just being started.
+fn reap_orphans(table: &[Proc], company: &Company) {
+    let is_orphan = |process: &&Proc| {
+        process.is_zombie()
             && process.parent == company.own_pid
             && process.group != company.own_group
-            && process.pid != leader
-            && !company.leaders.contains(&process.pid);
-        if is_orphan && let Some(pid) = Pid::from_raw(process.pid) {
+    };
+    let mut orphans = table.iter().filter(is_orphan).peekable();
+    if orphans.peek().is_none() {
+        return;
+    }
+    // Held to the end: nobody can announce a command meanwhile.
+    let flights = flights();
+    if flights.iter().any(|flight| flight.leader == 0) {
+        return;
+    }
+    for orphan in orphans {
+        let is_leader = flights.iter().any(|flight| flight.leader == orphan.pid);
+        if !is_leader && let Some(pid) = Pid::from_raw(orphan.pid) {
             // Somebody else may have reaped it meanwhile, which is as good.
             let _reaped = waitpid(Some(pid), WaitOptions::NOHANG);
         }
@@ -321,7 +344,7 @@ mod tests {
     fn check(table: &[(i32, i32, i32, u8)], in_flight: &[(i32, &str)], expected: &[i32]) {
         let mut tree = Tree::announce("stage a");
         tree.leader = 100;
-        tree.known.insert((300, 0));
+        tree.known.insert((300, 60));
         let company = Company {
             leaders: in_flight.iter().map(|(pid, _)| *pid).collect(),
             markers: in_flight
@@ -330,6 +353,7 @@ mod tests {
                 .collect(),
             own_pid: 10,
             own_group: 9,
+            born: 50,
         };
         let table: Vec<Proc> = table
             .iter()
@@ -341,7 +365,8 @@ mod tests {
                 group,
                 session: group,
                 cpu_ticks: 0,
-                start: 0,
+                // Made-up pids that end in 99 were there before the leader.
+                start: u64::from(pid % 100 != 99) * 60,
             })
             .collect();
         // The hundreds of a made-up pid say what its environment holds.
@@ -403,6 +428,8 @@ mod tests {
     fn an_orphan_without_marker_is_ours_only_when_nobody_else_is_in_flight() {
         check(&[(701, 10, 701, b'S')], &[], &[701]);
         check(&[(701, 10, 701, b'S')], &[(200, "stage b")], &[]);
+        // A child that we had before this command started is nobody's orphan.
+        check(&[(799, 10, 799, b'S')], &[], &[]);
     }
 
     #[test]

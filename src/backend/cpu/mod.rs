@@ -14,5 +14,5 @@ pub mod source;
 pub use compiler::{Compilation, CompileRequest, Step};
 pub use depfile::parse_depfile;
 pub use identity::{CpuIdentity, identity};
-pub use session::{CpuSession, SessionOptions, WorkerProgram};
+pub use session::{CpuSession, SessionOptions, WORKER_COMMAND};
 pub use source::{Language, Param, ParamKind, Signature};

@@ -1,10 +1,10 @@
 //! The judge's side of a worker: gives it memory and orders, watches its life and its clock, and
 //! reads what it left.
 
+use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -25,32 +25,15 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// Bytes of a candidate's own printing that are kept.
 const MAX_OUTPUT: usize = 1 << 20;
 
-/// The executable that workers are started from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WorkerProgram(pub PathBuf);
-
-static PROGRAM: OnceLock<WorkerProgram> = OnceLock::new();
-
-impl WorkerProgram {
-    /// Makes `self` the executable of every later session; the first call counts.
-    pub fn set(self) {
-        let _already_set = PROGRAM.set(self);
-    }
-
-    /// What [`WorkerProgram::set`] was given, else this executable.
-    fn current() -> Result<Self, Fault> {
-        if let Some(program) = PROGRAM.get() {
-            return Ok(program.clone());
-        }
-        let path = std::env::current_exe()
-            .map_err(|e| Fault::infrastructure("finding the optloop executable", e))?;
-        Ok(Self(path))
-    }
-}
-
 /// How a session runs.
 #[derive(Debug, Clone)]
 pub struct SessionOptions<'a> {
+    /// The executable that answers to [`WORKER_COMMAND`]: optloop's own.
+    pub program: &'a Path,
+    /// The worker's whole environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// See [`CommandSpec::marker`]; a number that makes it unique is added.
+    pub marker: &'a str,
     /// The built kernel: an absolute path.
     pub library: &'a Path,
     /// The core to stay on.
@@ -87,11 +70,10 @@ impl CpuSession {
     /// # Errors
     /// When the worker cannot be started, or the kernel cannot be loaded or crashes while it is.
     pub fn start(options: &SessionOptions<'_>) -> Result<Self, Fault> {
-        let program = WorkerProgram::current()?;
         let kind = SocketType::SEQPACKET;
         let (socket, theirs) = socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)
             .map_err(|e| Fault::infrastructure("creating a socket", e))?;
-        let running = process::start(&command(program, options), Stdin::Socket(theirs))
+        let running = process::start(&command(options), Stdin::Socket(theirs))
             .map_err(|e| Fault::infrastructure("starting a worker", e))?;
         let mut session = Self {
             socket,
@@ -259,20 +241,13 @@ fn plausible(ns: &[u64], wall: Duration) -> Result<(), Fault> {
     Err(Fault::Cheating { what })
 }
 
-/// A worker sees nothing of this process's environment but what a threaded kernel's runtime reads.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "threads and libraries of kernels are set up by the user's environment, not by a stage"
-)]
-fn command(program: WorkerProgram, options: &SessionOptions<'_>) -> CommandSpec {
+fn command(options: &SessionOptions<'_>) -> CommandSpec {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let judge = std::process::id();
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let mut spec = CommandSpec::new(program.0, options.dir, format!("worker-{judge}-{number}"));
-    spec.args = vec![WORKER_COMMAND.into(), judge.to_string().into()];
-    spec.env = std::env::vars_os()
-        .filter(|(name, _)| name.as_bytes().starts_with(b"OMP_") || name == "LD_LIBRARY_PATH")
-        .collect();
+    let marker = format!("{}.w{number}", options.marker);
+    let mut spec = CommandSpec::new(options.program, options.dir, marker);
+    spec.args = vec![WORKER_COMMAND.into(), std::process::id().to_string().into()];
+    spec.env.clone_from(&options.env);
     // Nothing that a worker could tidy up is worth waiting for.
     spec.grace = Duration::ZERO;
     spec.max_output = MAX_OUTPUT;

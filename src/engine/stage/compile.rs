@@ -21,6 +21,9 @@ use crate::process::{self, CommandSpec, Exit, Finished};
 /// Lines of a compiler's words that a failure's message repeats; the log has all.
 const MESSAGE_LINES: usize = 40;
 
+/// Where a compiler finds its parts; what they are is in its version, which is in the key.
+const PASSED: [&str; 3] = ["PATH", "HOME", "LD_LIBRARY_PATH"];
+
 /// What is to be compiled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CompileDef {
@@ -95,7 +98,7 @@ fn find_compiler(def: &CompileDef, ctx: &StageContext<'_>) -> Result<PathBuf, Fa
         return Ok(known.clone());
     }
     let name = compiler::compiler_name(&def.compile.cc, &def.sources);
-    let path = inherited("PATH").unwrap_or_default();
+    let path = (ctx.env)("PATH").unwrap_or_default();
     process::resolve(OsStr::new(name), ctx.dir, &path).ok_or_else(|| {
         failed(format!(
             "there is no compiler `{name}` on the PATH; install a C compiler (for example gcc), \
@@ -180,9 +183,10 @@ fn run_steps(
     let deadline = (!limit.is_zero()).then(|| Instant::now() + limit);
     for (index, step) in plan.steps.iter().enumerate() {
         (ctx.progress)(index as f32 / plan.steps.len() as f32, "compiling");
-        let mut spec = CommandSpec::new(&step.program, ctx.scratch, marker(ctx.name, index));
+        let marker = format!("{}.{index}", ctx.marker);
+        let mut spec = CommandSpec::new(&step.program, ctx.scratch, marker);
         spec.args.clone_from(&step.args);
-        spec.env = environment(ctx.scratch);
+        spec.env = environment(ctx);
         spec.timeout = deadline.map(|d| d.saturating_duration_since(Instant::now()));
         let finished =
             process::run(&spec, ctx.cancel).map_err(|e| cannot("starting the compiler", &e))?;
@@ -192,27 +196,12 @@ fn run_steps(
     Ok(())
 }
 
-fn marker(name: &str, index: usize) -> String {
-    format!("compile-{}-{name}-{index}", std::process::id())
-}
-
 /// Only what a compiler needs, so that nothing undeclared enters the result.
-fn environment(scratch: &Path) -> Vec<(OsString, OsString)> {
-    let mut env: Vec<(OsString, OsString)> = ["PATH", "HOME"]
-        .into_iter()
-        .filter_map(|name| Some((name.into(), inherited(name)?)))
-        .collect();
-    env.push(("TMPDIR".into(), scratch.into()));
+fn environment(ctx: &StageContext<'_>) -> Vec<(OsString, OsString)> {
+    let mut env = ctx.inherited(&PASSED);
+    env.push(("TMPDIR".into(), ctx.scratch.into()));
     env.extend(STEP_ENV.map(|(name, value)| (name.into(), value.into())));
     env
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "where tools lie is no part of what is built; the compiler's identity is in the key"
-)]
-fn inherited(name: &str) -> Option<OsString> {
-    std::env::var_os(name)
 }
 
 fn judge(def: &CompileDef, finished: &Finished) -> Result<(), Failure> {

@@ -14,6 +14,16 @@ use crate::problem::{Case, Problem, Role};
 use crate::problem::{Staged, StagedArg, stage};
 use crate::verify::{self, Comparison};
 
+/// What a threaded kernel's runtime reads, and where libraries lie.
+const PASSED: [&str; 6] = [
+    "LD_LIBRARY_PATH",
+    "OMP_NUM_THREADS",
+    "OMP_PLACES",
+    "OMP_PROC_BIND",
+    "OMP_SCHEDULE",
+    "OMP_WAIT_POLICY",
+];
+
 /// Where and until when a stage's workers run.
 pub(super) struct Bench<'a> {
     pub(super) ctx: &'a StageContext<'a>,
@@ -30,6 +40,9 @@ impl<'a> Bench<'a> {
 
     pub(super) fn open(&self, library: &Path) -> Result<CpuSession, Fault> {
         CpuSession::start(&SessionOptions {
+            program: self.ctx.program,
+            env: self.ctx.inherited(&PASSED),
+            marker: self.ctx.marker,
             library,
             cpu: self.cpu,
             deadline: self.deadline,

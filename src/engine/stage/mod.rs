@@ -6,6 +6,8 @@ pub mod compile;
 mod judge;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -29,10 +31,24 @@ pub struct StageContext<'a> {
     pub dir: &'a Path,
     /// A private folder for this attempt, removed afterwards.
     pub scratch: &'a Path,
+    /// This very program, which workers are started from.
+    pub program: &'a Path,
+    /// What processes carry in their environment, so that a later run can find what a killed one
+    /// left behind; unique among the stages in flight.
+    pub marker: &'a str,
+    /// Variables of the environment that this run was started in.
+    pub env: &'a (dyn Fn(&str) -> Option<OsString> + Sync),
     /// Ctrl-C.
     pub cancel: &'a Cancel,
     /// Called with progress in [0, 1] and a few words.
     pub progress: &'a (dyn Fn(f32, &str) + Sync),
+}
+
+impl StageContext<'_> {
+    /// Those of the named variables that are set.
+    fn inherited(&self, names: &[&str]) -> Vec<(OsString, OsString)> {
+        names.iter().filter_map(|name| Some((name.into(), (self.env)(name)?))).collect()
+    }
 }
 
 /// What a stage kind gives back. A failure still carries its log and what was learnt.
@@ -104,6 +120,9 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
         name: &job.name,
         dir: &dir,
         scratch: &scratch,
+        program: shared.around.program,
+        marker: &format!("{}:{}", shared.marker, job.node),
+        env: &|name| shared.around.world.env(name).map(OsString::from_vec),
         cancel: shared.around.cancel,
         progress: &progress,
     };

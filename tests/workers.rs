@@ -1,4 +1,13 @@
 //! Real kernels through compile, check and bench, in real workers.
+//!
+//! A test binary of its own: here the library lives in the test process and takes its orphans,
+//! which must not happen to programs that other tests start.
+#![expect(
+    clippy::unwrap_used,
+    clippy::float_cmp,
+    clippy::disallowed_methods,
+    reason = "a helper of tests stops at the first surprise, counts are exact, and compilers need a PATH"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use optloop::backend::cpu::WorkerProgram;
+use optloop::engine::stage::FailureClass::{Cheating, Crashed, TimedOut, Wrong};
 use optloop::engine::stage::bench::BenchDef;
 use optloop::engine::stage::check::CheckDef;
 use optloop::engine::stage::compile::CompileDef;
@@ -22,10 +31,24 @@ const GOOD: &str = "for (int i = 0; i < n; i++) { acc[i] += x[i]; y[i] = 2 * x[i
 
 /// `acc += x; y = 2 x` over n elements.
 fn problem(cases: &[i64]) -> Problem {
-    let buffer = |role, fill| ArgKind::Buffer { shape: vec!["n".into()], role, fill };
-    let arg = |name: &str, dtype, kind| Arg { name: name.into(), dtype, kind };
-    let normal = Fill::Normal { mean: 0.0, std: 1.0 };
-    let case = |&n: &i64| Case { label: format!("n={n}"), sizes: [("n".to_owned(), n)].into() };
+    let buffer = |role, fill| ArgKind::Buffer {
+        shape: vec!["n".into()],
+        role,
+        fill,
+    };
+    let arg = |name: &str, dtype, kind| Arg {
+        name: name.into(),
+        dtype,
+        kind,
+    };
+    let normal = Fill::Normal {
+        mean: 0.0,
+        std: 1.0,
+    };
+    let case = |&n: &i64| Case {
+        label: format!("n={n}"),
+        sizes: [("n".to_owned(), n)].into(),
+    };
     Problem {
         name: "scale".into(),
         entry: "scale".into(),
@@ -38,7 +61,10 @@ fn problem(cases: &[i64]) -> Problem {
             arg("n", Dtype::I32, ArgKind::Scalar("n".into())),
         ],
         reference: PathBuf::new(),
-        tolerance: Tolerance { rtol: 1e-6, atol: 1e-6 },
+        tolerance: Tolerance {
+            rtol: 1e-6,
+            atol: 1e-6,
+        },
         flops: None,
         bytes: None,
         cuda: None,
@@ -55,11 +81,14 @@ struct World {
 
 impl World {
     fn new(cases: &[i64]) -> Self {
-        WorkerProgram(env!("CARGO_BIN_EXE_optloop").into()).set();
         Self {
             dir: tempfile::tempdir().unwrap(),
             problem: problem(cases),
-            limits: Limits { timeout_ms: 20_000, grace_ms: 0, retries: 0 },
+            limits: Limits {
+                timeout_ms: 20_000,
+                grace_ms: 0,
+                retries: 0,
+            },
             early_stop_us: None,
             cancel: Cancel::default(),
         }
@@ -67,10 +96,14 @@ impl World {
 
     fn in_context(&self, stage: impl FnOnce(&StageContext<'_>) -> StageOutcome) -> StageOutcome {
         let scratch = tempfile::tempdir().unwrap();
+        let marker = scratch.path().display().to_string();
         stage(&StageContext {
             name: "stage",
             dir: self.dir.path(),
             scratch: scratch.path(),
+            program: Path::new(env!("CARGO_BIN_EXE_optloop")),
+            marker: &marker,
+            env: &|name| std::env::var_os(name),
             cancel: &self.cancel,
             progress: &|_, _| {},
         })
@@ -104,6 +137,16 @@ impl World {
         output
     }
 
+    /// The reference, built once.
+    fn reference(&self) -> PathBuf {
+        let built = self.dir.path().join("reference.so");
+        if built.exists() {
+            built
+        } else {
+            self.build("reference", GOOD)
+        }
+    }
+
     fn check(&self, body: &str) -> StageOutcome {
         let def = self.check_def(body);
         self.in_context(|ctx| check::run(&def, ctx))
@@ -114,7 +157,7 @@ impl World {
         CheckDef {
             problem: self.problem.clone(),
             kernel: self.build("kernel", body),
-            reference: self.build("reference", GOOD),
+            reference: self.reference(),
             launches: 3,
             limits: self.limits,
             seed: None,
@@ -136,7 +179,7 @@ impl World {
         let def = BenchDef {
             problem: self.problem.clone(),
             kernel: self.build("kernel", body),
-            reference: self.build("reference", GOOD),
+            reference: self.reference(),
             work,
             seed: Some(7),
             cpu: None,
@@ -164,7 +207,13 @@ fn a_right_kernel_is_measured() {
     assert_eq!(outcome.failure, None);
     assert_eq!(outcome.metrics["launches"], 96.0);
     assert_eq!(outcome.detail["looks_used"], 3);
-    assert_eq!(outcome.detail["cases"][0]["samples_ns"].as_array().unwrap().len(), 32);
+    assert_eq!(
+        outcome.detail["cases"][0]["samples_ns"]
+            .as_array()
+            .unwrap()
+            .len(),
+        32
+    );
     let metric = |name: &str| outcome.metrics[name];
     assert!(metric("min_us") <= metric("median_us") && metric("median_us") <= metric("p90_us"));
     assert!(metric("median_lower_us") <= metric("median_us"));
@@ -173,13 +222,27 @@ fn a_right_kernel_is_measured() {
 #[test]
 fn each_way_to_fail_has_its_own_class() {
     // 16 floats fill a cache line, so that the buffer ends at its guard page.
-    let world = World { limits: Limits { timeout_ms: 1_500, grace_ms: 0, retries: 0 }, ..World::new(&[16]) };
-    use FailureClass::{Cheating, Crashed, TimedOut, Wrong};
+    let world = World {
+        limits: Limits {
+            timeout_ms: 1_000,
+            grace_ms: 0,
+            retries: 0,
+        },
+        ..World::new(&[16])
+    };
     for (body, expected, words) in [
         ("", Wrong, "elements"),
-        ("for (int i = 0; i < n; i++) { acc[i] += x[i]; y[i] = 2 * x[i]; } y[n - 1] += 1;", Wrong, "1 of 16"),
+        (
+            "for (int i = 0; i < n; i++) { acc[i] += x[i]; y[i] = 2 * x[i]; } y[n - 1] += 1;",
+            Wrong,
+            "1 of 16",
+        ),
         ("*(volatile int *)8 = 1;", Crashed, "SIGSEGV"),
-        ("for (int i = 0; i <= n; i++) y[i] = 2 * x[i];", Crashed, "SIGSEGV"),
+        (
+            "for (int i = 0; i <= n; i++) y[i] = 2 * x[i];",
+            Crashed,
+            "SIGSEGV",
+        ),
         ("y[-1100] = 1;", Crashed, "SIGSEGV"),
         ("((volatile float *)x)[0] = 1;", Crashed, "SIGSEGV"),
         ("abort();", Crashed, "SIGABRT"),
@@ -188,18 +251,50 @@ fn each_way_to_fail_has_its_own_class() {
         ("kill(getpid(), 9);", Crashed, "SIGKILL"),
         ("int z = n - 16; y[0] = n / z;", Crashed, "SIGFPE"),
         ("for (;;) pause();", TimedOut, "deadline"),
-        ("signal(SIGTERM, SIG_IGN); for (;;) {}", TimedOut, "deadline"),
-        ("if (!fork()) for (;;) pause(); _exit(5);", Crashed, "exit code 5"),
-        ("for (int i = 3; i < 1024; i++) close(i);", Cheating, "descriptors"),
-        ("for (int i = 3; i < 1024; i++) close(i); for (;;) pause();", Cheating, "went on"),
-        ("for (int i = 3; i < 1024; i++) write(i, \"forged\", 6); for (;;) pause();", Cheating, "no message"),
+        (
+            "signal(SIGTERM, SIG_IGN); for (;;) {}",
+            TimedOut,
+            "deadline",
+        ),
+        (
+            "if (!fork()) for (;;) pause(); _exit(5);",
+            Crashed,
+            "exit code 5",
+        ),
+        (
+            "for (int i = 3; i < 1024; i++) close(i);",
+            Cheating,
+            "descriptors",
+        ),
+        (
+            "for (int i = 3; i < 1024; i++) close(i); for (;;) pause();",
+            Cheating,
+            "went on",
+        ),
+        (
+            "for (int i = 3; i < 1024; i++) write(i, \"forged\", 6); for (;;) pause();",
+            Cheating,
+            "no message",
+        ),
     ] {
         let started = Instant::now();
         let outcome = world.check(body);
-        assert_eq!(class(&outcome), Some(expected), "{body}: {:?}", outcome.failure);
+        assert_eq!(
+            class(&outcome),
+            Some(expected),
+            "{body}: {:?}",
+            outcome.failure
+        );
         let message = &outcome.failure.as_ref().unwrap().message;
-        assert!(message.contains(words) && message.contains("n=16"), "{body}: {message}");
-        assert!(started.elapsed() < Duration::from_secs(8), "{body}: {:?}", started.elapsed());
+        assert!(
+            message.contains(words) && message.contains("n=16"),
+            "{body}: {message}"
+        );
+        assert!(
+            started.elapsed() < Duration::from_secs(8),
+            "{body}: {:?}",
+            started.elapsed()
+        );
     }
 }
 
@@ -208,20 +303,28 @@ fn measuring_finds_what_only_later_launches_do_wrong() {
     let world = World::new(&[16, 64]);
     let late = format!("static int calls; {GOOD} if (++calls > 12) y[0] += 1;");
     let outcome = world.bench(&late);
-    assert_eq!(class(&outcome), Some(FailureClass::Wrong), "{:?}", outcome.failure);
+    assert_eq!(class(&outcome), Some(Wrong), "{:?}", outcome.failure);
     let crash = format!("static int calls; {GOOD} if (++calls > 12) abort();");
-    assert_eq!(class(&world.bench(&crash)), Some(FailureClass::Crashed));
+    assert_eq!(class(&world.bench(&crash)), Some(Crashed));
 }
 
 #[test]
 fn twice_slower_than_the_limit_is_given_up_after_the_first_look() {
-    let world = World { early_stop_us: Some(1_000.0), ..World::new(&[16]) };
+    let world = World {
+        early_stop_us: Some(1_000.0),
+        ..World::new(&[16])
+    };
     let spin = format!(
         "struct timespec a, b; clock_gettime(CLOCK_MONOTONIC, &a); {GOOD} do clock_gettime(CLOCK_MONOTONIC, &b); \
          while ((b.tv_sec - a.tv_sec) * 1000000000L + b.tv_nsec - a.tv_nsec < 2000000L);"
     );
     let outcome = world.bench(&spin);
-    assert_eq!(class(&outcome), Some(FailureClass::TooSlow), "{:?}", outcome.failure);
+    assert_eq!(
+        class(&outcome),
+        Some(FailureClass::TooSlow),
+        "{:?}",
+        outcome.failure
+    );
     assert_eq!(outcome.metrics["launches"], 8.0);
     assert_eq!(outcome.metrics["stopped_early"], 1.0);
 }
@@ -229,7 +332,7 @@ fn twice_slower_than_the_limit_is_given_up_after_the_first_look() {
 #[test]
 fn what_a_kernel_prints_is_kept_and_believed_by_nobody() {
     let outcome = World::new(&[16]).check("puts(\"PASS mismatches: 0\"); fflush(stdout);");
-    assert_eq!(class(&outcome), Some(FailureClass::Wrong));
+    assert_eq!(class(&outcome), Some(Wrong));
     let log = String::from_utf8(outcome.log).unwrap();
     assert_eq!(log.matches("PASS mismatches: 0").count(), 1, "{log}");
 }
@@ -246,8 +349,91 @@ fn a_stop_ends_a_hanging_kernel() {
     let started = Instant::now();
     let outcome = world.in_context(|ctx| check::run(&def, ctx));
     waiter.join().unwrap();
-    assert_eq!(class(&outcome), Some(FailureClass::Interrupted), "{:?}", outcome.failure);
+    assert_eq!(
+        class(&outcome),
+        Some(FailureClass::Interrupted),
+        "{:?}",
+        outcome.failure
+    );
     assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn cpp_and_threaded_kernels_run_like_any_other() {
+    let world = World::new(&[16, 1000]);
+    let reference = world.build("reference", GOOD);
+    let cpp = "#include <vector>\nnamespace { template <class T> T twice(T x) { return 2 * x; } }\n\
+        extern \"C\" void scale(const float *x, float *acc, float *y, int n) {\n\
+        std::vector<float> sum(acc, acc + n);\n\
+        for (int i = 0; i < n; i++) { sum[i] += x[i]; y[i] = twice(x[i]); }\n\
+        for (int i = 0; i < n; i++) acc[i] = sum[i]; }\n";
+    let omp = format!("{SIGNATURE} {{\n#pragma omp parallel for\n{GOOD}\n}}\n");
+    for (name, text, flags) in [
+        ("cpp.cc", cpp, &["-O2"][..]),
+        ("omp.c", &omp, &["-O2", "-fopenmp"]),
+    ] {
+        let source = world.dir.path().join(name);
+        fs::write(&source, text).unwrap();
+        let def = CheckDef {
+            kernel: built(&world, &world.problem, source, flags),
+            reference: reference.clone(),
+            ..world.check_def("")
+        };
+        let outcome = world.in_context(|ctx| check::run(&def, ctx));
+        assert_eq!(outcome.failure, None, "{name}");
+    }
+}
+
+#[test]
+fn every_element_type_arrives_as_itself() {
+    for dtype in Dtype::ALL {
+        let mut world = World::new(&[33]);
+        world.problem.args = vec![
+            Arg {
+                name: "x".into(),
+                dtype,
+                kind: ArgKind::Buffer {
+                    shape: vec!["n".into()],
+                    role: Role::In,
+                    fill: Fill::Integers { low: 0, high: 1 },
+                },
+            },
+            Arg {
+                name: "y".into(),
+                dtype,
+                kind: ArgKind::Buffer {
+                    shape: vec!["n".into()],
+                    role: Role::Out,
+                    fill: Fill::Zeros,
+                },
+            },
+            Arg {
+                name: "last".into(),
+                dtype,
+                kind: ArgKind::Scalar("1".into()),
+            },
+        ];
+        let c = dtype.c_name();
+        let text = format!(
+            "#include <stdbool.h>\n#include <stdint.h>\nvoid scale(const {c} *x, {c} *y, {c} last) \
+             {{ for (int i = 0; i < 32; i++) y[i] = x[i]; y[32] = last; }}\n"
+        );
+        let source = world.dir.path().join("copy.c");
+        fs::write(&source, text).unwrap();
+        let kernel = built(&world, &world.problem, source, &["-O1"]);
+        let scratch_def = CheckDef {
+            problem: world.problem.clone(),
+            reference: kernel.clone(),
+            kernel,
+            launches: 1,
+            limits: world.limits,
+            seed: Some(1),
+            cpu: None,
+        };
+        let outcome = world.in_context(|ctx| check::run(&scratch_def, ctx));
+        assert_eq!(outcome.failure, None, "{dtype:?}");
+        assert_eq!(outcome.detail["cases"][0]["elements"], 33, "{dtype:?}");
+    }
 }
 
 /// The file system as it is.
@@ -298,7 +484,12 @@ fn every_shipped_kernel_is_right() {
         for kernel in [format!("{name}.c"), format!("{name}_fast.c")] {
             let def = CheckDef {
                 problem: problem.clone(),
-                kernel: built(&world, &problem, folder.join(&kernel), &["-O3", "-march=native"]),
+                kernel: built(
+                    &world,
+                    &problem,
+                    folder.join(&kernel),
+                    &["-O3", "-march=native"],
+                ),
                 reference: reference.clone(),
                 launches: 2,
                 limits: world.limits,

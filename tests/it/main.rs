@@ -1,0 +1,6 @@
+//! The program as people run it, on projects in folders of their own. One binary, so that it
+//! links once.
+
+mod graph;
+mod support;
+mod trials;
