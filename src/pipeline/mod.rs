@@ -20,6 +20,7 @@ mod resolve;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod upstream;
 mod validate;
 pub mod values;
 mod variables;

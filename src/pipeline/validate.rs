@@ -1,11 +1,12 @@
 //! Checks of single values, and of what `when` says about other stages.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::draft::Draft;
 use super::file::Kind;
 use super::findings::{Findings, did_you_mean};
 use super::resolve::Resolver;
+use super::upstream::Upstream;
 use super::values::{BENCH_METRICS, PrintedMetric};
 use super::variables::Scope;
 use super::when::Condition;
@@ -371,34 +372,5 @@ impl Stage {
             None => {}
         }
         results
-    }
-}
-
-/// Which stages a stage comes after.
-pub(super) struct Upstream<'a> {
-    needs: &'a [Vec<usize>],
-}
-
-impl<'a> Upstream<'a> {
-    pub(super) fn new(needs: &'a [Vec<usize>]) -> Self {
-        Self { needs }
-    }
-
-    /// True when `from` needs `to`, directly or through others.
-    pub(super) fn reaches(&self, from: usize, to: usize) -> bool {
-        if self.needs[from].contains(&to) {
-            return true;
-        }
-        let mut seen = HashSet::new();
-        let mut next = self.needs[from].clone();
-        while let Some(index) = next.pop() {
-            if self.needs[index].contains(&to) {
-                return true;
-            }
-            if seen.insert(index) {
-                next.extend_from_slice(&self.needs[index]);
-            }
-        }
-        false
     }
 }
