@@ -75,9 +75,10 @@ pub fn of_error(error: &EngineError) -> Exit {
     match error {
         EngineError::NoDevice(_) => Exit::NoDevice,
         EngineError::Unreadable { .. } => Exit::User,
-        EngineError::Cache(_) | EngineError::State { .. } | EngineError::DeviceBusy { .. } => {
-            Exit::Infrastructure
-        }
+        EngineError::Cache(_)
+        | EngineError::State { .. }
+        | EngineError::Definitions(_)
+        | EngineError::DeviceBusy { .. } => Exit::Infrastructure,
     }
 }
 

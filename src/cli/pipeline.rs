@@ -11,8 +11,8 @@ use super::world::{Disk, Located};
 use crate::cache::World;
 use crate::cache::index::flag;
 use crate::campaign::worktree;
-use crate::engine::event::StageFinished;
-use crate::engine::{Engine, Event, Options, Outcome, RunFinished, Surroundings};
+use crate::engine::event::{EVENT_VERSION, RunStarted, StageFinished};
+use crate::engine::{Engine, EngineError, Event, Options, Outcome, RunFinished, Surroundings};
 use crate::pipeline::Overrides;
 use crate::plan;
 use crate::process::jobserver::Tokens;
@@ -87,6 +87,16 @@ fn known(session: &Session, selected: &[usize], ui: &Ui) -> RunFinished {
         [] => (0..index.nodes.len() as u32).collect(),
         some => some.iter().map(|&n| n as u32).collect(),
     };
+    if ui.format == Format::Json {
+        ui.event(&Event::RunStarted(RunStarted {
+            version: EVENT_VERSION,
+            run: run_name(),
+            pipeline: index.name(index.title.start, index.title.len).to_owned(),
+            at: jiff::Timestamp::now().to_string(),
+            stages: all.len(),
+            doubted: 0,
+        }));
+    }
     for &node in &all {
         let n = &index.nodes[node as usize];
         let wanted = n.has(flag::RESULT) || (n.has(flag::LOG) && ui.logs == Logs::All);
@@ -165,7 +175,11 @@ fn work(
         program: Path::new("/proc/self/exe"),
         now_ms: &words::now_ms,
     };
-    let finished = Engine::new(&mut session.state, &options, &around, selected).run()?;
+    let run = Engine::new(&mut session.state, &options, &around, selected).run();
+    if matches!(run, Err(EngineError::Definitions(_))) {
+        session.state.forget_plan();
+    }
+    let finished = run?;
     if let Some(failure) = recorder.failure() {
         ui.complain(&failure);
     }

@@ -65,7 +65,7 @@ pub(super) fn class(class: FailureClass) -> &'static str {
 pub(super) fn reason(reason: &Reason, whole: bool) -> String {
     match reason {
         Reason::NeverRan => "has no result yet".to_owned(),
-        Reason::Forced => "asked for by --rerun".to_owned(),
+        Reason::Forced => "asked for by --rerun or --audit".to_owned(),
         Reason::Always => "runs every time (cache = false)".to_owned(),
         Reason::Unfinished => "did not finish the last time".to_owned(),
         Reason::NotPassed => "did not pass the last time".to_owned(),

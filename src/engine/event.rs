@@ -93,7 +93,7 @@ pub struct RunStarted {
 pub enum Reason {
     /// It has no result yet.
     NeverRan,
-    /// `--rerun`.
+    /// `--rerun` or `--audit`.
     Forced,
     /// It says `cache = false`.
     Always,

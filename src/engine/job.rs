@@ -134,7 +134,8 @@ impl<'a> Performance<'a> {
     }
 
     fn go(self) -> Done {
-        let wanted = !self.shared.options.rerun && self.job.flags & flag::ALWAYS == 0;
+        let options = self.shared.options;
+        let wanted = !options.rerun && !options.audit && self.job.flags & flag::ALWAYS == 0;
         let reason = match self.look_up().filter(|_| wanted) {
             Some(hit) => match self.put_back(&hit) {
                 Ok(files) => return self.hit(hit, files),
@@ -220,7 +221,7 @@ impl<'a> Performance<'a> {
     /// Why the node has no result: the fields of its key that differ from its last good run's.
     fn why(&self) -> Reason {
         let job = &*self.job;
-        if self.shared.options.rerun {
+        if self.shared.options.rerun || self.shared.options.audit {
             return Reason::Forced;
         }
         if job.flags & flag::ALWAYS != 0 {
@@ -414,7 +415,10 @@ impl<'a> Performance<'a> {
     fn changed_meanwhile(&self, discovered: &[Known]) -> Vec<String> {
         let differs = |known: &&Known| {
             let mut now = (*known).clone();
-            look_again(&mut now, self.shared).is_err() || now.digest != known.digest
+            // A file that was written and is again what it was may have been read in between.
+            look_again(&mut now, self.shared).is_err()
+                || now.digest != known.digest
+                || now.stat != known.stat
         };
         let declared = self.job.inputs.iter().filter(differs);
         let newer = discovered.iter().filter(|k| k.stat.newest_ns() >= self.started_ns);

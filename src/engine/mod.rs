@@ -72,6 +72,9 @@ pub enum EngineError {
         /// Why it failed.
         source: io::Error,
     },
+    /// What stages do, as an earlier run wrote it down.
+    #[error("the stage definitions are damaged ({0}); run again: they are made anew")]
+    Definitions(io::Error),
     /// Something that a key depends on.
     #[error("cannot read {path}: {source}")]
     Unreadable {

@@ -1,7 +1,9 @@
 //! What is known at the start of a run, and keeping it true while things happen.
 
+use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
@@ -49,7 +51,7 @@ pub struct State {
     /// What is known.
     pub index: Index,
     /// Results and blobs.
-    pub store: Store,
+    pub store: Arc<Store>,
     pub(super) journal: Journal,
     pub(super) replayed: Replayed,
     /// Definitions of a plan just made, not yet on disk.
@@ -103,7 +105,7 @@ impl State {
         })?;
         let mut index = Index::read(&paths.index())?.unwrap_or_default();
         let (journal, replayed) = Journal::replay(&paths.own.join("journal"), &mut index)?;
-        let store = Store::new(&paths.state);
+        let store = Arc::new(Store::new(&paths.state));
         Ok(Self { paths, index, store, journal, replayed, new_defs: None, root_fd })
     }
 
@@ -118,6 +120,28 @@ impl State {
         self.index.nodes.is_empty()
             || self.index.plan != made_by
             || look.changed.iter().any(|c| from.contains(c))
+            || self.lost_an_input(look)
+    }
+
+    /// True when a file that is nobody's output has gone: planning anew says who needs it.
+    fn lost_an_input(&self, look: &Look) -> bool {
+        let gone = |s: &&Seen| s.stat.is_missing() && look.changed.contains(&s.entry);
+        let mut gone = look.seen.iter().filter(gone).map(|s| s.entry).peekable();
+        if gone.peek().is_none() {
+            return false;
+        }
+        let linked = |of: fn(&index::Node) -> Links| -> HashSet<u32> {
+            self.index.nodes.iter().flat_map(|n| self.index.ids(of(n))).copied().collect()
+        };
+        let (inputs, outputs) = (linked(|n| n.inputs), linked(|n| n.outputs));
+        gone.any(|entry| inputs.contains(&entry) && !outputs.contains(&entry))
+    }
+
+    /// Makes the next run plan anew, after the definitions proved damaged.
+    pub fn forget_plan(&mut self) {
+        self.index.plan = Digest::default();
+        // Best effort: if the disk is broken, the next run says the same again.
+        drop(self.fold());
     }
 
     /// Takes a new plan, keeping what is known of entries and nodes.
@@ -195,15 +219,10 @@ impl State {
                 let start = n.def_start as usize;
                 defs.get(start..start + n.def_len as usize).unwrap_or(&[]).to_vec()
             }
-            None => index::read_def(&self.paths.defs(), n).map_err(|source| {
-                EngineError::State { what: "cannot read the stage definitions".to_owned(), source }
-            })?,
+            None => index::read_def(&self.paths.defs(), n).map_err(EngineError::Definitions)?,
         };
-        postcard::from_bytes(&bytes).map_err(|e| EngineError::State {
-            what: "cannot understand a stage definition; `optloop cache gc --all` starts afresh"
-                .to_owned(),
-            source: std::io::Error::other(e.to_string()),
-        })
+        postcard::from_bytes(&bytes)
+            .map_err(|e| EngineError::Definitions(std::io::Error::other(e.to_string())))
     }
 
     /// Makes the state folder ready for a run: folders, a note for git and backup programs.

@@ -1,4 +1,6 @@
-//! Tests of the wiring: rooms together, real compilers, real processes. One binary, so that it
+//! The program as people run it, on projects in folders of their own. One binary, so that it
 //! links once.
 
-mod kernels;
+mod graph;
+mod support;
+mod trials;

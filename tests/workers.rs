@@ -1,4 +1,7 @@
 //! Real kernels through compile, check and bench, in real workers.
+//!
+//! A test binary of its own: here the library lives in the test process and takes its orphans,
+//! which must not happen to programs that other tests start.
 #![expect(
     clippy::unwrap_used,
     clippy::float_cmp,

@@ -1,0 +1,455 @@
+//! A project in a folder of its own, and the program run on it.
+#![expect(clippy::disallowed_methods, reason = "tests start the program as a user does")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+use serde_json::Value;
+
+/// Longer than anything here takes: a run that hangs fails instead of holding up the suite.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A project: `work/` is its root, beside it are its own `home/` and `tmp/`, and the file `ran`
+/// to which commands report (`echo NAME >> ../ran`).
+pub(crate) struct Project {
+    dir: tempfile::TempDir,
+}
+
+impl Project {
+    /// An empty one.
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        for name in ["work", "home", "tmp"] {
+            fs::create_dir(dir.path().join(name)).expect("a folder");
+        }
+        Self { dir }
+    }
+
+    /// With a file.
+    pub(crate) fn file(self, path: &str, text: impl AsRef<[u8]>) -> Self {
+        self.write(path, text);
+        self
+    }
+
+    /// With `pipeline.toml`, whose name is put first.
+    pub(crate) fn pipeline(self, text: &str) -> Self {
+        self.write_pipeline(text);
+        self
+    }
+
+    /// With the shipped kernels and pipelines.
+    pub(crate) fn kernels(self) -> Self {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for folder in ["kernels", "pipelines"] {
+            copy(&shipped.join(folder), &self.path(folder));
+        }
+        self
+    }
+
+    /// Writes a file, and its folders.
+    pub(crate) fn write(&self, path: &str, text: impl AsRef<[u8]>) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
+        fs::write(&path, text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    }
+
+    /// Writes `pipeline.toml`.
+    pub(crate) fn write_pipeline(&self, text: &str) {
+        self.write("pipeline.toml", format!("name = \"test\"\n{text}"));
+    }
+
+    /// The root.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.dir.path().join("work")
+    }
+
+    /// A path below the root.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.root().join(path)
+    }
+
+    /// A file's text.
+    pub(crate) fn read(&self, path: &str) -> String {
+        let path = self.path(path);
+        fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    }
+
+    /// Removes a file.
+    pub(crate) fn remove(&self, path: &str) {
+        fs::remove_file(self.path(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+    }
+
+    /// Replaces text that must be there in a file.
+    pub(crate) fn edit(&self, path: &str, old: &str, new: &str) {
+        let text = self.read(path);
+        assert!(text.contains(old), "{path} has no {old:?}:\n{text}");
+        self.write(path, text.replace(old, new));
+    }
+
+    /// The stages that reported to `../ran` since the last call, sorted.
+    pub(crate) fn ran(&self) -> Vec<String> {
+        let mut names = self.ran_in_order();
+        names.sort_unstable();
+        names
+    }
+
+    /// The stages that reported to `../ran` since the last call, as they came.
+    pub(crate) fn ran_in_order(&self) -> Vec<String> {
+        let log = self.dir.path().join("ran");
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        drop(fs::remove_file(&log));
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Every file of the state with its content and time.
+    pub(crate) fn state(&self) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
+        walkdir::WalkDir::new(self.path(".optloop"))
+            .into_iter()
+            .map(|e| e.expect("an entry").into_path())
+            .map(|path| {
+                let time = fs::metadata(&path).expect("there").modified().expect("a time");
+                let bytes = if path.is_file() { fs::read(&path).expect("a file") } else { Vec::new() };
+                (path, (bytes, time))
+            })
+            .collect()
+    }
+
+    /// The program with these arguments.
+    pub(crate) fn args<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Call<'_> {
+        let args = args.into_iter().map(str::to_owned).collect();
+        Call { project: self, args, env: BTreeMap::new(), folder: self.root() }
+    }
+
+    /// `optloop pipeline pipeline.toml`.
+    pub(crate) fn run(&self) -> Ran {
+        self.args(["pipeline", "pipeline.toml"]).run()
+    }
+
+    /// `optloop pipeline pipeline.toml` with more arguments.
+    pub(crate) fn run_with<'a>(&self, more: impl IntoIterator<Item = &'a str>) -> Ran {
+        self.args(["pipeline", "pipeline.toml"].into_iter().chain(more)).run()
+    }
+
+    /// Runs the pipeline, which must pass, and gives the stages that reported.
+    pub(crate) fn pass(&self) -> Vec<String> {
+        self.run().code(0);
+        self.ran()
+    }
+
+    /// Processes other than this one whose working folder or command line is in the project.
+    pub(crate) fn processes(&self) -> Vec<String> {
+        let here = self.dir.path().to_string_lossy().into_owned();
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc").expect("/proc").flatten() {
+            let path = entry.path();
+            let pid = entry.file_name().to_string_lossy().into_owned();
+            if !pid.bytes().all(|b| b.is_ascii_digit()) || pid == std::process::id().to_string() {
+                continue;
+            }
+            let cwd = fs::read_link(path.join("cwd")).unwrap_or_default();
+            let line = fs::read(path.join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            let environ = fs::read(path.join("environ")).unwrap_or_default();
+            let environ = String::from_utf8_lossy(&environ).into_owned();
+            if cwd.starts_with(&here) || line.contains(&here) || environ.contains(&here) {
+                found.push(format!("{pid} {line}"));
+            }
+        }
+        found
+    }
+
+    /// Waits until nothing of this project runs any more.
+    pub(crate) fn expect_no_processes(&self) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let left = self.processes();
+            if left.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "still running: {left:#?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until a file is there and, when `text` is not empty, holds it.
+    pub(crate) fn wait_for(&self, path: &str, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        let path = self.path(path);
+        while !fs::read_to_string(&path).is_ok_and(|t| t.contains(text)) {
+            assert!(Instant::now() < deadline, "{} does not come", path.display());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+/// Copies a folder.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder").flatten() {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            // Not fs::copy: what is shipped read-only is to be edited here.
+            fs::write(&to, fs::read(&from).expect("a file")).expect("a file");
+        }
+    }
+}
+
+/// The program about to be run.
+#[must_use]
+pub(crate) struct Call<'a> {
+    project: &'a Project,
+    args: Vec<String>,
+    env: BTreeMap<String, String>,
+    folder: PathBuf,
+}
+
+impl Call<'_> {
+    /// With an environment variable.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// From another folder than the root.
+    pub(crate) fn in_folder(mut self, folder: &Path) -> Self {
+        folder.clone_into(&mut self.folder);
+        self
+    }
+
+    fn command(&self) -> Command {
+        let dir = self.project.dir.path();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_optloop"));
+        command
+            .args(&self.args)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", dir.join("home"))
+            .env("TMPDIR", dir.join("tmp"))
+            .envs(&self.env)
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // A group of its own, as a shell gives it, so that a test can end all of it.
+            .process_group(0);
+        command
+    }
+
+    /// Starts it.
+    pub(crate) fn start(self) -> Running {
+        let started = Instant::now();
+        let mut child = self.command().spawn().expect("the program starts");
+        let out = reader(child.stdout.take().expect("piped"));
+        let err = reader(child.stderr.take().expect("piped"));
+        Running { child, args: self.args, started, out, err }
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(self) -> Ran {
+        self.start().wait()
+    }
+}
+
+type Reader = std::thread::JoinHandle<Vec<u8>>;
+
+fn reader(mut pipe: impl std::io::Read + Send + 'static) -> Reader {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        drop(pipe.read_to_end(&mut bytes));
+        bytes
+    })
+}
+
+/// The program while it runs.
+pub(crate) struct Running {
+    child: Child,
+    args: Vec<String>,
+    started: Instant,
+    out: Reader,
+    err: Reader,
+}
+
+impl Running {
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal to the program alone.
+    pub(crate) fn signal(&self, signal: Signal) {
+        // One that has ended cannot be signalled any more.
+        let _ = rustix::process::kill_process(self.pid(), signal);
+    }
+
+    /// SIGKILL to the program's process group and to whatever it started.
+    pub(crate) fn kill_all(&self) {
+        let below = descendants(self.child.id());
+        let _ = rustix::process::kill_process_group(self.pid(), Signal::KILL);
+        for pid in below {
+            if let Some(pid) = Pid::from_raw(pid.cast_signed()) {
+                let _ = rustix::process::kill_process(pid, Signal::KILL);
+            }
+        }
+    }
+
+    /// True while it runs.
+    pub(crate) fn alive(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(mut self) -> Ran {
+        let deadline = Instant::now() + PATIENCE;
+        let mut pause = Duration::from_micros(200);
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                break Some(status);
+            }
+            if Instant::now() > deadline {
+                break None;
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(5));
+        };
+        if status.is_none() {
+            self.kill_all();
+            drop(self.child.wait());
+        }
+        let text = |reader: Reader| {
+            let bytes = reader.join().expect("a reader");
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        let ran = Ran {
+            args: self.args,
+            status,
+            took: self.started.elapsed(),
+            stdout: text(self.out),
+            stderr: text(self.err),
+        };
+        assert!(ran.status.is_some(), "it does not end:\n{}", ran.all());
+        ran
+    }
+}
+
+/// Processes below this one, at any depth.
+fn descendants(of: u32) -> Vec<u32> {
+    let children = |pid: u32| -> Vec<u32> {
+        let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+        let lists = tasks.flatten().filter_map(|t| fs::read_to_string(t.path().join("children")).ok());
+        lists.flat_map(|l| l.split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<_>>())
+            .collect()
+    };
+    let mut found = children(of);
+    let mut next = 0;
+    while next < found.len() {
+        found.extend(children(found[next]));
+        next += 1;
+    }
+    found
+}
+
+/// What the program did.
+pub(crate) struct Ran {
+    args: Vec<String>,
+    status: Option<ExitStatus>,
+    /// How long it took.
+    pub(crate) took: Duration,
+    /// Its standard output.
+    pub(crate) stdout: String,
+    /// Its standard error.
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    /// Everything, for messages of assertions.
+    pub(crate) fn all(&self) -> String {
+        let mut text = format!("optloop {}\n", self.args.join(" "));
+        let end = match self.status {
+            Some(s) => s.code().map_or_else(
+                || format!("signal {}", s.signal().unwrap_or_default()),
+                |c| format!("exit code {c}"),
+            ),
+            None => "ended by the test".to_owned(),
+        };
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            "{end} after {:?}\n--- stdout\n{}\n--- stderr\n{}\n---",
+            self.took, self.stdout, self.stderr
+        );
+        text
+    }
+
+    /// Asserts the exit code.
+    #[track_caller]
+    pub(crate) fn code(self, wanted: i32) -> Self {
+        let code = self.status.and_then(|s| s.code());
+        assert_eq!(code, Some(wanted), "{}", self.all());
+        self
+    }
+
+    /// Asserts that standard output or error holds the text.
+    #[track_caller]
+    pub(crate) fn says(self, text: &str) -> Self {
+        let there = self.stdout.contains(text) || self.stderr.contains(text);
+        assert!(there, "nowhere: {text:?}\n{}", self.all());
+        self
+    }
+
+    /// Asserts that neither holds the text.
+    #[track_caller]
+    pub(crate) fn says_nothing_of(self, text: &str) -> Self {
+        let there = self.stdout.contains(text) || self.stderr.contains(text);
+        assert!(!there, "it says {text:?}\n{}", self.all());
+        self
+    }
+
+    /// Asserts that it took less.
+    #[track_caller]
+    pub(crate) fn within(self, limit: Duration) -> Self {
+        assert!(self.took < limit, "longer than {limit:?}\n{}", self.all());
+        self
+    }
+
+    /// Standard output as JSON lines.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Vec<Value> {
+        let parse = |line: &str| {
+            serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}\n{}", self.all()))
+        };
+        self.stdout.lines().map(parse).collect()
+    }
+
+    /// How a stage finished, from `--format json`.
+    #[track_caller]
+    pub(crate) fn stage(&self, name: &str) -> Value {
+        let all = self.json();
+        let wanted = |e: &&Value| e["event"] == "stage_finished" && e["stage"] == name;
+        let found = all.iter().find(wanted).cloned();
+        found.unwrap_or_else(|| panic!("stage {name} did not finish\n{}", self.all()))
+    }
+
+    /// How each stage ended: name to `ran`, `cached`, `failed` …, from `--format json`.
+    #[track_caller]
+    pub(crate) fn outcomes(&self) -> BTreeMap<String, String> {
+        let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+        self.json()
+            .iter()
+            .filter(|e| e["event"] == "stage_finished")
+            .map(|e| (text(&e["stage"]), text(&e["outcome"]["how"])))
+            .collect()
+    }
+}
