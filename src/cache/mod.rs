@@ -5,7 +5,7 @@
 //!   under which the digest still holds;
 //! - [`index`]: entries and nodes of one pipeline in flat arrays, one read on a null run;
 //! - [`journal`]: what happened since the index was written, append-only;
-//! - [`store`]: results and blobs under their keys.
+//! - [`store`]: results and blobs under their keys, small ones in one pack.
 //!
 //! Not for: deciding what a key consists of (that is `plan::key`) or running anything.
 
@@ -13,11 +13,13 @@ pub mod entry;
 pub mod index;
 pub mod journal;
 pub mod lock;
+mod pack;
 pub mod store;
 
 pub use entry::{Entry, Kind, Stat, World};
 pub use index::{Index, Node, Status};
 pub use journal::{Journal, Record};
+pub use pack::Room;
 pub use store::{Action, Output, Store};
 
 /// What can go wrong with the state on disk.

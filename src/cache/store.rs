@@ -1,8 +1,10 @@
-//! Results and blobs under their digests: `keys/xx/…`, `deps/xx/…` and `blobs/xx/…`.
+//! Results and blobs under their digests: small ones in the [pack](super::pack), large ones as
+//! files `blobs/xx/…`.
 //!
-//! Everything is written to a temporary name and renamed, so that a kill at any instant leaves a
-//! valid store. Nothing is fsynced one by one: after a power cut a blob may be short, which its
-//! digest shows when it is read, and the result then counts as absent.
+//! A kill at any instant leaves a valid store: data is appended before what points to it, and
+//! files are written to a temporary name and renamed. Nothing is fsynced one by one: after a power
+//! cut data may be short, which its checksum or digest shows when it is read, and it then counts
+//! as absent.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,10 +12,12 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
 use super::CacheError;
+use super::pack::{Name, Pack, Room};
 use crate::digest::Digest;
 
 /// Rises with any change to what a stored result holds.
@@ -57,13 +61,18 @@ pub struct Action {
     pub artifact: String,
 }
 
-/// The store of one project.
+/// The store of one project. One run writes at a time; whoever writes holds the state's lock.
 #[derive(Debug)]
 pub struct Store {
     dir: PathBuf,
     temporary: PathBuf,
     counter: AtomicU64,
+    /// Opened by the first question: a null run asks none.
+    pack: OnceLock<Mutex<Pack>>,
 }
+
+/// Content up to this size goes into the pack.
+const SMALL: u64 = 64 * 1024;
 
 impl Store {
     /// The store below a state folder; nothing is created before the first write.
@@ -72,18 +81,34 @@ impl Store {
             dir: state_dir.join("cache"),
             temporary: state_dir.join("tmp"),
             counter: AtomicU64::new(0),
+            pack: OnceLock::new(),
         }
     }
 
-    /// Where a room of the store keeps a digest.
-    fn place(&self, room: &str, digest: &Digest) -> PathBuf {
+    /// Does something with the pack. An unreadable one counts as empty: everything runs again.
+    fn with_pack<T>(&self, act: impl FnOnce(&mut Pack) -> T) -> T {
+        let pack = self.pack.get_or_init(|| Mutex::new(Pack::open(&self.dir).unwrap_or_default()));
+        act(&mut pack.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    fn get(&self, room: Room, digest: &Digest) -> Option<Vec<u8>> {
+        self.with_pack(|pack| pack.get(&Name { room, digest: *digest }))
+    }
+
+    fn put(&self, room: Room, digest: &Digest, bytes: &[u8]) -> Result<(), CacheError> {
+        self.with_pack(|pack| pack.put(Name { room, digest: *digest }, bytes))
+            .map_err(CacheError::io("cannot write", &self.dir))
+    }
+
+    /// Where a large blob lies.
+    fn place(&self, digest: &Digest) -> PathBuf {
         let hex = digest.hex();
-        self.dir.join(room).join(&hex[..2]).join(&hex[2..])
+        self.dir.join("blobs").join(&hex[..2]).join(&hex[2..])
     }
 
     /// The result under a key; `None` when there is none or it cannot be understood.
     pub fn action(&self, key: &Digest) -> Option<Action> {
-        let bytes = std::fs::read(self.place("keys", key)).ok()?;
+        let bytes = self.get(Room::Keys, key)?;
         let action: Action = serde_json::from_slice(&bytes).ok()?;
         (action.version == ACTION_VERSION).then_some(action)
     }
@@ -93,16 +118,12 @@ impl Store {
     /// # Errors
     /// When it cannot be written.
     pub fn put_action(&self, key: &Digest, action: &Action) -> Result<(), CacheError> {
-        let place = self.place("keys", key);
-        let bytes = serde_json::to_vec(action)
-            .map_err(|e| CacheError::io("cannot encode", &place)(e.into()))?;
-        self.put(&place, 0o644, |file| file.write_all(&bytes))
+        self.put(Room::Keys, key, &encode(action)?)
     }
 
     /// The sets of names that runs under this key's declared part were seen to read, newest last.
     pub fn discoveries(&self, declared: &Digest) -> Vec<Vec<String>> {
-        std::fs::read(self.place("deps", declared))
-            .ok()
+        self.get(Room::Deps, declared)
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
             .unwrap_or_default()
     }
@@ -120,10 +141,7 @@ impl Store {
         sets.retain(|s| s != names);
         sets.push(names.to_vec());
         let old = sets.len().saturating_sub(KEPT);
-        let place = self.place("deps", declared);
-        let bytes = serde_json::to_vec(&sets[old..])
-            .map_err(|e| CacheError::io("cannot encode", &place)(e.into()))?;
-        self.put(&place, 0o644, |file| file.write_all(&bytes))
+        self.put(Room::Deps, declared, &encode(&sets[old..])?)
     }
 
     /// Keeps bytes under their digest.
@@ -132,9 +150,11 @@ impl Store {
     /// When they cannot be written.
     pub fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, CacheError> {
         let digest = Digest::of(bytes);
-        let place = self.place("blobs", &digest);
-        if !place.exists() {
-            self.put(&place, 0o444, |file| file.write_all(bytes))?;
+        let name = Name { room: Room::Blobs, digest };
+        if bytes.len() as u64 > SMALL {
+            self.put_large_bytes(&digest, bytes)?;
+        } else if self.with_pack(|pack| pack.get(&name)).as_deref() != Some(bytes) {
+            self.put(Room::Blobs, &digest, bytes)?;
         }
         Ok(digest)
     }
@@ -144,7 +164,6 @@ impl Store {
     /// # Errors
     /// When it cannot be read or the copy cannot be written.
     pub fn put_file(&self, path: &Path) -> Result<(Digest, u32), CacheError> {
-        const SMALL: u64 = 1 << 20;
         let read = CacheError::io("cannot read", path);
         let inspect = || {
             let mut file = File::open(path)?;
@@ -177,21 +196,36 @@ impl Store {
             Digest::of_file(&temporary)
         };
         let digest = write().map_err(CacheError::io("cannot keep", path))?;
-        let place = self.place("blobs", &digest);
+        let place = self.place(&digest);
         self.prepare(&place)?;
         std::fs::rename(&temporary, &place).map_err(CacheError::io("cannot rename to", &place))?;
         Ok(digest)
     }
 
+    fn put_large_bytes(&self, digest: &Digest, bytes: &[u8]) -> Result<(), CacheError> {
+        let (temporary, place) = (self.temporary_path(), self.place(digest));
+        if self.has_blob(digest) {
+            return Ok(());
+        }
+        self.prepare(&temporary)?;
+        self.prepare(&place)?;
+        create(&temporary, 0o444)
+            .and_then(|mut file| file.write_all(bytes))
+            .and_then(|()| std::fs::rename(&temporary, &place))
+            .map_err(CacheError::io("cannot write", &place))
+    }
+
     /// A blob's bytes, if they are there and still have their digest.
     pub fn bytes(&self, digest: &Digest) -> Option<Vec<u8>> {
-        let bytes = std::fs::read(self.place("blobs", digest)).ok()?;
+        let packed = self.get(Room::Blobs, digest);
+        let bytes = packed.or_else(|| std::fs::read(self.place(digest)).ok())?;
         (Digest::of(&bytes) == *digest).then_some(bytes)
     }
 
     /// True when a blob is there with its content intact.
     pub fn has_blob(&self, digest: &Digest) -> bool {
-        Digest::of_file(&self.place("blobs", digest)).is_ok_and(|d| d == *digest)
+        self.get(Room::Blobs, digest).is_some_and(|b| Digest::of(&b) == *digest)
+            || Digest::of_file(&self.place(digest)).is_ok_and(|d| d == *digest)
     }
 
     /// Puts a blob back where a stage had written it, by a copy: a link would let a later write
@@ -200,13 +234,16 @@ impl Store {
     /// # Errors
     /// When the blob is gone or damaged, or the file cannot be written.
     pub fn restore(&self, output: &Output, to: &Path) -> Result<(), CacheError> {
-        let blob = self.place("blobs", &output.digest);
+        let packed = self.get(Room::Blobs, &output.digest);
         let temporary = self.temporary_path();
         self.prepare(&temporary)?;
         self.prepare(to)?;
         let copy = || -> io::Result<()> {
             let mut file = create(&temporary, output.mode | 0o200)?;
-            io::copy(&mut File::open(&blob)?, &mut file)?;
+            match &packed {
+                Some(bytes) => file.write_all(bytes)?,
+                None => drop(io::copy(&mut File::open(self.place(&output.digest))?, &mut file)?),
+            }
             file.set_permissions(std::fs::Permissions::from_mode(output.mode))?;
             if Digest::of_file(&temporary)? != output.digest {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "the kept copy is damaged"));
@@ -219,36 +256,6 @@ impl Store {
         })
     }
 
-    fn put(
-        &self,
-        place: &Path,
-        mode: u32,
-        write: impl FnOnce(&mut File) -> io::Result<()>,
-    ) -> Result<(), CacheError> {
-        let temporary = self.temporary_path();
-        let go = || -> io::Result<()> {
-            let mut file = match create(&temporary, mode) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    std::fs::create_dir_all(&self.temporary)?;
-                    create(&temporary, mode)?
-                }
-                other => other?,
-            };
-            write(&mut file)?;
-            match std::fs::rename(&temporary, place) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    make_parent(place)?;
-                    std::fs::rename(&temporary, place)
-                }
-                other => other,
-            }
-        };
-        go().map_err(|e| {
-            drop(std::fs::remove_file(&temporary));
-            CacheError::io("cannot write", place)(e)
-        })
-    }
-
     fn temporary_path(&self) -> PathBuf {
         let n = self.counter.fetch_add(1, Ordering::Relaxed);
         self.temporary.join(format!("{}.{n}", std::process::id()))
@@ -258,22 +265,58 @@ impl Store {
         make_parent(path).map_err(CacheError::io("cannot make the folder of", path))
     }
 
-    /// Every file of the store: its room (`keys`, `deps`, `blobs`), digest and path.
-    pub fn files(&self) -> Vec<(String, Option<Digest>, PathBuf)> {
-        walkdir::WalkDir::new(&self.dir)
-            .min_depth(3)
+    /// Everything kept: what it is, its digest, its size.
+    pub fn contents(&self) -> Vec<(Room, Digest, u64)> {
+        let packed = self.with_pack(|pack| pack.names());
+        let packed = packed.into_iter().map(|(n, size)| (n.room, n.digest, size));
+        let large = self.large().into_iter().filter_map(|(digest, path)| {
+            Some((Room::Blobs, digest?, path.metadata().map_or(0, |m| m.len())))
+        });
+        packed.chain(large).collect()
+    }
+
+    /// Files of large blobs; `None` for a name that is no digest.
+    pub fn large(&self) -> Vec<(Option<Digest>, PathBuf)> {
+        walkdir::WalkDir::new(self.dir.join("blobs"))
+            .min_depth(2)
             .sort_by_file_name()
             .into_iter()
             .filter_map(Result::ok)
             .filter(|e| e.file_type().is_file())
             .map(|e| {
-                let below = e.path().strip_prefix(&self.dir).unwrap_or(e.path());
-                let parts: Vec<_> = below.iter().map(|p| p.to_string_lossy()).collect();
-                let digest = parts[1..].concat().parse().ok();
-                (parts[0].to_string(), digest, e.path().to_owned())
+                let parts: Vec<_> = e.path().iter().rev().take(2).map(|p| p.to_string_lossy()).collect();
+                let digest = format!("{}{}", parts[1], parts[0]).parse().ok();
+                (digest, e.into_path())
             })
             .collect()
     }
+
+    /// Bytes on disk, superseded data included.
+    pub fn bytes_on_disk(&self) -> u64 {
+        let large: u64 =
+            self.large().iter().map(|(_, p)| p.metadata().map_or(0, |m| m.len())).sum();
+        self.with_pack(|pack| pack.bytes()) + large
+    }
+
+    /// Removes everything that `keep` does not want. Only for whoever holds the state's lock.
+    ///
+    /// # Errors
+    /// When the pack cannot be written anew; nothing is lost then.
+    pub fn retain(&self, keep: impl Fn(Room, &Digest) -> bool) -> Result<(), CacheError> {
+        self.with_pack(|pack| pack.rewrite(|n| keep(n.room, &n.digest)))
+            .map_err(CacheError::io("cannot write", &self.dir))?;
+        for (digest, path) in self.large() {
+            if !digest.is_some_and(|d| keep(Room::Blobs, &d)) {
+                std::fs::remove_file(&path).map_err(CacheError::io("cannot remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn encode(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, CacheError> {
+    serde_json::to_vec(value)
+        .map_err(|e| CacheError::io("cannot encode", Path::new("a result"))(e.into()))
 }
 
 fn create(path: &Path, mode: u32) -> io::Result<File> {
@@ -329,7 +372,7 @@ mod tests {
     fn a_restored_file_has_the_content_and_the_mode_and_is_no_link_into_the_store() {
         let dir = tempfile::tempdir().expect("tempdir");
         let store = Store::new(&dir.path().join("state"));
-        for size in [10, 3 << 20] {
+        for size in [10, 1 << 20] {
             let path = dir.path().join("tool");
             std::fs::write(&path, vec![7u8; size]).expect("write");
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("mode");
@@ -347,14 +390,20 @@ mod tests {
     fn a_damaged_blob_is_neither_read_nor_restored() {
         let dir = tempfile::tempdir().expect("tempdir");
         let store = Store::new(dir.path());
-        let digest = store.put_bytes(b"hello").expect("put");
-        let place = store.place("blobs", &digest);
-        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o644)).expect("mode");
-        std::fs::write(&place, b"hellO").expect("write");
-        assert_eq!(store.bytes(&digest), None);
-        let output = Output { path: "x".to_owned(), digest, mode: 0o644 };
-        assert!(store.restore(&output, &dir.path().join("x")).is_err());
-        assert!(!dir.path().join("x").exists());
+        let large = vec![1u8; 100_000];
+        for content in [&b"hello"[..], &large] {
+            let digest = store.put_bytes(content).expect("put");
+            let packed = dir.path().join("cache/pack.0");
+            let place = if content.len() > 10 { store.place(&digest) } else { packed };
+            std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o644)).expect("mode");
+            std::fs::write(&place, b"hellO").expect("write");
+            assert_eq!(store.bytes(&digest), None);
+            let output = Output { path: "x".to_owned(), digest, mode: 0o644 };
+            assert!(store.restore(&output, &dir.path().join("x")).is_err());
+            assert!(!dir.path().join("x").exists());
+            store.put_bytes(content).expect("put again");
+            assert_eq!(store.bytes(&digest).as_deref(), Some(content));
+        }
     }
 
     #[test]

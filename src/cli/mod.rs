@@ -3,11 +3,16 @@
 //! One file per command. Not for: anything that could be tested without a process.
 
 mod args;
+mod completions;
 mod devices;
+mod doctor;
 mod explain;
 mod exit;
 mod graph;
+mod init;
+mod man;
 mod pipeline;
+mod schema;
 mod session;
 mod table;
 mod ui;
@@ -59,6 +64,11 @@ fn dispatch(cli: &Cli, ui: Ui) -> Exit {
         Command::Pipeline(args) => pipeline::run(args, ui),
         Command::Graph(args) => graph::run(args, &ui),
         Command::Devices => devices::run(&ui),
+        Command::Doctor => doctor::run(&ui),
+        Command::Init(args) => init::run(args, &ui),
+        Command::Schema(args) => schema::run(args, &ui),
+        Command::Completions(args) => completions::run(args, &ui),
+        Command::Man(args) => man::run(args, &ui),
         _ => Exit::Internal,
     }
 }

@@ -104,7 +104,7 @@ impl<'a> Engine<'a> {
             EngineError::State { what: "cannot keep the root folder open".to_owned(), source }
         })?;
         let paths = self.state.paths.clone();
-        let store = crate::cache::Store::new(&paths.state);
+        let store = self.state.store.clone();
         let clock = paths.own.join("clock");
         let marker = marker(&paths.own);
         let shared = Shared {

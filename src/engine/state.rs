@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
@@ -50,7 +51,7 @@ pub struct State {
     /// What is known.
     pub index: Index,
     /// Results and blobs.
-    pub store: Store,
+    pub store: Arc<Store>,
     pub(super) journal: Journal,
     pub(super) replayed: Replayed,
     /// Definitions of a plan just made, not yet on disk.
@@ -104,7 +105,7 @@ impl State {
         })?;
         let mut index = Index::read(&paths.index())?.unwrap_or_default();
         let (journal, replayed) = Journal::replay(&paths.own.join("journal"), &mut index)?;
-        let store = Store::new(&paths.state);
+        let store = Arc::new(Store::new(&paths.state));
         Ok(Self { paths, index, store, journal, replayed, new_defs: None, root_fd })
     }
 

@@ -31,7 +31,8 @@ pub(super) struct Setting<'a> {
 pub(super) fn run(work: &CommandWork, setting: &Setting<'_>) -> StageOutcome {
     for output in &setting.job.outputs {
         let place = setting.shared.root.join(&output.name);
-        if let Some(Err(e)) = place.parent().map(std::fs::create_dir_all) {
+        let missing = place.parent().filter(|folder| !folder.is_dir());
+        if let Some(Err(e)) = missing.map(std::fs::create_dir_all) {
             let message = format!("cannot make the folder of {}: {e}", output.name);
             return StageOutcome::failed(FailureClass::Infrastructure, message);
         }

@@ -1,0 +1,194 @@
+//! `optloop init`: a working example in a folder, and the two commands to go on with.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::args::{Format, InitArgs};
+use super::exit::Exit;
+use super::session::Refusal;
+use super::ui::Ui;
+
+/// The example: what this repository ships and tests, byte for byte.
+const FILES: [(&str, &str); 11] = [
+    ("pipelines/candidate.toml", include_str!("../../pipelines/candidate.toml")),
+    ("pipelines/smoke.toml", include_str!("../../pipelines/smoke.toml")),
+    ("kernels/softmax/problem.toml", include_str!("../../kernels/softmax/problem.toml")),
+    ("kernels/softmax/reference.c", include_str!("../../kernels/softmax/reference.c")),
+    ("kernels/softmax/softmax.c", include_str!("../../kernels/softmax/softmax.c")),
+    ("kernels/vector_add/problem.toml", include_str!("../../kernels/vector_add/problem.toml")),
+    ("kernels/vector_add/reference.c", include_str!("../../kernels/vector_add/reference.c")),
+    ("kernels/vector_add/vector_add.c", include_str!("../../kernels/vector_add/vector_add.c")),
+    (
+        "kernels/vector_add/vector_add_fast.c",
+        include_str!("../../kernels/vector_add/vector_add_fast.c"),
+    ),
+    ("Makefile", include_str!("../../docs/make/Makefile")),
+    ("justfile", include_str!("../../docs/make/justfile")),
+];
+
+const IGNORED: &str = ".optloop/";
+
+/// What became of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    Written,
+    /// It was there with this very content.
+    Same,
+    /// It was there with another content, and stays as it is.
+    Kept,
+    /// A line was added at its end.
+    Extended,
+}
+
+impl Done {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Same => "same",
+            Self::Kept => "kept",
+            Self::Extended => "extended",
+        }
+    }
+}
+
+/// Writes what is not there yet. Files that exist stay as they are: that is said, and no error.
+pub(super) fn run(args: &InitArgs, ui: &Ui) -> Exit {
+    let mut kept = 0;
+    for (name, text) in FILES {
+        match write_new(&args.dir.join(name), text) {
+            Ok(done) => {
+                kept += usize::from(done == Done::Kept);
+                tell(ui, name, done);
+            }
+            Err(e) => return ui.refuse(&refusal(&args.dir.join(name), &e)),
+        }
+    }
+    match ignore_state(&args.dir) {
+        Ok(Some(done)) => tell(ui, ".gitignore", done),
+        Ok(None) => {}
+        Err(e) => return ui.refuse(&refusal(&args.dir.join(".gitignore"), &e)),
+    }
+    if ui.format == Format::Human && !ui.quiet {
+        ui.text(&next_steps(&args.dir, kept));
+    }
+    Exit::Ok
+}
+
+fn tell(ui: &Ui, name: &str, done: Done) {
+    if ui.format == Format::Json {
+        ui.json(&serde_json::json!({ "version": 1, "file": name, "done": done.word() }));
+    } else if !ui.quiet {
+        let words = match done {
+            Done::Written => format!("wrote    {name}"),
+            Done::Same => format!("there    {name}"),
+            Done::Kept => format!("KEPT     {name}: it is there with another content"),
+            Done::Extended => format!("added    {IGNORED} to {name}"),
+        };
+        ui.line(&words);
+    }
+}
+
+fn refusal(path: &Path, error: &io::Error) -> Refusal {
+    let hint = "name a folder that you may write to: optloop init DIR".to_owned();
+    Refusal::Words(format!("cannot write {}: {error}", path.display()), Some(hint), Exit::User)
+}
+
+fn next_steps(dir: &Path, kept: usize) -> String {
+    let mut text = String::from("\n");
+    if kept > 0 {
+        text += "Files that were there have not been touched; move one away and run init again to \
+                 get the example's.\n\n";
+    }
+    text += "Next:\n";
+    if dir != Path::new(".") {
+        text += &format!("  cd {}\n", dir.display());
+    }
+    text += "  optloop pipeline candidate.toml    builds, checks and measures kernels/softmax/softmax.c\n";
+    text += "  optloop explain candidate.toml     says what would run again, and why\n";
+    text
+}
+
+/// Creates a file, with its folders; one that exists is only compared.
+fn write_new(path: &Path, text: &str) -> io::Result<Done> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    match OpenOptions::new().write(true).create_new(true).open(path) {
+        Ok(mut file) => file.write_all(text.as_bytes()).map(|()| Done::Written),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+            let same = std::fs::read(path).is_ok_and(|there| there == text.as_bytes());
+            Ok(if same { Done::Same } else { Done::Kept })
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// In a git checkout, one line that keeps the state out of it. Nothing elsewhere.
+fn ignore_state(dir: &Path) -> io::Result<Option<Done>> {
+    let whole = dir.canonicalize()?;
+    if !whole.ancestors().any(|a| a.join(".git").exists()) {
+        return Ok(None);
+    }
+    let path = dir.join(".gitignore");
+    let old = match std::fs::read_to_string(&path) {
+        Ok(text) => Some(text),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        Err(e) => return Err(e),
+    };
+    let text = old.as_deref().unwrap_or_default();
+    if text.lines().any(|l| matches!(l.trim(), ".optloop" | ".optloop/" | "/.optloop" | "/.optloop/")) {
+        return Ok(Some(Done::Same));
+    }
+    let separator = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+    file.write_all(format!("{separator}{IGNORED}\n").as_bytes())?;
+    Ok(Some(if old.is_some() { Done::Extended } else { Done::Written }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_there_is_never_touched() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let path = dir.path().join("a/b.toml");
+        for (text, done) in [("one", Done::Written), ("one", Done::Same), ("two", Done::Kept)] {
+            assert_eq!(write_new(&path, text).expect("written"), done);
+            assert_eq!(std::fs::read_to_string(&path).expect("read"), "one");
+        }
+    }
+
+    #[test]
+    fn the_state_is_ignored_once_and_only_in_a_checkout() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        // A temporary folder below a checkout would be one too.
+        if dir.path().ancestors().any(|a| a.join(".git").exists()) {
+            return;
+        }
+        assert_eq!(ignore_state(dir.path()).expect("looked"), None);
+        std::fs::create_dir(dir.path().join(".git")).expect("created");
+        let ignore = dir.path().join(".gitignore");
+        for (old, done, new) in [
+            (None, Done::Written, ".optloop/\n"),
+            (Some("target"), Done::Extended, "target\n.optloop/\n"),
+            (Some("/.optloop\n"), Done::Same, "/.optloop\n"),
+        ] {
+            drop(std::fs::remove_file(&ignore));
+            if let Some(old) = old {
+                std::fs::write(&ignore, old).expect("written");
+            }
+            assert_eq!(ignore_state(dir.path()).expect("looked"), Some(done));
+            assert_eq!(std::fs::read_to_string(&ignore).expect("read"), new);
+        }
+    }
+
+    #[test]
+    fn the_next_steps_begin_in_the_folder() {
+        let here = next_steps(Path::new("."), 0);
+        assert!(!here.contains("cd ") && here.contains("optloop pipeline candidate.toml"), "{here}");
+        let there = next_steps(Path::new("new"), 1);
+        assert!(there.contains("  cd new\n") && there.contains("not been touched"), "{there}");
+    }
+}

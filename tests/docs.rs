@@ -1,0 +1,380 @@
+//! `README.md` and `docs/*.md` do what they say: every `console` block runs in a copy of the
+//! repository's kernels and pipelines, and every `toml` block is a file that loads.
+//!
+//! Times, ages and names of runs in the pages are from a real run; here any others will do.
+//! `TRYCMD=overwrite cargo test --test docs` writes what the commands print into the pages.
+#![expect(clippy::disallowed_methods, reason = "tests read their switches and drive make")]
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use optloop::diagnostic::render;
+use optloop::pipeline::{self, Loader, Overrides};
+use optloop::problem::{self, Files};
+use regex::Regex;
+
+const OPTLOOP: &str = env!("CARGO_BIN_EXE_optloop");
+
+/// Commands that pages use besides `optloop`.
+const TOOLS: [&str; 6] = ["make", "just", "sed", "cp", "cat", "ls"];
+
+/// Blocks that fetch, install or would run this very test within itself.
+const NOT_RUN: [&str; 3] = ["$ git clone", "$ cargo install", "$ cargo test"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// README.md and docs/*.md.
+fn pages() -> Vec<PathBuf> {
+    let docs = fs::read_dir(root().join("docs")).expect("docs");
+    let mut pages: Vec<PathBuf> = docs
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|e| e == "md"))
+        .collect();
+    pages.push(root().join("README.md"));
+    pages.sort();
+    pages
+}
+
+/// A folder that looks like a fresh checkout: kernels, pipelines, Makefile and justfile.
+fn sandbox(dir: &Path) {
+    for part in ["kernels", "pipelines"] {
+        copy(&root().join(part), &dir.join(part));
+    }
+    for file in ["Makefile", "justfile"] {
+        fs::copy(root().join("docs/make").join(file), dir.join(file)).expect("copied");
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("created");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let to = to.join(path.file_name().expect("a name"));
+        if path.is_dir() {
+            if path.file_name().is_some_and(|n| n != ".optloop") {
+                copy(&path, &to);
+            }
+        } else {
+            fs::copy(&path, &to).expect("copied");
+        }
+    }
+}
+
+/// Where a tool is; `None`, said aloud, when it is missing and nobody requires it.
+fn tool(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // A shim that stands for nothing is as good as none.
+    let works = |path: &PathBuf| {
+        Command::new(path).arg("--version").output().is_ok_and(|out| out.status.success())
+    };
+    let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(works);
+    if found.is_none() {
+        let required = std::env::var("OPTLOOP_REQUIRE").unwrap_or_default();
+        assert!(!required.split(',').any(|r| r == name), "OPTLOOP_REQUIRE: there is no {name}");
+        println!("skipped: no {name}");
+    }
+    found
+}
+
+/// The fences and commands of a page, which stay in their order whatever is printed between.
+fn is_marker(line: &str) -> bool {
+    line.starts_with("```") || line.starts_with("$ ")
+}
+
+/// The page as it can be run: `cargo run --release --` is this very binary, and blocks that
+/// cannot run here are mere text.
+fn runnable(page: &str, missing: &[&str]) -> String {
+    let lines: Vec<&str> = page.lines().collect();
+    let mut out = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let inside: Vec<&str> =
+            lines[at + 1..].iter().take_while(|l| !l.starts_with("```")).copied().collect();
+        let excluded = |l: &&str| {
+            let missing = missing.iter().any(|m| l.strip_prefix("$ ").is_some_and(|c| c.starts_with(m)));
+            missing || NOT_RUN.iter().any(|n| l.starts_with(n))
+        };
+        let line = match *line {
+            "```console" if inside.iter().any(excluded) => "```text".to_owned(),
+            // An unmarked block would be taken for commands.
+            "```" if starts_block(&lines[..at]) => "```text".to_owned(),
+            line => line.replace("$ cargo run --release -- ", "$ optloop "),
+        };
+        out.push(line);
+    }
+    out.join("\n") + "\n"
+}
+
+fn starts_block(before: &[&str]) -> bool {
+    before.iter().filter(|l| l.starts_with("```")).count() % 2 == 0
+}
+
+/// What differs from run to run, replaced by what matches anything.
+fn forgiving(page: &str) -> String {
+    let rules = [
+        (r"\b(just now|\d+ (s|min|h|days) ago)\b", "[..]"),
+        (r"\b\d+(\.\d+)? (ns|us|ms|s)\b", "[..]"),
+        (r"\b\d{8}T\d{6}\.\d{3}-\d+\b", "[..]"),
+        // Two compilers at work: either may be first.
+        (r"(?m)^ran      (compile|reference) .*$", "ran      [..]"),
+    ];
+    let mut text = page.to_owned();
+    for (pattern, with) in rules {
+        text = Regex::new(pattern).expect("a pattern").replace_all(&text, with).into_owned();
+    }
+    let blanks = Regex::new(" {2,}").expect("a pattern");
+    let mut in_table = false;
+    let lines = text.lines().map(|line| {
+        in_table = line.contains("95% interval") || (in_table && !line.trim().is_empty());
+        if in_table { blanks.replace_all(line.trim(), "[..]").into_owned() } else { line.to_owned() }
+    });
+    lines.map(|line| if line.contains("[..]") { unindented(&line) } else { line } + "\n").collect()
+}
+
+/// A line that begins anywhere: how far a table is indented is not the point.
+fn unindented(line: &str) -> String {
+    if line.starts_with("ran ") || line.starts_with("$ ") { line.to_owned() } else { format!("[..]{}", line.trim_start()) }
+}
+
+fn run_page(page: &Path) {
+    let text = read(page);
+    if !text.contains("```console") {
+        return;
+    }
+    let overwrite = std::env::var_os("TRYCMD").is_some_and(|v| v == "overwrite");
+    let found: Vec<(&str, Option<PathBuf>)> = TOOLS.iter().map(|name| (*name, tool(name))).collect();
+    let missing: Vec<&str> = found.iter().filter(|(_, p)| p.is_none()).map(|(n, _)| *n).collect();
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let dir = dir.path().canonicalize().expect("a path");
+    let name = page.file_stem().expect("a name").to_string_lossy().into_owned();
+    let script = dir.join(format!("{name}.md"));
+    let cwd = dir.join(format!("{name}.in"));
+    sandbox(&cwd);
+    fs::create_dir(dir.join("tmp")).expect("created");
+    let ready = runnable(&text, &missing);
+    fs::write(&script, if overwrite { ready } else { forgiving(&ready) }).expect("written");
+    let cases = trycmd::TestCases::new();
+    cases.register_bin("optloop", Path::new(OPTLOOP));
+    for (name, path) in &found {
+        if let Some(path) = path {
+            cases.register_bin(*name, path.as_path());
+        }
+    }
+    cases
+        .env("PATH", path_with_optloop())
+        // Leases of its own: nothing else on this machine is waited for.
+        .env("TMPDIR", dir.join("tmp").to_string_lossy())
+        .env("NO_COLOR", "1")
+        .env("MAKEFLAGS", "")
+        .env("CARGO_MAKEFLAGS", "")
+        .case(&script)
+        .run();
+    if overwrite {
+        fs::write(page, restored(&text, &read(&script))).expect("written");
+    }
+}
+
+fn path_with_optloop() -> String {
+    let here = Path::new(OPTLOOP).parent().expect("a folder").to_path_buf();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let all = std::iter::once(here).chain(std::env::split_paths(&path));
+    std::env::join_paths(all).expect("joined").to_string_lossy().into_owned()
+}
+
+/// What was printed, under the commands and fences of the page.
+fn restored(page: &str, printed: &str) -> String {
+    let mut markers = page.lines().filter(|l| is_marker(l));
+    printed
+        .lines()
+        .map(|line| match is_marker(line) {
+            true => markers.next().expect("as many as before").to_owned(),
+            false => line.trim_end().to_owned(),
+        } + "\n")
+        .collect()
+}
+
+#[test]
+fn every_console_block_of_readme_runs_as_it_is_written() {
+    run_page(&root().join("README.md"));
+}
+
+#[test]
+fn every_console_block_of_docs_runs_as_it_is_written() {
+    // `docs/*.md`
+    for page in pages().iter().filter(|p| !p.ends_with("README.md")) {
+        run_page(page);
+    }
+}
+
+#[test]
+fn what_differs_from_run_to_run_matches_anything_and_the_rest_does_not() {
+    let page = "ran      compile (324 ms)\n stage  95% interval\n smoke  3 cases   known, 5 s ago\n\n5 ran\n";
+    let text = forgiving(page);
+    assert_eq!(text, "ran      [..]\n[..]stage[..]95% interval\n[..]smoke[..]3 cases[..]known, [..]\n\n5 ran\n");
+    let page = "```console\n$ cargo run --release -- graph x\n```\n```console\n$ just x\n```\n";
+    let ready = runnable(page, &["just"]);
+    assert_eq!(ready, "```console\n$ optloop graph x\n```\n```text\n$ just x\n```\n");
+    assert_eq!(restored(page, &ready), page);
+}
+
+struct Disk;
+
+impl Loader for Disk {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        fs::read_to_string(path)
+    }
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+    fn list(&self, dir: &Path) -> Vec<String> {
+        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.filter_map(|e| e.file_name().into_string().ok()).collect()
+    }
+    fn env(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+}
+
+impl Files for Disk {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        fs::read_to_string(path)
+    }
+    fn exists(&self, path: &Path) -> bool {
+        path.is_file()
+    }
+    fn memory_bytes(&self) -> u64 {
+        16 << 30
+    }
+}
+
+/// The `toml` blocks of a page.
+fn toml_blocks(page: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        if line == "```toml" {
+            blocks.push(lines.by_ref().take_while(|l| *l != "```").fold(String::new(), |t, l| t + l + "\n"));
+        } else if line.starts_with("```") {
+            lines.by_ref().find(|l| l.starts_with("```"));
+        }
+    }
+    blocks
+}
+
+/// What is wrong with a block. Its first line may say which file it is, as in
+/// `# kernels/mine/problem.toml`; a block that does not is a piece of a pipeline.
+fn mistakes(block: &str, dir: &Path) -> String {
+    let named = block.lines().next().and_then(|l| l.strip_prefix("# ")).filter(|n| n.ends_with(".toml"));
+    let (place, text) = match named {
+        Some(name) => (dir.join(name), block.to_owned()),
+        None => (dir.join("pipelines/piece.toml"), completed(block)),
+    };
+    fs::create_dir_all(place.parent().expect("a folder")).expect("created");
+    fs::write(&place, text).expect("written");
+    if place.ends_with("problem.toml") {
+        fs::write(place.with_file_name("reference.c"), "").expect("written");
+        return render(&problem::load(&place, &Disk).diagnostics, false);
+    }
+    let mut pipeline = place.clone();
+    if named.is_some_and(|n| n.starts_with("stages/")) {
+        let name = place.file_stem().expect("a name").to_string_lossy().into_owned();
+        pipeline = dir.join("pipelines/preset.toml");
+        fs::write(&pipeline, completed(&format!("[stages.{name}]\n"))).expect("written");
+    }
+    render(&pipeline::load(&pipeline, &Overrides::default(), &Disk).diagnostics, false)
+}
+
+/// A piece of a pipeline with the keys that every pipeline has.
+fn completed(piece: &str) -> String {
+    let keys = [
+        ("name", "piece"),
+        ("kernel", "../kernels/softmax/softmax.c"),
+        ("problem", "../kernels/softmax/problem.toml"),
+    ];
+    let top: Vec<&str> = piece.lines().take_while(|l| !l.starts_with('[')).collect();
+    let has = |key: &str| top.iter().any(|l| l.split('=').next().is_some_and(|k| k.trim() == key));
+    let missing = keys.iter().filter(|(key, _)| !has(key));
+    let mut text: String = missing.map(|(key, value)| format!("{key} = \"{value}\"\n")).collect();
+    text += piece;
+    if !piece.contains("[stages.") {
+        text += "[stages.smoke]\n";
+    }
+    text
+}
+
+#[test]
+fn every_toml_block_is_a_file_that_loads() {
+    let mut seen = 0;
+    for page in pages() {
+        for block in toml_blocks(&read(&page)) {
+            let dir = tempfile::tempdir().expect("a temporary folder");
+            sandbox(dir.path());
+            let wrong = mistakes(&block, dir.path());
+            assert!(wrong.is_empty(), "{}:\n{block}\n{wrong}", page.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 5, "only {seen} blocks were found");
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    sandbox(dir.path());
+    for bad in ["colour = 1\n", "# kernels/x/problem.toml\nname = 1\n", "# stages/x.toml\nkind = 1\n"] {
+        assert!(!mistakes(bad, dir.path()).is_empty(), "{bad}");
+    }
+}
+
+/// What ran at the same time, from a log of `+` and `-`.
+fn most_at_once(log: &str) -> i32 {
+    let (mut now, mut most) = (0, 0);
+    for line in log.lines() {
+        now += if line == "+" { 1 } else { -1 };
+        most = most.max(now);
+    }
+    most
+}
+
+#[test]
+fn two_runs_below_one_make_share_its_job_slots() {
+    let Some(make) = tool("make") else { return };
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let log = dir.path().join("log");
+    let mut makefile = "all: a b\n".to_owned();
+    for name in ["a", "b"] {
+        fs::create_dir_all(dir.path().join(name).join("pipelines")).expect("created");
+        let mut pipeline = format!("name = \"{name}\"\n");
+        for stage in 0..4 {
+            let run = format!("echo + >> {log}; sleep 0.05; echo - >> {log}", log = log.display());
+            pipeline += &format!("[stages.s{stage}]\nrun = \"{run}\"\n");
+        }
+        fs::write(dir.path().join(name).join("pipelines/all.toml"), pipeline).expect("written");
+        // Four slots each, if they were not shared.
+        makefile += &format!(".PHONY: {name}\n{name}:\n\t+cd {name} && {OPTLOOP} pipeline all\n");
+    }
+    fs::write(dir.path().join("Makefile"), makefile).expect("written");
+    let run = |slots: &str| {
+        drop(fs::remove_file(&log));
+        for name in ["a", "b"] {
+            drop(fs::remove_dir_all(dir.path().join(name).join(".optloop")));
+        }
+        let out = Command::new(&make)
+            .arg(slots)
+            .current_dir(dir.path())
+            .env_remove("MAKEFLAGS")
+            .env_remove("CARGO_MAKEFLAGS")
+            .output()
+            .expect("make runs");
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        let log = read(&log);
+        assert_eq!(log.lines().count(), 16, "{log}");
+        most_at_once(&log)
+    };
+    assert_eq!(run("-j1"), 1);
+    assert!(run("-j2") <= 2);
+    assert!(run("-j4") > 2, "four slots are used when there are four");
+}
