@@ -18,7 +18,9 @@ const NOT_YET: &str = "this version runs kernels on the CPU only";
 pub(super) fn run(ui: &Ui) -> Exit {
     let (cpu, caches, cuda) = (identity(), caches(Path::new(CPU0)), probe());
     if ui.format == Format::Json {
-        json_lines(&cpu, &caches, &cuda).iter().for_each(|line| ui.json(line));
+        for line in json_lines(&cpu, &caches, &cuda) {
+            ui.json(&line);
+        }
     } else {
         ui.text(&table(&cpu, &caches, &cuda));
     }
@@ -83,12 +85,11 @@ fn table(cpu: &CpuIdentity, caches: &[Cache], cuda: &CudaProbe) -> String {
             }
         }
     }
-    let mut text = plain(&mut table);
+    let text = plain(&mut table);
     match cuda_hint(cuda) {
-        Some(hint) => text += &format!("no CUDA device: {}\nhelp: {hint}\n", words_of(cuda)),
-        None => text += &format!("CUDA devices are listed, and {NOT_YET}\n"),
+        Some(hint) => format!("{text}no CUDA device: {}\nhelp: {hint}\n", words_of(cuda)),
+        None => format!("{text}CUDA devices are listed, and {NOT_YET}\n"),
     }
-    text
 }
 
 /// A table as text: columns a blank apart or more, nothing at either end.

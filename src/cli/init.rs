@@ -102,7 +102,9 @@ fn next_steps(dir: &Path, kept: usize) -> String {
     }
     text += "Next:\n";
     if dir != Path::new(".") {
-        text += &format!("  cd {}\n", dir.display());
+        text.push_str("  cd ");
+        text.push_str(&dir.display().to_string());
+        text.push('\n');
     }
     text += "  optloop pipeline candidate.toml    builds, checks and measures kernels/softmax/softmax.c\n";
     text += "  optloop explain candidate.toml     says what would run again, and why\n";

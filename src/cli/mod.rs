@@ -31,7 +31,6 @@ use args::Command;
 use ui::Ui;
 
 /// Runs the command line.
-#[expect(clippy::disallowed_methods, reason = "this is where the command line is read")]
 pub fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|a| a == crate::backend::cpu::session::WORKER_COMMAND) {
         return crate::backend::worker::main();

@@ -36,7 +36,9 @@ pub(super) fn results(stages: &[StageFinished], state_dir: &Path) -> String {
         .collect();
     let mut text = lines.join("\n") + "\n";
     if !artifacts.is_empty() {
-        text += &format!("\nartifacts\n  {}\n", artifacts.join("\n  "));
+        text.push_str("\nartifacts\n  ");
+        text.push_str(&artifacts.join("\n  "));
+        text.push('\n');
     }
     text
 }

@@ -10,7 +10,7 @@ use crate::process::{Cancel, CommandSpec};
 
 /// The disk and the environment of this process.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Disk;
+pub(super) struct Disk;
 
 #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
 fn variable(name: &str) -> Option<std::ffi::OsString> {

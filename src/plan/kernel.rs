@@ -107,7 +107,7 @@ fn reference_binary(
         cc: String::new(),
         // No flags that trade exactness for speed, and none that tie it to this machine.
         flags: vec!["-O2".to_owned(), "-ffp-contract=off".to_owned()],
-        defines: Default::default(),
+        defines: std::collections::BTreeMap::new(),
         include_dirs: Vec::new(),
         timeout_ms: 120_000,
     };

@@ -1,4 +1,5 @@
 //! Real commands: exits, output, deadlines, and that nothing survives.
+#![expect(clippy::disallowed_methods, reason = "tests watch this process from outside")]
 
 use std::ffi::OsString;
 use std::io::{Read, Write};

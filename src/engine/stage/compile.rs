@@ -232,9 +232,9 @@ fn judge(def: &CompileDef, finished: &Finished, output: &str) -> Result<(), Fail
 /// The compiler's own words, and the signature that is asked for when they are about the entry.
 fn message(def: &CompileDef, text: &str) -> String {
     let lines: Vec<&str> = text.trim_end().lines().collect();
-    let undefined = |line: &&str| line.contains("undefined") && line.contains(&def.entry);
+    let undefined = |line: &str| line.contains("undefined") && line.contains(&def.entry);
     let mut message = match def.sources.first() {
-        Some(source) if lines.iter().any(|l| undefined(&l)) => {
+        Some(source) if lines.iter().any(|l| undefined(l)) => {
             format!("{} does not define `{}`\n", source.display(), def.entry)
         }
         _ => String::new(),
