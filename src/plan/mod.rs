@@ -12,6 +12,8 @@ pub mod graph;
 pub mod key;
 pub mod kernel;
 pub mod layout;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
