@@ -1,6 +1,6 @@
 //! A pipeline with its state: found, read, planned where it has to be, and looked at.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::args::Which;
@@ -96,6 +96,9 @@ impl Session {
         mistakes.extend(loaded.diagnostics);
         let Some(mut pipeline) = loaded.pipeline else { return Err(Refusal::Diagnostics(mistakes)) };
         pipeline.dir.clone_from(&self.located.dir);
+        // The plan knows files from the root, not from where this process happens to be.
+        pipeline.sources.iter_mut().for_each(|path| *path = from_anywhere(path));
+        pipeline.preset_dir = from_anywhere(&pipeline.preset_dir);
         let problem = self.problem(&pipeline, &mut mistakes);
         let device = no_device(&pipeline);
         let request = plan::build::Request {
@@ -162,6 +165,15 @@ impl Session {
             lock.sign(&format!("pid {} (optloop pipeline {file})", std::process::id()))?;
         }
         Ok(())
+    }
+}
+
+/// The same file or folder, named from the file system's root; links in its folder are followed.
+fn from_anywhere(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match (absolute.parent().and_then(|p| p.canonicalize().ok()), absolute.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => absolute,
     }
 }
 

@@ -75,7 +75,7 @@ impl Shared<'_> {
         entry::fs_clock_ns(self.clock).unwrap_or(i64::MIN)
     }
 
-    fn tell(&self, event: &Event) {
+    pub(super) fn tell(&self, event: &Event) {
         (self.around.sink)(event);
     }
 }

@@ -265,7 +265,23 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         }
     }
 
+    /// What nothing casts doubt on is shown too: a run answers with every result.
+    fn tell_known(&self, node: u32) {
+        let n = &self.engine.state.index.nodes[node as usize];
+        if n.has(flag::RESULT) || n.has(flag::LOG) {
+            self.shared.tell(&Event::StageFinished(Box::new(self.engine.state.known(node))));
+        }
+    }
+
+    fn tell_clean(&self) {
+        let clean = |n: &u32| {
+            self.engine.selected[*n as usize] && self.stands[*n as usize] == Stand::Clean
+        };
+        (0..self.stands.len() as u32).filter(clean).for_each(|n| self.tell_known(n));
+    }
+
     fn to_the_end(mut self) -> Result<RunFinished, EngineError> {
+        self.tell_clean();
         let queue = Queue::default();
         let (sender, receiver) = mpsc::channel::<Done>();
         let threads = self.engine.around.tokens.parallelism().max(1);
@@ -350,6 +366,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         let forced = self.engine.options.rerun || self.engine.options.audit;
         let known = matches!(n.status(), Status::Passed) && !n.has(flag::ALWAYS);
         if known && !forced {
+            self.tell_known(node);
             self.settle(node, Stand::Passed);
             return Ok(());
         }

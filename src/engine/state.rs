@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
+use super::event::{Outcome, StageFinished};
 use super::EngineError;
 use crate::cache::entry::{self, World};
 use crate::cache::index::{self, Links, flag};
@@ -223,6 +224,33 @@ impl State {
         };
         postcard::from_bytes(&bytes)
             .map_err(|e| EngineError::Definitions(std::io::Error::other(e.to_string())))
+    }
+
+    /// The result that is known of a node, as the end of a stage.
+    pub fn known(&self, node: u32) -> StageFinished {
+        let n = &self.index.nodes[node as usize];
+        let stage = self.index.node_name(node).to_owned();
+        let implicit = n.has(flag::IMPLICIT);
+        let kind =
+            self.definition(node).map(|d| d.definition.kind()).unwrap_or_default().to_owned();
+        if n.status() == Status::Skipped {
+            let because = "as before".to_owned();
+            let skipped = StageFinished::empty(Outcome::Skipped { because });
+            return StageFinished { stage, kind, implicit, ..skipped };
+        }
+        let blank = StageFinished::empty(Outcome::Cached);
+        let known = StageFinished { stage, kind, implicit, key: n.key, ..blank };
+        let Some(action) = self.store.action(&n.key) else { return known };
+        let log = self.store.bytes(&action.log).unwrap_or_default();
+        StageFinished {
+            metrics: action.metrics,
+            detail: action.detail,
+            log: String::from_utf8_lossy(&log).into_owned(),
+            finished_ms: action.finished_ms,
+            duration_us: action.duration_us,
+            artifact: action.artifact,
+            ..known
+        }
     }
 
     /// Makes the state folder ready for a run: folders, a note for git and backup programs.

@@ -77,6 +77,9 @@ impl<'a> Builder<'a> {
         for path in &pipeline.sources {
             made_from.insert((Kind::File, relative(request.root, Path::new(""), &path.to_string_lossy())));
         }
+        if let Some((problem, _)) = &pipeline.problem {
+            made_from.insert((Kind::File, relative(request.root, &pipeline.dir, problem)));
+        }
         let presets = pipeline.preset_dir.to_string_lossy();
         made_from.insert((Kind::Listing, relative(request.root, Path::new(""), &presets)));
         made_from.extend(pipeline.env_read.iter().map(|n| (Kind::Env, n.clone())));

@@ -385,6 +385,43 @@ fn exit_codes_are_those_of_the_table() {
 }
 
 #[test]
+fn edits_of_pipelines_and_presets_are_seen_from_any_folder() {
+    let project = Project::new()
+        .file("pipelines/p.toml", "name = \"p\"\n[stages.a]\nrun = \"echo a1 >> ../../ran\"\n[stages.mine]\n")
+        .file("stages/mine.toml", "run = \"echo mine1 >> ../../ran\"\n")
+        .file("sub/x", "");
+    let from = |folder: &str, file: &str| {
+        let folder = project.path(folder);
+        project.args(["pipeline", file]).in_folder(&folder).run()
+    };
+    for (i, (folder, file)) in [
+        (".", "p"),
+        ("sub", "../pipelines/p.toml"),
+        ("pipelines", "p.toml"),
+        ("stages", "../pipelines/p"),
+        ("..", "work/pipelines/p.toml"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        from(folder, file).code(0);
+        project.ran();
+        project.edit("pipelines/p.toml", &format!("a{}", i + 1), &format!("a{}", i + 2));
+        from(folder, file).code(0);
+        assert_eq!(project.ran(), [format!("a{}", i + 2)], "{folder} {file}");
+        project.edit("stages/mine.toml", &format!("mine{}", i + 1), &format!("mine{}", i + 2));
+        from(folder, file).code(0);
+        assert_eq!(project.ran(), [format!("mine{}", i + 2)], "{folder} {file}");
+        project.write("stages/other.toml", "run = \"true\"\n");
+        from(folder, file).code(0);
+        assert_eq!(project.ran(), NOTHING);
+        project.remove("stages/other.toml");
+    }
+    project.remove("stages/mine.toml");
+    from(".", "p").code(1).says("mine");
+}
+
+#[test]
 fn a_pipeline_runs_from_any_folder_and_keeps_its_results_when_the_project_moves() {
     let text = stage("a", "inputs = [\"in\"]\noutputs = [\"out/a\"]", "cat in > out/a")
         .replace("../ran", "$HOME/../ran");

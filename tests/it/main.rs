@@ -2,5 +2,6 @@
 //! links once.
 
 mod graph;
+mod kernel;
 mod support;
 mod trials;

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
 /// Longer than anything here takes: a run that hangs fails instead of holding up the suite.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A project: `work/` is its root, beside it are its own `home/` and `tmp/`, and the file `ran`
 /// to which commands report (`echo NAME >> ../ran`).
