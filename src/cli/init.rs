@@ -11,14 +11,38 @@ use super::ui::Ui;
 
 /// The example: what this repository ships and tests, byte for byte.
 const FILES: [(&str, &str); 11] = [
-    ("pipelines/candidate.toml", include_str!("../../pipelines/candidate.toml")),
-    ("pipelines/smoke.toml", include_str!("../../pipelines/smoke.toml")),
-    ("kernels/softmax/problem.toml", include_str!("../../kernels/softmax/problem.toml")),
-    ("kernels/softmax/reference.c", include_str!("../../kernels/softmax/reference.c")),
-    ("kernels/softmax/softmax.c", include_str!("../../kernels/softmax/softmax.c")),
-    ("kernels/vector_add/problem.toml", include_str!("../../kernels/vector_add/problem.toml")),
-    ("kernels/vector_add/reference.c", include_str!("../../kernels/vector_add/reference.c")),
-    ("kernels/vector_add/vector_add.c", include_str!("../../kernels/vector_add/vector_add.c")),
+    (
+        "pipelines/candidate.toml",
+        include_str!("../../pipelines/candidate.toml"),
+    ),
+    (
+        "pipelines/smoke.toml",
+        include_str!("../../pipelines/smoke.toml"),
+    ),
+    (
+        "kernels/softmax/problem.toml",
+        include_str!("../../kernels/softmax/problem.toml"),
+    ),
+    (
+        "kernels/softmax/reference.c",
+        include_str!("../../kernels/softmax/reference.c"),
+    ),
+    (
+        "kernels/softmax/softmax.c",
+        include_str!("../../kernels/softmax/softmax.c"),
+    ),
+    (
+        "kernels/vector_add/problem.toml",
+        include_str!("../../kernels/vector_add/problem.toml"),
+    ),
+    (
+        "kernels/vector_add/reference.c",
+        include_str!("../../kernels/vector_add/reference.c"),
+    ),
+    (
+        "kernels/vector_add/vector_add.c",
+        include_str!("../../kernels/vector_add/vector_add.c"),
+    ),
     (
         "kernels/vector_add/vector_add_fast.c",
         include_str!("../../kernels/vector_add/vector_add_fast.c"),
@@ -91,24 +115,30 @@ fn tell(ui: &Ui, name: &str, done: Done) {
 
 fn refusal(path: &Path, error: &io::Error) -> Refusal {
     let hint = "name a folder that you may write to: optloop init DIR".to_owned();
-    Refusal::Words(format!("cannot write {}: {error}", path.display()), Some(hint), Exit::User)
+    Refusal::Words(
+        format!("cannot write {}: {error}", path.display()),
+        Some(hint),
+        Exit::User,
+    )
 }
 
 fn next_steps(dir: &Path, kept: usize) -> String {
-    let mut text = String::from("\n");
-    if kept > 0 {
-        text += "Files that were there have not been touched; move one away and run init again to \
-                 get the example's.\n\n";
-    }
-    text += "Next:\n";
-    if dir != Path::new(".") {
-        text.push_str("  cd ");
-        text.push_str(&dir.display().to_string());
-        text.push('\n');
-    }
-    text += "  optloop pipeline candidate.toml    builds, checks and measures kernels/softmax/softmax.c\n";
-    text += "  optloop explain candidate.toml     says what would run again, and why\n";
-    text
+    let kept = match kept {
+        0 => "",
+        _ => {
+            "\nFiles that were there have not been touched; move one away and run init again to get \
+             the example's.\n"
+        }
+    };
+    let cd = match dir {
+        here if here == Path::new(".") => String::new(),
+        there => format!("  cd {}\n", there.display()),
+    };
+    format!(
+        "{kept}\nNext:\n{cd}  optloop pipeline candidate.toml    builds, checks and measures \
+         kernels/softmax/softmax.c\n  optloop explain candidate.toml     says what would run again, \
+         and why\n"
+    )
 }
 
 /// Creates a file, with its folders; one that exists is only compared.
@@ -139,13 +169,26 @@ fn ignore_state(dir: &Path) -> io::Result<Option<Done>> {
         Err(e) => return Err(e),
     };
     let text = old.as_deref().unwrap_or_default();
-    if text.lines().any(|l| matches!(l.trim(), ".optloop" | ".optloop/" | "/.optloop" | "/.optloop/")) {
+    if text.lines().any(|l| {
+        matches!(
+            l.trim(),
+            ".optloop" | ".optloop/" | "/.optloop" | "/.optloop/"
+        )
+    }) {
         return Ok(Some(Done::Same));
     }
-    let separator = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    let separator = if text.is_empty() || text.ends_with('\n') {
+        ""
+    } else {
+        "\n"
+    };
     let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
     file.write_all(format!("{separator}{IGNORED}\n").as_bytes())?;
-    Ok(Some(if old.is_some() { Done::Extended } else { Done::Written }))
+    Ok(Some(if old.is_some() {
+        Done::Extended
+    } else {
+        Done::Written
+    }))
 }
 
 #[cfg(test)]
@@ -156,7 +199,11 @@ mod tests {
     fn a_file_that_is_there_is_never_touched() {
         let dir = tempfile::tempdir().expect("tempdir");
         let path = dir.path().join("a/b.toml");
-        for (text, done) in [("one", Done::Written), ("one", Done::Same), ("two", Done::Kept)] {
+        for (text, done) in [
+            ("one", Done::Written),
+            ("one", Done::Same),
+            ("two", Done::Kept),
+        ] {
             assert_eq!(write_new(&path, text).expect("written"), done);
             assert_eq!(std::fs::read_to_string(&path).expect("read"), "one");
         }
@@ -189,8 +236,14 @@ mod tests {
     #[test]
     fn the_next_steps_begin_in_the_folder() {
         let here = next_steps(Path::new("."), 0);
-        assert!(!here.contains("cd ") && here.contains("optloop pipeline candidate.toml"), "{here}");
+        assert!(
+            !here.contains("cd ") && here.contains("optloop pipeline candidate.toml"),
+            "{here}"
+        );
         let there = next_steps(Path::new("new"), 1);
-        assert!(there.contains("  cd new\n") && there.contains("not been touched"), "{there}");
+        assert!(
+            there.contains("  cd new\n") && there.contains("not been touched"),
+            "{there}"
+        );
     }
 }

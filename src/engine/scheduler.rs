@@ -14,7 +14,7 @@ use super::stage::{Failure, FailureClass};
 use super::state::{Names, State};
 use super::{EngineError, Options, Surroundings, lease, report};
 use crate::cache::index::flag;
-use crate::cache::journal::Finish;
+use crate::cache::Finish;
 use crate::cache::{Journal, Kind, Record, Status};
 use crate::digest::Digest;
 
