@@ -43,14 +43,14 @@ repeats = [4, 8]
 warmup = 1
 "#;
 
-const GOOD: &str = "for (int i = 0; i < n; i++) y[i] = 2 * x[i];";
+pub(crate) const GOOD: &str = "for (int i = 0; i < n; i++) y[i] = 2 * x[i];";
 
-fn source(body: &str) -> String {
+pub(crate) fn source(body: &str) -> String {
     format!("#include <stdlib.h>\nvoid scale(const float *x, float *y, int n) {{\n  {body}\n}}\n")
 }
 
 /// A kernel that doubles its input, checked and measured.
-fn project(body: &str) -> Project {
+pub(crate) fn project(body: &str) -> Project {
     Project::new()
         .file("problem.toml", PROBLEM)
         .file("reference.c", source(GOOD))

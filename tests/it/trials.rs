@@ -273,9 +273,11 @@ fn a_deleted_middle_output_is_put_back() {
 fn a_deleted_output_whose_copy_is_gone_is_made_again() {
     let project = two();
     project.remove("out/a");
-    fs::remove_dir_all(project.path(".optloop/cache/blobs")).expect("blobs");
-    assert_eq!(project.pass(), ["a"]);
+    fs::remove_dir_all(project.path(".optloop/cache")).expect("the cache");
+    // The second too: what it read had gone, and its own result is not kept any more.
+    assert_eq!(project.pass(), ["a", "b"]);
     assert_eq!(project.read("out/a") + &project.read("out/b"), "ONE\nb:ONE\n");
+    assert_eq!(project.pass(), NOTHING);
 }
 
 #[test]
@@ -573,16 +575,29 @@ fn a_damaged_state_is_told_or_mended_and_never_believed() {
 
 #[test]
 fn a_damaged_copy_is_not_put_back() {
-    let project = two();
-    for entry in walkdir::WalkDir::new(project.path(".optloop/cache/blobs")) {
-        let path = entry.expect("an entry").into_path();
-        if path.is_file() {
-            fs::remove_file(&path).expect("removed");
-            fs::write(&path, "BAD\n").expect("written");
+    // Small contents and large ones are kept in different ways.
+    for text in ["one\n".to_owned(), "one\n".repeat(50_000)] {
+        let project = Project::new().pipeline(TWO).file("in.txt", &text);
+        assert_eq!(project.pass(), ["a", "b"]);
+        let mut damaged = 0;
+        for entry in walkdir::WalkDir::new(project.path(".optloop/cache")) {
+            let path = entry.expect("an entry").into_path();
+            if path.is_file() {
+                let mut bytes = fs::read(&path).expect("a file");
+                bytes.iter_mut().skip(40).step_by(64).for_each(|b| *b ^= 0xff);
+                fs::remove_file(&path).expect("removed");
+                fs::write(&path, bytes).expect("written");
+                damaged += 1;
+            }
         }
+        assert!(damaged > 0);
+        project.remove("out/a");
+        project.remove("out/b");
+        assert_eq!(project.pass(), ["a", "b"]);
+        assert_eq!(project.read("out/b"), text.replace("one", "b:ONE"));
+        assert_eq!(project.pass(), NOTHING);
+        project.remove("out/a");
+        assert_eq!(project.pass(), NOTHING, "the new copy is good");
+        assert_eq!(project.read("out/a"), text.replace("one", "ONE"));
     }
-    project.remove("out/a");
-    project.remove("out/b");
-    assert_eq!(project.pass(), ["a", "b"]);
-    assert_eq!(project.read("out/b"), "b:ONE\n");
 }
