@@ -107,9 +107,21 @@ fn runnable(page: &str, missing: &[&str]) -> String {
             "```" if starts_block(&lines[..at]) => "```text".to_owned(),
             line => line.replace("$ cargo run --release -- ", "$ optloop "),
         };
+        if is_marker(&line) && after_output(&lines[..at]) {
+            out.push(String::new());
+        }
         out.push(line);
     }
     out.join("\n") + "\n"
+}
+
+/// The last of these lines was printed by a command. What commands print ends with a line's end,
+/// which the runner only sees when an empty line follows.
+fn after_output(before: &[&str]) -> bool {
+    let fence = before.iter().rposition(|l| l.starts_with("```"));
+    let in_console = fence.is_some_and(|at| matches!(before[at], "```console" | "```text"));
+    let last = before.last().copied().unwrap_or_default();
+    in_console && !is_marker(last) && !last.starts_with("? ")
 }
 
 fn starts_block(before: &[&str]) -> bool {
@@ -122,20 +134,33 @@ fn forgiving(page: &str) -> String {
         (r"\b(just now|\d+ (s|min|h|days) ago)\b", "[..]"),
         (r"\b\d+(\.\d+)? (ns|us|ms|s)\b", "[..]"),
         (r"\b\d{8}T\d{6}\.\d{3}-\d+\b", "[..]"),
+        (r"\b[0-9a-f]{12} → [0-9a-f]{12}\b", "[..]"),
         // Two compilers at work: either may be first.
-        (r"(?m)^ran      (compile|reference) .*$", "ran      [..]"),
+        (r"(?m)^ran      (compile|reference).*$", "ran      [..]"),
     ];
     let mut text = page.to_owned();
     for (pattern, with) in rules {
         text = Regex::new(pattern).expect("a pattern").replace_all(&text, with).into_owned();
     }
     let blanks = Regex::new(" {2,}").expect("a pattern");
+    // Two of them side by side would match nothing.
+    let many = Regex::new(r"(\[\.\.\]( \.\. )?){2,}").expect("a pattern");
     let mut in_table = false;
-    let lines = text.lines().map(|line| {
+    let lines = text.lines().map(other_mismatches).map(|line| {
         in_table = line.contains("95% interval") || (in_table && !line.trim().is_empty());
-        if in_table { blanks.replace_all(line.trim(), "[..]").into_owned() } else { line.to_owned() }
+        let line = if in_table { blanks.replace_all(line.trim(), "[..]") } else { line.as_str().into() };
+        many.replace_all(&line, "[..]").into_owned()
     });
     lines.map(|line| if line.contains("[..]") { unindented(&line) } else { line } + "\n").collect()
+}
+
+/// A mismatch report of other inputs has other numbers and places.
+fn other_mismatches(line: &str) -> String {
+    if !line.starts_with("  y[") && !line.starts_with("FAILED ") {
+        return line.to_owned();
+    }
+    let numbers = Regex::new(r"(-?\d+(\.\d+)?(e[+-]?\d+)?%?)(, \d+\])?").expect("a pattern");
+    numbers.replace_all(line, "[..]").into_owned()
 }
 
 /// A line that begins anywhere: how far a table is indented is not the point.
@@ -191,13 +216,20 @@ fn path_with_optloop() -> String {
 /// What was printed, under the commands and fences of the page.
 fn restored(page: &str, printed: &str) -> String {
     let mut markers = page.lines().filter(|l| is_marker(l));
-    printed
-        .lines()
-        .map(|line| match is_marker(line) {
-            true => markers.next().expect("as many as before").to_owned(),
-            false => line.trim_end().to_owned(),
-        } + "\n")
-        .collect()
+    let lines: Vec<&str> = printed.lines().collect();
+    let mut out = String::new();
+    for (at, line) in lines.iter().enumerate() {
+        let ends_output = lines.get(at + 1).is_some_and(|next| is_marker(next));
+        if line.is_empty() && ends_output && after_output(&lines[..at]) {
+            continue;
+        }
+        let line = match is_marker(line) {
+            true => markers.next().expect("as many as before"),
+            false => line.trim_end(),
+        };
+        out = out + line + "\n";
+    }
+    out
 }
 
 #[test]
@@ -215,12 +247,12 @@ fn every_console_block_of_docs_runs_as_it_is_written() {
 
 #[test]
 fn what_differs_from_run_to_run_matches_anything_and_the_rest_does_not() {
-    let page = "ran      compile (324 ms)\n stage  95% interval\n smoke  3 cases   known, 5 s ago\n\n5 ran\n";
+    let page = "ran      compile (324 ms)\n stage  95% interval\n smoke  3 cases   1 us  2 us .. 3 us  known, 5 s ago\n\n5 ran\n";
     let text = forgiving(page);
     assert_eq!(text, "ran      [..]\n[..]stage[..]95% interval\n[..]smoke[..]3 cases[..]known, [..]\n\n5 ran\n");
-    let page = "```console\n$ cargo run --release -- graph x\n```\n```console\n$ just x\n```\n";
+    let page = "```console\n$ cargo run --release -- graph x\n? 1\n```\n```console\n$ just x\na\n```\n";
     let ready = runnable(page, &["just"]);
-    assert_eq!(ready, "```console\n$ optloop graph x\n```\n```text\n$ just x\n```\n");
+    assert_eq!(ready, "```console\n$ optloop graph x\n? 1\n```\n```text\n$ just x\na\n\n```\n");
     assert_eq!(restored(page, &ready), page);
 }
 
@@ -350,7 +382,7 @@ fn two_runs_below_one_make_share_its_job_slots() {
         let mut pipeline = format!("name = \"{name}\"\n");
         for stage in 0..4 {
             let run = format!("echo + >> {log}; sleep 0.05; echo - >> {log}", log = log.display());
-            pipeline += &format!("[stages.s{stage}]\nrun = \"{run}\"\n");
+            pipeline += &format!("[stages.s{stage}]\nrun = \"{run}\"\nsalt = \"{stage}\"\n");
         }
         fs::write(dir.path().join(name).join("pipelines/all.toml"), pipeline).expect("written");
         // Four slots each, if they were not shared.
@@ -374,7 +406,6 @@ fn two_runs_below_one_make_share_its_job_slots() {
         assert_eq!(log.lines().count(), 16, "{log}");
         most_at_once(&log)
     };
-    assert_eq!(run("-j1"), 1);
     assert!(run("-j2") <= 2);
     assert!(run("-j4") > 2, "four slots are used when there are four");
 }

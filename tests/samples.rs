@@ -35,7 +35,7 @@ impl Loader for Rooted {
         names
     }
     fn env(&self, name: &str) -> Option<String> {
-        (name == "HOME").then(|| "/home/user".to_owned())
+        (name == "HOME").then(|| "/users/user".to_owned())
     }
 }
 
@@ -45,6 +45,9 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     for path in files(&samples.join("valid")) {
         trials.push(trial("valid", path, is_silent));
+    }
+    for path in files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines")) {
+        trials.push(trial("pipelines", path, is_silent));
     }
     for path in files(&samples.join("invalid")) {
         trials.push(trial("invalid", path, says_what_is_expected));
@@ -109,7 +112,7 @@ fn says_what_is_expected(path: &Path) -> Result<(), Failed> {
     if told.is_empty() {
         return Err("this invalid sample loads".into());
     }
-    if std::env::var_os("OPTLOOP_BLESS").is_some() {
+    if is_blessing() {
         return Ok(fs::write(&golden, told)?);
     }
     let Ok(expected) = fs::read_to_string(&golden) else {
@@ -120,4 +123,9 @@ fn says_what_is_expected(path: &Path) -> Result<(), Failed> {
         return Ok(());
     }
     Err(format!("--- expected\n{expected}\n--- got\n{told}").into())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a switch of this test alone")]
+fn is_blessing() -> bool {
+    std::env::var_os("OPTLOOP_BLESS").is_some()
 }

@@ -292,8 +292,8 @@ impl Index {
             return Ok(None);
         }
         let mut index = Self {
-            entries: vec![Entry::zeroed(); header.entries as usize],
-            nodes: vec![Node::zeroed(); header.nodes as usize],
+            entries: bytemuck::zeroed_vec(header.entries as usize),
+            nodes: bytemuck::zeroed_vec(header.nodes as usize),
             links: vec![0; header.links as usize],
             text: vec![0; header.text as usize],
             plan_inputs: header.plan_inputs,

@@ -123,7 +123,7 @@ mod tests {
     fn durations_read_in_their_best_unit() {
         for (us, text) in [
             (0.25, "250 ns"),
-            (3.14159, "3.14 us"),
+            (3.256, "3.26 us"),
             (999.9, "1000 us"),
             (12_345.0, "12.3 ms"),
             (2.5e6, "2.50 s"),

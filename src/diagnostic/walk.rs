@@ -63,13 +63,7 @@ impl Walker<'_> {
             DeValue::Table(table) if !node.tables.is_empty() => self.tables(node, table, &span),
             other => {
                 let label = format!("expected {}, found {}", node.describe(shape), kind(other));
-                self.report(
-                    "wrong-type",
-                    format!("wrong type for `{key}`"),
-                    span,
-                    label,
-                    None,
-                )
+                self.report("wrong-type", format!("wrong type for `{key}`"), span, label)
             }
         }
     }
@@ -77,13 +71,7 @@ impl Walker<'_> {
     fn text(&mut self, wanted: &Text, key: &str, text: &str, span: Range<usize>) -> Fits {
         if (text.chars().count() as u64) < wanted.min_length {
             let label = "write something here".to_owned();
-            return self.report(
-                "empty",
-                format!("`{key}` must not be empty"),
-                span,
-                label,
-                None,
-            );
+            return self.report("empty", format!("`{key}` must not be empty"), span, label);
         }
         if wanted.values.is_empty() || wanted.values.iter().any(|value| value == text) {
             return Fits::Yes;
@@ -95,7 +83,8 @@ impl Walker<'_> {
         );
         let help = format!("`{key}` is one of: {}", wanted.values.join(", "));
         let message = format!("unknown value `{text}` for `{key}`");
-        self.report("unknown-value", message, span, label, Some(help))
+        self.report("unknown-value", message, span, label);
+        self.advise(help)
     }
 
     fn number(&mut self, bounds: Bounds, key: &str, value: f64, span: Range<usize>) -> Fits {
@@ -113,7 +102,6 @@ impl Walker<'_> {
             format!("`{key}` is out of range"),
             span,
             label,
-            None,
         )
     }
 
@@ -137,17 +125,11 @@ impl Walker<'_> {
                     format!("at least {} are needed", wanted.min_items),
                 )
             };
-            return self.report("empty", message, span, label, None);
+            return self.report("empty", message, span, label);
         }
         if let Some(most) = wanted.max_items.filter(|most| count > *most) {
             let label = format!("at most {most} are possible");
-            return self.report(
-                "too-many",
-                format!("`{key}` is too long"),
-                span,
-                label,
-                None,
-            );
+            return self.report("too-many", format!("`{key}` is too long"), span, label);
         }
         let Some(items) = wanted.items else {
             return Fits::Yes;
@@ -191,7 +173,7 @@ impl Walker<'_> {
         if table.is_empty() {
             let label = format!("one of {} is needed", union.names.join(", "));
             let message = "this table is empty";
-            return self.report("missing-key", message, span.clone(), label, None);
+            return self.report("missing-key", message, span.clone(), label);
         }
         self.table(&union, table, span);
         Fits::No
@@ -229,7 +211,6 @@ impl Walker<'_> {
                 format!("missing key `{name}`"),
                 span.clone(),
                 label,
-                None,
             );
             fits = Fits::No;
         }
@@ -246,13 +227,9 @@ impl Walker<'_> {
             |near| format!("did you mean `{near}`?"),
         );
         let help = format!("valid keys here: {}", wanted.names.join(", "));
-        self.report(
-            "unknown-key",
-            format!("unknown key `{name}`"),
-            span,
-            label,
-            Some(help),
-        );
+        let message = format!("unknown key `{name}`");
+        self.report("unknown-key", message, span, label);
+        self.advise(help);
     }
 
     fn report(
@@ -261,11 +238,17 @@ impl Walker<'_> {
         message: impl Into<String>,
         span: Range<usize>,
         label: String,
-        help: Option<String>,
     ) -> Fits {
-        let mut found = Diagnostic::new(code, message).at_span(self.map, span, label);
-        found.help = help;
+        let found = Diagnostic::new(code, message).at_span(self.map, span, label);
         self.found.push(found);
+        Fits::No
+    }
+
+    /// Adds what to do next to the last report.
+    fn advise(&mut self, help: String) -> Fits {
+        if let Some(last) = self.found.last_mut() {
+            last.help = Some(help);
+        }
         Fits::No
     }
 }

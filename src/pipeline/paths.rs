@@ -9,7 +9,8 @@ use super::DeviceRequest;
 use super::draft::Draft;
 use super::findings::{did_you_mean, join};
 use super::resolve::Resolver;
-use super::validate::{Form, Upstream};
+use super::upstream::Upstream;
+use super::validate::Form;
 use crate::diagnostic::Spanned;
 
 const CPU_SOURCES: [&str; 3] = ["c", "cc", "cpp"];

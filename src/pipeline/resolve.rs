@@ -12,6 +12,7 @@ use super::findings::{Findings, did_you_mean};
 use super::overlay::{self, StageOverrides};
 use super::paths::Claims;
 use super::preset::Presets;
+use super::upstream::Upstream;
 use super::validate;
 use super::variables::{Scope, Variables};
 use super::{DeviceRequest, Loaded, Loader, Overrides, Pipeline, Stage};
@@ -206,7 +207,7 @@ impl<'a> Resolver<'a> {
             .iter()
             .map(|draft| self.needs(draft, &names))
             .collect();
-        let graph = validate::Upstream::new(&needs);
+        let graph = Upstream::new(&needs);
         let conditions: Vec<Option<String>> = (0..drafts.len())
             .map(|index| self.when(index, &drafts, &graph))
             .collect();

@@ -43,7 +43,7 @@ impl Loader for Memory {
             .collect()
     }
     fn env(&self, name: &str) -> Option<String> {
-        (name == "HOME").then(|| "/home/me".to_owned())
+        (name == "HOME").then(|| "/users/me".to_owned())
     }
 }
 
@@ -179,7 +179,7 @@ fn variables_are_put_in_where_they_stand() {
         .iter()
         .map(|(k, v)| (k.as_str(), v.as_str()))
         .collect();
-    assert_eq!(env, [("B", "true"), ("H", "/home/me"), ("N", "2")]);
+    assert_eq!(env, [("B", "true"), ("H", "/users/me"), ("N", "2")]);
     assert_eq!(
         command(&pipeline.stages[1], 0).run,
         Run::Shell("cat k.c ./k.c p.toml > 4".to_owned())

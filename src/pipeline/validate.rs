@@ -1,19 +1,20 @@
 //! Checks of single values, and of what `when` says about other stages.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::draft::Draft;
 use super::file::Kind;
 use super::findings::{Findings, did_you_mean};
 use super::resolve::Resolver;
+use super::upstream::Upstream;
 use super::values::{BENCH_METRICS, PrintedMetric};
 use super::variables::Scope;
 use super::when::Condition;
 use super::{CommandMetric, Direction, MetricSource, Stage, Work, duration};
 use crate::diagnostic::Spanned;
 
-/// Longer JSON paths are a mistake, and deep ones would exhaust the stack.
-const LONGEST_PATH: usize = 500;
+/// JSON paths with brackets deeper than this take the parser twice as long for each level.
+const DEEPEST_PATH: usize = 8;
 
 /// Texts that were already compiled once, so that a thousand stages with one regex cost one.
 #[derive(Default)]
@@ -51,8 +52,8 @@ fn compile(form: Form, text: &str) -> Result<(), String> {
             let last = error.lines().last().unwrap_or_default();
             last.trim_start_matches("error: ").to_owned()
         }),
-        Form::JsonPath if text.len() > LONGEST_PATH => {
-            Err(format!("longer than {LONGEST_PATH} characters"))
+        Form::JsonPath if depth(text) > DEEPEST_PATH => {
+            Err(format!("brackets more than {DEEPEST_PATH} deep"))
         }
         Form::JsonPath => serde_json_path::JsonPath::parse(text)
             .map(|_| ())
@@ -63,6 +64,21 @@ fn compile(form: Form, text: &str) -> Result<(), String> {
             .map(|_| ())
             .map_err(|error| error.kind().to_string()),
     }
+}
+
+/// How deep brackets of all kinds stand in each other.
+fn depth(text: &str) -> usize {
+    let mut depth: usize = 0;
+    let mut deepest = 0;
+    for c in text.chars() {
+        match c {
+            '[' | '(' => depth += 1,
+            ']' | ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 impl Findings {
@@ -356,34 +372,5 @@ impl Stage {
             None => {}
         }
         results
-    }
-}
-
-/// Which stages a stage comes after.
-pub(super) struct Upstream<'a> {
-    needs: &'a [Vec<usize>],
-}
-
-impl<'a> Upstream<'a> {
-    pub(super) fn new(needs: &'a [Vec<usize>]) -> Self {
-        Self { needs }
-    }
-
-    /// True when `from` needs `to`, directly or through others.
-    pub(super) fn reaches(&self, from: usize, to: usize) -> bool {
-        if self.needs[from].contains(&to) {
-            return true;
-        }
-        let mut seen = HashSet::new();
-        let mut next = self.needs[from].clone();
-        while let Some(index) = next.pop() {
-            if self.needs[index].contains(&to) {
-                return true;
-            }
-            if seen.insert(index) {
-                next.extend_from_slice(&self.needs[index]);
-            }
-        }
-        false
     }
 }
