@@ -3,5 +3,6 @@
 
 mod graph;
 mod kernel;
+mod kills;
 mod support;
 mod trials;

@@ -1,10 +1,12 @@
 //! A project in a folder of its own, and the program run on it.
-#![expect(clippy::disallowed_methods, reason = "tests start the program as a user does")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests start the program as a user does"
+)]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Read as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -114,8 +116,15 @@ impl Project {
             .into_iter()
             .map(|e| e.expect("an entry").into_path())
             .map(|path| {
-                let time = fs::metadata(&path).expect("there").modified().expect("a time");
-                let bytes = if path.is_file() { fs::read(&path).expect("a file") } else { Vec::new() };
+                let time = fs::metadata(&path)
+                    .expect("there")
+                    .modified()
+                    .expect("a time");
+                let bytes = if path.is_file() {
+                    fs::read(&path).expect("a file")
+                } else {
+                    Vec::new()
+                };
                 (path, (bytes, time))
             })
             .collect()
@@ -124,7 +133,12 @@ impl Project {
     /// The program with these arguments.
     pub(crate) fn args<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Call<'_> {
         let args = args.into_iter().map(str::to_owned).collect();
-        Call { project: self, args, env: BTreeMap::new(), folder: self.root() }
+        Call {
+            project: self,
+            args,
+            env: BTreeMap::new(),
+            folder: self.root(),
+        }
     }
 
     /// `optloop pipeline pipeline.toml`.
@@ -134,7 +148,8 @@ impl Project {
 
     /// `optloop pipeline pipeline.toml` with more arguments.
     pub(crate) fn run_with<'a>(&self, more: impl IntoIterator<Item = &'a str>) -> Ran {
-        self.args(["pipeline", "pipeline.toml"].into_iter().chain(more)).run()
+        self.args(["pipeline", "pipeline.toml"].into_iter().chain(more))
+            .run()
     }
 
     /// Runs the pipeline, which must pass, and gives the stages that reported.
@@ -183,7 +198,11 @@ impl Project {
         let deadline = Instant::now() + PATIENCE;
         let path = self.path(path);
         while !fs::read_to_string(&path).is_ok_and(|t| t.contains(text)) {
-            assert!(Instant::now() < deadline, "{} does not come", path.display());
+            assert!(
+                Instant::now() < deadline,
+                "{} does not come",
+                path.display()
+            );
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -250,7 +269,13 @@ impl Call<'_> {
         let mut child = self.command().spawn().expect("the program starts");
         let out = reader(child.stdout.take().expect("piped"));
         let err = reader(child.stderr.take().expect("piped"));
-        Running { child, args: self.args, started, out, err }
+        Running {
+            child,
+            args: self.args,
+            started,
+            out,
+            err,
+        }
     }
 
     /// Runs it to its end.
@@ -305,11 +330,6 @@ impl Running {
         }
     }
 
-    /// True while it runs.
-    pub(crate) fn alive(&mut self) -> bool {
-        self.child.try_wait().expect("a child").is_none()
-    }
-
     /// Waits for its end.
     pub(crate) fn wait(mut self) -> Ran {
         let deadline = Instant::now() + PATIENCE;
@@ -347,9 +367,18 @@ impl Running {
 /// Processes below this one, at any depth.
 fn descendants(of: u32) -> Vec<u32> {
     let children = |pid: u32| -> Vec<u32> {
-        let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
-        let lists = tasks.flatten().filter_map(|t| fs::read_to_string(t.path().join("children")).ok());
-        lists.flat_map(|l| l.split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<_>>())
+        let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+            return Vec::new();
+        };
+        let lists = tasks
+            .flatten()
+            .filter_map(|t| fs::read_to_string(t.path().join("children")).ok());
+        lists
+            .flat_map(|l| {
+                l.split_whitespace()
+                    .filter_map(|p| p.parse().ok())
+                    .collect::<Vec<_>>()
+            })
             .collect()
     };
     let mut found = children(of);
