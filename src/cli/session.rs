@@ -65,7 +65,10 @@ impl Session {
         let identity = identity(&located, &overrides);
         let paths = Paths::new(&located.root, &identity);
         let lock = take_lock(&paths, access, ui)?;
-        let state = State::open(paths)?;
+        let state = match access {
+            Access::Read => State::open_read_only(paths)?,
+            Access::Wait | Access::Refuse => State::open(paths)?,
+        };
         let made_by = made_by();
         let mut session = Self { located, overrides, state, made_by, lock };
         session.refresh(access)?;
