@@ -120,7 +120,8 @@ impl Pack {
         self.dir.join(format!("{what}.{}", self.generation))
     }
 
-    pub(super) fn has(&self, name: &Name) -> bool {
+    #[cfg(test)]
+    fn has(&self, name: &Name) -> bool {
         self.places.contains_key(name)
     }
 
@@ -175,6 +176,15 @@ impl Pack {
             self.places.iter().map(|(n, e)| (*n, u64::from(e.len))).collect();
         all.sort_by_key(|(n, _)| (n.room, n.digest));
         all
+    }
+
+    /// Names whose data is not what was put, and how many whole records of the index lie past the
+    /// first that does not hold. What a kill leaves is neither: less than a record at the end.
+    pub(super) fn damage(&mut self) -> (Vec<Name>, u64) {
+        let names: Vec<Name> = self.names().into_iter().map(|(n, _)| n).collect();
+        let damaged = names.into_iter().filter(|n| self.get(n).is_none()).collect();
+        let len = std::fs::metadata(self.path("index")).map_or(0, |m| m.len());
+        (damaged, len.saturating_sub(self.good) / ENTRY as u64)
     }
 
     /// Bytes on disk, superseded data included.

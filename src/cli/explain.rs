@@ -232,7 +232,7 @@ fn field(field: &Field) -> String {
         return format!("    {name}: {}\n", env(field));
     }
     let value = |value: Option<&String>, bytes: Option<u64>| {
-        let value = short(value?);
+        let value = words::short(value?);
         Some(bytes.map_or_else(|| value.clone(), |b| format!("{value} ({b} bytes)")))
     };
     let old = value(field.change.old.as_ref(), field.old_bytes);
@@ -269,11 +269,6 @@ fn env(field: &Field) -> &'static str {
         (Some(_), None) => "is not passed on any more",
         _ => "has another value",
     }
-}
-
-fn short(value: &str) -> String {
-    let digest = value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit());
-    if digest { value[..12].to_owned() } else { value.to_owned() }
 }
 
 fn indent(value: &str) -> String {
