@@ -90,16 +90,27 @@ mod tests {
     #[test]
     fn the_gravest_failure_decides() {
         let failed = |kind: &str, class| {
-            let failure = Failure { class, message: String::new() };
+            let failure = Failure {
+                class,
+                message: String::new(),
+            };
             (kind.to_owned(), Outcome::Failed { failure })
         };
         let code = |outcomes: &[_]| of_run(&RunFinished::default(), outcomes);
         assert_eq!(code(&[]), Exit::Ok);
         assert_eq!(code(&[failed("command", FailureClass::Failed)]), Exit::User);
-        assert_eq!(code(&[failed("compile", FailureClass::Failed)]), Exit::Candidate);
-        assert_eq!(code(&[failed("check", FailureClass::Crashed)]), Exit::Candidate);
-        let both =
-            [failed("check", FailureClass::Wrong), failed("bench", FailureClass::Infrastructure)];
+        assert_eq!(
+            code(&[failed("compile", FailureClass::Failed)]),
+            Exit::Candidate
+        );
+        assert_eq!(
+            code(&[failed("check", FailureClass::Crashed)]),
+            Exit::Candidate
+        );
+        let both = [
+            failed("check", FailureClass::Wrong),
+            failed("bench", FailureClass::Infrastructure),
+        ];
         assert_eq!(code(&both), Exit::Infrastructure);
     }
 
@@ -116,7 +127,11 @@ mod tests {
             Exit::Infrastructure,
             Exit::Interrupted,
         ] {
-            assert!(TABLE.lines().any(|l| l.split_whitespace().next() == Some(&(exit as u8).to_string())));
+            assert!(
+                TABLE
+                    .lines()
+                    .any(|l| l.split_whitespace().next() == Some(&(exit as u8).to_string()))
+            );
         }
     }
 }

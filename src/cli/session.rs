@@ -57,7 +57,10 @@ impl Session {
             let places: Vec<String> = tried.iter().map(|p| p.display().to_string()).collect();
             Refusal::Words(
                 format!("there is no pipeline `{}`", which.file),
-                Some(format!("looked for {}; `optloop init` writes an example", places.join(", "))),
+                Some(format!(
+                    "looked for {}; `optloop init` writes an example",
+                    places.join(", ")
+                )),
                 Exit::User,
             )
         })?;
@@ -73,7 +76,13 @@ impl Session {
             Access::Wait | Access::Refuse => State::open(paths)?,
         };
         let made_by = made_by();
-        let mut session = Self { located, overrides, state, made_by, lock };
+        let mut session = Self {
+            located,
+            overrides,
+            state,
+            made_by,
+            lock,
+        };
         session.refresh(access, plan)?;
         Ok(session)
     }
@@ -123,7 +132,10 @@ impl Session {
     pub(super) fn sign(&mut self) -> Result<(), EngineError> {
         if let Some(lock) = &mut self.lock {
             let file = self.located.file.display();
-            lock.sign(&format!("pid {} (optloop pipeline {file})", std::process::id()))?;
+            lock.sign(&format!(
+                "pid {} (optloop pipeline {file})",
+                std::process::id()
+            ))?;
         }
         Ok(())
     }
@@ -132,7 +144,10 @@ impl Session {
 /// The same file or folder, named from the file system's root; links in its folder are followed.
 fn from_anywhere(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    match (absolute.parent().and_then(|p| p.canonicalize().ok()), absolute.file_name()) {
+    match (
+        absolute.parent().and_then(|p| p.canonicalize().ok()),
+        absolute.file_name(),
+    ) {
         (Some(folder), Some(name)) => folder.join(name),
         _ => absolute,
     }
@@ -143,7 +158,9 @@ fn make_plan(located: &Located, overrides: &Overrides) -> Result<Plan, Refusal> 
     let mut mistakes = Vec::new();
     let loaded = pipeline::load(&located.file, overrides, &Disk);
     mistakes.extend(loaded.diagnostics);
-    let Some(mut pipeline) = loaded.pipeline else { return Err(Refusal::Diagnostics(mistakes)) };
+    let Some(mut pipeline) = loaded.pipeline else {
+        return Err(Refusal::Diagnostics(mistakes));
+    };
     pipeline.dir.clone_from(&located.dir);
     // The plan knows files from the root, not from where this process happens to be.
     for path in &mut pipeline.sources {
@@ -208,7 +225,8 @@ fn no_device(pipeline: &Pipeline) -> Option<EngineError> {
 fn overrides(which: &Which, located: &Located) -> Overrides {
     let kernel = which.kernel.as_ref().map(|k| {
         let absolute = std::path::absolute(k).unwrap_or_else(|_| k.clone());
-        let relative = plan::build::relative(&located.root, &located.root, &absolute.to_string_lossy());
+        let relative =
+            plan::build::relative(&located.root, &located.root, &absolute.to_string_lossy());
         // Relative to the pipeline's folder when both lie below the root, so that moving the
         // project keeps every key.
         match located.dir.strip_prefix(&located.root) {
@@ -222,7 +240,10 @@ fn overrides(which: &Which, located: &Located) -> Overrides {
         set: which.set.iter().cloned().collect(),
         kernel,
         device: which.device.clone(),
-        repeats: which.stage_repeats.clone().or_else(|| which.repeats.map(|n| vec![n])),
+        repeats: which
+            .stage_repeats
+            .clone()
+            .or_else(|| which.repeats.map(|n| vec![n])),
         early_stop_us: which.early_stop_us,
         timeout_s: which.timeout_seconds,
     }

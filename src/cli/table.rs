@@ -17,7 +17,15 @@ pub(super) fn results(stages: &[StageFinished], state_dir: &Path) -> String {
     }
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    table.set_header(["stage", "case", "median", "95% interval", "min", "verdict", "from"]);
+    table.set_header([
+        "stage",
+        "case",
+        "median",
+        "95% interval",
+        "min",
+        "verdict",
+        "from",
+    ]);
     for column in 2..5 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -50,11 +58,17 @@ fn rows(stage: &StageFinished) -> Vec<Vec<String>> {
         _ => format!("known, {}", words::age(stage.finished_ms)),
     };
     let verdict = verdict(stage);
-    let detail = stage.detail.get("of").filter(|_| stage.kind == "best").unwrap_or(&stage.detail);
-    let cases = detail.get("cases").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let detail = stage
+        .detail
+        .get("of")
+        .filter(|_| stage.kind == "best")
+        .unwrap_or(&stage.detail);
+    let cases = detail
+        .get("cases")
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
     let measured = cases.iter().filter(|c| c.get("median_us").is_some());
-    let mut rows: Vec<Vec<String>> =
-        measured.map(|case| case_row(&stage.stage, case)).collect();
+    let mut rows: Vec<Vec<String>> = measured.map(|case| case_row(&stage.stage, case)).collect();
     let summary = [text(&stage.stage), summary_case(stage, rows.len())]
         .into_iter()
         .chain(summary_numbers(stage))
@@ -73,7 +87,10 @@ fn text(value: &str) -> String {
 fn case_row(stage: &str, case: &Value) -> Vec<String> {
     let number = |name: &str| case.get(name).and_then(Value::as_f64);
     let time = |name: &str| number(name).map(words::duration_us).unwrap_or_default();
-    let label = case.get("label").and_then(Value::as_str).unwrap_or_default();
+    let label = case
+        .get("label")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     vec![
         text(stage),
         text(label),
@@ -88,7 +105,11 @@ fn case_row(stage: &str, case: &Value) -> Vec<String> {
 fn interval(lower: Option<f64>, upper: Option<f64>) -> String {
     match (lower, upper) {
         (Some(lower), Some(upper)) => {
-            format!("{} .. {}", words::duration_us(lower), words::duration_us(upper))
+            format!(
+                "{} .. {}",
+                words::duration_us(lower),
+                words::duration_us(upper)
+            )
         }
         _ => String::new(),
     }
@@ -113,7 +134,9 @@ fn summary_numbers(stage: &StageFinished) -> [String; 3] {
     let time = |name: &str| number(name).map(words::duration_us).unwrap_or_default();
     if stage.kind == "command" {
         let first = stage.metrics.iter().next();
-        let value = first.map(|(name, value)| format!("{name} {value}")).unwrap_or_default();
+        let value = first
+            .map(|(name, value)| format!("{name} {value}"))
+            .unwrap_or_default();
         return [value, String::new(), String::new()];
     }
     let interval = interval(number("median_lower_us"), number("median_upper_us"));
@@ -152,16 +175,28 @@ mod tests {
             {"label": "n=1", "median_us": 1.0, "lower_us": 0.9, "upper_us": 1.1, "min_us": 0.8},
             {"label": "n=2", "median_us": 4.0, "lower_us": 3.9, "upper_us": 4.1, "min_us": 3.8},
         ]});
-        for (name, value) in
-            [("median_us", 2.0), ("median_lower_us", 1.9), ("median_upper_us", 2.1), ("min_us", 1.7)]
-        {
+        for (name, value) in [
+            ("median_us", 2.0),
+            ("median_lower_us", 1.9),
+            ("median_upper_us", 2.1),
+            ("min_us", 1.7),
+        ] {
             bench.metrics.insert(name.to_owned(), value);
         }
         let mut check = stage("smoke", "check", Outcome::Cached);
         check.metrics.insert("cases".to_owned(), 2.0);
-        let failure = Failure { class: FailureClass::TooSlow, message: String::new() };
+        let failure = Failure {
+            class: FailureClass::TooSlow,
+            message: String::new(),
+        };
         let slow = stage("final", "bench", Outcome::Failed { failure });
-        let hidden = StageFinished { implicit: true, ..stage("compile", "compile", Outcome::Ran) };
-        insta::assert_snapshot!(results(&[hidden, check, bench, slow], Path::new(".optloop")));
+        let hidden = StageFinished {
+            implicit: true,
+            ..stage("compile", "compile", Outcome::Ran)
+        };
+        insta::assert_snapshot!(results(
+            &[hidden, check, bench, slow],
+            Path::new(".optloop")
+        ));
     }
 }

@@ -12,7 +12,10 @@ use crate::process::{Cancel, CommandSpec};
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Disk;
 
-#[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is where the environment is read"
+)]
 fn variable(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name)
 }
@@ -32,7 +35,9 @@ impl Loader for Disk {
     }
 
     fn list(&self, dir: &Path) -> Vec<String> {
-        let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+        let Ok(entries) = std::fs::read_dir(dir) else {
+            return Vec::new();
+        };
         let mut names: Vec<String> = entries
             .filter_map(Result::ok)
             .filter_map(|e| {
@@ -119,7 +124,9 @@ pub(super) fn locate(name: &str) -> Result<Located, Vec<PathBuf>> {
         Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
         _ => PathBuf::from("."),
     };
-    let Ok(dir) = parent.canonicalize() else { return Err(vec![file]) };
+    let Ok(dir) = parent.canonicalize() else {
+        return Err(vec![file]);
+    };
     let root = root_of(&dir);
     Ok(Located { file, dir, root })
 }
@@ -128,13 +135,17 @@ pub(super) fn locate(name: &str) -> Result<Located, Vec<PathBuf>> {
 /// from here.
 pub(super) fn state_folder() -> Option<PathBuf> {
     let here = std::env::current_dir().ok()?;
-    here.ancestors().map(|a| a.join(".optloop")).find(|state| state.is_dir())
+    here.ancestors()
+        .map(|a| a.join(".optloop"))
+        .find(|state| state.is_dir())
 }
 
 /// A path as people would write it from here.
 pub(super) fn shown(path: &Path) -> PathBuf {
     let here = std::env::current_dir().ok();
-    here.and_then(|h| path.strip_prefix(h).ok()).unwrap_or(path).to_owned()
+    here.and_then(|h| path.strip_prefix(h).ok())
+        .unwrap_or(path)
+        .to_owned()
 }
 
 /// The nearest folder upwards that has state or is a git checkout; else the folder that holds

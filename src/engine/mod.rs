@@ -16,12 +16,14 @@ pub mod event;
 pub mod explain;
 mod job;
 pub mod lease;
+mod queue;
 mod report;
 mod scheduler;
 pub mod stage;
 pub mod state;
 mod subject;
 pub mod upkeep;
+mod waves;
 
 pub use event::{Event, Outcome, RunFinished, StageFinished};
 pub use scheduler::Engine;
@@ -29,7 +31,10 @@ pub use state::{Look, Paths, State};
 
 /// What a run is asked to do.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub struct Options {
     /// Commands at the same time; `None`: as many as the jobserver or the processor allows.
     pub jobs: Option<usize>,

@@ -9,8 +9,8 @@
 pub mod build;
 pub mod glob;
 pub mod graph;
-pub mod key;
 pub mod kernel;
+pub mod key;
 pub mod layout;
 #[cfg(test)]
 mod tests;

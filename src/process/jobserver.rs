@@ -4,7 +4,10 @@
 //! A token is one byte in a pipe that everybody shares. The descriptors that make names in
 //! `MAKEFLAGS` are opened anew, so that reading them can be non-blocking (and so be waited for
 //! beside a cancel) without changing them for make and its other children.
-#![expect(clippy::disallowed_methods, reason = "make names its tokens in the environment")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "make names its tokens in the environment"
+)]
 
 use std::ffi::{OsStr, OsString};
 use std::io;

@@ -48,13 +48,22 @@ fn stale(prefix: &str, known: &HashSet<(i32, u64)>) -> Vec<Proc> {
         .collect();
     loop {
         let before = inside.len();
-        inside.extend(table.iter().filter(|p| inside.contains(&p.parent)).map(|p| p.pid).collect::<Vec<_>>());
+        inside.extend(
+            table
+                .iter()
+                .filter(|p| inside.contains(&p.parent))
+                .map(|p| p.pid)
+                .collect::<Vec<_>>(),
+        );
         if inside.len() == before {
             break;
         }
     }
     inside.remove(&(std::process::id() as i32));
-    table.into_iter().filter(|p| inside.contains(&p.pid) && !p.is_zombie()).collect()
+    table
+        .into_iter()
+        .filter(|p| inside.contains(&p.pid) && !p.is_zombie())
+        .collect()
 }
 
 /// For a worker: be killed when the thread that started it ends, and end at once when that

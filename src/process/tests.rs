@@ -1,5 +1,8 @@
 //! Real commands: exits, output, deadlines, and that nothing survives.
-#![expect(clippy::disallowed_methods, reason = "tests watch this process from outside")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests watch this process from outside"
+)]
 
 use std::ffi::OsString;
 use std::io::{Read, Write};

@@ -280,12 +280,20 @@ fn dependencies(def: &CompileDef, plan: &Compilation, ctx: &StageContext<'_>) ->
 /// Where the compiler looked for the headers before it found them: one that appears there would
 /// hide what was read.
 fn looked_for(def: &CompileDef, ctx: &StageContext<'_>, found: &[PathBuf]) -> Vec<PathBuf> {
-    let own = def.sources.iter().filter_map(|s| s.parent()).map(Path::to_owned);
-    let folders: Vec<PathBuf> =
-        own.chain(def.compile.include_dirs.iter().map(|d| ctx.dir.join(d))).collect();
+    let own = def
+        .sources
+        .iter()
+        .filter_map(|s| s.parent())
+        .map(Path::to_owned);
+    let folders: Vec<PathBuf> = own
+        .chain(def.compile.include_dirs.iter().map(|d| ctx.dir.join(d)))
+        .collect();
     let mut missing: Vec<PathBuf> = Vec::new();
     for (position, folder) in folders.iter().enumerate() {
-        for below in found.iter().filter_map(|path| path.strip_prefix(folder).ok()) {
+        for below in found
+            .iter()
+            .filter_map(|path| path.strip_prefix(folder).ok())
+        {
             let earlier = folders[..position].iter().map(|f| f.join(below));
             missing.extend(earlier.filter(|p| !found.contains(p) && !p.exists()));
         }
