@@ -45,14 +45,7 @@ fn known(dir: &Path) -> Index {
         let (name, name_len) = index.add_text(&format!("s{stage}"));
         let inputs = index.add_links(&[stage]);
         let outputs = index.add_links(&[stage + STAGES as u32]);
-        index.nodes.push(Node {
-            name,
-            name_len,
-            inputs,
-            outputs,
-            status: 1,
-            ..Node::default()
-        });
+        index.nodes.push(Node { name, name_len, inputs, outputs, status: 1, ..Node::default() });
     }
     index
 }

@@ -27,11 +27,7 @@ fn keys(c: &mut Criterion) {
             pass_env: Vec::new(),
             depfile: None,
             metric: None,
-            limits: Limits {
-                timeout_ms: 0,
-                grace_ms: 2000,
-                retries: 1,
-            },
+            limits: Limits { timeout_ms: 0, grace_ms: 2000, retries: 1 },
             cache: true,
             exclusive: false,
             salt: String::new(),
@@ -62,15 +58,9 @@ fn statistics(c: &mut Criterion) {
 fn outputs(c: &mut Criterion) {
     const ELEMENTS: usize = 1 << 22;
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let normal = Fill::Normal {
-        mean: 0.0,
-        std: 1.0,
-    };
+    let normal = Fill::Normal { mean: 0.0, std: 1.0 };
     let want = fill(&normal, Dtype::F32, ELEMENTS, &mut rng);
-    let tolerance = Tolerance {
-        rtol: 1e-5,
-        atol: 1e-6,
-    };
+    let tolerance = Tolerance { rtol: 1e-5, atol: 1e-6 };
     let mut group = c.benchmark_group("4 Mi f32");
     group.throughput(Throughput::Bytes(want.len() as u64));
     group.sample_size(20);

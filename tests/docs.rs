@@ -76,20 +76,12 @@ fn tool(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // A shim that stands for nothing is as good as none.
     let works = |path: &PathBuf| {
-        Command::new(path)
-            .arg("--version")
-            .output()
-            .is_ok_and(|out| out.status.success())
+        Command::new(path).arg("--version").output().is_ok_and(|out| out.status.success())
     };
-    let found = std::env::split_paths(&path)
-        .map(|dir| dir.join(name))
-        .find(works);
+    let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(works);
     if found.is_none() {
         let required = std::env::var("OPTLOOP_REQUIRE").unwrap_or_default();
-        assert!(
-            !required.split(',').any(|r| r == name),
-            "OPTLOOP_REQUIRE: there is no {name}"
-        );
+        assert!(!required.split(',').any(|r| r == name), "OPTLOOP_REQUIRE: there is no {name}");
         println!("skipped: no {name}");
     }
     found
@@ -106,15 +98,11 @@ fn runnable(page: &str, missing: &[&str]) -> String {
     let lines: Vec<&str> = page.lines().collect();
     let mut out = Vec::new();
     for (at, line) in lines.iter().enumerate() {
-        let inside: Vec<&str> = lines[at + 1..]
-            .iter()
-            .take_while(|l| !l.starts_with("```"))
-            .copied()
-            .collect();
+        let inside: Vec<&str> =
+            lines[at + 1..].iter().take_while(|l| !l.starts_with("```")).copied().collect();
         let excluded = |l: &&str| {
-            let missing = missing
-                .iter()
-                .any(|m| l.strip_prefix("$ ").is_some_and(|c| c.starts_with(m)));
+            let missing =
+                missing.iter().any(|m| l.strip_prefix("$ ").is_some_and(|c| c.starts_with(m)));
             missing || NOT_RUN.iter().any(|n| l.starts_with(n))
         };
         let line = match *line {
@@ -156,10 +144,7 @@ fn forgiving(page: &str) -> String {
     ];
     let mut text = page.to_owned();
     for (pattern, with) in rules {
-        text = Regex::new(pattern)
-            .expect("a pattern")
-            .replace_all(&text, with)
-            .into_owned();
+        text = Regex::new(pattern).expect("a pattern").replace_all(&text, with).into_owned();
     }
     let blanks = Regex::new(" {2,}").expect("a pattern");
     // Two of them side by side would match nothing.
@@ -167,11 +152,8 @@ fn forgiving(page: &str) -> String {
     let mut in_table = false;
     let lines = text.lines().map(other_mismatches).map(|line| {
         in_table = line.contains("95% interval") || (in_table && !line.trim().is_empty());
-        let line = if in_table {
-            blanks.replace_all(line.trim(), "[..]")
-        } else {
-            line.as_str().into()
-        };
+        let line =
+            if in_table { blanks.replace_all(line.trim(), "[..]") } else { line.as_str().into() };
         many.replace_all(&line, "[..]").into_owned()
     });
     lines.map(|line| if line.contains("[..]") { unindented(&line) } else { line } + "\n").collect()
@@ -188,10 +170,7 @@ fn other_mismatches(line: &str) -> String {
 
 /// A line that begins anywhere: how far a table is indented is not the point.
 fn unindented(line: &str) -> String {
-    if ["ran ", "$ ", "[..]"]
-        .iter()
-        .any(|start| line.starts_with(start))
-    {
+    if ["ran ", "$ ", "[..]"].iter().any(|start| line.starts_with(start)) {
         line.to_owned()
     } else {
         format!("[..]{}", line.trim_start())
@@ -204,11 +183,8 @@ fn run_page(page: &Path) {
         return;
     }
     let found: Vec<_> = TOOLS.iter().map(|name| (*name, tool(name))).collect();
-    let missing: Vec<&str> = found
-        .iter()
-        .filter(|(_, path)| path.is_none())
-        .map(|(name, _)| *name)
-        .collect();
+    let missing: Vec<&str> =
+        found.iter().filter(|(_, path)| path.is_none()).map(|(name, _)| *name).collect();
     let name = page.file_stem().expect("a name").to_string_lossy();
     let exact = runnable(&text, &missing);
     let ready = forgiving(&exact);
@@ -251,10 +227,7 @@ fn path_with_optloop() -> String {
     let here = Path::new(OPTLOOP).parent().expect("a folder").to_path_buf();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let all = std::iter::once(here).chain(std::env::split_paths(&path));
-    std::env::join_paths(all)
-        .expect("joined")
-        .to_string_lossy()
-        .into_owned()
+    std::env::join_paths(all).expect("joined").to_string_lossy().into_owned()
 }
 
 /// The page with what was printed exactly where it did not match; the rest stays as it is written.
@@ -312,19 +285,10 @@ fn what_differs_from_run_to_run_matches_anything_and_the_rest_does_not() {
     let page =
         "```console\n$ cargo run --release -- graph x\n? 1\n```\n```console\n$ just x\na\n```\n";
     let ready = runnable(page, &["just"]);
-    assert_eq!(
-        ready,
-        "```console\n$ optloop graph x\n? 1\n```\n```text\n$ just x\na\n\n```\n"
-    );
-    assert_eq!(
-        restored(page, &ready, &(ready.clone(), ready.clone())),
-        page
-    );
+    assert_eq!(ready, "```console\n$ optloop graph x\n? 1\n```\n```text\n$ just x\na\n\n```\n");
+    assert_eq!(restored(page, &ready, &(ready.clone(), ready.clone())), page);
     let other = ready.replace("? 1\n", "? 2\nb\n\n");
-    assert_eq!(
-        restored(page, &ready, &(other.clone(), other)),
-        page.replace("? 1\n", "? 2\nb\n")
-    );
+    assert_eq!(restored(page, &ready, &(other.clone(), other)), page.replace("? 1\n", "? 2\nb\n"));
 }
 
 struct Disk;
@@ -338,9 +302,7 @@ impl Loader for Disk {
     }
     fn list(&self, dir: &Path) -> Vec<String> {
         let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-        entries
-            .filter_map(|e| e.file_name().into_string().ok())
-            .collect()
+        entries.filter_map(|e| e.file_name().into_string().ok()).collect()
     }
     fn env(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
@@ -366,10 +328,7 @@ fn toml_blocks(page: &str) -> Vec<String> {
     while let Some(line) = lines.next() {
         if line == "```toml" {
             blocks.push(
-                lines
-                    .by_ref()
-                    .take_while(|l| *l != "```")
-                    .fold(String::new(), |t, l| t + l + "\n"),
+                lines.by_ref().take_while(|l| *l != "```").fold(String::new(), |t, l| t + l + "\n"),
             );
         } else if line.starts_with("```") {
             lines.by_ref().find(|l| l.starts_with("```"));
@@ -398,18 +357,11 @@ fn mistakes(block: &str, dir: &Path) -> String {
     }
     let mut pipeline = place.clone();
     if named.is_some_and(|n| n.starts_with("stages/")) {
-        let name = place
-            .file_stem()
-            .expect("a name")
-            .to_string_lossy()
-            .into_owned();
+        let name = place.file_stem().expect("a name").to_string_lossy().into_owned();
         pipeline = dir.join("pipelines/preset.toml");
         fs::write(&pipeline, completed(&format!("[stages.{name}]\n"))).expect("written");
     }
-    render(
-        &pipeline::load(&pipeline, &Overrides::default(), &Disk).diagnostics,
-        false,
-    )
+    render(&pipeline::load(&pipeline, &Overrides::default(), &Disk).diagnostics, false)
 }
 
 /// A piece of a pipeline with the keys that every pipeline has.
@@ -420,14 +372,9 @@ fn completed(piece: &str) -> String {
         ("problem", "../kernels/softmax/problem.toml"),
     ];
     let top: Vec<&str> = piece.lines().take_while(|l| !l.starts_with('[')).collect();
-    let has = |key: &str| {
-        top.iter()
-            .any(|l| l.split('=').next().is_some_and(|k| k.trim() == key))
-    };
+    let has = |key: &str| top.iter().any(|l| l.split('=').next().is_some_and(|k| k.trim() == key));
     let missing = keys.iter().filter(|(key, _)| !has(key));
-    let mut text: String = missing
-        .map(|(key, value)| format!("{key} = \"{value}\"\n"))
-        .collect();
+    let mut text: String = missing.map(|(key, value)| format!("{key} = \"{value}\"\n")).collect();
     text += piece;
     if !piece.contains("[stages.") {
         text += "[stages.smoke]\n";
@@ -450,11 +397,9 @@ fn every_toml_block_is_a_file_that_loads() {
     assert!(seen > 5, "only {seen} blocks were found");
     let dir = tempfile::tempdir().expect("a temporary folder");
     sandbox(dir.path());
-    for bad in [
-        "colour = 1\n",
-        "# kernels/x/problem.toml\nname = 1\n",
-        "# stages/x.toml\nkind = 1\n",
-    ] {
+    for bad in
+        ["colour = 1\n", "# kernels/x/problem.toml\nname = 1\n", "# stages/x.toml\nkind = 1\n"]
+    {
         assert!(!mistakes(bad, dir.path()).is_empty(), "{bad}");
     }
 }
@@ -479,10 +424,7 @@ fn two_runs_below_one_make_share_its_job_slots() {
         fs::create_dir_all(dir.path().join(name).join("pipelines")).expect("created");
         let mut pipeline = format!("name = \"{name}\"\n");
         for stage in 0..4 {
-            let run = format!(
-                "echo + >> {log}; sleep 0.1; echo - >> {log}",
-                log = log.display()
-            );
+            let run = format!("echo + >> {log}; sleep 0.1; echo - >> {log}", log = log.display());
             pipeline += &format!("[stages.s{stage}]\nrun = \"{run}\"\nsalt = \"{stage}\"\n");
         }
         fs::write(dir.path().join(name).join("pipelines/all.toml"), pipeline).expect("written");
@@ -502,11 +444,7 @@ fn two_runs_below_one_make_share_its_job_slots() {
             .env_remove("CARGO_MAKEFLAGS")
             .output()
             .expect("make runs");
-        assert!(
-            out.status.success(),
-            "{}",
-            String::from_utf8_lossy(&out.stderr)
-        );
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         let log = read(&log);
         assert_eq!(log.lines().count(), 16, "{log}");
         most_at_once(&log)

@@ -24,13 +24,9 @@ impl Loader for Rooted {
         self.0.join(path).exists()
     }
     fn list(&self, dir: &Path) -> Vec<String> {
-        let entries = fs::read_dir(self.0.join(dir))
-            .into_iter()
-            .flatten()
-            .flatten();
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .collect();
+        let entries = fs::read_dir(self.0.join(dir)).into_iter().flatten().flatten();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         names
     }
@@ -72,12 +68,8 @@ fn is_golden(path: &Path) -> bool {
 }
 
 fn trial(group: &str, path: PathBuf, test: fn(&Path) -> Result<(), Failed>) -> Trial {
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned());
-    Trial::test(format!("{group}/{}", name.unwrap_or_default()), move || {
-        test(&path)
-    })
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    Trial::test(format!("{group}/{}", name.unwrap_or_default()), move || test(&path))
 }
 
 fn load_sample(path: &Path) -> Result<(Loaded, String), Failed> {

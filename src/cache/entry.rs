@@ -36,15 +36,7 @@ pub enum Kind {
 impl Kind {
     /// The kind of a stored byte.
     pub fn from_byte(byte: u8) -> Option<Self> {
-        [
-            Self::File,
-            Self::Listing,
-            Self::Env,
-            Self::Tool,
-            Self::Device,
-        ]
-        .get(byte as usize)
-        .copied()
+        [Self::File, Self::Listing, Self::Env, Self::Tool, Self::Device].get(byte as usize).copied()
     }
 
     /// The word that stands before the name in key records.
@@ -177,9 +169,7 @@ pub fn doubtful(root: BorrowedFd<'_>, entries: &[Entry], text: &[u8]) -> Vec<u32
         let other = scope.spawn(move || doubtful_part(root, right, text, offset));
         let mut found = doubtful_part(root, left, text, 0);
         found.extend(
-            other
-                .join()
-                .unwrap_or_else(|_| (offset..offset + right.len() as u32).collect()),
+            other.join().unwrap_or_else(|_| (offset..offset + right.len() as u32).collect()),
         );
         found
     })
@@ -272,9 +262,7 @@ pub fn measure(
             return Ok((before, digest));
         }
     }
-    Err(io::Error::other(format!(
-        "{name} keeps changing while it is read"
-    )))
+    Err(io::Error::other(format!("{name} keeps changing while it is read")))
 }
 
 fn content(root: BorrowedFd<'_>, kind: Kind, name: &str, world: &dyn World) -> io::Result<Digest> {
@@ -309,9 +297,7 @@ fn listing(fd: &OwnedFd) -> io::Result<Digest> {
 /// The digest of an environment variable or a device; absent differs from empty.
 pub fn measure_value(kind: Kind, name: &str, world: &dyn World) -> Digest {
     match kind {
-        Kind::Env => world
-            .env(name)
-            .map_or_else(Digest::default, |v| Digest::of(&v)),
+        Kind::Env => world.env(name).map_or_else(Digest::default, |v| Digest::of(&v)),
         _ => Digest::of(world.device(name).as_bytes()),
     }
 }
@@ -327,28 +313,12 @@ pub fn fs_clock_ns(clock_file: &Path) -> io::Result<i64> {
         OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC,
         Mode::from_raw_mode(0o644),
     )?;
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: UTIME_NOW,
-    };
-    rustix::fs::futimens(
-        &fd,
-        &Timestamps {
-            last_access: now,
-            last_modification: now,
-        },
-    )?;
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    rustix::fs::futimens(&fd, &Timestamps { last_access: now, last_modification: now })?;
     let stat = rustix::fs::fstat(&fd)?;
-    let ns = stat
-        .st_mtime
-        .saturating_mul(1_000_000_000)
-        .saturating_add(stat.st_mtime_nsec as i64);
+    let ns = stat.st_mtime.saturating_mul(1_000_000_000).saturating_add(stat.st_mtime_nsec as i64);
     // A clock that knows whole seconds only could still write within this second.
-    Ok(if stat.st_mtime_nsec == 0 {
-        ns - 999_999_999
-    } else {
-        ns
-    })
+    Ok(if stat.st_mtime_nsec == 0 { ns - 999_999_999 } else { ns })
 }
 
 #[cfg(test)]
@@ -381,11 +351,7 @@ mod tests {
                 let name = text.len() as u32;
                 text.extend_from_slice(n.as_bytes());
                 text.push(0);
-                Entry {
-                    name,
-                    name_len: n.len() as u32,
-                    ..Entry::default()
-                }
+                Entry { name, name_len: n.len() as u32, ..Entry::default() }
             })
             .collect();
         (entries, text)
@@ -440,11 +406,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("tempdir");
         fs::write(dir.path().join("a"), "1").expect("write");
         let fd = open(dir.path());
-        let of = || {
-            measure(fd.as_fd(), Kind::Listing, ".", &Nothing)
-                .expect("measure")
-                .1
-        };
+        let of = || measure(fd.as_fd(), Kind::Listing, ".", &Nothing).expect("measure").1;
         let first = of();
         fs::write(dir.path().join("a"), "2").expect("write");
         assert_eq!(of(), first);

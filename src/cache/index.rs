@@ -227,9 +227,7 @@ impl Index {
                 self.nodes[follower as usize].status = Status::Unknown as u32;
             }
         }
-        users
-            .more
-            .extend(finish.discovered.iter().map(|&e| (e, finish.node)));
+        users.more.extend(finish.discovered.iter().map(|&e| (e, finish.node)));
         self.users = OnceLock::from(users);
     }
 
@@ -243,10 +241,7 @@ impl Index {
     /// The format of the index in a file, whole or not; `None` when it is no index at all.
     pub fn format_of(path: &Path) -> Option<u32> {
         let mut header = Header::zeroed();
-        File::open(path)
-            .ok()?
-            .read_exact(bytemuck::bytes_of_mut(&mut header))
-            .ok()?;
+        File::open(path).ok()?.read_exact(bytemuck::bytes_of_mut(&mut header)).ok()?;
         (header.magic == MAGIC).then_some(header.format)
     }
 
@@ -336,10 +331,7 @@ impl Index {
 
     /// The text of a name.
     pub fn name(&self, start: u32, len: u32) -> &str {
-        let bytes = self
-            .text
-            .get(start as usize..(start + len) as usize)
-            .unwrap_or(b"?");
+        let bytes = self.text.get(start as usize..(start + len) as usize).unwrap_or(b"?");
         std::str::from_utf8(bytes).unwrap_or("?")
     }
 
@@ -352,17 +344,12 @@ impl Index {
     /// An entry's kind and name.
     pub fn entry_name(&self, entry: u32) -> (Kind, &str) {
         let e = &self.entries[entry as usize];
-        (
-            Kind::from_byte(e.kind as u8).unwrap_or(Kind::File),
-            self.name(e.name, e.name_len),
-        )
+        (Kind::from_byte(e.kind as u8).unwrap_or(Kind::File), self.name(e.name, e.name_len))
     }
 
     /// The ids of a range.
     pub fn ids(&self, links: Links) -> &[u32] {
-        self.links
-            .get(links.start as usize..(links.start + links.len) as usize)
-            .unwrap_or(&[])
+        self.links.get(links.start as usize..(links.start + links.len) as usize).unwrap_or(&[])
     }
 
     /// The node of a name.
@@ -373,13 +360,8 @@ impl Index {
     /// Appends an entry that was never looked at; names with a NUL cannot be on disk.
     pub fn add_entry(&mut self, kind: Kind, name: &str) -> u32 {
         let (start, len) = self.add_text(name);
-        let entry = Entry {
-            name: start,
-            name_len: len,
-            kind: kind as u32,
-            fresh: 1,
-            ..Entry::zeroed()
-        };
+        let entry =
+            Entry { name: start, name_len: len, kind: kind as u32, fresh: 1, ..Entry::zeroed() };
         self.entries.push(entry);
         self.entries.len() as u32 - 1
     }
@@ -396,19 +378,13 @@ impl Index {
     pub fn add_links(&mut self, ids: &[u32]) -> Links {
         let start = self.links.len() as u32;
         self.links.extend_from_slice(ids);
-        Links {
-            start,
-            len: ids.len() as u32,
-        }
+        Links { start, len: ids.len() as u32 }
     }
 
     /// Everything a node reads: declared, then discovered.
     pub fn reads(&self, node: u32) -> impl Iterator<Item = u32> + '_ {
         let n = &self.nodes[node as usize];
-        self.ids(n.inputs)
-            .iter()
-            .chain(self.ids(n.discovered))
-            .copied()
+        self.ids(n.inputs).iter().chain(self.ids(n.discovered)).copied()
     }
 }
 
@@ -448,10 +424,7 @@ pub fn read_def(defs: &Path, node: &Node) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; node.def_len as usize];
     file.read_exact(&mut bytes)?;
     if Digest::of(&bytes) != node.def_digest {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "a stage definition is damaged",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a stage definition is damaged"));
     }
     Ok(bytes)
 }
@@ -461,11 +434,7 @@ mod tests {
     use super::*;
 
     fn sample() -> Index {
-        let mut index = Index {
-            generation: 7,
-            plan: Digest::of(b"plan"),
-            ..Index::default()
-        };
+        let mut index = Index { generation: 7, plan: Digest::of(b"plan"), ..Index::default() };
         let a = index.add_entry(Kind::File, "in/a");
         let b = index.add_entry(Kind::Env, "CC");
         let (name, name_len) = index.add_text("build");
@@ -518,11 +487,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("tempdir");
         let defs = dir.path().join("defs");
         std::fs::write(&defs, b"..hello..").expect("write");
-        let mut node = Node {
-            def_start: 2,
-            def_len: 5,
-            ..Node::zeroed()
-        };
+        let mut node = Node { def_start: 2, def_len: 5, ..Node::zeroed() };
         node.def_digest = Digest::of(b"hello");
         assert_eq!(read_def(&defs, &node).expect("def"), b"hello");
         node.def_digest = Digest::of(b"other");

@@ -96,13 +96,7 @@ impl Journal {
 
     /// A journal that keeps nothing: stands in while the real one is lent out.
     pub fn nowhere() -> Self {
-        Self {
-            path: PathBuf::new(),
-            file: None,
-            generation: 0,
-            len: HEADER,
-            buffer: Vec::new(),
-        }
+        Self { path: PathBuf::new(), file: None, generation: 0, len: HEADER, buffer: Vec::new() }
     }
 
     /// Appends a record; it reaches the file with the next [`Journal::flush`].
@@ -128,17 +122,13 @@ impl Journal {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        self.write_out()
-            .map_err(CacheError::io("cannot write", &self.path))
+        self.write_out().map_err(CacheError::io("cannot write", &self.path))
     }
 
     fn write_out(&mut self) -> io::Result<()> {
         if self.file.is_none() {
-            let mut file = OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(&self.path)?;
+            let mut file =
+                OpenOptions::new().create(true).truncate(false).write(true).open(&self.path)?;
             // Cuts a torn tail and records of an older index before anything is added.
             file.set_len(self.len)?;
             let mut header = [0; HEADER as usize];
@@ -210,18 +200,14 @@ fn replay_records(mut bytes: &[u8], index: &mut Index, replayed: &mut Replayed) 
 
 /// True when a record's length says that all of it is there.
 fn is_whole(bytes: &[u8]) -> bool {
-    let length = bytes
-        .first_chunk()
-        .map(|head| u32::from_le_bytes(*head) as usize);
+    let length = bytes.first_chunk().map(|head| u32::from_le_bytes(*head) as usize);
     length.is_some_and(|length| bytes.len() >= 8 + length)
 }
 
 fn next_record(bytes: &[u8]) -> Option<(Record, &[u8])> {
     let (head, rest) = bytes.split_at_checked(8)?;
     let mut words = [0u32; 2];
-    (&*head)
-        .read_exact(bytemuck::cast_slice_mut(&mut words))
-        .ok()?;
+    (&*head).read_exact(bytemuck::cast_slice_mut(&mut words)).ok()?;
     let (payload, rest) = rest.split_at_checked(words[0] as usize)?;
     (crc32fast::hash(payload) == words[1]).then_some(())?;
     Some((postcard::from_bytes(payload).ok()?, rest))
@@ -230,12 +216,7 @@ fn next_record(bytes: &[u8]) -> Option<(Record, &[u8])> {
 /// `None` when the record names something the index does not have.
 fn apply(record: Record, index: &mut Index, replayed: &mut Replayed) -> Option<()> {
     match record {
-        Record::Seen {
-            entry,
-            stat,
-            digest,
-            stamp_ns,
-        } => {
+        Record::Seen { entry, stat, digest, stamp_ns } => {
             index.see(entry, stat, digest, stamp_ns)?;
         }
         Record::Discovered { kind, name } => {
@@ -260,10 +241,7 @@ mod tests {
     use bytemuck::Zeroable;
 
     fn base() -> Index {
-        let mut index = Index {
-            generation: 3,
-            ..Index::default()
-        };
+        let mut index = Index { generation: 3, ..Index::default() };
         index.add_entry(Kind::File, "a");
         index.nodes.push(Node::zeroed());
         index.nodes.push(Node::zeroed());
@@ -282,10 +260,7 @@ mod tests {
         };
         vec![
             Record::Started { node: 0 },
-            Record::Discovered {
-                kind: Kind::File,
-                name: "b.h".to_owned(),
-            },
+            Record::Discovered { kind: Kind::File, name: "b.h".to_owned() },
             Record::Finished(finish),
             Record::Started { node: 1 },
         ]
@@ -323,12 +298,7 @@ mod tests {
         index.nodes[0].inputs = index.add_links(&[0]);
         index.nodes[0].status = Status::Passed as u32;
         let (mut journal, _) = Journal::replay(&path, &mut index.clone()).expect("journal");
-        let seen = |digest| Record::Seen {
-            entry: 0,
-            stat: Stat::default(),
-            digest,
-            stamp_ns: 1,
-        };
+        let seen = |digest| Record::Seen { entry: 0, stat: Stat::default(), digest, stamp_ns: 1 };
         journal.append(&seen(Digest::of(b"new")));
         journal.flush().expect("flush");
         Journal::replay(&path, &mut index.clone()).expect("journal");
@@ -338,10 +308,7 @@ mod tests {
         let Some(Record::Finished(finish)) = records().into_iter().nth(2) else {
             panic!("a finish is third");
         };
-        journal.append(&Record::Finished(Finish {
-            discovered: Vec::new(),
-            ..finish
-        }));
+        journal.append(&Record::Finished(Finish { discovered: Vec::new(), ..finish }));
         journal.flush().expect("flush");
         Journal::replay(&path, &mut index).expect("journal");
         assert_eq!(index.nodes[0].status(), Status::Passed);
@@ -370,10 +337,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("tempdir");
         let path = dir.path().join("journal");
         written(&path);
-        let mut index = Index {
-            generation: 4,
-            ..base()
-        };
+        let mut index = Index { generation: 4, ..base() };
         let (journal, _) = Journal::replay(&path, &mut index).expect("journal");
         assert!(journal.is_empty());
         assert_eq!(index.nodes[0].status(), Status::Unknown);

@@ -38,10 +38,7 @@ impl Lock {
             .open(path)
             .map_err(CacheError::io("cannot open", path))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(TryLock::Taken(Self {
-                file,
-                path: path.to_owned(),
-            })),
+            Ok(()) => Ok(TryLock::Taken(Self { file, path: path.to_owned() })),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(TryLock::Held(holder(file))),
             Err(e) => Err(CacheError::io("cannot lock", path)(e.into())),
         }
@@ -92,9 +89,6 @@ mod tests {
             TryLock::Taken(_) => panic!("taken twice"),
         }
         drop(lock);
-        assert!(matches!(
-            Lock::try_take(&path).expect("lock"),
-            TryLock::Taken(_)
-        ));
+        assert!(matches!(Lock::try_take(&path).expect("lock"), TryLock::Taken(_)));
     }
 }

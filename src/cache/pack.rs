@@ -90,10 +90,7 @@ impl Entry {
             3 => Room::Blobs,
             _ => return None,
         };
-        (self.own_crc == own_crc(self)).then_some(Name {
-            room,
-            digest: self.digest,
-        })
+        (self.own_crc == own_crc(self)).then_some(Name { room, digest: self.digest })
     }
 }
 
@@ -123,11 +120,7 @@ impl Pack {
     /// Reads the index of the pack in `dir`; an absent one is empty.
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         let generation = newest(dir);
-        let mut pack = Self {
-            dir: dir.to_owned(),
-            generation,
-            ..Self::default()
-        };
+        let mut pack = Self { dir: dir.to_owned(), generation, ..Self::default() };
         let bytes = match std::fs::read(pack.path("index")) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(pack),
@@ -147,9 +140,7 @@ impl Pack {
             first.copy_from_slice(&entry.digest.0[..8]);
             let first = u64::from_le_bytes(first) ^ u64::from(entry.room);
             pack.places.insert(first, i as u32);
-            pack.end = pack
-                .end
-                .max(entry.start.saturating_add(u64::from(entry.len)));
+            pack.end = pack.end.max(entry.start.saturating_add(u64::from(entry.len)));
         }
         Ok(pack)
     }
@@ -170,10 +161,7 @@ impl Pack {
             self.reader = Some(File::open(self.path("pack")).ok()?);
         }
         let mut bytes = vec![0; entry.len as usize];
-        self.reader
-            .as_ref()?
-            .read_exact_at(&mut bytes, entry.start)
-            .ok()?;
+        self.reader.as_ref()?.read_exact_at(&mut bytes, entry.start).ok()?;
         (crc32fast::hash(&bytes) == entry.crc).then_some(bytes)
     }
 
@@ -195,9 +183,7 @@ impl Pack {
         };
         entry.own_crc = own_crc(&entry);
         writer.data.write_all_at(bytes, entry.start)?;
-        writer
-            .index
-            .write_all_at(bytemuck::bytes_of(&entry), self.good)?;
+        writer.index.write_all_at(bytemuck::bytes_of(&entry), self.good)?;
         self.good += ENTRY as u64;
         self.end += u64::from(entry.len);
         self.add(name, entry);
@@ -205,24 +191,15 @@ impl Pack {
     }
 
     fn add(&mut self, name: Name, entry: Entry) {
-        self.places
-            .insert(name.first_bytes(), self.entries.len() as u32);
+        self.places.insert(name.first_bytes(), self.entries.len() as u32);
         self.entries.push(entry);
     }
 
     fn open_writer(&self) -> io::Result<Writer> {
         std::fs::create_dir_all(&self.dir)?;
-        let open = |path: PathBuf| {
-            OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(path)
-        };
-        let writer = Writer {
-            data: open(self.path("pack"))?,
-            index: open(self.path("index"))?,
-        };
+        let open =
+            |path: PathBuf| OpenOptions::new().create(true).truncate(false).write(true).open(path);
+        let writer = Writer { data: open(self.path("pack"))?, index: open(self.path("index"))? };
         // A torn record is cut off; data that nothing points to is overwritten.
         writer.index.set_len(self.good)?;
         Ok(writer)
@@ -231,9 +208,8 @@ impl Pack {
     /// All names, in a fixed order, with the size of their data.
     pub(super) fn names(&self) -> Vec<(Name, u64)> {
         let newest = self.places.values().map(|&i| self.entries[i as usize]);
-        let mut all: Vec<(Name, u64)> = newest
-            .filter_map(|e| Some((e.name()?, u64::from(e.len))))
-            .collect();
+        let mut all: Vec<(Name, u64)> =
+            newest.filter_map(|e| Some((e.name()?, u64::from(e.len)))).collect();
         all.sort_by_key(|(n, _)| (n.room, n.digest));
         all
     }
@@ -242,10 +218,7 @@ impl Pack {
     /// first that does not hold. What a kill leaves is neither: less than a record at the end.
     pub(super) fn damage(&mut self) -> (Vec<Name>, u64) {
         let names: Vec<Name> = self.names().into_iter().map(|(n, _)| n).collect();
-        let damaged = names
-            .into_iter()
-            .filter(|n| self.get(n).is_none())
-            .collect();
+        let damaged = names.into_iter().filter(|n| self.get(n).is_none()).collect();
         let len = std::fs::metadata(self.path("index")).map_or(0, |m| m.len());
         (damaged, len.saturating_sub(self.good) / ENTRY as u64)
     }
@@ -265,19 +238,12 @@ impl Pack {
         let mut data = File::create(self.dir.join(format!("pack.{next}")))?;
         let mut index = File::create(&temporary)?;
         let dir = self.dir.clone();
-        let mut new = Self {
-            dir,
-            generation: next,
-            ..Self::default()
-        };
+        let mut new = Self { dir, generation: next, ..Self::default() };
         for (name, _) in self.names().into_iter().filter(|(n, _)| keep(n)) {
             let (Some(bytes), Some(old)) = (self.get(&name), self.entry(&name)) else {
                 continue;
             };
-            let mut entry = Entry {
-                start: new.end,
-                ..old
-            };
+            let mut entry = Entry { start: new.end, ..old };
             entry.own_crc = own_crc(&entry);
             data.write_all(&bytes)?;
             index.write_all(bytemuck::bytes_of(&entry))?;
@@ -314,10 +280,7 @@ mod tests {
     use super::*;
 
     fn name(text: &str) -> Name {
-        Name {
-            room: Room::Blobs,
-            digest: Digest::of(text.as_bytes()),
-        }
+        Name { room: Room::Blobs, digest: Digest::of(text.as_bytes()) }
     }
 
     fn filled(dir: &Path) -> Pack {
@@ -334,13 +297,7 @@ mod tests {
         filled(dir.path());
         let mut again = Pack::open(dir.path()).expect("open");
         assert_eq!(again.get(&name("two")).as_deref(), Some(&b"two"[..]));
-        assert_eq!(
-            again.get(&Name {
-                room: Room::Keys,
-                ..name("two")
-            }),
-            None
-        );
+        assert_eq!(again.get(&Name { room: Room::Keys, ..name("two") }), None);
         again.put(name("two"), b"newer").expect("put");
         let mut third = Pack::open(dir.path()).expect("open");
         assert_eq!(third.get(&name("two")).as_deref(), Some(&b"newer"[..]));
@@ -357,23 +314,11 @@ mod tests {
             std::fs::write(&index, &whole[..len]).expect("write");
             std::fs::write(dir.path().join("pack.0"), &data).expect("write");
             let mut pack = Pack::open(dir.path()).expect("open");
-            assert_eq!(
-                pack.entry(&name("one")).is_some(),
-                len >= ENTRY,
-                "cut at {len}"
-            );
+            assert_eq!(pack.entry(&name("one")).is_some(), len >= ENTRY, "cut at {len}");
             pack.put(name("four"), b"four").expect("put");
             let mut again = Pack::open(dir.path()).expect("open");
-            assert_eq!(
-                again.get(&name("four")).as_deref(),
-                Some(&b"four"[..]),
-                "cut at {len}"
-            );
-            assert_eq!(
-                again.get(&name("one")).is_some(),
-                len >= ENTRY,
-                "cut at {len}"
-            );
+            assert_eq!(again.get(&name("four")).as_deref(), Some(&b"four"[..]), "cut at {len}");
+            assert_eq!(again.get(&name("one")).is_some(), len >= ENTRY, "cut at {len}");
         }
     }
 

@@ -87,34 +87,17 @@ impl Store {
 
     /// Does something with the pack. An unreadable one counts as empty: everything runs again.
     fn with_pack<T>(&self, act: impl FnOnce(&mut Pack) -> T) -> T {
-        let pack = self
-            .pack
-            .get_or_init(|| Mutex::new(Pack::open(&self.dir).unwrap_or_default()));
-        act(&mut pack
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner))
+        let pack = self.pack.get_or_init(|| Mutex::new(Pack::open(&self.dir).unwrap_or_default()));
+        act(&mut pack.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
     fn get(&self, room: Room, digest: &Digest) -> Option<Vec<u8>> {
-        self.with_pack(|pack| {
-            pack.get(&Name {
-                room,
-                digest: *digest,
-            })
-        })
+        self.with_pack(|pack| pack.get(&Name { room, digest: *digest }))
     }
 
     fn put(&self, room: Room, digest: &Digest, bytes: &[u8]) -> Result<(), CacheError> {
-        self.with_pack(|pack| {
-            pack.put(
-                Name {
-                    room,
-                    digest: *digest,
-                },
-                bytes,
-            )
-        })
-        .map_err(CacheError::io("cannot write", &self.dir))
+        self.with_pack(|pack| pack.put(Name { room, digest: *digest }, bytes))
+            .map_err(CacheError::io("cannot write", &self.dir))
     }
 
     /// Where a large blob lies.
@@ -167,10 +150,7 @@ impl Store {
     /// When they cannot be written.
     pub fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, CacheError> {
         let digest = Digest::of(bytes);
-        let name = Name {
-            room: Room::Blobs,
-            digest,
-        };
+        let name = Name { room: Room::Blobs, digest };
         if bytes.len() as u64 > SMALL {
             self.put_large_bytes(&digest, bytes)?;
         } else if self.with_pack(|pack| pack.get(&name)).as_deref() != Some(bytes) {
@@ -244,8 +224,7 @@ impl Store {
 
     /// True when a blob is there with its content intact.
     pub fn has_blob(&self, digest: &Digest) -> bool {
-        self.get(Room::Blobs, digest)
-            .is_some_and(|b| Digest::of(&b) == *digest)
+        self.get(Room::Blobs, digest).is_some_and(|b| Digest::of(&b) == *digest)
             || Digest::of_file(&self.place(digest)).is_ok_and(|d| d == *digest)
     }
 
@@ -263,17 +242,11 @@ impl Store {
             let mut file = create(&temporary, output.mode | 0o200)?;
             match &packed {
                 Some(bytes) => file.write_all(bytes)?,
-                None => drop(io::copy(
-                    &mut File::open(self.place(&output.digest))?,
-                    &mut file,
-                )?),
+                None => drop(io::copy(&mut File::open(self.place(&output.digest))?, &mut file)?),
             }
             file.set_permissions(std::fs::Permissions::from_mode(output.mode))?;
             if Digest::of_file(&temporary)? != output.digest {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "the kept copy is damaged",
-                ));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the kept copy is damaged"));
             }
             move_file(&temporary, to)
         };
@@ -302,10 +275,7 @@ impl Store {
     /// cannot be read.
     pub fn damage(&self) -> (Vec<(Room, Digest)>, u64) {
         let (names, unread) = self.with_pack(Pack::damage);
-        (
-            names.into_iter().map(|n| (n.room, n.digest)).collect(),
-            unread,
-        )
+        (names.into_iter().map(|n| (n.room, n.digest)).collect(), unread)
     }
 
     /// What is kept under a key, whatever it is.
@@ -322,13 +292,8 @@ impl Store {
             .filter_map(Result::ok)
             .filter(|e| e.file_type().is_file())
             .map(|e| {
-                let parts: Vec<_> = e
-                    .path()
-                    .iter()
-                    .rev()
-                    .take(2)
-                    .map(|p| p.to_string_lossy())
-                    .collect();
+                let parts: Vec<_> =
+                    e.path().iter().rev().take(2).map(|p| p.to_string_lossy()).collect();
                 let digest = format!("{}{}", parts[1], parts[0]).parse().ok();
                 (digest, e.into_path())
             })
@@ -337,11 +302,8 @@ impl Store {
 
     /// Bytes on disk, superseded data included.
     pub fn bytes_on_disk(&self) -> u64 {
-        let large: u64 = self
-            .large()
-            .iter()
-            .map(|(_, p)| p.metadata().map_or(0, |m| m.len()))
-            .sum();
+        let large: u64 =
+            self.large().iter().map(|(_, p)| p.metadata().map_or(0, |m| m.len())).sum();
         self.with_pack(|pack| pack.bytes()) + large
     }
 
@@ -367,12 +329,7 @@ fn encode(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, CacheError> {
 }
 
 fn create(path: &Path, mode: u32) -> io::Result<File> {
-    std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(path)
+    std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)
 }
 
 fn prepare(path: &Path) -> Result<(), CacheError> {
@@ -433,17 +390,10 @@ mod tests {
             std::fs::write(&path, vec![7u8; size]).expect("write");
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("mode");
             let (digest, mode) = store.put_file(&path).expect("put");
-            let output = Output {
-                path: "tool".to_owned(),
-                digest,
-                mode,
-            };
+            let output = Output { path: "tool".to_owned(), digest, mode };
             std::fs::write(&path, "damaged").expect("write");
             store.restore(&output, &path).expect("restore");
-            assert_eq!(
-                std::fs::metadata(&path).expect("meta").permissions().mode() & 0o777,
-                0o755
-            );
+            assert_eq!(std::fs::metadata(&path).expect("meta").permissions().mode() & 0o777, 0o755);
             std::fs::write(&path, "again").expect("write");
             assert!(store.has_blob(&digest));
         }
@@ -457,19 +407,11 @@ mod tests {
         for content in [&b"hello"[..], &large] {
             let digest = store.put_bytes(content).expect("put");
             let packed = dir.path().join("cache/pack.0");
-            let place = if content.len() > 10 {
-                store.place(&digest)
-            } else {
-                packed
-            };
+            let place = if content.len() > 10 { store.place(&digest) } else { packed };
             std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o644)).expect("mode");
             std::fs::write(&place, b"hellO").expect("write");
             assert_eq!(store.bytes(&digest), None);
-            let output = Output {
-                path: "x".to_owned(),
-                digest,
-                mode: 0o644,
-            };
+            let output = Output { path: "x".to_owned(), digest, mode: 0o644 };
             assert!(store.restore(&output, &dir.path().join("x")).is_err());
             assert!(!dir.path().join("x").exists());
             store.put_bytes(content).expect("put again");
@@ -483,9 +425,7 @@ mod tests {
         let store = Store::new(dir.path());
         let key = Digest::of(b"declared");
         for names in [["a"], ["b"], ["a"]] {
-            store
-                .put_discovery(&key, &names.map(str::to_owned))
-                .expect("put");
+            store.put_discovery(&key, &names.map(str::to_owned)).expect("put");
         }
         assert_eq!(store.discoveries(&key), [["b"], ["a"]]);
     }

@@ -18,9 +18,7 @@ impl Users {
         let mut starts = vec![0u32; index.entries.len() + 1];
         let pairs = |node: u32| {
             let n = &index.nodes[node as usize];
-            index
-                .reads(node)
-                .chain(index.ids(n.outputs).iter().copied())
+            index.reads(node).chain(index.ids(n.outputs).iter().copied())
         };
         for node in 0..index.nodes.len() as u32 {
             pairs(node).for_each(|e| starts[e as usize + 1] += 1);
@@ -38,12 +36,7 @@ impl Users {
         }
         let follows = |n: &u32| index.nodes[*n as usize].has(flag::WHEN | flag::FOLLOWS);
         let followers = (0..index.nodes.len() as u32).filter(follows).collect();
-        Self {
-            starts,
-            nodes,
-            more: Vec::new(),
-            followers,
-        }
+        Self { starts, nodes, more: Vec::new(), followers }
     }
 
     pub(super) fn of_entry(&self, entry: u32) -> impl Iterator<Item = u32> + '_ {
@@ -52,11 +45,7 @@ impl Users {
             (Some(&a), Some(&b)) => a as usize..b as usize,
             _ => 0..0,
         };
-        let more = self
-            .more
-            .iter()
-            .filter(move |(e, _)| *e == entry)
-            .map(|(_, n)| *n);
+        let more = self.more.iter().filter(move |(e, _)| *e == entry).map(|(_, n)| *n);
         self.nodes[range].iter().copied().chain(more)
     }
 }

@@ -20,10 +20,7 @@ pub fn revision(root: &Path, files: &[std::path::PathBuf]) -> Revision {
         return Revision::default();
     };
     let head = repository.head().ok().and_then(|h| h.peel_to_commit().ok());
-    let commit = head
-        .as_ref()
-        .map(|c| c.id().to_string())
-        .unwrap_or_default();
+    let commit = head.as_ref().map(|c| c.id().to_string()).unwrap_or_default();
     let diff = diff(&repository, head.as_ref(), files).unwrap_or_default();
     Revision { commit, diff }
 }
@@ -43,10 +40,7 @@ fn diff(
         .show_untracked_content(true)
         .disable_pathspec_match(true)
         .update_index(false);
-    let inside: Vec<_> = files
-        .iter()
-        .filter_map(|f| f.strip_prefix(&work).ok())
-        .collect();
+    let inside: Vec<_> = files.iter().filter_map(|f| f.strip_prefix(&work).ok()).collect();
     if inside.is_empty() {
         return Ok(String::new());
     }
@@ -78,37 +72,22 @@ mod tests {
         std::fs::write(root.join("k.c"), "old\n").expect("write");
         let mut index = repository.index().expect("index");
         index.add_path(Path::new("k.c")).expect("add");
-        let tree = repository
-            .find_tree(index.write_tree().expect("tree"))
-            .expect("tree");
+        let tree = repository.find_tree(index.write_tree().expect("tree")).expect("tree");
         let who = git2::Signature::now("t", "t@example.org").expect("signature");
-        let id = repository
-            .commit(Some("HEAD"), &who, &who, "m", &tree, &[])
-            .expect("commit");
+        let id = repository.commit(Some("HEAD"), &who, &who, "m", &tree, &[]).expect("commit");
         index.write().expect("index");
         std::fs::write(root.join("k.c"), "new\n").expect("write");
         std::fs::write(root.join("other.c"), "fresh\n").expect("write");
         let of = |name: &str| revision(&root, &[root.join(name)]);
         assert_eq!(of("k.c").commit, id.to_string());
-        assert!(
-            of("k.c").diff.contains("-old\n+new\n"),
-            "{}",
-            of("k.c").diff
-        );
+        assert!(of("k.c").diff.contains("-old\n+new\n"), "{}", of("k.c").diff);
         assert!(!of("k.c").diff.contains("fresh"));
-        assert!(
-            of("other.c").diff.contains("+fresh\n"),
-            "{}",
-            of("other.c").diff
-        );
+        assert!(of("other.c").diff.contains("+fresh\n"), "{}", of("other.c").diff);
     }
 
     #[test]
     fn outside_a_checkout_nothing_is_known() {
         let dir = tempfile::tempdir().expect("tempdir");
-        assert_eq!(
-            revision(dir.path(), &[dir.path().join("k.c")]),
-            Revision::default()
-        );
+        assert_eq!(revision(dir.path(), &[dir.path().join("k.c")]), Revision::default());
     }
 }

@@ -119,10 +119,7 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 
 /// `optloop pipeline`.
 #[derive(Debug, Args)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag of the command line"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct PipelineArgs {
     #[command(flatten)]
     pub(super) which: Which,

@@ -64,10 +64,7 @@ fn list(stage: Option<&str>, ui: &Ui) -> Result<(), Refusal> {
 /// The stage itself, or one point of its matrix.
 fn is_of(artifact: &Artifact, stage: &str) -> bool {
     artifact.stage == stage
-        || artifact
-            .stage
-            .strip_prefix(stage)
-            .is_some_and(|rest| rest.starts_with('['))
+        || artifact.stage.strip_prefix(stage).is_some_and(|rest| rest.starts_with('['))
 }
 
 fn listing(rows: &[(PathBuf, Artifact)]) -> String {
@@ -80,13 +77,7 @@ fn listing(rows: &[(PathBuf, Artifact)]) -> String {
     for (path, artifact) in rows {
         let path = world::shown(path).display().to_string();
         let status = artifact.status.replace('_', " ");
-        let row = [
-            when(artifact),
-            artifact.stage.clone(),
-            status,
-            headline(artifact),
-            path,
-        ];
+        let row = [when(artifact), artifact.stage.clone(), status, headline(artifact), path];
         table.add_row(row);
     }
     devices::plain(&mut table)
@@ -104,14 +95,10 @@ fn headline(artifact: &Artifact) -> String {
         return words::duration_us(us);
     }
     if artifact.kind == "check" {
-        return metric("cases")
-            .map(|n| format!("{n} cases"))
-            .unwrap_or_default();
+        return metric("cases").map(|n| format!("{n} cases")).unwrap_or_default();
     }
     let first = artifact.metrics.iter().next();
-    first
-        .map(|(name, value)| format!("{name} {}", number(*value)))
-        .unwrap_or_default()
+    first.map(|(name, value)| format!("{name} {}", number(*value))).unwrap_or_default()
 }
 
 /// A number as short as six digits allow.
@@ -138,18 +125,13 @@ fn find(wanted: &str) -> Result<PathBuf, Refusal> {
     let state = world::state_folder().ok_or_else(cache::no_state)?;
     let all = Artifact::list(&state);
     if wanted == "last" {
-        return all
-            .last()
-            .cloned()
-            .ok_or_else(|| none("there are no artifacts yet", None));
+        return all.last().cloned().ok_or_else(|| none("there are no artifacts yet", None));
     }
     let named = |path: &PathBuf| -> Option<(String, String)> {
         let run = path.parent()?.file_name()?.to_str()?.to_owned();
         Some((run, path.file_stem()?.to_str()?.to_owned()))
     };
-    let (run, stage) = wanted
-        .split_once('/')
-        .map_or((wanted, None), |(r, s)| (r, Some(s)));
+    let (run, stage) = wanted.split_once('/').map_or((wanted, None), |(r, s)| (r, Some(s)));
     let stage = stage.map(|s| s.trim_end_matches(".json").replace(' ', "_"));
     let matches = |path: &&PathBuf| {
         named(path).is_some_and(|(r, s)| r == run && stage.as_ref().is_none_or(|w| *w == s))
@@ -158,11 +140,8 @@ fn find(wanted: &str) -> Result<PathBuf, Refusal> {
     if let Some(path) = all.iter().rev().find(matches) {
         return Ok(path.clone());
     }
-    let names: Vec<String> = all
-        .iter()
-        .filter_map(&named)
-        .map(|(r, s)| format!("{r}/{s}"))
-        .collect();
+    let names: Vec<String> =
+        all.iter().filter_map(&named).map(|(r, s)| format!("{r}/{s}")).collect();
     let near = nearest(wanted, names.iter().map(String::as_str));
     Err(none(&format!("there is no artifact `{wanted}`"), near))
 }
@@ -194,11 +173,8 @@ fn shown(artifact: &Artifact, path: &Path) -> String {
     if !cases.is_empty() {
         text += &section("cases", &cases);
     }
-    let metrics: Vec<(String, String)> = artifact
-        .metrics
-        .iter()
-        .map(|(n, v)| (n.clone(), number(*v)))
-        .collect();
+    let metrics: Vec<(String, String)> =
+        artifact.metrics.iter().map(|(n, v)| (n.clone(), number(*v))).collect();
     text += &section("numbers", &pairs(&metrics));
     text += &section("key", &pairs(&key_fields(artifact)));
     let diff = &artifact.provenance.kernel_diff;
@@ -232,10 +208,7 @@ fn header(artifact: &Artifact, path: &Path) -> String {
         optional("pipeline", &from.pipeline),
         optional("kernel", &from.kernel.join(", ")),
         optional("problem", &from.problem),
-        optional(
-            "device",
-            &format!("{} {}", from.device, from.device_identity),
-        ),
+        optional("device", &format!("{} {}", from.device, from.device_identity)),
         optional("commit", &from.commit),
         optional("command", &artifact.command.join(" ")),
         optional("run as", &from.command.join(" ")),
@@ -247,29 +220,17 @@ fn header(artifact: &Artifact, path: &Path) -> String {
 }
 
 fn section(title: &str, body: &str) -> String {
-    if body.is_empty() {
-        String::new()
-    } else {
-        format!("\n{title}\n{body}")
-    }
+    if body.is_empty() { String::new() } else { format!("\n{title}\n{body}") }
 }
 
 fn indented(text: &str) -> String {
-    text.trim_end()
-        .lines()
-        .map(|l| format!("  {l}\n"))
-        .collect()
+    text.trim_end().lines().map(|l| format!("  {l}\n")).collect()
 }
 
 /// Names and values in two columns of 80 characters together; longer values go on below.
 fn pairs(rows: &[(String, String)]) -> String {
     const WIDTH: usize = 80;
-    let longest = rows
-        .iter()
-        .map(|(n, _)| n.chars().count())
-        .max()
-        .unwrap_or(0)
-        .min(34);
+    let longest = rows.iter().map(|(n, _)| n.chars().count()).max().unwrap_or(0).min(34);
     let room = WIDTH - 4 - longest;
     let mut text = String::new();
     for (name, value) in rows {
@@ -325,10 +286,7 @@ fn key_fields(artifact: &Artifact) -> Vec<(String, String)> {
 /// One row a case, of whatever kind of stage.
 fn cases(result: &Value) -> String {
     let of = result.get("of").unwrap_or(result);
-    let cases = of
-        .get("cases")
-        .and_then(Value::as_array)
-        .map_or(&[][..], Vec::as_slice);
+    let cases = of.get("cases").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let labels = cases.iter().filter(|c| c.get("label").is_some());
     let measured = cases.iter().any(|c| c.get("median_us").is_some());
     let mut table = Table::new();
@@ -363,11 +321,7 @@ fn cases(result: &Value) -> String {
             table.add_row([label, case_in_words(case)]);
         }
     }
-    if any {
-        devices::plain(&mut table)
-    } else {
-        String::new()
-    }
+    if any { devices::plain(&mut table) } else { String::new() }
 }
 
 /// The plain values of a case that was compared.
@@ -379,10 +333,9 @@ fn case_in_words(case: &Value) -> String {
         _ if name == "label" => None,
         Value::Null | Value::Array(_) | Value::Object(_) => None,
         Value::String(text) => Some(format!("{name} {text}")),
-        other => Some(format!(
-            "{name} {}",
-            other.as_f64().map_or_else(|| other.to_string(), number)
-        )),
+        other => {
+            Some(format!("{name} {}", other.as_f64().map_or_else(|| other.to_string(), number)))
+        }
     };
     case.iter().filter_map(plain).collect::<Vec<_>>().join(", ")
 }
@@ -393,21 +346,15 @@ mod tests {
     use crate::record::Provenance;
 
     fn artifact() -> Artifact {
-        let fields = [
-            ("definition.run.Shell", "x"),
-            ("definition.salt", ""),
-            ("input:a", &"ab".repeat(32)),
-        ];
+        let fields =
+            [("definition.run.Shell", "x"), ("definition.salt", ""), ("input:a", &"ab".repeat(32))];
         Artifact {
             version: 1,
             run: "r1".to_owned(),
             at: "2020-01-01T00:00:00Z".to_owned(),
             stage: "candidate".to_owned(),
             kind: "bench".to_owned(),
-            provenance: Provenance {
-                commit: "c".repeat(40),
-                ..Provenance::default()
-            },
+            provenance: Provenance { commit: "c".repeat(40), ..Provenance::default() },
             command: vec!["sh".to_owned(), "word ".repeat(40)],
             status: "too_slow".to_owned(),
             message: "surely slower".to_owned(),
@@ -424,43 +371,27 @@ mod tests {
     #[test]
     fn an_artifact_is_shown_in_eighty_columns_with_all_its_parts() {
         let text = shown(&artifact(), Path::new("runs/r1/candidate.json"));
-        for part in [
-            "too slow, 12.3 us",
-            "surely slower",
-            "n=1",
-            "12.3457",
-            "abababababab",
-            "two",
-        ] {
+        for part in ["too slow, 12.3 us", "surely slower", "n=1", "12.3457", "abababababab", "two"]
+        {
             assert!(text.contains(part), "{part}:\n{text}");
         }
-        assert!(
-            !text.contains("salt") && !text.contains("definition."),
-            "{text}"
-        );
+        assert!(!text.contains("salt") && !text.contains("definition."), "{text}");
         let wide: Vec<&str> = text.lines().filter(|l| l.chars().count() > 80).collect();
         assert_eq!(wide, Vec::<&str>::new());
     }
 
     #[test]
     fn a_stage_takes_in_the_points_of_its_matrix_and_no_other_stage() {
-        let named = |stage: &str| Artifact {
-            stage: stage.to_owned(),
-            ..artifact()
-        };
+        let named = |stage: &str| Artifact { stage: stage.to_owned(), ..artifact() };
         assert!(is_of(&named("sweep[B=1]"), "sweep") && is_of(&named("sweep"), "sweep"));
         assert!(!is_of(&named("sweeper"), "sweep"));
     }
 
     #[test]
     fn numbers_are_short_and_keep_their_size() {
-        for (value, text) in [
-            (3.0, "3"),
-            (235.153_629, "235.154"),
-            (0.5, "0.5"),
-            (1.0e-7, "1.000e-7"),
-            (0.0, "0"),
-        ] {
+        for (value, text) in
+            [(3.0, "3"), (235.153_629, "235.154"), (0.5, "0.5"), (1.0e-7, "1.000e-7"), (0.0, "0")]
+        {
             assert_eq!(number(value), text);
         }
     }
@@ -469,10 +400,7 @@ mod tests {
     fn no_text_is_lost_when_it_is_broken() {
         for text in ["", "a", "a bb ccc", &"x".repeat(50), "one two\nthree"] {
             let lines = wrapped(text, 7);
-            assert!(
-                lines.iter().all(|l| l.trim_end().chars().count() <= 7),
-                "{lines:?}"
-            );
+            assert!(lines.iter().all(|l| l.trim_end().chars().count() <= 7), "{lines:?}");
             let without = |t: &str| t.replace([' ', '\n'], "");
             assert_eq!(without(&lines.concat()), without(text));
         }

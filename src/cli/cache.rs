@@ -28,11 +28,7 @@ pub(super) fn run(command: &CacheCommand, ui: &Ui) -> Exit {
         }
         CacheCommand::Verify => Ok(verify(&state, ui)),
         CacheCommand::Gc { all } => {
-            let what = if *all {
-                What::Everything
-            } else {
-                What::Unneeded
-            };
+            let what = if *all { What::Everything } else { What::Unneeded };
             gc(&state, what, ui)
         }
     };
@@ -43,11 +39,7 @@ pub(super) fn run(command: &CacheCommand, ui: &Ui) -> Exit {
 pub(super) fn no_state() -> Refusal {
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
     let words = format!("there is no .optloop/ in {} or above it", here.display());
-    Refusal::Words(
-        words,
-        Some("go to the project, or run a pipeline first".to_owned()),
-        Exit::User,
-    )
+    Refusal::Words(words, Some("go to the project, or run a pipeline first".to_owned()), Exit::User)
 }
 
 fn json(event: &str, value: &impl Serialize, ui: &Ui) {
@@ -65,15 +57,7 @@ fn stats(state: &Path, ui: &Ui) {
     if ui.format == Format::Json {
         return json("cache_stats", &stats, ui);
     }
-    let Stats {
-        results,
-        blobs,
-        bytes,
-        states,
-        runs,
-        oldest_ms,
-        newest_ms,
-    } = stats;
+    let Stats { results, blobs, bytes, states, runs, oldest_ms, newest_ms } = stats;
     let age = |ms: Option<i64>| ms.map_or_else(|| "none".to_owned(), words::age);
     for (name, value) in [
         ("folder", world::shown(state).display().to_string()),
@@ -120,44 +104,25 @@ fn freed_in_words(freed: &Freed) -> String {
         (freed.blobs, "contents"),
         (freed.states, "states of pipelines"),
     ];
-    let parts: Vec<String> = parts
-        .iter()
-        .filter(|(n, _)| *n > 0)
-        .map(|(n, what)| format!("{n} {what}"))
-        .collect();
+    let parts: Vec<String> =
+        parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     if parts.is_empty() && freed.bytes == 0 {
         return "everything kept is needed or younger than an hour".to_owned();
     }
-    let parts = if parts.is_empty() {
-        "what was superseded".to_owned()
-    } else {
-        parts.join(", ")
-    };
+    let parts = if parts.is_empty() { "what was superseded".to_owned() } else { parts.join(", ") };
     format!("removed {parts}: {} freed", bytes_in_words(freed.bytes))
 }
 
 fn verify(state: &Path, ui: &Ui) -> Exit {
     let verified = upkeep::verify(state);
-    let exit = if verified.findings.is_empty() {
-        Exit::Ok
-    } else {
-        Exit::Infrastructure
-    };
+    let exit = if verified.findings.is_empty() { Exit::Ok } else { Exit::Infrastructure };
     if ui.format == Format::Json {
         json("cache_verified", &verified, ui);
         return exit;
     }
-    let Verified {
-        results,
-        blobs,
-        states,
-        findings,
-    } = &verified;
+    let Verified { results, blobs, states, findings } = &verified;
     for finding in findings {
-        ui.line(&format!(
-            "{}: {}; {}",
-            finding.what, finding.wrong, finding.then
-        ));
+        ui.line(&format!("{}: {}; {}", finding.what, finding.wrong, finding.then));
     }
     let looked = format!("{results} results, {blobs} contents and {states} states");
     ui.line(&match findings.len() {
@@ -187,23 +152,16 @@ mod tests {
 
     #[test]
     fn sizes_read_in_their_best_unit() {
-        for (bytes, text) in [
-            (0, "0 bytes"),
-            (1023, "1023 bytes"),
-            (1536, "1.5 KiB"),
-            (5 << 30, "5.0 GiB"),
-        ] {
+        for (bytes, text) in
+            [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB")]
+        {
             assert_eq!(bytes_in_words(bytes), text);
         }
     }
 
     #[test]
     fn what_was_freed_leaves_out_what_was_not() {
-        let freed = Freed {
-            results: 2,
-            bytes: 2048,
-            ..Freed::default()
-        };
+        let freed = Freed { results: 2, bytes: 2048, ..Freed::default() };
         assert_eq!(freed_in_words(&freed), "removed 2 results: 2.0 KiB freed");
         assert!(freed_in_words(&Freed::default()).contains("is needed"));
     }

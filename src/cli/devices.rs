@@ -41,11 +41,7 @@ pub(super) fn words_of(probe: &CudaProbe) -> String {
             [] => "the CUDA driver here lists no device".to_owned(),
             [one] => format!("this machine has one CUDA device, {}", one.name),
             [first, ..] => {
-                format!(
-                    "this machine has {} CUDA devices, the first {}",
-                    devices.len(),
-                    first.name
-                )
+                format!("this machine has {} CUDA devices, the first {}", devices.len(), first.name)
             }
         },
     }
@@ -101,28 +97,17 @@ pub(super) fn plain(table: &mut Table) -> String {
     for column in table.column_iter_mut() {
         column.set_padding((0, 1));
     }
-    table
-        .lines()
-        .map(|l| l.trim_end().to_owned() + "\n")
-        .collect()
+    table.lines().map(|l| l.trim_end().to_owned() + "\n").collect()
 }
 
 fn cpu_rows(cpu: &CpuIdentity, caches: &[Cache]) -> Vec<[String; 3]> {
     let row = |name: &str, value: String| [String::new(), name.to_owned(), value];
     let unknown = |text: &str| {
-        if text.is_empty() {
-            "not told".to_owned()
-        } else {
-            text.to_owned()
-        }
+        if text.is_empty() { "not told".to_owned() } else { text.to_owned() }
     };
     let caches: Vec<String> = caches.iter().map(Cache::in_words).collect();
     vec![
-        [
-            "cpu".to_owned(),
-            "model".to_owned(),
-            format!("{} ({})", unknown(&cpu.model), cpu.arch),
-        ],
+        ["cpu".to_owned(), "model".to_owned(), format!("{} ({})", unknown(&cpu.model), cpu.arch)],
         row("cores usable", cpu.cores.to_string()),
         row("governor", unknown(&cpu.governor)),
         row("turbo", turbo_in_words(cpu.turbo).to_owned()),
@@ -142,16 +127,9 @@ pub(super) fn turbo_in_words(turbo: Option<bool>) -> &'static str {
 fn cuda_rows(index: usize, device: &CudaDevice) -> Vec<[String; 3]> {
     let row = |name: &str, value: String| [String::new(), name.to_owned(), value];
     vec![
-        [
-            format!("cuda:{index}"),
-            "model".to_owned(),
-            device.name.clone(),
-        ],
+        [format!("cuda:{index}"), "model".to_owned(), device.name.clone()],
         row("uuid", device.uuid.clone()),
-        row(
-            "compute capability",
-            format!("{}.{}", device.major, device.minor),
-        ),
+        row("compute capability", format!("{}.{}", device.major, device.minor)),
         row("multiprocessors", device.multiprocessors.to_string()),
         row("memory", bytes_in_words(device.memory_bytes)),
     ]
@@ -210,19 +188,13 @@ impl Cache {
 fn caches(core: &Path) -> Vec<Cache> {
     let read = |index: usize, name: &str| {
         let path = core.join(format!("cache/index{index}/{name}"));
-        std::fs::read_to_string(path)
-            .map(|t| t.trim().to_owned())
-            .ok()
+        std::fs::read_to_string(path).map(|t| t.trim().to_owned()).ok()
     };
     (0..8)
         .filter_map(|index| {
             let level = read(index, "level")?.parse().ok()?;
             let bytes = bytes_of(&read(index, "size")?)?;
-            Some(Cache {
-                level,
-                kind: read(index, "type")?,
-                bytes,
-            })
+            Some(Cache { level, kind: read(index, "type")?, bytes })
         })
         .collect()
 }
@@ -269,21 +241,13 @@ mod tests {
     fn no_device_comes_with_its_reason_and_a_way_out() {
         for (probe, words) in [
             (CudaProbe::NoDriver, "libcuda.so was not found"),
-            (
-                CudaProbe::Unusable("CUDA_ERROR_NO_DEVICE".to_owned()),
-                "CUDA_ERROR_NO_DEVICE",
-            ),
+            (CudaProbe::Unusable("CUDA_ERROR_NO_DEVICE".to_owned()), "CUDA_ERROR_NO_DEVICE"),
             (CudaProbe::Devices(Vec::new()), "lists no device"),
         ] {
             let text = table(&identity(), &[], &probe);
             assert!(text.contains(words) && text.contains("\nhelp: "), "{text}");
             let lines = json_lines(&identity(), &[], &probe);
-            assert!(
-                lines[1]["missing"]
-                    .as_str()
-                    .is_some_and(|m| m.contains(words)),
-                "{lines:?}"
-            );
+            assert!(lines[1]["missing"].as_str().is_some_and(|m| m.contains(words)), "{lines:?}");
         }
     }
 
@@ -293,21 +257,16 @@ mod tests {
         let text = table(&identity(), &[], &probe);
         assert!(text.contains("cuda:0") && text.contains("80 GiB"), "{text}");
         assert!(text.contains(NOT_YET) && !text.contains("help:"), "{text}");
-        assert_eq!(
-            json_lines(&identity(), &[], &probe)[1]["runs_kernels"],
-            false
-        );
+        assert_eq!(json_lines(&identity(), &[], &probe)[1]["runs_kernels"], false);
         assert!(words_of(&probe).contains("one CUDA device, Example H"));
     }
 
     #[test]
     fn caches_are_read_as_sysfs_writes_them() {
         let dir = tempfile::tempdir().expect("tempdir");
-        for (index, level, kind, size) in [
-            (0, "1", "Data", "48K"),
-            (1, "2", "Unified", "2048K"),
-            (2, "3", "Unified", "odd"),
-        ] {
+        for (index, level, kind, size) in
+            [(0, "1", "Data", "48K"), (1, "2", "Unified", "2048K"), (2, "3", "Unified", "odd")]
+        {
             let folder = dir.path().join(format!("cache/index{index}"));
             std::fs::create_dir_all(&folder).expect("created");
             for (name, value) in [("level", level), ("type", kind), ("size", size)] {

@@ -52,22 +52,11 @@ struct Check {
 impl Check {
     fn ok(name: &'static str, found: impl Into<String>) -> Self {
         let (cost, mend) = ("", String::new());
-        Self {
-            name,
-            standing: Standing::Ok,
-            found: found.into(),
-            cost,
-            mend,
-        }
+        Self { name, standing: Standing::Ok, found: found.into(), cost, mend }
     }
 
     fn weak(name: &'static str, found: impl Into<String>, cost: &'static str, mend: &str) -> Self {
-        Self {
-            standing: Standing::Weak,
-            cost,
-            mend: mend.to_owned(),
-            ..Self::ok(name, found)
-        }
+        Self { standing: Standing::Weak, cost, mend: mend.to_owned(), ..Self::ok(name, found) }
     }
 
     fn missing(
@@ -76,10 +65,7 @@ impl Check {
         cost: &'static str,
         mend: &str,
     ) -> Self {
-        Self {
-            standing: Standing::Missing,
-            ..Self::weak(name, found, cost, mend)
-        }
+        Self { standing: Standing::Missing, ..Self::weak(name, found, cost, mend) }
     }
 }
 
@@ -111,10 +97,7 @@ fn checks() -> Vec<Check> {
         cpp(compiler("c++", "c++")),
         state(Path::new(".")),
         cores(&cpu),
-        load(
-            std::fs::read_to_string("/proc/loadavg").ok().as_deref(),
-            cpu.cores,
-        ),
+        load(std::fs::read_to_string("/proc/loadavg").ok().as_deref(), cpu.cores),
         governor(&cpu.governor),
         turbo(cpu.turbo),
     ];
@@ -137,12 +120,7 @@ fn compiler(name: &'static str, language: &str) -> Check {
         return Check::missing(name, "not in PATH", COST, MEND);
     };
     let version = call(&path, &["--version"], Path::new("/"));
-    let first = version
-        .unwrap_or_else(|e| e)
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .to_owned();
+    let first = version.unwrap_or_else(|e| e).lines().next().unwrap_or_default().to_owned();
     match build(&path, language) {
         Ok(()) => Check::ok(name, format!("{} ({first})", path.display())),
         Err(why) => {
@@ -156,11 +134,7 @@ fn compiler(name: &'static str, language: &str) -> Check {
 fn cpp(check: Check) -> Check {
     match check.standing {
         Standing::Ok => check,
-        _ => Check {
-            standing: Standing::Weak,
-            cost: "no C++ kernels",
-            ..check
-        },
+        _ => Check { standing: Standing::Weak, cost: "no C++ kernels", ..check },
     }
 }
 
@@ -170,15 +144,9 @@ fn build(compiler: &Path, language: &str) -> Result<(), String> {
     // The header and the library show that more than the bare compiler is installed.
     let text = "#include <math.h>\ndouble optloop_try(double x) { return exp(x); }\n";
     std::fs::write(&source, text).map_err(|e| e.to_string())?;
-    let args = [
-        "-x", language, "-shared", "-fPIC", "-o", "try.so", "try.src", "-lm",
-    ];
+    let args = ["-x", language, "-shared", "-fPIC", "-o", "try.so", "try.src", "-lm"];
     call(compiler, &args, dir.path())?;
-    if dir.path().join("try.so").is_file() {
-        Ok(())
-    } else {
-        Err("it wrote nothing".to_owned())
-    }
+    if dir.path().join("try.so").is_file() { Ok(()) } else { Err("it wrote nothing".to_owned()) }
 }
 
 /// What a command printed, or what went wrong with it.
@@ -195,36 +163,20 @@ fn call(program: &Path, args: &[&str], dir: &Path) -> Result<String, String> {
     let text = String::from_utf8_lossy(&done.stdout).into_owned();
     match done.exit {
         process::Exit::Code(0) => Ok(text),
-        _ => Err(text
-            .lines()
-            .next()
-            .unwrap_or("it failed without a word")
-            .to_owned()),
+        _ => Err(text.lines().next().unwrap_or("it failed without a word").to_owned()),
     }
 }
 
 /// Where `.optloop/` is or would be made.
 fn state(dir: &Path) -> Check {
     let there = dir.join(".optloop");
-    let place = if there.is_dir() {
-        there
-    } else {
-        dir.to_owned()
-    };
-    let shown = std::path::absolute(&place)
-        .unwrap_or(place.clone())
-        .display()
-        .to_string();
+    let place = if there.is_dir() { there } else { dir.to_owned() };
+    let shown = std::path::absolute(&place).unwrap_or(place.clone()).display().to_string();
     match rustix::fs::access(&place, rustix::fs::Access::WRITE_OK) {
         Ok(()) => Check::ok("state folder", shown),
         Err(e) => {
             let mend = format!("chown -R \"$USER\" {shown}");
-            Check::missing(
-                "state folder",
-                format!("{shown}: {e}"),
-                "no result can be kept",
-                &mend,
-            )
+            Check::missing("state folder", format!("{shown}: {e}"), "no result can be kept", &mend)
         }
     }
 }
@@ -235,12 +187,7 @@ fn cores(cpu: &CpuIdentity) -> Check {
         return Check::ok("cores", found);
     }
     let cost = "judge and kernel share one core, so times are noisier";
-    Check::weak(
-        "cores",
-        found,
-        cost,
-        "give the machine or the container more than one",
-    )
+    Check::weak("cores", found, cost, "give the machine or the container more than one")
 }
 
 fn load(loadavg: Option<&str>, cores: u32) -> Check {
@@ -250,12 +197,7 @@ fn load(loadavg: Option<&str>, cores: u32) -> Check {
         Some(load) if load <= f64::from(cores) / 2.0 => Check::ok("load", format!("{load:.2}")),
         Some(load) => {
             let found = format!("{load:.2} on {cores} cores");
-            Check::weak(
-                "load",
-                found,
-                "times are noisier",
-                "end what else is running: top",
-            )
+            Check::weak("load", found, "times are noisier", "end what else is running: top")
         }
     }
 }
@@ -266,12 +208,7 @@ fn governor(governor: &str) -> Check {
         "performance" => Check::ok("governor", governor),
         other => {
             let mend = "cpupower frequency-set -g performance";
-            Check::weak(
-                "governor",
-                other,
-                "the clock follows the load: times vary",
-                mend,
-            )
+            Check::weak("governor", other, "the clock follows the load: times vary", mend)
         }
     }
 }
@@ -283,33 +220,16 @@ fn turbo(turbo: Option<bool>) -> Check {
     }
     let mend = "echo 0 > /sys/devices/system/cpu/cpufreq/boost \
                 (intel_pstate: echo 1 > /sys/devices/system/cpu/intel_pstate/no_turbo)";
-    Check::weak(
-        "turbo",
-        found,
-        "the clock follows the temperature: times vary",
-        mend,
-    )
+    Check::weak("turbo", found, "the clock follows the temperature: times vary", mend)
 }
 
 /// Tools that some work is better with: name, cost, package.
 const TOOLS: [(&str, &str, &str); 5] = [
     ("git", "artifacts do not name a commit", "apt install git"),
     ("make", "no Makefile integration", "apt install make"),
-    (
-        "just",
-        "no justfile integration",
-        "pip install rust-just (or cargo install just)",
-    ),
-    (
-        "perf",
-        "command stages cannot count cycles",
-        "apt install linux-perf",
-    ),
-    (
-        "valgrind",
-        "command stages cannot look for memory errors",
-        "apt install valgrind",
-    ),
+    ("just", "no justfile integration", "pip install rust-just (or cargo install just)"),
+    ("perf", "command stages cannot count cycles", "apt install linux-perf"),
+    ("valgrind", "command stages cannot look for memory errors", "apt install valgrind"),
 ];
 
 fn tool((name, cost, mend): &(&'static str, &'static str, &'static str)) -> Check {
@@ -323,12 +243,7 @@ fn cuda(probe: &CudaProbe) -> Check {
     let found = devices::words_of(probe);
     match devices::cuda_hint(probe) {
         None => Check::ok("cuda", found),
-        Some(hint) => Check::weak(
-            "cuda",
-            found,
-            "nothing yet: kernels run on the CPU only",
-            &hint,
-        ),
+        Some(hint) => Check::weak("cuda", found, "nothing yet: kernels run on the CPU only", &hint),
     }
 }
 
@@ -363,14 +278,8 @@ mod tests {
         assert_eq!(verdict(&[ok(), missing()]), Exit::User);
         assert_eq!(cpp(missing()).standing, Standing::Weak);
         let text = in_words(&[ok(), weak(), missing()]);
-        assert!(
-            text.contains("costs: noise") && text.contains("mend:  install it"),
-            "{text}"
-        );
-        assert!(
-            text.contains("cannot be measured") && !text.contains("costs: \n"),
-            "{text}"
-        );
+        assert!(text.contains("costs: noise") && text.contains("mend:  install it"), "{text}");
+        assert!(text.contains("cannot be measured") && !text.contains("costs: \n"), "{text}");
     }
 
     #[test]
@@ -392,10 +301,7 @@ mod tests {
     #[test]
     fn a_compiler_is_tried_and_not_only_found() {
         assert!(build(Path::new("/bin/false"), "c").is_err());
-        assert_eq!(
-            build(Path::new("/bin/true"), "c"),
-            Err("it wrote nothing".to_owned())
-        );
+        assert_eq!(build(Path::new("/bin/true"), "c"), Err("it wrote nothing".to_owned()));
         let cc = find("cc").expect("the tests need a C compiler");
         assert_eq!(build(&cc, "c"), Ok(()));
     }

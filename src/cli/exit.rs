@@ -90,27 +90,16 @@ mod tests {
     #[test]
     fn the_gravest_failure_decides() {
         let failed = |kind: &str, class| {
-            let failure = Failure {
-                class,
-                message: String::new(),
-            };
+            let failure = Failure { class, message: String::new() };
             (kind.to_owned(), Outcome::Failed { failure })
         };
         let code = |outcomes: &[_]| of_run(&RunFinished::default(), outcomes);
         assert_eq!(code(&[]), Exit::Ok);
         assert_eq!(code(&[failed("command", FailureClass::Failed)]), Exit::User);
-        assert_eq!(
-            code(&[failed("compile", FailureClass::Failed)]),
-            Exit::Candidate
-        );
-        assert_eq!(
-            code(&[failed("check", FailureClass::Crashed)]),
-            Exit::Candidate
-        );
-        let both = [
-            failed("check", FailureClass::Wrong),
-            failed("bench", FailureClass::Infrastructure),
-        ];
+        assert_eq!(code(&[failed("compile", FailureClass::Failed)]), Exit::Candidate);
+        assert_eq!(code(&[failed("check", FailureClass::Crashed)]), Exit::Candidate);
+        let both =
+            [failed("check", FailureClass::Wrong), failed("bench", FailureClass::Infrastructure)];
         assert_eq!(code(&both), Exit::Infrastructure);
     }
 

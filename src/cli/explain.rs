@@ -54,11 +54,7 @@ fn try_run(args: &ExplainArgs, ui: &Ui) -> Result<(), Refusal> {
 pub(super) fn dry_run(session: &Session, selected: &[usize], ui: &Ui) -> Result<Exit, Refusal> {
     let forecast = forecast(session, selected)?;
     let counts = forecast.counts();
-    let total = if selected.is_empty() {
-        session.state.index.nodes.len()
-    } else {
-        selected.len()
-    };
+    let total = if selected.is_empty() { session.state.index.nodes.len() } else { selected.len() };
     begin("dry_run", session, total, ui);
     for node in forecast.notable() {
         let explanation = forecast.explanation(node);
@@ -83,16 +79,9 @@ pub(super) fn dry_run(session: &Session, selected: &[usize], ui: &Ui) -> Result<
         (counts.skipped, "would be skipped"),
         (counts.known, "known"),
     ];
-    let parts: Vec<String> = parts
-        .iter()
-        .filter(|(n, _)| *n > 0)
-        .map(|(n, what)| format!("{n} {what}"))
-        .collect();
-    ui.line(&if parts.is_empty() {
-        "nothing to do".to_owned()
-    } else {
-        parts.join(", ")
-    });
+    let parts: Vec<String> =
+        parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    ui.line(&if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") });
     Ok(Exit::Ok)
 }
 
@@ -172,11 +161,7 @@ fn human(explanation: &Explanation) -> String {
         text += &cause_lines(cause);
     }
     if !explanation.changes.is_empty() {
-        let place = if explanation.causes.is_empty() {
-            ""
-        } else {
-            " of its own"
-        };
+        let place = if explanation.causes.is_empty() { "" } else { " of its own" };
         text += &format!("  changed fields{place} since its last good run:\n");
         text += &field_lines(&explanation.changes);
     }
@@ -208,10 +193,7 @@ fn headline(explanation: &Explanation) -> String {
                 format!("may run: whether `{when}` holds shows when what it reads has run")
             }
             (None, Some(first)) => {
-                format!(
-                    "may run: if what it gets from {} turns out different",
-                    first.stage
-                )
+                format!("may run: if what it gets from {} turns out different", first.stage)
             }
             (None, None) => "may run: if what it reads turns out different".to_owned(),
         },
@@ -254,10 +236,7 @@ fn field(field: &Field) -> String {
         Some(bytes.map_or_else(|| value.clone(), |b| format!("{value} ({b} bytes)")))
     };
     let old = value(field.change.old.as_ref(), field.old_bytes);
-    let new = value(
-        field.change.new.as_ref(),
-        field.new_bytes.filter(|_| is_digest(field)),
-    );
+    let new = value(field.change.new.as_ref(), field.new_bytes.filter(|_| is_digest(field)));
     let file = match &field.path {
         Some(path) if !name.ends_with(path.as_str()) => format!(" in {path}"),
         _ => String::new(),
@@ -267,11 +246,7 @@ fn field(field: &Field) -> String {
             if (old.clone() + &new).contains('\n')
                 || name.len() + old.len() + new.len() > SHORT =>
         {
-            format!(
-                "{name}{file}:\n      was {}\n      now {}",
-                indent(&old),
-                indent(&new)
-            )
+            format!("{name}{file}:\n      was {}\n      now {}", indent(&old), indent(&new))
         }
         (Some(old), Some(new)) => format!("{name}{file}: {old} → {new}"),
         (None, Some(new)) => format!("{name}{file}: new, {}", indent(&new)),

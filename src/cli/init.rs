@@ -11,38 +11,14 @@ use super::ui::Ui;
 
 /// The example: what this repository ships and tests, byte for byte.
 const FILES: [(&str, &str); 11] = [
-    (
-        "pipelines/candidate.toml",
-        include_str!("../../pipelines/candidate.toml"),
-    ),
-    (
-        "pipelines/smoke.toml",
-        include_str!("../../pipelines/smoke.toml"),
-    ),
-    (
-        "kernels/softmax/problem.toml",
-        include_str!("../../kernels/softmax/problem.toml"),
-    ),
-    (
-        "kernels/softmax/reference.c",
-        include_str!("../../kernels/softmax/reference.c"),
-    ),
-    (
-        "kernels/softmax/softmax.c",
-        include_str!("../../kernels/softmax/softmax.c"),
-    ),
-    (
-        "kernels/vector_add/problem.toml",
-        include_str!("../../kernels/vector_add/problem.toml"),
-    ),
-    (
-        "kernels/vector_add/reference.c",
-        include_str!("../../kernels/vector_add/reference.c"),
-    ),
-    (
-        "kernels/vector_add/vector_add.c",
-        include_str!("../../kernels/vector_add/vector_add.c"),
-    ),
+    ("pipelines/candidate.toml", include_str!("../../pipelines/candidate.toml")),
+    ("pipelines/smoke.toml", include_str!("../../pipelines/smoke.toml")),
+    ("kernels/softmax/problem.toml", include_str!("../../kernels/softmax/problem.toml")),
+    ("kernels/softmax/reference.c", include_str!("../../kernels/softmax/reference.c")),
+    ("kernels/softmax/softmax.c", include_str!("../../kernels/softmax/softmax.c")),
+    ("kernels/vector_add/problem.toml", include_str!("../../kernels/vector_add/problem.toml")),
+    ("kernels/vector_add/reference.c", include_str!("../../kernels/vector_add/reference.c")),
+    ("kernels/vector_add/vector_add.c", include_str!("../../kernels/vector_add/vector_add.c")),
     (
         "kernels/vector_add/vector_add_fast.c",
         include_str!("../../kernels/vector_add/vector_add_fast.c"),
@@ -115,11 +91,7 @@ fn tell(ui: &Ui, name: &str, done: Done) {
 
 fn refusal(path: &Path, error: &io::Error) -> Refusal {
     let hint = "name a folder that you may write to: optloop init DIR".to_owned();
-    Refusal::Words(
-        format!("cannot write {}: {error}", path.display()),
-        Some(hint),
-        Exit::User,
-    )
+    Refusal::Words(format!("cannot write {}: {error}", path.display()), Some(hint), Exit::User)
 }
 
 fn next_steps(dir: &Path, kept: usize) -> String {
@@ -169,26 +141,16 @@ fn ignore_state(dir: &Path) -> io::Result<Option<Done>> {
         Err(e) => return Err(e),
     };
     let text = old.as_deref().unwrap_or_default();
-    if text.lines().any(|l| {
-        matches!(
-            l.trim(),
-            ".optloop" | ".optloop/" | "/.optloop" | "/.optloop/"
-        )
-    }) {
+    if text
+        .lines()
+        .any(|l| matches!(l.trim(), ".optloop" | ".optloop/" | "/.optloop" | "/.optloop/"))
+    {
         return Ok(Some(Done::Same));
     }
-    let separator = if text.is_empty() || text.ends_with('\n') {
-        ""
-    } else {
-        "\n"
-    };
+    let separator = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
     let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
     file.write_all(format!("{separator}{IGNORED}\n").as_bytes())?;
-    Ok(Some(if old.is_some() {
-        Done::Extended
-    } else {
-        Done::Written
-    }))
+    Ok(Some(if old.is_some() { Done::Extended } else { Done::Written }))
 }
 
 #[cfg(test)]
@@ -199,11 +161,7 @@ mod tests {
     fn a_file_that_is_there_is_never_touched() {
         let dir = tempfile::tempdir().expect("tempdir");
         let path = dir.path().join("a/b.toml");
-        for (text, done) in [
-            ("one", Done::Written),
-            ("one", Done::Same),
-            ("two", Done::Kept),
-        ] {
+        for (text, done) in [("one", Done::Written), ("one", Done::Same), ("two", Done::Kept)] {
             assert_eq!(write_new(&path, text).expect("written"), done);
             assert_eq!(std::fs::read_to_string(&path).expect("read"), "one");
         }
@@ -241,9 +199,6 @@ mod tests {
             "{here}"
         );
         let there = next_steps(Path::new("new"), 1);
-        assert!(
-            there.contains("  cd new\n") && there.contains("not been touched"),
-            "{there}"
-        );
+        assert!(there.contains("  cd new\n") && there.contains("not been touched"), "{there}");
     }
 }

@@ -34,9 +34,7 @@ use ui::Ui;
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|a| a == crate::backend::cpu::session::WORKER_COMMAND)
+    if std::env::args_os().nth(1).is_some_and(|a| a == crate::backend::cpu::session::WORKER_COMMAND)
     {
         return crate::backend::worker::main();
     }

@@ -59,15 +59,7 @@ fn try_run(args: &PipelineArgs, ui: &Ui) -> Result<Exit, Refusal> {
     if args.artifact_only
         && let Some(artifact) = ui.last_artifact()
     {
-        ui.line(
-            &session
-                .state
-                .paths
-                .state
-                .join(artifact)
-                .display()
-                .to_string(),
-        );
+        ui.line(&session.state.paths.state.join(artifact).display().to_string());
     }
     Ok(exit::of_run(&finished, &ui.outcomes()))
 }
@@ -112,15 +104,10 @@ fn known(session: &Session, selected: &[usize], ui: &Ui) -> RunFinished {
             ui.event(&Event::StageFinished(Box::new(session.state.known(node))));
         }
     }
-    let skipped = all
-        .iter()
-        .filter(|&&n| index.nodes[n as usize].status() == crate::cache::Status::Skipped);
+    let skipped =
+        all.iter().filter(|&&n| index.nodes[n as usize].status() == crate::cache::Status::Skipped);
     let skipped = skipped.count();
-    let finished = RunFinished {
-        cached: all.len() - skipped,
-        skipped,
-        ..RunFinished::default()
-    };
+    let finished = RunFinished { cached: all.len() - skipped, skipped, ..RunFinished::default() };
     if ui.format == Format::Json {
         ui.event(&Event::RunFinished(finished.clone()));
     }
@@ -175,11 +162,7 @@ fn work(
 fn run_name() -> String {
     let now = jiff::Timestamp::now();
     let time = now.strftime("%Y%m%dT%H%M%S");
-    format!(
-        "{time}.{:03}-{}",
-        now.as_millisecond() % 1000,
-        std::process::id()
-    )
+    format!("{time}.{:03}-{}", now.as_millisecond() % 1000, std::process::id())
 }
 
 /// Where the kernel of this pipeline comes from; asked for when the first artifact is written.
@@ -197,11 +180,7 @@ fn provenance(located: &Located, overrides: &Overrides) -> Provenance {
     let kernel: Vec<String> = pipeline.kernel.iter().map(|k| below(k)).collect();
     let files: Vec<_> = kernel.iter().map(|k| located.root.join(k)).collect();
     let revision = worktree::revision(&located.root, &files);
-    let name = located
-        .file
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy();
+    let name = located.file.file_name().unwrap_or_default().to_string_lossy();
     Provenance {
         pipeline: below(&name),
         kernel,

@@ -35,10 +35,7 @@ pub(super) fn run(args: &SchemaArgs, ui: &Ui) -> Exit {
             Exit::Ok
         }
         None => {
-            let map = wanted
-                .into_iter()
-                .map(|(n, schema)| (n.to_owned(), schema))
-                .collect();
+            let map = wanted.into_iter().map(|(n, schema)| (n.to_owned(), schema)).collect();
             ui.line(&text(&Value::Object(map)));
             Exit::Ok
         }
@@ -63,11 +60,7 @@ fn unknown(name: &str) -> Refusal {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("there are {}", names.join(", ")),
     };
-    Refusal::Words(
-        format!("there is no schema `{name}`"),
-        Some(hint),
-        Exit::Usage,
-    )
+    Refusal::Words(format!("there is no schema `{name}`"), Some(hint), Exit::Usage)
 }
 
 fn text(schema: &Value) -> String {
@@ -91,19 +84,13 @@ fn event() -> Value {
         line(
             "waiting",
             "Something else holds what this run needs.",
-            &[
-                ("what", string("What is waited for.")),
-                ("holder", string("Who holds it.")),
-            ],
+            &[("what", string("What is waited for.")), ("holder", string("Who holds it."))],
         ),
         line("stage_started", "A stage starts.", &stage_started()),
         line(
             "retrying",
             "An infrastructure failure is tried again.",
-            &[
-                ("stage", string("Which stage.")),
-                ("message", string("What went wrong.")),
-            ],
+            &[("stage", string("Which stage.")), ("message", string("What went wrong."))],
         ),
         line(
             "input_changed",
@@ -113,16 +100,8 @@ fn event() -> Value {
                 ("files", list(&string("A file."), "Which files.")),
             ],
         ),
-        line(
-            "stage_finished",
-            "A stage ended, or its result was known.",
-            &stage_finished(),
-        ),
-        line(
-            "notice",
-            "Anything else people should know.",
-            &[("text", string("In words."))],
-        ),
+        line("stage_finished", "A stage ended, or its result was known.", &stage_finished()),
+        line("notice", "Anything else people should know.", &[("text", string("In words."))]),
         line("run_finished", "The run ended.", &run_finished()),
         line(
             "error",
@@ -150,10 +129,7 @@ type Keys = Vec<(&'static str, Value)>;
 
 fn run_started() -> Keys {
     vec![
-        (
-            "version",
-            json!({"const": EVENT_VERSION, "description": "Of these lines."}),
-        ),
+        ("version", json!({"const": EVENT_VERSION, "description": "Of these lines."})),
         ("run", string("Unique name of this run: time and process.")),
         ("pipeline", string("The pipeline's name.")),
         ("at", string("When, RFC 3339.")),
@@ -177,21 +153,12 @@ fn stage_started() -> Keys {
                     ("always", &[]),
                     ("unfinished", &[]),
                     ("not_passed", &[]),
-                    (
-                        "changed",
-                        &[(
-                            "changes",
-                            list(&change(), "Fields of its key that changed."),
-                        )],
-                    ),
+                    ("changed", &[("changes", list(&change(), "Fields of its key that changed."))]),
                     ("output_lost", &[("file", string("Which file."))]),
                 ],
             ),
         ),
-        (
-            "expected_us",
-            whole("How long it took the last time, microseconds; 0 when unknown."),
-        ),
+        ("expected_us", whole("How long it took the last time, microseconds; 0 when unknown.")),
     ]
 }
 
@@ -210,57 +177,30 @@ fn stage_finished() -> Keys {
                     ("cached", &[]),
                     (
                         "restored",
-                        &[(
-                            "files",
-                            list(&string("A file."), "Files that were put back."),
-                        )],
+                        &[("files", list(&string("A file."), "Files that were put back."))],
                     ),
                     ("failed", &[("failure", failure())]),
                     (
                         "skipped",
-                        &[(
-                            "because",
-                            string("The condition, or the skipped stage it follows."),
-                        )],
+                        &[("because", string("The condition, or the skipped stage it follows."))],
                     ),
                     ("blocked", &[("by", string("The stage that did not pass."))]),
                 ],
             ),
         ),
-        (
-            "key",
-            string("Its key in hexadecimal; all zero when it has none."),
-        ),
+        ("key", string("Its key in hexadecimal; all zero when it has none.")),
         (
             "metrics",
             json!({
                 "type": "object", "additionalProperties": numbers, "description": "Named numbers.",
             }),
         ),
-        (
-            "detail",
-            json!({"description": "The stage kind's own record."}),
-        ),
-        (
-            "log",
-            string("What it printed; of a known result, what it printed then."),
-        ),
-        (
-            "command",
-            list(
-                &string("A word."),
-                "The exact command, for stages that run one.",
-            ),
-        ),
-        (
-            "finished_ms",
-            whole("When the result was made, ms since the epoch."),
-        ),
+        ("detail", json!({"description": "The stage kind's own record."})),
+        ("log", string("What it printed; of a known result, what it printed then.")),
+        ("command", list(&string("A word."), "The exact command, for stages that run one.")),
+        ("finished_ms", whole("When the result was made, ms since the epoch.")),
         ("duration_us", whole("How long that took, microseconds.")),
-        (
-            "artifact",
-            string("The artifact, relative to the state folder; empty for none."),
-        ),
+        ("artifact", string("The artifact, relative to the state folder; empty for none.")),
         (
             "implicit",
             json!({
@@ -285,10 +225,7 @@ fn run_finished() -> Keys {
         ("failed", whole("Stages that did not pass.")),
         ("skipped", whole("Stages whose condition did not hold.")),
         ("blocked", whole("Stages that were kept from running.")),
-        (
-            "interrupted",
-            json!({"type": "boolean", "description": "True after Ctrl-C."}),
-        ),
+        ("interrupted", json!({"type": "boolean", "description": "True after Ctrl-C."})),
         ("wall_ms", whole("Wall time, ms.")),
     ]
 }
@@ -357,10 +294,8 @@ fn list(items: &Value, words: &str) -> Value {
 
 fn object(keys: &[(&'static str, Value)]) -> Value {
     let required: Vec<&str> = keys.iter().map(|(name, _)| *name).collect();
-    let keys: serde_json::Map<String, Value> = keys
-        .iter()
-        .map(|(name, schema)| ((*name).to_owned(), schema.clone()))
-        .collect();
+    let keys: serde_json::Map<String, Value> =
+        keys.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
     json!({"type": "object", "properties": keys, "required": required})
 }
 
@@ -394,12 +329,8 @@ mod tests {
     use crate::plan::key::Change;
 
     fn keys(value: &Value) -> Vec<String> {
-        let mut keys: Vec<String> = value
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(k, _)| k.clone())
-            .collect();
+        let mut keys: Vec<String> =
+            value.as_object().into_iter().flatten().map(|(k, _)| k.clone()).collect();
         keys.sort();
         keys
     }
@@ -410,18 +341,11 @@ mod tests {
             let fits: Vec<_> = variants.iter().map(|v| check(value, v, at)).collect();
             return match fits.iter().filter(|f| f.is_ok()).count() {
                 1 => Ok(()),
-                n => Err(format!(
-                    "{at}: {n} of {} variants fit: {fits:?}",
-                    fits.len()
-                )),
+                n => Err(format!("{at}: {n} of {} variants fit: {fits:?}", fits.len())),
             };
         }
         if let Some(constant) = schema.get("const") {
-            return if constant == value {
-                Ok(())
-            } else {
-                Err(format!("{at}: not {constant}"))
-            };
+            return if constant == value { Ok(()) } else { Err(format!("{at}: not {constant}")) };
         }
         if let Some(choices) = schema["enum"].as_array() {
             let fits = choices.contains(value);
@@ -461,15 +385,9 @@ mod tests {
         let fits = match &schema["type"] {
             Value::Null => true,
             Value::String(t) => t == kind,
-            types => types
-                .as_array()
-                .is_some_and(|types| types.contains(&kind.into())),
+            types => types.as_array().is_some_and(|types| types.contains(&kind.into())),
         };
-        if fits {
-            Ok(())
-        } else {
-            Err(format!("{at}: {kind} is not {}", schema["type"]))
-        }
+        if fits { Ok(()) } else { Err(format!("{at}: {kind} is not {}", schema["type"])) }
     }
 
     fn finished(outcome: Outcome) -> Event {
@@ -482,21 +400,12 @@ mod tests {
 
     fn started(reason: Reason) -> Event {
         let (stage, kind) = ("s".to_owned(), "check".to_owned());
-        Event::StageStarted {
-            stage,
-            kind,
-            reason,
-            expected_us: 3,
-        }
+        Event::StageStarted { stage, kind, reason, expected_us: 3 }
     }
 
     fn samples() -> Vec<Event> {
         let text = || "x".to_owned();
-        let change = Change {
-            field: text(),
-            old: None,
-            new: Some(text()),
-        };
+        let change = Change { field: text(), old: None, new: Some(text()) };
         let classes = [
             FailureClass::Failed,
             FailureClass::Wrong,
@@ -507,18 +416,11 @@ mod tests {
             FailureClass::Infrastructure,
             FailureClass::Interrupted,
         ];
-        let failed = |class| Outcome::Failed {
-            failure: Failure {
-                class,
-                message: text(),
-            },
-        };
+        let failed = |class| Outcome::Failed { failure: Failure { class, message: text() } };
         let outcomes = [
             Outcome::Ran,
             Outcome::Cached,
-            Outcome::Restored {
-                files: vec![text()],
-            },
+            Outcome::Restored { files: vec![text()] },
             Outcome::Skipped { because: text() },
             Outcome::Blocked { by: text() },
         ];
@@ -528,9 +430,7 @@ mod tests {
             Reason::Always,
             Reason::Unfinished,
             Reason::NotPassed,
-            Reason::Changed {
-                changes: vec![change],
-            },
+            Reason::Changed { changes: vec![change] },
             Reason::OutputLost { file: text() },
         ];
         let run = RunStarted {
@@ -543,18 +443,9 @@ mod tests {
         };
         let mut all = vec![
             Event::RunStarted(run),
-            Event::Waiting {
-                what: text(),
-                holder: text(),
-            },
-            Event::Retrying {
-                stage: text(),
-                message: text(),
-            },
-            Event::InputChanged {
-                stage: text(),
-                files: vec![text()],
-            },
+            Event::Waiting { what: text(), holder: text() },
+            Event::Retrying { stage: text(), message: text() },
+            Event::InputChanged { stage: text(), files: vec![text()] },
             Event::Notice { text: text() },
             Event::RunFinished(RunFinished::default()),
         ];
@@ -580,9 +471,7 @@ mod tests {
         use crate::diagnostic::{Diagnostic, Source};
         let source = std::sync::Arc::new(Source::new("p.toml", "x = 1"));
         let bare = Diagnostic::new("code", "message");
-        let whole = Diagnostic::new("code", "message")
-            .at(&source, 0..1, "here")
-            .help("do it");
+        let whole = Diagnostic::new("code", "message").at(&source, 0..1, "here").help("do it");
         for diagnostic in [bare, whole] {
             let mut value = diagnostic.to_json();
             value["event"] = "diagnostic".into();
@@ -592,38 +481,19 @@ mod tests {
 
     #[test]
     fn there_is_a_schema_for_every_file_that_people_write() {
-        for (name, key) in [
-            ("pipeline", "stages"),
-            ("preset", "repeats"),
-            ("problem", "args"),
-        ] {
+        for (name, key) in [("pipeline", "stages"), ("preset", "repeats"), ("problem", "args")] {
             let all = all();
             let (_, schema) = all.iter().find(|(n, _)| *n == name).expect(name);
             assert!(schema["properties"].get(key).is_some(), "{name}");
-            assert!(
-                schema["title"]
-                    .as_str()
-                    .is_some_and(|t| t.starts_with("optloop ")),
-                "{name}"
-            );
+            assert!(schema["title"].as_str().is_some_and(|t| t.starts_with("optloop ")), "{name}");
         }
     }
 
     #[test]
     fn an_unknown_schema_is_refused_with_the_nearest_name() {
-        let Refusal::Words(_, hint, exit) = unknown("problme") else {
-            panic!("diagnostics")
-        };
-        assert_eq!(
-            (hint.as_deref(), exit),
-            (Some("did you mean `problem`?"), Exit::Usage)
-        );
-        let Refusal::Words(_, hint, _) = unknown("zzzzzzzzzz") else {
-            panic!("diagnostics")
-        };
-        assert_eq!(
-            hint.as_deref(),
-            Some("there are pipeline, preset, problem, event")
-        );
+        let Refusal::Words(_, hint, exit) = unknown("problme") else { panic!("diagnostics") };
+        assert_eq!((hint.as_deref(), exit), (Some("did you mean `problem`?"), Exit::Usage));
+        let Refusal::Words(_, hint, _) = unknown("zzzzzzzzzz") else { panic!("diagnostics") };
+        assert_eq!(hint.as_deref(), Some("there are pipeline, preset, problem, event"));
     }
 }

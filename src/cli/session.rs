@@ -57,10 +57,7 @@ impl Session {
             let places: Vec<String> = tried.iter().map(|p| p.display().to_string()).collect();
             Refusal::Words(
                 format!("there is no pipeline `{}`", which.file),
-                Some(format!(
-                    "looked for {}; `optloop init` writes an example",
-                    places.join(", ")
-                )),
+                Some(format!("looked for {}; `optloop init` writes an example", places.join(", "))),
                 Exit::User,
             )
         })?;
@@ -76,13 +73,7 @@ impl Session {
             Access::Wait | Access::Refuse => State::open(paths)?,
         };
         let made_by = made_by();
-        let mut session = Self {
-            located,
-            overrides,
-            state,
-            made_by,
-            lock,
-        };
+        let mut session = Self { located, overrides, state, made_by, lock };
         session.refresh(access, plan)?;
         Ok(session)
     }
@@ -132,10 +123,7 @@ impl Session {
     pub(super) fn sign(&mut self) -> Result<(), EngineError> {
         if let Some(lock) = &mut self.lock {
             let file = self.located.file.display();
-            lock.sign(&format!(
-                "pid {} (optloop pipeline {file})",
-                std::process::id()
-            ))?;
+            lock.sign(&format!("pid {} (optloop pipeline {file})", std::process::id()))?;
         }
         Ok(())
     }
@@ -144,10 +132,7 @@ impl Session {
 /// The same file or folder, named from the file system's root; links in its folder are followed.
 fn from_anywhere(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    match (
-        absolute.parent().and_then(|p| p.canonicalize().ok()),
-        absolute.file_name(),
-    ) {
+    match (absolute.parent().and_then(|p| p.canonicalize().ok()), absolute.file_name()) {
         (Some(folder), Some(name)) => folder.join(name),
         _ => absolute,
     }
@@ -240,10 +225,7 @@ fn overrides(which: &Which, located: &Located) -> Overrides {
         set: which.set.iter().cloned().collect(),
         kernel,
         device: which.device.clone(),
-        repeats: which
-            .stage_repeats
-            .clone()
-            .or_else(|| which.repeats.map(|n| vec![n])),
+        repeats: which.stage_repeats.clone().or_else(|| which.repeats.map(|n| vec![n])),
         early_stop_us: which.early_stop_us,
         timeout_s: which.timeout_seconds,
     }

@@ -17,15 +17,7 @@ pub(super) fn results(stages: &[StageFinished], state_dir: &Path) -> String {
     }
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    table.set_header([
-        "stage",
-        "case",
-        "median",
-        "95% interval",
-        "min",
-        "verdict",
-        "from",
-    ]);
+    table.set_header(["stage", "case", "median", "95% interval", "min", "verdict", "from"]);
     for column in 2..5 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -58,15 +50,8 @@ fn rows(stage: &StageFinished) -> Vec<Vec<String>> {
         _ => format!("known, {}", words::age(stage.finished_ms)),
     };
     let verdict = verdict(stage);
-    let detail = stage
-        .detail
-        .get("of")
-        .filter(|_| stage.kind == "best")
-        .unwrap_or(&stage.detail);
-    let cases = detail
-        .get("cases")
-        .and_then(Value::as_array)
-        .map_or(&[][..], Vec::as_slice);
+    let detail = stage.detail.get("of").filter(|_| stage.kind == "best").unwrap_or(&stage.detail);
+    let cases = detail.get("cases").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let measured = cases.iter().filter(|c| c.get("median_us").is_some());
     let mut rows: Vec<Vec<String>> = measured.map(|case| case_row(&stage.stage, case)).collect();
     let summary = [text(&stage.stage), summary_case(stage, rows.len())]
@@ -87,10 +72,7 @@ fn text(value: &str) -> String {
 fn case_row(stage: &str, case: &Value) -> Vec<String> {
     let number = |name: &str| case.get(name).and_then(Value::as_f64);
     let time = |name: &str| number(name).map(words::duration_us).unwrap_or_default();
-    let label = case
-        .get("label")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let label = case.get("label").and_then(Value::as_str).unwrap_or_default();
     vec![
         text(stage),
         text(label),
@@ -105,11 +87,7 @@ fn case_row(stage: &str, case: &Value) -> Vec<String> {
 fn interval(lower: Option<f64>, upper: Option<f64>) -> String {
     match (lower, upper) {
         (Some(lower), Some(upper)) => {
-            format!(
-                "{} .. {}",
-                words::duration_us(lower),
-                words::duration_us(upper)
-            )
+            format!("{} .. {}", words::duration_us(lower), words::duration_us(upper))
         }
         _ => String::new(),
     }
@@ -134,9 +112,7 @@ fn summary_numbers(stage: &StageFinished) -> [String; 3] {
     let time = |name: &str| number(name).map(words::duration_us).unwrap_or_default();
     if stage.kind == "command" {
         let first = stage.metrics.iter().next();
-        let value = first
-            .map(|(name, value)| format!("{name} {value}"))
-            .unwrap_or_default();
+        let value = first.map(|(name, value)| format!("{name} {value}")).unwrap_or_default();
         return [value, String::new(), String::new()];
     }
     let interval = interval(number("median_lower_us"), number("median_upper_us"));
@@ -185,18 +161,9 @@ mod tests {
         }
         let mut check = stage("smoke", "check", Outcome::Cached);
         check.metrics.insert("cases".to_owned(), 2.0);
-        let failure = Failure {
-            class: FailureClass::TooSlow,
-            message: String::new(),
-        };
+        let failure = Failure { class: FailureClass::TooSlow, message: String::new() };
         let slow = stage("final", "bench", Outcome::Failed { failure });
-        let hidden = StageFinished {
-            implicit: true,
-            ..stage("compile", "compile", Outcome::Ran)
-        };
-        insta::assert_snapshot!(results(
-            &[hidden, check, bench, slow],
-            Path::new(".optloop")
-        ));
+        let hidden = StageFinished { implicit: true, ..stage("compile", "compile", Outcome::Ran) };
+        insta::assert_snapshot!(results(&[hidden, check, bench, slow], Path::new(".optloop")));
     }
 }

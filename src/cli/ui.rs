@@ -14,10 +14,7 @@ use crate::engine::event::{Reason, StageFinished};
 use crate::engine::{Event, Outcome, RunFinished};
 
 /// The one printer.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag of the command line"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Ui {
     pub(super) format: Format,
     pub(super) quiet: bool,
@@ -137,11 +134,7 @@ impl Ui {
     }
 
     fn paint(&self, text: &str, code: &str) -> String {
-        if self.color {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     /// Shows an event as it happens.
@@ -160,19 +153,10 @@ impl Ui {
             Event::Waiting { what, holder } => {
                 self.note(&format!("waiting for {what}, in use by {holder}"));
             }
-            Event::StageStarted {
-                stage,
-                reason,
-                expected_us,
-                ..
-            } => {
+            Event::StageStarted { stage, reason, expected_us, .. } => {
                 self.started(stage, reason, *expected_us);
             }
-            Event::Progress {
-                stage,
-                fraction,
-                words,
-            } => self.progress(stage, *fraction, words),
+            Event::Progress { stage, fraction, words } => self.progress(stage, *fraction, words),
             Event::Retrying { stage, message } => {
                 self.note(&format!("{stage}: {message}; trying once more"));
             }
@@ -222,8 +206,7 @@ impl Ui {
             if let Some(bar) = seen.bars.remove(&finished.stage) {
                 bar.finish_and_clear();
             }
-            seen.outcomes
-                .push((finished.kind.clone(), finished.outcome.clone()));
+            seen.outcomes.push((finished.kind.clone(), finished.outcome.clone()));
             let plain = finished.detail.is_null() && finished.metrics.is_empty();
             if !plain || matches!(finished.outcome, Outcome::Failed { .. }) {
                 seen.finished.push(finished.clone());
@@ -262,11 +245,7 @@ impl Ui {
                 words::age(finished.finished_ms)
             ),
             Outcome::Restored { files } => {
-                format!(
-                    "{} {stage}: {}",
-                    self.paint("restored", "36"),
-                    words::list(files)
-                )
+                format!("{} {stage}: {}", self.paint("restored", "36"), words::list(files))
             }
             Outcome::Failed { failure } => format!(
                 "{} {stage} {}: {}",
@@ -296,10 +275,7 @@ impl Ui {
         if !self.quiet {
             self.line(&words::summary(finished));
         }
-        let failed = seen
-            .finished
-            .iter()
-            .filter(|f| matches!(f.outcome, Outcome::Failed { .. }));
+        let failed = seen.finished.iter().filter(|f| matches!(f.outcome, Outcome::Failed { .. }));
         let names: Vec<String> = failed.map(|f| f.stage.clone()).collect();
         if !names.is_empty() {
             self.complain(&format!("failed: {}", words::list(&names)));
@@ -308,19 +284,12 @@ impl Ui {
 
     /// Kinds and outcomes of all stages so far.
     pub(super) fn outcomes(&self) -> Vec<(String, Outcome)> {
-        self.seen
-            .lock()
-            .map(|s| s.outcomes.clone())
-            .unwrap_or_default()
+        self.seen.lock().map(|s| s.outcomes.clone()).unwrap_or_default()
     }
 
     /// The artifact of the last stage that has one.
     pub(super) fn last_artifact(&self) -> Option<String> {
         let seen = self.seen.lock().ok()?;
-        seen.finished
-            .iter()
-            .rev()
-            .map(|f| f.artifact.clone())
-            .find(|a| !a.is_empty())
+        seen.finished.iter().rev().map(|f| f.artifact.clone()).find(|a| !a.is_empty())
     }
 }

@@ -44,11 +44,7 @@ pub(super) fn list(names: &[String]) -> String {
     if names.len() <= SHOWN {
         return names.join(", ");
     }
-    format!(
-        "{} and {} more",
-        names[..SHOWN].join(", "),
-        names.len() - SHOWN
-    )
+    format!("{} and {} more", names[..SHOWN].join(", "), names.len() - SHOWN)
 }
 
 /// A class of failure.
@@ -98,11 +94,7 @@ pub(super) fn change(change: &Change) -> String {
 /// A value of a key: a digest shortened, anything else as it is.
 pub(super) fn short(value: &str) -> String {
     let digest = value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit());
-    if digest {
-        value[..12].to_owned()
-    } else {
-        value.to_owned()
-    }
+    if digest { value[..12].to_owned() } else { value.to_owned() }
 }
 
 /// Counts of a run on one line.
@@ -114,21 +106,12 @@ pub(super) fn summary(finished: &RunFinished) -> String {
         (finished.skipped, "skipped"),
         (finished.blocked, "not run"),
     ];
-    let counts: Vec<String> = parts
-        .iter()
-        .filter(|(n, _)| *n > 0)
-        .map(|(n, word)| format!("{n} {word}"))
-        .collect();
+    let counts: Vec<String> =
+        parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
     let wall = duration_us(finished.wall_ms as f64 * 1e3);
-    let end = if finished.interrupted {
-        ", interrupted"
-    } else {
-        ""
-    };
-    match (
-        counts.is_empty(),
-        finished.ran + finished.failed + finished.skipped + finished.blocked,
-    ) {
+    let end = if finished.interrupted { ", interrupted" } else { "" };
+    match (counts.is_empty(), finished.ran + finished.failed + finished.skipped + finished.blocked)
+    {
         (true, _) => format!("nothing to do{end}"),
         (false, 0) => format!("{}: everything is up to date{end}", counts.join(", ")),
         _ => format!("{} in {wall}{end}", counts.join(", ")),
@@ -154,17 +137,9 @@ mod tests {
 
     #[test]
     fn a_summary_leaves_out_what_did_not_happen() {
-        let cached = RunFinished {
-            cached: 3,
-            ..RunFinished::default()
-        };
+        let cached = RunFinished { cached: 3, ..RunFinished::default() };
         assert_eq!(summary(&cached), "3 known: everything is up to date");
-        let mixed = RunFinished {
-            ran: 1,
-            failed: 1,
-            wall_ms: 1500,
-            ..RunFinished::default()
-        };
+        let mixed = RunFinished { ran: 1, failed: 1, wall_ms: 1500, ..RunFinished::default() };
         assert_eq!(summary(&mixed), "1 ran, 1 failed in 1.50 s");
     }
 

@@ -12,10 +12,7 @@ use crate::process::{Cancel, CommandSpec};
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Disk;
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is where the environment is read"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
 fn variable(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name)
 }
@@ -135,17 +132,13 @@ pub(super) fn locate(name: &str) -> Result<Located, Vec<PathBuf>> {
 /// from here.
 pub(super) fn state_folder() -> Option<PathBuf> {
     let here = std::env::current_dir().ok()?;
-    here.ancestors()
-        .map(|a| a.join(".optloop"))
-        .find(|state| state.is_dir())
+    here.ancestors().map(|a| a.join(".optloop")).find(|state| state.is_dir())
 }
 
 /// A path as people would write it from here.
 pub(super) fn shown(path: &Path) -> PathBuf {
     let here = std::env::current_dir().ok();
-    here.and_then(|h| path.strip_prefix(h).ok())
-        .unwrap_or(path)
-        .to_owned()
+    here.and_then(|h| path.strip_prefix(h).ok()).unwrap_or(path).to_owned()
 }
 
 /// The nearest folder upwards that has state or is a git checkout; else the folder that holds

@@ -45,12 +45,7 @@ impl Walker<'_> {
             }
             DeValue::Integer(number) if let Some(bounds) = node.integer.or(node.number) => {
                 let value = i64::from_str_radix(number.as_str(), number.radix());
-                self.number(
-                    bounds,
-                    key,
-                    value.map_or(f64::INFINITY, |value| value as f64),
-                    span,
-                )
+                self.number(bounds, key, value.map_or(f64::INFINITY, |value| value as f64), span)
             }
             DeValue::Float(number) if let Some(bounds) = node.number => {
                 let value = number.as_str().replace('_', "").parse().unwrap_or(f64::NAN);
@@ -91,18 +86,11 @@ impl Walker<'_> {
         let label = match bounds {
             _ if value.is_nan() || value.is_infinite() => "too large, or not a number".to_owned(),
             Bounds { min: Some(min), .. } if value < min => format!("must be at least {min}"),
-            Bounds {
-                above: Some(min), ..
-            } if value <= min => format!("must be above {min}"),
+            Bounds { above: Some(min), .. } if value <= min => format!("must be above {min}"),
             Bounds { max: Some(max), .. } if value > max => format!("must be at most {max}"),
             _ => return Fits::Yes,
         };
-        self.report(
-            "out-of-range",
-            format!("`{key}` is out of range"),
-            span,
-            label,
-        )
+        self.report("out-of-range", format!("`{key}` is out of range"), span, label)
     }
 
     fn list(
@@ -115,10 +103,7 @@ impl Walker<'_> {
         let count = list.len() as u64;
         if count < wanted.min_items {
             let (message, label) = if count == 0 {
-                (
-                    format!("`{key}` must not be empty"),
-                    "an empty list".to_owned(),
-                )
+                (format!("`{key}` must not be empty"), "an empty list".to_owned())
             } else {
                 (
                     format!("`{key}` is too short"),
@@ -141,9 +126,7 @@ impl Walker<'_> {
             }
         }
         if !broken.is_empty() {
-            let all = std::mem::replace(list, DeArray::new())
-                .into_iter()
-                .enumerate();
+            let all = std::mem::replace(list, DeArray::new()).into_iter().enumerate();
             let good = all.filter(|(index, _)| !broken.contains(index));
             *list = good.map(|(_, item)| item).collect();
         }
@@ -165,11 +148,7 @@ impl Walker<'_> {
             return self.table(meant, table, span);
         }
         let names = node.tables.iter().flat_map(|table| table.names.clone());
-        let union = Table {
-            names: names.collect(),
-            rest: Rest::Nothing,
-            ..Table::default()
-        };
+        let union = Table { names: names.collect(), rest: Rest::Nothing, ..Table::default() };
         if table.is_empty() {
             let label = format!("one of {} is needed", union.names.join(", "));
             let message = "this table is empty";
@@ -200,18 +179,9 @@ impl Walker<'_> {
                 out.push(name.to_owned());
             }
         }
-        for name in wanted
-            .required
-            .iter()
-            .filter(|name| !table.contains_key(name.as_str()))
-        {
+        for name in wanted.required.iter().filter(|name| !table.contains_key(name.as_str())) {
             let label = format!("`{name}` is required here");
-            self.report(
-                "missing-key",
-                format!("missing key `{name}`"),
-                span.clone(),
-                label,
-            );
+            self.report("missing-key", format!("missing key `{name}`"), span.clone(), label);
             fits = Fits::No;
         }
         for name in out {

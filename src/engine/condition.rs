@@ -17,10 +17,7 @@ pub fn stages_read(expression: &str) -> Vec<String> {
     let Ok(condition) = Condition::parse(expression) else {
         return Vec::new();
     };
-    let stages = condition
-        .names()
-        .into_iter()
-        .filter_map(|name| name.split_once('.'));
+    let stages = condition.names().into_iter().filter_map(|name| name.split_once('.'));
     stages.map(|(stage, _)| stage.to_owned()).collect()
 }
 
@@ -57,10 +54,7 @@ mod tests {
         check("candidate.median_us < 12", Ok(false));
         check("candidate.passed == 1.0 && my_lint.warnings >= 3", Ok(true));
         check("candidate.passed", Ok(true));
-        check(
-            "candidate.passed == 1 && 12.5 == candidate.median_us && 2 < 1e3",
-            Ok(true),
-        );
+        check("candidate.passed == 1 && 12.5 == candidate.median_us && 2 < 1e3", Ok(true));
         check("candidate.nothing > 1", Err("candidate.nothing"));
     }
 

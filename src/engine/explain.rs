@@ -158,9 +158,7 @@ pub fn explain(state: &State, world: &dyn World, node: u32) -> Result<Explanatio
     for n in (0..=node as usize).rev() {
         if selected[n] {
             let needs = state.index.ids(state.index.nodes[n].needs);
-            needs
-                .iter()
-                .for_each(|&need| selected[need as usize] = true);
+            needs.iter().for_each(|&need| selected[need as usize] = true);
         }
     }
     let forecast = Forecast::of(state, world, &selected)?;
@@ -188,14 +186,7 @@ struct Fate {
 impl Fate {
     fn of(answer: Answer, key: Digest) -> Self {
         let (changes, steps, provided) = (Vec::new(), Vec::new(), Vec::new());
-        Self {
-            answer,
-            changes,
-            steps,
-            provided,
-            condition: None,
-            key,
-        }
+        Self { answer, changes, steps, provided, condition: None, key }
     }
 
     fn moves(&self) -> bool {
@@ -231,13 +222,7 @@ impl<'a> Forecast<'a> {
     ) -> Result<Self, EngineError> {
         let fates = vec![None; selected.len()];
         let (given, written) = (HashMap::new(), HashMap::new());
-        let mut forecast = Self {
-            state,
-            world,
-            fates,
-            given,
-            written,
-        };
+        let mut forecast = Self { state, world, fates, given, written };
         for node in (0..selected.len() as u32).filter(|&n| selected[n as usize]) {
             let fate = forecast.one(node)?;
             if fate.moves() {
@@ -318,18 +303,12 @@ impl<'a> Forecast<'a> {
                 continue;
             }
             for step in steps.iter().filter(|s| seen.insert(s.from)) {
-                let mut longer = vec![Link {
-                    stage: self.name(at),
-                    reads: step.reads.clone(),
-                }];
+                let mut longer = vec![Link { stage: self.name(at), reads: step.reads.clone() }];
                 longer.extend(chain.iter().cloned());
                 next.push_back((step.from, longer));
             }
         }
-        found
-            .into_iter()
-            .filter_map(|(root, chain)| self.cause(root, chain))
-            .collect()
+        found.into_iter().filter_map(|(root, chain)| self.cause(root, chain)).collect()
     }
 
     fn cause(&self, root: u32, chain: Vec<Link>) -> Option<Cause> {
@@ -338,28 +317,18 @@ impl<'a> Forecast<'a> {
             return None;
         };
         let (why, changes) = (why.clone(), fate.changes.clone());
-        Some(Cause {
-            stage: self.name(root),
-            why,
-            changes,
-            chain,
-        })
+        Some(Cause { stage: self.name(root), why, changes, chain })
     }
 
     fn one(&self, node: u32) -> Result<Fate, EngineError> {
         let n = &self.state.index.nodes[node as usize];
-        let skipped = self.skipped(node).map(|by| Answer::Skipped {
-            because: self.name(by),
-        });
+        let skipped = self.skipped(node).map(|by| Answer::Skipped { because: self.name(by) });
         if let Some(answer) = skipped {
             return Ok(Fate::of(answer, n.key));
         }
         if n.status() == Status::Passed && !n.has(flag::ALWAYS) && !self.touched(node) {
             let provided = self.provided(node, &[]);
-            return Ok(Fate {
-                provided,
-                ..Fate::of(Answer::Known, n.key)
-            });
+            return Ok(Fate { provided, ..Fate::of(Answer::Known, n.key) });
         }
         let stored = self.state.definition(node)?;
         let when = stored.when.clone();
@@ -382,10 +351,7 @@ impl<'a> Forecast<'a> {
             fate.is_some_and(|f| matches!(f.answer, Answer::Skipped { .. }))
         };
         if n.has(flag::FOLLOWS) {
-            return needs
-                .iter()
-                .all(|n| skipped(&n))
-                .then(|| needs.first().copied())?;
+            return needs.iter().all(|n| skipped(&n)).then(|| needs.first().copied())?;
         }
         needs.iter().find(skipped).copied()
     }
@@ -396,14 +362,9 @@ impl<'a> Forecast<'a> {
         let n = &index.nodes[node as usize];
         let given = |e: u32| {
             let (_, name) = index.entry_name(e);
-            self.given
-                .get(name)
-                .is_some_and(|d| *d != index.entries[e as usize].digest)
+            self.given.get(name).is_some_and(|d| *d != index.entries[e as usize].digest)
         };
-        if index
-            .reads(node)
-            .any(|e| self.written.contains_key(&e) || given(e))
-        {
+        if index.reads(node).any(|e| self.written.contains_key(&e) || given(e)) {
             return true;
         }
         n.has(flag::WHEN | flag::FOLLOWS)
@@ -420,10 +381,7 @@ impl<'a> Forecast<'a> {
         let mut reads: BTreeMap<u32, Vec<String>> = BTreeMap::new();
         for entry in index.reads(node) {
             if let Some(&writer) = self.written.get(&entry).filter(|w| **w != node) {
-                reads
-                    .entry(writer)
-                    .or_default()
-                    .push(index.entry_name(entry).1.to_owned());
+                reads.entry(writer).or_default().push(index.entry_name(entry).1.to_owned());
             }
         }
         let asked = when.map(condition::stages_read).unwrap_or_default();
@@ -434,25 +392,15 @@ impl<'a> Forecast<'a> {
                 reads.entry(need).or_default();
             }
         }
-        reads
-            .into_iter()
-            .map(|(from, reads)| Step { from, reads })
-            .collect()
+        reads.into_iter().map(|(from, reads)| Step { from, reads }).collect()
     }
 
     /// Needed nodes that would run without being read.
     fn provided(&self, node: u32, steps: &[Step]) -> Vec<u32> {
-        let needs = self
-            .state
-            .index
-            .ids(self.state.index.nodes[node as usize].needs);
+        let needs = self.state.index.ids(self.state.index.nodes[node as usize].needs);
         let moves = |n: &u32| self.fates[*n as usize].as_ref().is_some_and(Fate::moves);
         let read = |n: &u32| steps.iter().any(|s| s.from == *n);
-        needs
-            .iter()
-            .copied()
-            .filter(|n| moves(n) && !read(n))
-            .collect()
+        needs.iter().copied().filter(|n| moves(n) && !read(n)).collect()
     }
 
     /// What the condition makes of a node; `None` when it holds.
@@ -462,10 +410,7 @@ impl<'a> Forecast<'a> {
         let asked = condition::stages_read(&when);
         let read = |s: &Step| asked.contains(&index.node_name(s.from).replace('-', "_"));
         if steps.iter().any(read) {
-            return Some(Fate {
-                condition: Some(when),
-                ..Fate::of(Answer::Waits, key)
-            });
+            return Some(Fate { condition: Some(when), ..Fate::of(Answer::Waits, key) });
         }
         let result = |other: u32| match &self.fates[other as usize] {
             Some(fate) => (fate.passed(), fate.key),
@@ -474,11 +419,7 @@ impl<'a> Forecast<'a> {
                 (n.status() == Status::Passed, n.key)
             }
         };
-        let readable = Readable {
-            index,
-            store: &self.state.store,
-            result: &result,
-        };
+        let readable = Readable { index, store: &self.state.store, result: &result };
         match readable.holds(node, &when) {
             Ok(true) => None,
             Ok(false) => Some(Fate::of(Answer::Skipped { because: when }, key)),
@@ -488,12 +429,7 @@ impl<'a> Forecast<'a> {
 
     fn eyes(&self) -> Eyes<'_> {
         let root_fd = self.state.root_fd();
-        Eyes {
-            root_fd,
-            world: self.world,
-            clock: None,
-            given: Some(&self.given),
-        }
+        Eyes { root_fd, world: self.world, clock: None, given: Some(&self.given) }
     }
 
     /// Makes the key, as far as it can be made yet, and looks for its result.
@@ -526,10 +462,7 @@ impl<'a> Forecast<'a> {
                 let fate = Fate::of(Answer::Runs { why }, job.old_key);
                 let all = || job.changes(&declared, store, &eyes).unwrap_or_default();
                 let changes = if changes.is_empty() { all() } else { changes };
-                Fate {
-                    changes: self.fields(&job, changes),
-                    ..fate
-                }
+                Fate { changes: self.fields(&job, changes), ..fate }
             }
         }
     }
@@ -542,9 +475,8 @@ impl<'a> Forecast<'a> {
             changes = all.unwrap_or_default();
         }
         let declared = job.inputs.iter().enumerate().filter(|(_, k)| is_open(k));
-        let mut hidden: HashSet<String> = declared
-            .map(|(i, k)| format!("{}:{}", k.kind.word(), job.role(i)))
-            .collect();
+        let mut hidden: HashSet<String> =
+            declared.map(|(i, k)| format!("{}:{}", k.kind.word(), job.role(i))).collect();
         let discovered = job.discovered.iter().filter(|k| is_open(k));
         hidden.extend(discovered.map(|k| format!("{}:{}", k.kind.word(), k.name)));
         changes.retain(|c| !hidden.contains(&c.field) && !c.field.starts_with("member:"));
@@ -553,10 +485,7 @@ impl<'a> Forecast<'a> {
             Why::NotPassed => Answer::Waits,
             why => Answer::Runs { why },
         };
-        Fate {
-            changes: self.fields(job, changes),
-            ..Fate::of(answer, job.old_key)
-        }
+        Fate { changes: self.fields(job, changes), ..Fate::of(answer, job.old_key) }
     }
 
     /// A node with a kept result: what a run would put back.
@@ -565,44 +494,28 @@ impl<'a> Forecast<'a> {
         let changes = if hit.key == job.old_key {
             Vec::new()
         } else {
-            job.changes(declared, store, &self.eyes())
-                .unwrap_or_default()
+            job.changes(declared, store, &self.eyes()).unwrap_or_default()
         };
         let changes = self.fields(job, changes);
         let lost = |file: &str| {
-            let why = Why::OutputLost {
-                file: file.to_owned(),
-            };
+            let why = Why::OutputLost { file: file.to_owned() };
             Fate::of(Answer::Runs { why }, job.old_key)
         };
         if hit.action.outputs.len() != job.outputs.len() {
-            return Fate {
-                changes,
-                ..lost(&job.name)
-            };
+            return Fate { changes, ..lost(&job.name) };
         }
         let mut files = Vec::new();
         for (known, output) in job.outputs.iter().zip(&hit.action.outputs) {
             if known.digest != output.digest {
                 if !store.has_blob(&output.digest) {
-                    return Fate {
-                        changes,
-                        ..lost(&known.name)
-                    };
+                    return Fate { changes, ..lost(&known.name) };
                 }
                 files.push(known.name.clone());
             }
         }
         let known = files.is_empty() && hit.key == job.old_key;
-        let answer = if known {
-            Answer::Known
-        } else {
-            Answer::PutBack { files }
-        };
-        Fate {
-            changes,
-            ..Fate::of(answer, hit.key)
-        }
+        let answer = if known { Answer::Known } else { Answer::PutBack { files } };
+        Fate { changes, ..Fate::of(answer, hit.key) }
     }
 
     /// Changes with the files they stand for.

@@ -45,12 +45,7 @@ pub(super) struct Done {
 impl Shared<'_> {
     fn eyes(&self) -> Eyes<'_> {
         let (root_fd, world) = (self.root_fd, self.around.world);
-        Eyes {
-            root_fd,
-            world,
-            clock: Some(self.clock),
-            given: None,
-        }
+        Eyes { root_fd, world, clock: Some(self.clock), given: None }
     }
 
     pub(super) fn tell(&self, event: &Event) {
@@ -63,10 +58,7 @@ impl Done {
     pub(super) fn defect(node: u32, stage: String) -> Self {
         let message =
             "a defect of optloop: the lines above say where; please report them".to_owned();
-        let failure = Failure {
-            class: FailureClass::Infrastructure,
-            message,
-        };
+        let failure = Failure { class: FailureClass::Infrastructure, message };
         let finished = StageFinished::empty(Outcome::Failed { failure });
         Self {
             node,
@@ -88,10 +80,7 @@ pub(super) fn perform(mut job: Job, shared: &Shared<'_>) -> Done {
 
 /// A job whose world could not even be looked at.
 fn infrastructure(job: Job, message: String) -> Done {
-    let failure = Failure {
-        class: FailureClass::Infrastructure,
-        message,
-    };
+    let failure = Failure { class: FailureClass::Infrastructure, message };
     Done {
         node: job.node,
         seen: Vec::new(),
@@ -125,12 +114,7 @@ impl<'a> Performance<'a> {
             eyes.look_again(known)?;
         }
         let declared = job.declared_walk();
-        Ok(Self {
-            job,
-            shared,
-            declared,
-            started_ns,
-        })
+        Ok(Self { job, shared, declared, started_ns })
     }
 
     fn go(self) -> Done {
@@ -147,8 +131,7 @@ impl<'a> Performance<'a> {
     }
 
     fn look_up(&self) -> Option<Hit> {
-        self.job
-            .look_up(&self.declared, self.shared.store, &self.shared.eyes())
+        self.job.look_up(&self.declared, self.shared.store, &self.shared.eyes())
     }
 
     /// Makes every output what the result says; the names of those that had to be put back.
@@ -166,10 +149,7 @@ impl<'a> Performance<'a> {
             let readable = eyes.look_again(&mut now).is_ok();
             if !readable || now.digest != output.digest {
                 let place = self.shared.root.join(&known.name);
-                self.shared
-                    .store
-                    .restore(output, &place)
-                    .map_err(|_| known.name.clone())?;
+                self.shared.store.restore(output, &place).map_err(|_| known.name.clone())?;
                 files.push(known.name.clone());
             }
         }
@@ -177,11 +157,7 @@ impl<'a> Performance<'a> {
     }
 
     fn hit(self, hit: Hit, files: Vec<String>) -> Done {
-        let outcome = if files.is_empty() {
-            Outcome::Cached
-        } else {
-            Outcome::Restored { files }
-        };
+        let outcome = if files.is_empty() { Outcome::Cached } else { Outcome::Restored { files } };
         let mut finished = from_action(self.job, outcome, hit.key, &hit.action);
         let log = self.shared.store.bytes(&hit.action.log).unwrap_or_default();
         finished.log = String::from_utf8_lossy(&log).into_owned();
@@ -192,13 +168,7 @@ impl<'a> Performance<'a> {
                 seen.extend(known.seen());
             }
         }
-        Done {
-            node: self.job.node,
-            seen,
-            discovered: hit.discovered,
-            known: true,
-            finished,
-        }
+        Done { node: self.job.node, seen, discovered: hit.discovered, known: true, finished }
     }
 
     fn seen_inputs(&self) -> Vec<Seen> {
@@ -209,8 +179,7 @@ impl<'a> Performance<'a> {
         if self.shared.options.rerun || self.shared.options.audit {
             return Reason::Forced;
         }
-        self.job
-            .why(&self.declared, self.shared.store, &self.shared.eyes())
+        self.job.why(&self.declared, self.shared.store, &self.shared.eyes())
     }
 
     fn run(self, reason: Reason) -> Done {
@@ -222,9 +191,7 @@ impl<'a> Performance<'a> {
             expected_us: self.job.expected_us,
         });
         if let Ok(mut journal) = shared.journal.lock() {
-            journal.append(&Record::Started {
-                node: self.job.node,
-            });
+            journal.append(&Record::Started { node: self.job.node });
             if let Err(e) = journal.flush() {
                 return self.fail(StageOutcome::default(), infra(e.to_string()), 0);
             }
@@ -270,13 +237,7 @@ impl<'a> Performance<'a> {
         finished.artifact = self.artifact();
         // Outputs of a failed run may be half written: whoever comes next must look.
         let seen = self.seen_inputs();
-        Done {
-            node: self.job.node,
-            seen,
-            discovered: Vec::new(),
-            known: false,
-            finished,
-        }
+        Done { node: self.job.node, seen, discovered: Vec::new(), known: false, finished }
     }
 
     /// Only what yields numbers or verdicts gets an artifact of its own; for the rest the event
@@ -316,23 +277,14 @@ impl<'a> Performance<'a> {
             known = self.keep(&key, &action);
         } else {
             let stage = self.job.name.clone();
-            self.shared.tell(&Event::InputChanged {
-                stage,
-                files: changed,
-            });
+            self.shared.tell(&Event::InputChanged { stage, files: changed });
         }
         let mut finished = from_action(self.job, Outcome::Ran, key, &action);
         finished.log = String::from_utf8_lossy(&outcome.log).into_owned();
         finished.fields = fields;
         let mut seen = self.seen_inputs();
         seen.extend(outputs.iter().map(|(s, _)| *s));
-        Done {
-            node: self.job.node,
-            seen,
-            discovered,
-            known,
-            finished,
-        }
+        Done { node: self.job.node, seen, discovered, known, finished }
     }
 
     fn keep(&self, key: &Digest, action: &Action) -> bool {
@@ -358,20 +310,13 @@ impl<'a> Performance<'a> {
     }
 
     fn keep_outputs(&self) -> Result<Vec<(Seen, Output)>, Failure> {
-        self.job
-            .outputs
-            .iter()
-            .map(|known| self.keep_output(known))
-            .collect()
+        self.job.outputs.iter().map(|known| self.keep_output(known)).collect()
     }
 
     fn keep_output(&self, known: &Known) -> Result<(Seen, Output), Failure> {
         const TRIES: u32 = 4;
         let place = self.shared.root.join(&known.name);
-        let failed = |message: String| Failure {
-            class: FailureClass::Failed,
-            message,
-        };
+        let failed = |message: String| Failure { class: FailureClass::Failed, message };
         for _ in 0..TRIES {
             let stamp_ns = self.shared.eyes().clock_ns();
             let stat = entry::stat_path(self.shared.root_fd, &known.name)
@@ -382,33 +327,15 @@ impl<'a> Performance<'a> {
                     known.name
                 )));
             }
-            let (digest, mode) = self
-                .shared
-                .store
-                .put_file(&place)
-                .map_err(|e| infra(e.to_string()))?;
+            let (digest, mode) =
+                self.shared.store.put_file(&place).map_err(|e| infra(e.to_string()))?;
             let after = entry::stat_path(self.shared.root_fd, &known.name);
             if after.is_ok_and(|after| after == stat) {
-                let seen = Seen {
-                    entry: known.entry,
-                    stat,
-                    digest,
-                    stamp_ns,
-                };
-                return Ok((
-                    seen,
-                    Output {
-                        path: known.name.clone(),
-                        digest,
-                        mode,
-                    },
-                ));
+                let seen = Seen { entry: known.entry, stat, digest, stamp_ns };
+                return Ok((seen, Output { path: known.name.clone(), digest, mode }));
             }
         }
-        Err(failed(format!(
-            "its output {} keeps changing after it ended",
-            known.name
-        )))
+        Err(failed(format!("its output {} keeps changing after it ended", known.name)))
     }
 
     /// What it was seen to read beyond what it declared, sorted, each once.
@@ -426,9 +353,7 @@ impl<'a> Performance<'a> {
             .collect();
         names.sort_unstable();
         names.dedup();
-        self.job
-            .know_names(&names, &self.shared.eyes())
-            .unwrap_or_default()
+        self.job.know_names(&names, &self.shared.eyes()).unwrap_or_default()
     }
 
     /// Inputs that are not what they were when the key was made, and discovered files written
@@ -443,18 +368,13 @@ impl<'a> Performance<'a> {
                 || now.stat != known.stat
         };
         let declared = self.job.inputs.iter().filter(differs);
-        let newer = discovered
-            .iter()
-            .filter(|k| k.stat.newest_ns() >= self.started_ns);
+        let newer = discovered.iter().filter(|k| k.stat.newest_ns() >= self.started_ns);
         declared.chain(newer).map(|k| k.name.clone()).collect()
     }
 }
 
 fn infra(message: String) -> Failure {
-    Failure {
-        class: FailureClass::Infrastructure,
-        message,
-    }
+    Failure { class: FailureClass::Infrastructure, message }
 }
 
 fn from_action(job: &Job, outcome: Outcome, key: Digest, action: &Action) -> StageFinished {

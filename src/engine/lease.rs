@@ -41,10 +41,7 @@ pub fn take(request: &Request<'_>) -> Result<Option<Lease>, EngineError> {
                 return Ok(Some(Lease(lock)));
             }
             TryLock::Held(holder) if request.no_wait => {
-                return Err(EngineError::DeviceBusy {
-                    device: request.device.to_owned(),
-                    holder,
-                });
+                return Err(EngineError::DeviceBusy { device: request.device.to_owned(), holder });
             }
             TryLock::Held(holder) if !told => {
                 (request.waiting)(&holder);
@@ -66,10 +63,7 @@ fn folder() -> PathBuf {
     if std::fs::create_dir_all(&shared).is_ok() {
         use std::os::unix::fs::PermissionsExt;
         // Others may already own it: then the mode is right already.
-        drop(std::fs::set_permissions(
-            &shared,
-            std::fs::Permissions::from_mode(0o1777),
-        ));
+        drop(std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o1777)));
     }
     shared
 }

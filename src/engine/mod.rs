@@ -31,10 +31,7 @@ pub use state::{Look, Paths, State};
 
 /// What a run is asked to do.
 #[derive(Debug, Clone)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag of the command line"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Options {
     /// Commands at the same time; `None`: as many as the jobserver or the processor allows.
     pub jobs: Option<usize>,

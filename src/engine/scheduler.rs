@@ -40,12 +40,7 @@ impl<'a> Engine<'a> {
         for &node in selected {
             flags[node] = true;
         }
-        Self {
-            state,
-            options,
-            around,
-            selected: flags,
-        }
+        Self { state, options, around, selected: flags }
     }
 
     /// Selected nodes that have to be looked at; none means that everything is known.
@@ -54,10 +49,7 @@ impl<'a> Engine<'a> {
         if self.options.rerun || self.options.audit {
             return all.filter(|&n| self.selected[n as usize]).collect();
         }
-        self.state
-            .restless()
-            .filter(|&n| self.selected[n as usize])
-            .collect()
+        self.state.restless().filter(|&n| self.selected[n as usize]).collect()
     }
 
     /// Runs what is doubted and what follows from it.
@@ -89,14 +81,9 @@ impl<'a> Engine<'a> {
         // Job threads write *started* records while this thread owns the rest of the state.
         let placeholder = Journal::nowhere();
         let journal = Mutex::new(std::mem::replace(&mut self.state.journal, placeholder));
-        let root_fd = self
-            .state
-            .root_fd()
-            .try_clone_to_owned()
-            .map_err(|source| EngineError::State {
-                what: "cannot keep the root folder open".to_owned(),
-                source,
-            })?;
+        let root_fd = self.state.root_fd().try_clone_to_owned().map_err(|source| {
+            EngineError::State { what: "cannot keep the root folder open".to_owned(), source }
+        })?;
         let paths = self.state.paths.clone();
         let store = self.state.store.clone();
         let clock = paths.own.join("clock");
@@ -113,9 +100,8 @@ impl<'a> Engine<'a> {
             marker: &marker,
         };
         let result = Run::new(self, &shared, doubted).to_the_end();
-        self.state.journal = journal
-            .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.state.journal =
+            journal.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         let result = result?;
         self.state.save()?;
         Ok(result)
@@ -158,9 +144,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
     fn tell_known(&self, node: u32) {
         let n = &self.engine.state.index.nodes[node as usize];
         if n.has(flag::RESULT) || n.has(flag::LOG) {
-            self.shared.tell(&Event::StageFinished(Box::new(
-                self.engine.state.known(node),
-            )));
+            self.shared.tell(&Event::StageFinished(Box::new(self.engine.state.known(node))));
         }
     }
 
@@ -236,10 +220,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         if self.lease.is_none() {
             let sink = self.engine.around.sink;
             let waiting = |holder: &str| {
-                sink(&Event::Waiting {
-                    what: "cpu".to_owned(),
-                    holder: holder.to_owned(),
-                });
+                sink(&Event::Waiting { what: "cpu".to_owned(), holder: holder.to_owned() });
             };
             self.lease = lease::take(&lease::Request {
                 device: "cpu",
@@ -276,10 +257,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
                     return Ok(());
                 }
                 Err(message) => {
-                    let failure = Failure {
-                        class: FailureClass::Failed,
-                        message,
-                    };
+                    let failure = Failure { class: FailureClass::Failed, message };
                     self.end_without_job(node, Outcome::Failed { failure });
                     return Ok(());
                 }
@@ -308,9 +286,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
             let first = needs.first().copied()?;
             return none.then(|| {
                 if needs.iter().all(|n| skipped(&n)) {
-                    Outcome::Skipped {
-                        because: name(first),
-                    }
+                    Outcome::Skipped { because: name(first) }
                 } else {
                     Outcome::Blocked { by: name(first) }
                 }
@@ -319,10 +295,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         if let Some(&by) = needs.iter().find(failed) {
             return Some(Outcome::Blocked { by: name(by) });
         }
-        needs
-            .iter()
-            .find(skipped)
-            .map(|&n| Outcome::Skipped { because: name(n) })
+        needs.iter().find(skipped).map(|&n| Outcome::Skipped { because: name(n) })
     }
 
     fn condition_holds(&self, node: u32, expression: &str) -> Result<bool, String> {
@@ -331,12 +304,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
             let n = &index.nodes[other as usize];
             (n.status() == Status::Passed, n.key)
         };
-        Readable {
-            index,
-            store: self.shared.store,
-            result: &result,
-        }
-        .holds(node, expression)
+        Readable { index, store: self.shared.store, result: &result }.holds(node, expression)
     }
 
     /// Makes a finished job known and tells it.
@@ -346,11 +314,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         let node = done.node;
         let passed = done.finished.outcome.passed();
         let has_log = !done.finished.log.is_empty();
-        let status = if passed && done.known {
-            Status::Passed
-        } else {
-            Status::Unknown
-        };
+        let status = if passed && done.known { Status::Passed } else { Status::Unknown };
         let discovered = self.enter_discoveries(&done.discovered);
         let finish = Finish {
             node,
@@ -368,8 +332,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         self.count(&done.finished.outcome);
         self.failed |= !passed;
         (self.engine.around.sink)(&Event::StageFinished(Box::new(done.finished)));
-        self.waves
-            .settle(node, if passed { Stand::Passed } else { Stand::Failed });
+        self.waves.settle(node, if passed { Stand::Passed } else { Stand::Failed });
         Ok(())
     }
 
@@ -386,10 +349,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         for known in found {
             let (id, new) = names.id(&mut state.index, Kind::File, &known.name);
             if new {
-                journal.append(&Record::Discovered {
-                    kind: Kind::File,
-                    name: known.name.clone(),
-                });
+                journal.append(&Record::Discovered { kind: Kind::File, name: known.name.clone() });
             }
             let seen = super::state::Seen {
                 entry: id,
@@ -433,11 +393,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         let skipped = matches!(outcome, Outcome::Skipped { .. });
         let finish = Finish {
             node,
-            status: if skipped {
-                Status::Skipped
-            } else {
-                Status::Unknown
-            },
+            status: if skipped { Status::Skipped } else { Status::Unknown },
             key: Digest::default(),
             duration_us: 0,
             finished_ms: 0,
@@ -455,14 +411,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         self.failed |= matches!(finished.outcome, Outcome::Failed { .. });
         self.count(&finished.outcome);
         (self.engine.around.sink)(&Event::StageFinished(Box::new(finished)));
-        self.waves.settle(
-            node,
-            if skipped {
-                Stand::Skipped
-            } else {
-                Stand::Failed
-            },
-        );
+        self.waves.settle(node, if skipped { Stand::Skipped } else { Stand::Failed });
     }
 
     fn count(&mut self, outcome: &Outcome) {

@@ -32,11 +32,7 @@ impl Paths {
     pub fn new(root: &Path, identity: &Digest) -> Self {
         let state = root.join(".optloop");
         let own = state.join("state").join(&identity.hex()[..16]);
-        Self {
-            root: root.to_owned(),
-            state,
-            own,
-        }
+        Self { root: root.to_owned(), state, own }
     }
 
     fn index(&self) -> PathBuf {
@@ -92,18 +88,8 @@ pub struct Seen {
 
 impl Seen {
     pub(super) fn record(&self) -> Record {
-        let Self {
-            entry,
-            stat,
-            digest,
-            stamp_ns,
-        } = *self;
-        Record::Seen {
-            entry,
-            stat,
-            digest,
-            stamp_ns,
-        }
+        let Self { entry, stat, digest, stamp_ns } = *self;
+        Record::Seen { entry, stat, digest, stamp_ns }
     }
 }
 
@@ -144,10 +130,7 @@ impl State {
     /// # Errors
     /// As [`State::open`].
     pub fn open_read_only(paths: Paths) -> Result<Self, EngineError> {
-        Ok(Self {
-            read_only: true,
-            ..Self::open(paths)?
-        })
+        Ok(Self { read_only: true, ..Self::open(paths)? })
     }
 
     /// The size of a content that was known before it changed, or is kept.
@@ -178,12 +161,7 @@ impl State {
             return false;
         }
         let linked = |of: fn(&index::Node) -> Links| -> HashSet<u32> {
-            self.index
-                .nodes
-                .iter()
-                .flat_map(|n| self.index.ids(of(n)))
-                .copied()
-                .collect()
+            self.index.nodes.iter().flat_map(|n| self.index.ids(of(n))).copied().collect()
         };
         let (inputs, outputs) = (linked(|n| n.inputs), linked(|n| n.outputs));
         gone.any(|entry| inputs.contains(&entry) && !outputs.contains(&entry))
@@ -219,12 +197,7 @@ impl State {
                 let digest = entry::measure_value(kind, name, world);
                 if digest != e.digest || e.fresh != 0 {
                     let stat = Stat::default();
-                    look.seen.push(Seen {
-                        entry: id as u32,
-                        stat,
-                        digest,
-                        stamp_ns: 0,
-                    });
+                    look.seen.push(Seen { entry: id as u32, stat, digest, stamp_ns: 0 });
                 }
             }
         }
@@ -244,19 +217,9 @@ impl State {
         let stamp_ns = (!self.read_only).then(clock).flatten().unwrap_or(i64::MIN);
         let one = |&id: &u32| -> Result<Seen, EngineError> {
             let (kind, name) = self.index.entry_name(id);
-            let (stat, digest) =
-                entry::measure(self.root_fd(), kind, name, world).map_err(|source| {
-                    EngineError::Unreadable {
-                        path: name.to_owned(),
-                        source,
-                    }
-                })?;
-            Ok(Seen {
-                entry: id,
-                stat,
-                digest,
-                stamp_ns,
-            })
+            let (stat, digest) = entry::measure(self.root_fd(), kind, name, world)
+                .map_err(|source| EngineError::Unreadable { path: name.to_owned(), source })?;
+            Ok(Seen { entry: id, stat, digest, stamp_ns })
         };
         if ids.len() < WORTH_THREADS {
             ids.iter().map(one).collect()
@@ -268,28 +231,12 @@ impl State {
     /// Makes what was seen known. Whoever reads or writes an entry whose digest changed is one to
     /// look at again, also after a kill: replaying the journal comes to the same.
     pub fn know(&mut self, seen: &[Seen]) {
-        for &Seen {
-            entry,
-            stat,
-            digest,
-            stamp_ns,
-        } in seen
-        {
-            if let Some(e) = self
-                .index
-                .entries
-                .get(entry as usize)
-                .filter(|e| e.digest != digest)
-            {
+        for &Seen { entry, stat, digest, stamp_ns } in seen {
+            if let Some(e) = self.index.entries.get(entry as usize).filter(|e| e.digest != digest) {
                 self.replaced.insert(e.digest, e.stat.size);
             }
             if self.index.see(entry, stat, digest, stamp_ns) == Some(true) {
-                let seen = Seen {
-                    entry,
-                    stat,
-                    digest,
-                    stamp_ns,
-                };
+                let seen = Seen { entry, stat, digest, stamp_ns };
                 self.journal.append(&seen.record());
             }
         }
@@ -304,9 +251,7 @@ impl State {
         let bytes = match &self.new_defs {
             Some(defs) => {
                 let start = n.def_start as usize;
-                defs.get(start..start + n.def_len as usize)
-                    .unwrap_or(&[])
-                    .to_vec()
+                defs.get(start..start + n.def_len as usize).unwrap_or(&[]).to_vec()
             }
             None => index::read_def(&self.paths.defs(), n).map_err(EngineError::Definitions)?,
         };
@@ -319,29 +264,15 @@ impl State {
         let n = &self.index.nodes[node as usize];
         let stage = self.index.node_name(node).to_owned();
         let implicit = n.has(flag::IMPLICIT);
-        let kind = self
-            .definition(node)
-            .map(|d| d.definition.kind())
-            .unwrap_or_default()
-            .to_owned();
+        let kind =
+            self.definition(node).map(|d| d.definition.kind()).unwrap_or_default().to_owned();
         if n.status() == Status::Skipped {
             let because = "as before".to_owned();
             let skipped = StageFinished::empty(Outcome::Skipped { because });
-            return StageFinished {
-                stage,
-                kind,
-                implicit,
-                ..skipped
-            };
+            return StageFinished { stage, kind, implicit, ..skipped };
         }
         let blank = StageFinished::empty(Outcome::Cached);
-        let known = StageFinished {
-            stage,
-            kind,
-            implicit,
-            key: n.key,
-            ..blank
-        };
+        let known = StageFinished { stage, kind, implicit, key: n.key, ..blank };
         let Some(action) = self.store.action(&n.key) else {
             return known;
         };
@@ -450,11 +381,7 @@ impl State {
 
     /// Names of a range of entries.
     pub fn names(&self, links: Links) -> Vec<String> {
-        self.index
-            .ids(links)
-            .iter()
-            .map(|&e| self.index.entry_name(e).1.to_owned())
-            .collect()
+        self.index.ids(links).iter().map(|&e| self.index.entry_name(e).1.to_owned()).collect()
     }
 }
 

@@ -63,9 +63,7 @@ pub(super) struct Eyes<'a> {
 
 impl Eyes<'_> {
     pub(super) fn clock_ns(&self) -> i64 {
-        self.clock
-            .and_then(|c| entry::fs_clock_ns(c).ok())
-            .unwrap_or(i64::MIN)
+        self.clock.and_then(|c| entry::fs_clock_ns(c).ok()).unwrap_or(i64::MIN)
     }
 
     /// Brings a known entry up to date with the disk, hashing only when its stat fields cannot
@@ -96,14 +94,7 @@ impl Eyes<'_> {
 impl Known {
     pub(super) fn new(entry: u32, kind: Kind, name: &str) -> Self {
         let (stat, digest) = (Stat::default(), Digest::default());
-        Self {
-            entry,
-            kind,
-            name: name.to_owned(),
-            stat,
-            digest,
-            stamp_ns: i64::MIN,
-        }
+        Self { entry, kind, name: name.to_owned(), stat, digest, stamp_ns: i64::MIN }
     }
 
     fn of(index: &Index, entry: u32) -> Self {
@@ -111,14 +102,7 @@ impl Known {
         let e = &index.entries[entry as usize];
         let stamp_ns = if e.fresh == 0 { e.stamp_ns } else { i64::MIN };
         let (stat, digest, name) = (e.stat, e.digest, name.to_owned());
-        Self {
-            entry,
-            kind,
-            name,
-            stat,
-            digest,
-            stamp_ns,
-        }
+        Self { entry, kind, name, stat, digest, stamp_ns }
     }
 
     /// As something to make known, unless it is a value or has no entry yet.
@@ -136,13 +120,7 @@ impl Job {
     /// The node as the index knows it.
     pub(super) fn of(index: &Index, node: u32, stored: StoredNode) -> Self {
         let n = &index.nodes[node as usize];
-        let all = |links| {
-            index
-                .ids(links)
-                .iter()
-                .map(|&e| Known::of(index, e))
-                .collect()
-        };
+        let all = |links| index.ids(links).iter().map(|&e| Known::of(index, e)).collect();
         let members = index.ids(n.needs).iter().filter(|_| n.has(flag::FOLLOWS));
         Self {
             node,
@@ -198,32 +176,21 @@ impl Job {
         if self.flags & flag::DISCOVERS == 0 {
             let key = declared.digest();
             let action = store.action(&key)?;
-            return Some(Hit {
-                key,
-                action,
-                discovered: Vec::new(),
-            });
+            return Some(Hit { key, action, discovered: Vec::new() });
         }
         let sets = store.discoveries(&declared.digest());
         sets.iter().rev().find_map(|names| {
             let discovered = self.know_names(names, eyes)?;
             let key = with_discovered(declared.clone(), &discovered).digest();
             let action = store.action(&key)?;
-            Some(Hit {
-                key,
-                action,
-                discovered,
-            })
+            Some(Hit { key, action, discovered })
         })
     }
 
     /// The named files as they are now, through what is known of them.
     pub(super) fn know_names(&self, names: &[String], eyes: &Eyes<'_>) -> Option<Vec<Known>> {
-        let known: HashMap<&str, &Known> = self
-            .discovered
-            .iter()
-            .map(|k| (k.name.as_str(), k))
-            .collect();
+        let known: HashMap<&str, &Known> =
+            self.discovered.iter().map(|k| (k.name.as_str(), k)).collect();
         let one = |name: &String| {
             let mut known = known
                 .get(name.as_str())
@@ -295,17 +262,9 @@ impl Readable<'_> {
             }
             let (passed, key) = (self.result)(other);
             let seconds = self.index.nodes[other as usize].duration_us as f64 / 1e6;
-            results.insert(
-                condition::variable(name, "passed"),
-                f64::from(u8::from(passed)),
-            );
+            results.insert(condition::variable(name, "passed"), f64::from(u8::from(passed)));
             results.insert(condition::variable(name, "seconds"), seconds);
-            for (metric, value) in self
-                .store
-                .action(&key)
-                .map(|a| a.metrics)
-                .unwrap_or_default()
-            {
+            for (metric, value) in self.store.action(&key).map(|a| a.metrics).unwrap_or_default() {
                 results.insert(condition::variable(name, &metric), value);
             }
         }

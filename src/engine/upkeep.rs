@@ -59,10 +59,7 @@ fn folders(dir: &Path) -> Vec<PathBuf> {
 }
 
 fn actions(store: &Store) -> impl Iterator<Item = (Digest, Action)> + '_ {
-    let keys = store
-        .contents()
-        .into_iter()
-        .filter(|(room, _, _)| *room == Room::Keys);
+    let keys = store.contents().into_iter().filter(|(room, _, _)| *room == Room::Keys);
     keys.filter_map(|(_, key, _)| Some((key, store.action(&key)?)))
 }
 
@@ -127,10 +124,7 @@ pub fn collect(root: &Path, state_dir: &Path, now_ms: i64) -> Result<Freed, Cach
 
 /// True when every file that the plan was made from is gone.
 fn is_orphan(root: &Path, index: &Index) -> bool {
-    let from = index
-        .ids(index.plan_inputs)
-        .iter()
-        .map(|&e| index.entry_name(e));
+    let from = index.ids(index.plan_inputs).iter().map(|&e| index.entry_name(e));
     let mut files = from.filter(|(kind, _)| *kind == Kind::File).peekable();
     files.peek().is_some() && files.all(|(_, name)| !root.join(name).exists())
 }
@@ -143,9 +137,7 @@ fn declared(action: &Action) -> Digest {
 
 fn walk(fields: &[(String, String)]) -> Digest {
     let mut walk = Walk::default();
-    fields
-        .iter()
-        .for_each(|(name, value)| walk.field(name, value));
+    fields.iter().for_each(|(name, value)| walk.field(name, value));
     walk.digest()
 }
 
@@ -166,19 +158,8 @@ pub fn clear(state_dir: &Path) -> Result<Freed, CacheError> {
             _ => {}
         }
     }
-    let Stats {
-        results,
-        blobs,
-        states,
-        bytes,
-        ..
-    } = before;
-    Ok(Freed {
-        results,
-        blobs,
-        states,
-        bytes,
-    })
+    let Stats { results, blobs, states, bytes, .. } = before;
+    Ok(Freed { results, blobs, states, bytes })
 }
 
 /// Something kept that is not what its name says.
@@ -237,11 +218,7 @@ pub fn verify(state_dir: &Path) -> Verified {
 
 impl Verified {
     fn find(&mut self, what: impl Into<String>, wrong: impl Into<String>, then: &str) {
-        let finding = Finding {
-            what: what.into(),
-            wrong: wrong.into(),
-            then: then.to_owned(),
-        };
+        let finding = Finding { what: what.into(), wrong: wrong.into(), then: then.to_owned() };
         self.findings.push(finding);
     }
 }
@@ -301,22 +278,14 @@ fn verify_result(store: &Store, key: &Digest, good: &HashSet<Digest>, verified: 
     }
     let what = format!("{what} of {}", action.node);
     if walk(&action.fields) != *key {
-        verified.find(
-            &what,
-            "the fields of its key do not make its key",
-            "run `cache gc --all`",
-        );
+        verified.find(&what, "the fields of its key do not make its key", "run `cache gc --all`");
     }
     for output in action.outputs.iter().filter(|o| !good.contains(&o.digest)) {
         let wrong = format!("the content of {} is missing or damaged", output.path);
         verified.find(&what, wrong, AGAIN);
     }
     if !action.log.is_none() && !good.contains(&action.log) {
-        verified.find(
-            &what,
-            "its recorded output is missing or damaged",
-            "it is shown as empty",
-        );
+        verified.find(&what, "its recorded output is missing or damaged", "it is shown as empty");
     }
 }
 
@@ -344,11 +313,7 @@ fn verify_state(own: &Path, verified: &mut Verified) {
     match Journal::replay(&path, &mut index) {
         Ok((_, replayed)) if replayed.damaged => {
             let then = "what follows is forgotten: those stages are looked up under their keys";
-            verified.find(
-                path.display().to_string(),
-                "a record in it is damaged",
-                then,
-            );
+            verified.find(path.display().to_string(), "a record in it is damaged", then);
         }
         Ok(_) => {}
         Err(e) => verified.find(path.display().to_string(), e.to_string(), PLANNED),

@@ -90,10 +90,7 @@ impl Waves {
 
     /// How many were never started.
     pub(super) fn unstarted(&self) -> usize {
-        self.stands
-            .iter()
-            .filter(|s| matches!(s, Stand::Waiting(_) | Stand::Ready))
-            .count()
+        self.stands.iter().filter(|s| matches!(s, Stand::Waiting(_) | Stand::Ready)).count()
     }
 
     fn dependents_of(&self, node: u32) -> &[u32] {
@@ -109,10 +106,7 @@ impl Waves {
                 0 => UNKNOWN_US,
                 known => known,
             };
-            let below = self
-                .dependents_of(node as u32)
-                .iter()
-                .map(|&d| priority[d as usize]);
+            let below = self.dependents_of(node as u32).iter().map(|&d| priority[d as usize]);
             priority[node] = own + below.max().unwrap_or(0);
         }
         priority
@@ -152,9 +146,7 @@ fn dependents(index: &Index) -> (Vec<u32>, Vec<u32>) {
     let count = index.nodes.len();
     let mut starts = vec![0u32; count + 1];
     let needs = |n: usize| index.ids(index.nodes[n].needs);
-    (0..count)
-        .flat_map(needs)
-        .for_each(|&n| starts[n as usize + 1] += 1);
+    (0..count).flat_map(needs).for_each(|&n| starts[n as usize + 1] += 1);
     for i in 0..count {
         starts[i + 1] += starts[i];
     }
@@ -179,11 +171,7 @@ mod tests {
         let mut index = Index::default();
         for (needs, duration_us) in nodes {
             let needs = index.add_links(needs);
-            index.nodes.push(Node {
-                needs,
-                duration_us: *duration_us,
-                ..Node::default()
-            });
+            index.nodes.push(Node { needs, duration_us: *duration_us, ..Node::default() });
         }
         index
     }
@@ -194,10 +182,7 @@ mod tests {
         let mut waves = Waves::new(&index, &[true; 4], &[0]);
         assert_eq!(waves.next(), Some(0));
         assert_eq!(waves.next(), None);
-        assert_eq!(
-            [waves.stand(1), waves.stand(2)],
-            [Stand::Waiting(1), Stand::Clean]
-        );
+        assert_eq!([waves.stand(1), waves.stand(2)], [Stand::Waiting(1), Stand::Clean]);
         waves.settle(0, Stand::Passed);
         assert_eq!(waves.next(), Some(1));
     }

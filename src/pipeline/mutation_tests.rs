@@ -21,11 +21,7 @@ impl Loader for Anywhere<'_> {
     }
     fn list(&self, dir: &Path) -> Vec<String> {
         let is_own = dir.ends_with("stages") && self.0.len().is_multiple_of(3);
-        if is_own {
-            vec!["smoke.toml".to_owned()]
-        } else {
-            Vec::new()
-        }
+        if is_own { vec!["smoke.toml".to_owned()] } else { Vec::new() }
     }
     fn env(&self, name: &str) -> Option<String> {
         name.len().is_multiple_of(2).then(|| name.to_owned())
@@ -37,21 +33,12 @@ fn samples() -> &'static [String] {
     SAMPLES.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
         let dirs = ["valid", "invalid"].map(|dir| std::fs::read_dir(root.join(dir)));
-        let entries = dirs
-            .into_iter()
-            .flat_map(|dir| dir.expect("the samples are there"));
-        let mut paths: Vec<PathBuf> = entries
-            .map(|entry| entry.expect("a readable folder").path())
-            .collect();
-        paths.retain(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "toml")
-        });
+        let entries = dirs.into_iter().flat_map(|dir| dir.expect("the samples are there"));
+        let mut paths: Vec<PathBuf> =
+            entries.map(|entry| entry.expect("a readable folder").path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
         paths.sort();
-        paths
-            .iter()
-            .map(|path| std::fs::read_to_string(path).expect("a readable file"))
-            .collect()
+        paths.iter().map(|path| std::fs::read_to_string(path).expect("a readable file")).collect()
     })
 }
 
@@ -116,38 +103,17 @@ fn deep_and_hungry_texts_end_soon() {
         format!("{head}when = '{}'", nested("(", ")", 450)),
         format!("{head}when = '{}'", "!".repeat(900)),
         format!("{head}when = 'a{}'", " + a".repeat(240)),
-        format!(
-            "{head}metric = {{ name = 'm', json = '$[?{}==1]' }}",
-            nested("(", ")", 240)
-        ),
-        format!(
-            "{head}metric = {{ name = 'm', json = '$[?@.a{}]' }}",
-            nested("[?@", "]", 100)
-        ),
-        format!(
-            "{head}metric = {{ name = 'm', json = '$[?{}]' }}",
-            nested("!(", ")", 160)
-        ),
-        format!(
-            "{head}metric = {{ name = 'm', json = '$[?{}==1]' }}",
-            nested("(", ")", 7)
-        ),
-        format!(
-            "{head}metric = {{ name = 'm', json = '$[?@{}]' }}",
-            nested("[?@", "]", 6)
-        ),
+        format!("{head}metric = {{ name = 'm', json = '$[?{}==1]' }}", nested("(", ")", 240)),
+        format!("{head}metric = {{ name = 'm', json = '$[?@.a{}]' }}", nested("[?@", "]", 100)),
+        format!("{head}metric = {{ name = 'm', json = '$[?{}]' }}", nested("!(", ")", 160)),
+        format!("{head}metric = {{ name = 'm', json = '$[?{}==1]' }}", nested("(", ")", 7)),
+        format!("{head}metric = {{ name = 'm', json = '$[?@{}]' }}", nested("[?@", "]", 6)),
         format!(
             "{head}metric = {{ name = 'm', json = '$[?{}]' }}",
             "@.a==1&&".repeat(2000) + "@.b"
         ),
-        format!(
-            "{head}metric = {{ name = 'm', json = '${}' }}",
-            "..a".repeat(5000)
-        ),
-        format!(
-            "{head}metric = {{ name = 'm', regex = '{}' }}",
-            nested("(", ")", 5000)
-        ),
+        format!("{head}metric = {{ name = 'm', json = '${}' }}", "..a".repeat(5000)),
+        format!("{head}metric = {{ name = 'm', regex = '{}' }}", nested("(", ")", 5000)),
         format!("{head}metric = {{ name = 'm', regex = 'a{{900}}{{900}}{{900}}' }}"),
         format!("{head}inputs = ['{}']", nested("{", "}", 5000)),
         format!("{head}inputs = ['{}']", "**/".repeat(5000)),

@@ -84,10 +84,7 @@ impl<'a> Builder<'a> {
             made_from.insert((Kind::File, relative(request.root, &pipeline.dir, problem)));
         }
         let presets = pipeline.preset_dir.to_string_lossy();
-        made_from.insert((
-            Kind::Listing,
-            relative(request.root, Path::new(""), &presets),
-        ));
+        made_from.insert((Kind::Listing, relative(request.root, Path::new(""), &presets)));
         made_from.extend(pipeline.env_read.iter().map(|n| (Kind::Env, n.clone())));
         Self {
             request,
@@ -158,12 +155,7 @@ impl<'a> Builder<'a> {
             inputs: Vec::new(),
             outputs: Vec::new(),
             flags: if when.is_some() { flag::WHEN } else { 0 },
-            stored: StoredNode {
-                stage: stage.name.clone(),
-                dir: self.dir(),
-                when,
-                definition,
-            },
+            stored: StoredNode { stage: stage.name.clone(), dir: self.dir(), when, definition },
         }
     }
 
@@ -177,25 +169,15 @@ impl<'a> Builder<'a> {
         if let Some(tool) = self.command_tool(stage, work) {
             node.inputs.push((Kind::File, tool));
         }
-        node.inputs
-            .extend(work.pass_env.iter().map(|n| (Kind::Env, n.clone())));
+        node.inputs.extend(work.pass_env.iter().map(|n| (Kind::Env, n.clone())));
         // Patterns may match outputs of later stages, so they wait for `connect`.
         let names = work.inputs.iter().filter(|i| !glob::is_pattern(i));
-        node.inputs
-            .extend(names.map(|i| (Kind::File, self.relative(i))));
+        node.inputs.extend(names.map(|i| (Kind::File, self.relative(i))));
         node.outputs = work.outputs.iter().map(|o| self.relative(o)).collect();
         node.flags |= if work.cache { 0 } else { flag::ALWAYS };
-        node.flags |= if work.metric.is_some() {
-            flag::RESULT
-        } else {
-            0
-        };
+        node.flags |= if work.metric.is_some() { flag::RESULT } else { 0 };
         node.flags |= if work.exclusive { flag::ALONE } else { 0 };
-        node.flags |= if work.depfile.is_some() {
-            flag::DISCOVERS
-        } else {
-            0
-        };
+        node.flags |= if work.depfile.is_some() { flag::DISCOVERS } else { 0 };
         node
     }
 
@@ -223,9 +205,7 @@ impl<'a> Builder<'a> {
         }
         self.made_from.insert((Kind::Env, "PATH".to_owned()));
         let loader = self.request.loader;
-        let path = loader
-            .env("PATH")
-            .unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned());
+        let path = loader.env("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned());
         let found = path
             .split(':')
             .filter(|d| d.starts_with('/'))
@@ -264,31 +244,19 @@ impl<'a> Builder<'a> {
         for stage in &self.request.pipeline.stages {
             self.patterns(stage);
         }
-        let stages: HashMap<&str, &Stage> = self
-            .request
-            .pipeline
-            .stages
-            .iter()
-            .map(|s| (s.name.as_str(), s))
-            .collect();
+        let stages: HashMap<&str, &Stage> =
+            self.request.pipeline.stages.iter().map(|s| (s.name.as_str(), s)).collect();
         for id in 0..self.nodes.len() {
             let mut needs: BTreeSet<usize> = self.nodes[id].needs.iter().copied().collect();
             let best = matches!(self.nodes[id].stored.definition, Definition::Best(_));
-            if let Some(stage) = stages
-                .get(self.nodes[id].stored.stage.as_str())
-                .filter(|_| !best)
+            if let Some(stage) = stages.get(self.nodes[id].stored.stage.as_str()).filter(|_| !best)
             {
                 // Unknown names were reported when the pipeline was read.
                 needs.extend(stage.needs.iter().filter_map(|(n, _)| self.node(n)));
             }
-            let writers = self.nodes[id]
-                .inputs
-                .iter()
-                .filter(|(k, _)| *k == Kind::File);
+            let writers = self.nodes[id].inputs.iter().filter(|(k, _)| *k == Kind::File);
             needs.extend(
-                writers
-                    .filter_map(|(_, path)| self.outputs.get(path))
-                    .filter(|&&w| w != id),
+                writers.filter_map(|(_, path)| self.outputs.get(path)).filter(|&&w| w != id),
             );
             self.nodes[id].needs = needs.into_iter().collect();
         }
@@ -299,9 +267,8 @@ impl<'a> Builder<'a> {
         if !stage.variants.iter().any(|v| has_patterns(&v.work)) {
             return;
         }
-        let ids: Vec<usize> = (0..self.nodes.len())
-            .filter(|&i| self.nodes[i].stored.stage == stage.name)
-            .collect();
+        let ids: Vec<usize> =
+            (0..self.nodes.len()).filter(|&i| self.nodes[i].stored.stage == stage.name).collect();
         for id in ids {
             let Definition::Command(work) = &self.nodes[id].stored.definition else {
                 continue;
@@ -321,19 +288,14 @@ impl<'a> Builder<'a> {
             return; // reported when the pipeline was read
         };
         let own: BTreeSet<String> = self.nodes[id].outputs.iter().cloned().collect();
-        found
-            .files
-            .extend(self.outputs.keys().filter(|o| glob.is_match(o)).cloned());
+        found.files.extend(self.outputs.keys().filter(|o| glob.is_match(o)).cloned());
         if found.files.is_empty() {
             let message = format!("`{pattern}` matches no file and no stage's output");
             self.error("no-match", message, stage);
         }
-        self.made_from
-            .extend(found.folders.into_iter().map(|f| (Kind::Listing, f)));
+        self.made_from.extend(found.folders.into_iter().map(|f| (Kind::Listing, f)));
         let inputs = found.files.into_iter().filter(|f| !own.contains(f));
-        self.nodes[id]
-            .inputs
-            .extend(inputs.map(|f| (Kind::File, f)));
+        self.nodes[id].inputs.extend(inputs.map(|f| (Kind::File, f)));
     }
 
     fn finish(mut self) -> Result<Plan, Vec<Diagnostic>> {
@@ -355,13 +317,10 @@ impl<'a> Builder<'a> {
             place[old] = new;
         }
         let mut nodes: Vec<Option<PlanNode>> = self.nodes.into_iter().map(Some).collect();
-        let nodes = order
-            .iter()
-            .filter_map(|&old| nodes[old].take())
-            .map(|mut node| {
-                node.needs = node.needs.iter().map(|&n| place[n]).collect();
-                node
-            });
+        let nodes = order.iter().filter_map(|&old| nodes[old].take()).map(|mut node| {
+            node.needs = node.needs.iter().map(|&n| place[n]).collect();
+            node
+        });
         Plan {
             title: self.request.pipeline.name.clone(),
             nodes: nodes.collect(),
@@ -377,20 +336,16 @@ impl<'a> Builder<'a> {
         let mut error = Diagnostic::new("cycle", format!("stages need each other: {round}"));
         for (i, &node) in cycle.iter().enumerate() {
             let next = names[(i + 1) % names.len()];
-            let stage = pipeline
-                .stages
-                .iter()
-                .find(|s| s.name == self.nodes[node].stored.stage);
+            let stage = pipeline.stages.iter().find(|s| s.name == self.nodes[node].stored.stage);
             let needs = stage.and_then(|s| {
                 let stage_of_next = next.split('[').next().unwrap_or(next);
                 s.needs.iter().find(|(n, _)| n == stage_of_next)
             });
             let (span, text) = match needs {
                 Some((_, span)) => (span.clone(), format!("`{}` needs `{next}`", names[i])),
-                None => (
-                    self.spans[node].clone(),
-                    format!("`{}` reads what `{next}` writes", names[i]),
-                ),
+                None => {
+                    (self.spans[node].clone(), format!("`{}` reads what `{next}` writes", names[i]))
+                }
             };
             error = error.at(&pipeline.source, span, text);
         }
@@ -431,9 +386,5 @@ pub fn select(
             errors.push(error);
         }
     }
-    if errors.is_empty() {
-        Ok(Graph::new(needs).with_ancestors(&found))
-    } else {
-        Err(errors)
-    }
+    if errors.is_empty() { Ok(Graph::new(needs).with_ancestors(&found)) } else { Err(errors) }
 }

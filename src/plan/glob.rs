@@ -27,17 +27,10 @@ pub type List<'a> = &'a dyn Fn(&str) -> Vec<String>;
 /// When the pattern is malformed, in globset's words.
 pub fn resolve(pattern: &str, list: List<'_>) -> Result<Matches, String> {
     let glob = matcher(pattern)?;
-    let fixed = pattern
-        .split('/')
-        .take_while(|part| !is_pattern(part))
-        .collect::<Vec<_>>();
+    let fixed = pattern.split('/').take_while(|part| !is_pattern(part)).collect::<Vec<_>>();
     let start = fixed.join("/");
     let depth = pattern.split('/').count() - fixed.len();
-    let levels = if pattern.contains("**") {
-        usize::MAX
-    } else {
-        depth
-    };
+    let levels = if pattern.contains("**") { usize::MAX } else { depth };
     let mut matches = Matches::default();
     collect(&start, levels, &glob, list, &mut matches);
     Ok(matches)
@@ -66,11 +59,7 @@ fn collect(folder: &str, levels: usize, glob: &GlobMatcher, list: List<'_>, foun
         if name == ".optloop/" || name == ".git/" {
             continue;
         }
-        let path = if folder.is_empty() {
-            name.clone()
-        } else {
-            format!("{folder}/{name}")
-        };
+        let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
         match path.strip_suffix('/') {
             Some(below) => collect(below, levels.saturating_sub(1), glob, list, found),
             None if glob.is_match(&path) => drop(found.files.insert(path)),
@@ -97,27 +86,15 @@ mod tests {
     fn check(pattern: &str, files: &[&str], folders: &[&str]) {
         let found = resolve(pattern, &list).expect("pattern");
         assert_eq!(found.files.iter().collect::<Vec<_>>(), files, "{pattern}");
-        assert_eq!(
-            found.folders.iter().collect::<Vec<_>>(),
-            folders,
-            "{pattern}"
-        );
+        assert_eq!(found.folders.iter().collect::<Vec<_>>(), folders, "{pattern}");
     }
 
     #[test]
     fn stars_stay_in_their_folder_and_double_stars_do_not() {
         check("*.h", &["a.h"], &["."]);
         check("src/*.h", &["src/b.h"], &["src"]);
-        check(
-            "src/**/*.h",
-            &["src/b.h", "src/deep/d.h"],
-            &["src", "src/deep"],
-        );
-        check(
-            "**/*.h",
-            &["a.h", "src/b.h", "src/deep/d.h"],
-            &[".", "src", "src/deep"],
-        );
+        check("src/**/*.h", &["src/b.h", "src/deep/d.h"], &["src", "src/deep"]);
+        check("**/*.h", &["a.h", "src/b.h", "src/deep/d.h"], &[".", "src", "src/deep"]);
         check("*/c.c", &["src/c.c"], &[".", "src"]);
     }
 

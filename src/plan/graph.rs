@@ -50,21 +50,14 @@ impl Graph {
         let mut order = Vec::with_capacity(waiting.len());
         while let Some(Reverse(node)) = ready.pop() {
             order.push(node);
-            for next in self
-                .inner
-                .neighbors_directed(NodeIndex::new(node), Outgoing)
-            {
+            for next in self.inner.neighbors_directed(NodeIndex::new(node), Outgoing) {
                 waiting[next.index()] -= 1;
                 if waiting[next.index()] == 0 {
                     ready.push(Reverse(next.index()));
                 }
             }
         }
-        if order.len() == waiting.len() {
-            Ok(order)
-        } else {
-            Err(self.cycles())
-        }
+        if order.len() == waiting.len() { Ok(order) } else { Err(self.cycles()) }
     }
 
     fn cycles(&self) -> Vec<Cycle> {
@@ -82,13 +75,8 @@ impl Graph {
         let members: BTreeSet<usize> = knot.iter().map(|n| n.index()).collect();
         let mut walk: Vec<usize> = members.iter().copied().take(1).collect();
         while let Some(&last) = walk.last() {
-            let needed = self
-                .inner
-                .neighbors_directed(NodeIndex::new(last), Incoming);
-            let Some(next) = needed
-                .map(NodeIndex::index)
-                .filter(|n| members.contains(n))
-                .min()
+            let needed = self.inner.neighbors_directed(NodeIndex::new(last), Incoming);
+            let Some(next) = needed.map(NodeIndex::index).filter(|n| members.contains(n)).min()
             else {
                 break;
             };
@@ -132,10 +120,7 @@ impl Graph {
 
     /// Graphviz text.
     pub fn dot(&self, title: &str, names: &[String]) -> String {
-        let mut out = format!(
-            "digraph {} {{\n  rankdir=LR;\n  node [shape=box];\n",
-            quoted(title)
-        );
+        let mut out = format!("digraph {} {{\n  rankdir=LR;\n  node [shape=box];\n", quoted(title));
         for name in names {
             let _ = writeln!(out, "  {};", quoted(name));
         }
@@ -166,12 +151,7 @@ impl Graph {
             needs[to].push(from);
         }
         let needed: BTreeSet<usize> = needs.iter().flatten().copied().collect();
-        let mut tree = Tree {
-            names,
-            needs: &needs,
-            drawn: BTreeSet::new(),
-            out: String::new(),
-        };
+        let mut tree = Tree { names, needs: &needs, drawn: BTreeSet::new(), out: String::new() };
         for root in (0..names.len()).filter(|n| !needed.contains(n)) {
             tree.draw(root, "", "");
         }
@@ -197,11 +177,7 @@ impl Tree<'_> {
         let needs = self.needs;
         for (i, &below) in needs[node].iter().enumerate() {
             let last = i + 1 == needs[node].len();
-            let (branch, bar) = if last {
-                ("└─ ", "   ")
-            } else {
-                ("├─ ", "│  ")
-            };
+            let (branch, bar) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
             self.draw(below, &format!("{rest}{branch}"), &format!("{rest}{bar}"));
         }
     }

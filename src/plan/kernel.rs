@@ -34,10 +34,7 @@ pub(super) fn node(
     let (definition, flags) = match &variant.work {
         Work::Check(work) => {
             let work = work.clone();
-            (
-                Definition::Check(Check { problem, work, cpu }),
-                flag::RESULT,
-            )
+            (Definition::Check(Check { problem, work, cpu }), flag::RESULT)
         }
         Work::Bench(work) => {
             let always = if work.cache { 0 } else { flag::ALWAYS };
@@ -59,10 +56,7 @@ pub(super) fn node(
 
 /// The path of the reference is the judge's business; what counts is what it compiles to.
 fn without_paths(problem: &Problem) -> Problem {
-    Problem {
-        reference: std::path::PathBuf::new(),
-        ..problem.clone()
-    }
+    Problem { reference: std::path::PathBuf::new(), ..problem.clone() }
 }
 
 /// What a compile needs to know of the problem: the signature.
@@ -70,10 +64,7 @@ fn signature_only(problem: &Problem) -> Problem {
     let mut reduced = without_paths(problem);
     reduced.cases.clear();
     reduced.holdout = None;
-    reduced.tolerance = Tolerance {
-        rtol: 0.0,
-        atol: 0.0,
-    };
+    reduced.tolerance = Tolerance { rtol: 0.0, atol: 0.0 };
     (reduced.flops, reduced.bytes, reduced.cuda) = (None, None, None);
     for arg in &mut reduced.args {
         if let crate::problem::ArgKind::Buffer { shape, fill, role } = &mut arg.kind {
@@ -94,11 +85,7 @@ fn kernel_binary(
     work: &CompileWork,
 ) -> Option<String> {
     let pipeline = builder.request.pipeline;
-    let sources: Vec<String> = pipeline
-        .kernel
-        .iter()
-        .map(|k| builder.relative(k))
-        .collect();
+    let sources: Vec<String> = pipeline.kernel.iter().map(|k| builder.relative(k)).collect();
     let problem = signature_only(builder.request.problem?);
     let preferred = if variant.label.is_empty() {
         "compile".to_owned()
@@ -109,12 +96,7 @@ fn kernel_binary(
     compile(
         builder,
         stage,
-        Wanted {
-            names: [preferred, fallback],
-            sources,
-            problem,
-            work: work.clone(),
-        },
+        Wanted { names: [preferred, fallback], sources, problem, work: work.clone() },
     )
 }
 
@@ -131,16 +113,7 @@ fn reference_binary(builder: &mut Builder<'_>, stage: &Stage, problem: &Problem)
     };
     let names = ["reference".to_owned(), format!("reference({})", stage.name)];
     let problem = signature_only(problem);
-    compile(
-        builder,
-        stage,
-        Wanted {
-            names,
-            sources: vec![source],
-            problem,
-            work,
-        },
-    )
+    compile(builder, stage, Wanted { names, sources: vec![source], problem, work })
 }
 
 struct Wanted {
@@ -154,12 +127,7 @@ struct Wanted {
 /// The output of the compile that is wanted: an existing node's, or a new one's.
 fn compile(builder: &mut Builder<'_>, stage: &Stage, wanted: Wanted) -> Option<String> {
     let compiler = compiler(builder, stage, &wanted.work.cc, &wanted.sources)?;
-    let include_dirs = wanted
-        .work
-        .include_dirs
-        .iter()
-        .map(|d| builder.relative(d))
-        .collect();
+    let include_dirs = wanted.work.include_dirs.iter().map(|d| builder.relative(d)).collect();
     let definition = Definition::Compile(Compile {
         sources: wanted.sources.clone(),
         problem: wanted.problem,
@@ -167,42 +135,22 @@ fn compile(builder: &mut Builder<'_>, stage: &Stage, wanted: Wanted) -> Option<S
         compiler: compiler.clone(),
         include_dirs,
     });
-    let same = builder
-        .nodes
-        .iter()
-        .find(|n| n.stored.definition == definition);
+    let same = builder.nodes.iter().find(|n| n.stored.definition == definition);
     if let Some(node) = same {
         return node.outputs.first().cloned();
     }
     let [preferred, fallback] = wanted.names;
-    let name = if builder.node(&preferred).is_none() {
-        preferred
-    } else {
-        fallback
-    };
-    let name = if builder.node(&name).is_none() {
-        name
-    } else {
-        format!("{name}'")
-    };
+    let name = if builder.node(&preferred).is_none() { preferred } else { fallback };
+    let name = if builder.node(&name).is_none() { name } else { format!("{name}'") };
     let native = matches!(&definition, Definition::Compile(c)
         if c.work.flags.iter().any(|f| f.ends_with("=native")));
-    let mut inputs: Vec<_> = wanted
-        .sources
-        .into_iter()
-        .map(|s| (Kind::File, s))
-        .collect();
+    let mut inputs: Vec<_> = wanted.sources.into_iter().map(|s| (Kind::File, s)).collect();
     inputs.push((Kind::Tool, compiler));
     if native {
         inputs.push((Kind::Device, "cpu".to_owned()));
     }
     let output = output_path(builder, &name);
-    let stored = StoredNode {
-        stage: name.clone(),
-        dir: String::new(),
-        when: None,
-        definition,
-    };
+    let stored = StoredNode { stage: name.clone(), dir: String::new(), when: None, definition };
     let node = PlanNode {
         name,
         stored,
@@ -220,11 +168,7 @@ fn output_path(builder: &Builder<'_>, name: &str) -> String {
     let pipeline = builder.request.pipeline.path.file_stem();
     let pipeline = pipeline.map_or_else(|| "pipeline".into(), |s| s.to_string_lossy());
     let clean = |c: char| {
-        if c.is_alphanumeric() || "=.-_,".contains(c) {
-            c
-        } else {
-            '_'
-        }
+        if c.is_alphanumeric() || "=.-_,".contains(c) { c } else { '_' }
     };
     let file: String = name.chars().map(clean).collect();
     format!(".optloop/build/{pipeline}/{file}.so")
@@ -236,9 +180,7 @@ fn compiler(
     cc: &str,
     sources: &[String],
 ) -> Option<String> {
-    let plus = sources
-        .iter()
-        .any(|s| [".cc", ".cpp", ".cxx"].iter().any(|e| s.ends_with(e)));
+    let plus = sources.iter().any(|s| [".cc", ".cpp", ".cxx"].iter().any(|e| s.ends_with(e)));
     let name = match (cc, plus) {
         ("", true) => "c++",
         ("", false) => "cc",

@@ -55,10 +55,7 @@ impl Walk {
     pub fn declared(node: &StoredNode, outputs: &[&str]) -> Self {
         let mut walk = Self::default();
         walk.field("format", &KEY_VERSION.to_string());
-        walk.field(
-            "platform",
-            &format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-        );
+        walk.field("platform", &format!("{} {}", std::env::consts::OS, std::env::consts::ARCH));
         walk.field("kind", node.definition.kind());
         walk.definition(&node.definition);
         if matches!(node.definition, Definition::Command(_)) {
@@ -105,11 +102,7 @@ impl Walk {
 
     /// Adds an entry that is read.
     pub fn entry(&mut self, kind: Kind, name: &str, digest: &Digest) {
-        let value = if digest.is_none() {
-            "absent".to_owned()
-        } else {
-            digest.hex()
-        };
+        let value = if digest.is_none() { "absent".to_owned() } else { digest.hex() };
         self.field(&format!("{}:{name}", kind.word()), &value);
     }
 
@@ -152,22 +145,14 @@ pub fn changes(old: &[(String, String)], new: &[(String, String)]) -> Vec<Change
     };
     let mut found: Vec<Change> = new
         .iter()
-        .map(|(n, v)| Change {
-            field: n.clone(),
-            old: find(old, n),
-            new: Some(v.clone()),
-        })
+        .map(|(n, v)| Change { field: n.clone(), old: find(old, n), new: Some(v.clone()) })
         .filter(|c| c.old != c.new)
         .collect();
-    found.extend(
-        old.iter()
-            .filter(|(n, _)| find(new, n).is_none())
-            .map(|(n, v)| Change {
-                field: n.clone(),
-                old: Some(v.clone()),
-                new: None,
-            }),
-    );
+    found.extend(old.iter().filter(|(n, _)| find(new, n).is_none()).map(|(n, v)| Change {
+        field: n.clone(),
+        old: Some(v.clone()),
+        new: None,
+    }));
     found
 }
 
@@ -187,11 +172,7 @@ mod tests {
             pass_env: vec!["HOME".to_owned()],
             depfile: None,
             metric: None,
-            limits: Limits {
-                timeout_ms: 0,
-                grace_ms: 1,
-                retries: 1,
-            },
+            limits: Limits { timeout_ms: 0, grace_ms: 1, retries: 1 },
             cache: true,
             exclusive: false,
             salt: String::new(),
@@ -215,10 +196,8 @@ mod tests {
         let mut work = command();
         edit(&mut work);
         let (old, new) = (node(command()), node(work));
-        let names: Vec<String> = changes(&record(&old), &record(&new))
-            .into_iter()
-            .map(|c| c.field)
-            .collect();
+        let names: Vec<String> =
+            changes(&record(&old), &record(&new)).into_iter().map(|c| c.field).collect();
         let differs =
             Walk::declared(&old, &["b"]).digest() != Walk::declared(&new, &["b"]).digest();
         assert_eq!(differs, !names.is_empty(), "key and record must agree");
@@ -227,27 +206,15 @@ mod tests {
 
     #[test]
     fn every_field_of_a_command_that_counts_is_named_when_it_changes() {
-        assert_eq!(
-            changed(|w| w.run = Run::Shell("echo ho".to_owned())),
-            ["definition.run.Shell"]
-        );
-        assert_eq!(
-            changed(|w| w.inputs.push("c".to_owned())),
-            ["definition.inputs"]
-        );
-        assert_eq!(
-            changed(|w| w.outputs.push("c".to_owned())),
-            ["definition.outputs"]
-        );
+        assert_eq!(changed(|w| w.run = Run::Shell("echo ho".to_owned())), ["definition.run.Shell"]);
+        assert_eq!(changed(|w| w.inputs.push("c".to_owned())), ["definition.inputs"]);
+        assert_eq!(changed(|w| w.outputs.push("c".to_owned())), ["definition.outputs"]);
         assert_eq!(
             changed(|w| drop(w.env.insert("X".to_owned(), "2".to_owned()))),
             ["definition.env.X"]
         );
         assert_eq!(changed(|w| w.pass_env.clear()), ["definition.pass_env"]);
-        assert_eq!(
-            changed(|w| w.depfile = Some("d".to_owned())),
-            ["definition.depfile"]
-        );
+        assert_eq!(changed(|w| w.depfile = Some("d".to_owned())), ["definition.depfile"]);
         assert_eq!(changed(|w| w.salt = "x".to_owned()), ["definition.salt"]);
     }
 
@@ -272,11 +239,7 @@ mod tests {
     #[test]
     fn a_removed_field_is_a_change() {
         let old = [("input:a".to_owned(), "1".to_owned())];
-        let change = Change {
-            field: "input:a".to_owned(),
-            old: Some("1".to_owned()),
-            new: None,
-        };
+        let change = Change { field: "input:a".to_owned(), old: Some("1".to_owned()), new: None };
         assert_eq!(changes(&old, &[]), [change]);
     }
 

@@ -18,9 +18,8 @@ pub fn lay_out(plan: &Plan, made_by: Digest, old: &Index) -> (Index, Vec<u8>) {
     let entries = Carry::entries(plan, old);
     let ids = entries.fill(&mut index);
     let mut defs = Vec::new();
-    let old_nodes: HashMap<&str, u32> = (0..old.nodes.len() as u32)
-        .map(|n| (old.node_name(n), n))
-        .collect();
+    let old_nodes: HashMap<&str, u32> =
+        (0..old.nodes.len() as u32).map(|n| (old.node_name(n), n)).collect();
     for node in &plan.nodes {
         let known = old_nodes.get(node.name.as_str()).copied();
         add_node(&mut index, &mut defs, node, &ids, known.map(|n| (old, n)));
@@ -42,10 +41,7 @@ impl<'a> Carry<'a> {
     fn entries(plan: &Plan, old: &'a Index) -> Self {
         let mut wanted = BTreeSet::new();
         let declared = plan.nodes.iter().flat_map(|n| {
-            n.inputs
-                .iter()
-                .cloned()
-                .chain(n.outputs.iter().map(|o| (Kind::File, o.clone())))
+            n.inputs.iter().cloned().chain(n.outputs.iter().map(|o| (Kind::File, o.clone())))
         });
         for (kind, name) in declared.chain(plan.made_from.iter().cloned()) {
             wanted.insert((name, kind));
@@ -94,11 +90,7 @@ fn add_node(
     let bytes = postcard::to_stdvec(&node.stored).unwrap_or_default();
     let (name, name_len) = index.add_text(&node.name);
     let inputs: Vec<u32> = node.inputs.iter().map(|e| ids[e]).collect();
-    let outputs: Vec<u32> = node
-        .outputs
-        .iter()
-        .map(|o| ids[&(Kind::File, o.clone())])
-        .collect();
+    let outputs: Vec<u32> = node.outputs.iter().map(|o| ids[&(Kind::File, o.clone())]).collect();
     let needs: Vec<u32> = node.needs.iter().map(|&n| n as u32).collect();
     let mut laid = Node {
         def_digest: Digest::of(&bytes),
@@ -135,28 +127,17 @@ fn carry_over(index: &mut Index, node: &mut Node, old: &Index, id: u32, ids: &Id
     node.finished_ms = before.finished_ms;
     node.flags |= before.flags & flag::LOG;
     let names = |of: &Index, links: Links| -> Vec<(Kind, String)> {
-        of.ids(links)
-            .iter()
-            .map(|&e| of.entry_name(e))
-            .map(|(k, n)| (k, n.to_owned()))
-            .collect()
+        of.ids(links).iter().map(|&e| of.entry_name(e)).map(|(k, n)| (k, n.to_owned())).collect()
     };
     let needs = |of: &Index, links: Links, own: Option<&Index>| -> Vec<String> {
         let nodes = own.unwrap_or(of);
-        of.ids(links)
-            .iter()
-            .map(|&n| nodes.node_name(n).to_owned())
-            .collect()
+        of.ids(links).iter().map(|&n| nodes.node_name(n).to_owned()).collect()
     };
     let same = before.def_digest == node.def_digest
         && names(index, node.inputs) == names(old, before.inputs)
         && names(index, node.outputs) == names(old, before.outputs)
         && needs(index, node.needs, None) == needs(old, before.needs, None);
-    node.status = if same {
-        before.status
-    } else {
-        Status::Unknown as u32
-    };
+    node.status = if same { before.status } else { Status::Unknown as u32 };
 }
 
 #[cfg(test)]
@@ -172,27 +153,17 @@ mod tests {
                 stage: name.to_owned(),
                 dir: String::new(),
                 when: None,
-                definition: Definition::Best(Best {
-                    by: "x".to_owned(),
-                    better: Direction::Lower,
-                }),
+                definition: Definition::Best(Best { by: "x".to_owned(), better: Direction::Lower }),
             },
             needs: needs.to_vec(),
-            inputs: inputs
-                .iter()
-                .map(|i| (Kind::File, (*i).to_owned()))
-                .collect(),
+            inputs: inputs.iter().map(|i| (Kind::File, (*i).to_owned())).collect(),
             outputs: vec![format!("out/{name}")],
             flags: 0,
         }
     }
 
     fn plan(nodes: Vec<PlanNode>) -> Plan {
-        Plan {
-            title: "t".to_owned(),
-            nodes,
-            made_from: vec![(Kind::File, "p.toml".to_owned())],
-        }
+        Plan { title: "t".to_owned(), nodes, made_from: vec![(Kind::File, "p.toml".to_owned())] }
     }
 
     #[test]

@@ -15,22 +15,16 @@ struct Memory(BTreeMap<&'static str, &'static str>);
 impl Loader for Memory {
     fn read(&self, path: &Path) -> io::Result<String> {
         let text = self.0.get(path.to_str().unwrap_or_default());
-        text.map(|t| (*t).to_owned())
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+        text.map(|t| (*t).to_owned()).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
     fn exists(&self, path: &Path) -> bool {
         let path = path.to_string_lossy();
-        self.0
-            .keys()
-            .any(|k| *k == path || k.starts_with(&format!("{path}/")))
+        self.0.keys().any(|k| *k == path || k.starts_with(&format!("{path}/")))
     }
     fn list(&self, dir: &Path) -> Vec<String> {
         let dir = dir.to_string_lossy();
         let prefix = format!("{}/", dir.trim_end_matches("/."));
-        let below = self
-            .0
-            .keys()
-            .filter_map(|k| k.strip_prefix(prefix.as_str()));
+        let below = self.0.keys().filter_map(|k| k.strip_prefix(prefix.as_str()));
         let mut names: Vec<String> = below
             .map(|rest| match rest.split_once('/') {
                 Some((folder, _)) => format!("{folder}/"),
@@ -56,18 +50,9 @@ fn plan(text: &'static str) -> Result<Plan, Vec<Diagnostic>> {
     ];
     let memory = Memory(BTreeMap::from(files));
     let loaded = load(Path::new("/r/p.toml"), &Overrides::default(), &memory);
-    assert!(
-        loaded.diagnostics.is_empty(),
-        "{}",
-        render(&loaded.diagnostics, false)
-    );
+    assert!(loaded.diagnostics.is_empty(), "{}", render(&loaded.diagnostics, false));
     let pipeline = loaded.pipeline.expect("a pipeline without mistakes");
-    build(Request {
-        pipeline: &pipeline,
-        problem: None,
-        root: Path::new("/r"),
-        loader: &memory,
-    })
+    build(Request { pipeline: &pipeline, problem: None, root: Path::new("/r"), loader: &memory })
 }
 
 fn refused(text: &'static str) -> String {
@@ -121,11 +106,7 @@ outputs = ["made.txt"]
     .expect("a plan");
     let names: Vec<&str> = plan.nodes.iter().map(|n| n.name.as_str()).collect();
     assert_eq!(names, ["make", "use"]);
-    let inputs: Vec<&str> = plan.nodes[1]
-        .inputs
-        .iter()
-        .map(|(_, n)| n.as_str())
-        .collect();
+    let inputs: Vec<&str> = plan.nodes[1].inputs.iter().map(|(_, n)| n.as_str()).collect();
     assert_eq!(inputs, ["/bin/tool", "a.txt", "b.txt", "made.txt"]);
     assert!(plan.made_from.contains(&(Kind::Listing, ".".to_owned())));
     assert!(plan.made_from.contains(&(Kind::Env, "PATH".to_owned())));
@@ -146,18 +127,9 @@ needs = ["sweep"]
     )
     .expect("a plan");
     let names: Vec<&str> = plan.nodes.iter().map(|n| n.name.as_str()).collect();
-    assert_eq!(
-        names,
-        ["sweep[vars.n=1]", "sweep[vars.n=2]", "sweep", "after"]
-    );
-    assert!(matches!(
-        plan.nodes[2].stored.definition,
-        Definition::Best(_)
-    ));
-    assert_eq!(
-        (&plan.nodes[2].needs[..], &plan.nodes[3].needs[..]),
-        (&[0, 1][..], &[2][..])
-    );
+    assert_eq!(names, ["sweep[vars.n=1]", "sweep[vars.n=2]", "sweep", "after"]);
+    assert!(matches!(plan.nodes[2].stored.definition, Definition::Best(_)));
+    assert_eq!((&plan.nodes[2].needs[..], &plan.nodes[3].needs[..]), (&[0, 1][..], &[2][..]));
 }
 
 #[test]
@@ -169,11 +141,7 @@ fn names_below_the_root_are_relative_to_it_whatever_the_way() {
         ("/r", "/other/z", "/other/z"),
         ("/r", "../z", "/z"),
     ] {
-        assert_eq!(
-            relative(Path::new("/r"), Path::new(dir), path),
-            expected,
-            "{dir} {path}"
-        );
+        assert_eq!(relative(Path::new("/r"), Path::new(dir), path), expected, "{dir} {path}");
     }
 }
 
@@ -181,10 +149,7 @@ fn names_below_the_root_are_relative_to_it_whatever_the_way() {
 fn a_stage_that_is_not_there_is_answered_with_the_nearest() {
     let names = ["smoke", "sweep[a=1]", "sweep"].map(str::to_owned);
     let needs = [vec![], vec![0], vec![1]];
-    assert_eq!(
-        select(&names, &["sweep".to_owned()], &needs).expect("stages"),
-        [0, 1, 2]
-    );
+    assert_eq!(select(&names, &["sweep".to_owned()], &needs).expect("stages"), [0, 1, 2]);
     let error = select(&names, &["smok".to_owned()], &needs).expect_err("unknown");
     assert_eq!(error[0].help.as_deref(), Some("did you mean `smoke`?"));
 }

@@ -49,21 +49,14 @@ fn stale(prefix: &str, known: &HashSet<(i32, u64)>) -> Vec<Proc> {
     loop {
         let before = inside.len();
         inside.extend(
-            table
-                .iter()
-                .filter(|p| inside.contains(&p.parent))
-                .map(|p| p.pid)
-                .collect::<Vec<_>>(),
+            table.iter().filter(|p| inside.contains(&p.parent)).map(|p| p.pid).collect::<Vec<_>>(),
         );
         if inside.len() == before {
             break;
         }
     }
     inside.remove(&(std::process::id() as i32));
-    table
-        .into_iter()
-        .filter(|p| inside.contains(&p.pid) && !p.is_zombie())
-        .collect()
+    table.into_iter().filter(|p| inside.contains(&p.pid) && !p.is_zombie()).collect()
 }
 
 /// For a worker: be killed when the thread that started it ends, and end at once when that

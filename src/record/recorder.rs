@@ -52,9 +52,7 @@ impl<'a> Recorder<'a> {
             return;
         };
         if let Err(e) = self.try_record(event, &mut inner) {
-            inner
-                .failure
-                .get_or_insert(format!("cannot record run {}: {e}", self.run));
+            inner.failure.get_or_insert(format!("cannot record run {}: {e}", self.run));
         }
     }
 
@@ -75,10 +73,7 @@ impl<'a> Recorder<'a> {
             && !finished.artifact.is_empty()
             && matches!(finished.outcome, Outcome::Ran | Outcome::Failed { .. })
         {
-            let provenance = inner
-                .provenance
-                .get_or_insert_with(|| (self.provenance)())
-                .clone();
+            let provenance = inner.provenance.get_or_insert_with(|| (self.provenance)()).clone();
             self.write_artifact(finished, provenance)?;
         }
         Ok(())
@@ -87,10 +82,7 @@ impl<'a> Recorder<'a> {
     fn open(&self) -> io::Result<File> {
         let folder = self.state_dir.join("runs").join(&self.run);
         std::fs::create_dir_all(&folder)?;
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(folder.join("events.jsonl"))
+        OpenOptions::new().create(true).append(true).open(folder.join("events.jsonl"))
     }
 
     /// Fsynced: what was measured is dear.
@@ -98,10 +90,7 @@ impl<'a> Recorder<'a> {
         let (status, message) = match &finished.outcome {
             Outcome::Failed { failure } => {
                 let class = serde_json::to_value(failure.class)?;
-                (
-                    class.as_str().unwrap_or("failed").to_owned(),
-                    failure.message.clone(),
-                )
+                (class.as_str().unwrap_or("failed").to_owned(), failure.message.clone())
             }
             _ => ("passed".to_owned(), String::new()),
         };
@@ -141,15 +130,9 @@ mod tests {
     #[test]
     fn a_finished_stage_is_logged_and_its_artifact_reads_back() {
         let dir = tempfile::tempdir().expect("tempdir");
-        let provenance = || Provenance {
-            commit: "abc".to_owned(),
-            ..Provenance::default()
-        };
+        let provenance = || Provenance { commit: "abc".to_owned(), ..Provenance::default() };
         let recorder = Recorder::new(dir.path(), "r1", &provenance);
-        let failure = Failure {
-            class: FailureClass::TooSlow,
-            message: "slow".to_owned(),
-        };
+        let failure = Failure { class: FailureClass::TooSlow, message: "slow".to_owned() };
         let finished = StageFinished {
             stage: "candidate".to_owned(),
             artifact: "runs/r1/candidate.json".to_owned(),
@@ -159,10 +142,7 @@ mod tests {
         assert_eq!(recorder.failure(), None);
         let all = Artifact::list(dir.path());
         let artifact = Artifact::read(&all[0]).expect("artifact");
-        assert_eq!(
-            (artifact.status.as_str(), artifact.message.as_str()),
-            ("too_slow", "slow")
-        );
+        assert_eq!((artifact.status.as_str(), artifact.message.as_str()), ("too_slow", "slow"));
         assert_eq!(artifact.provenance.commit, "abc");
         let log = std::fs::read_to_string(dir.path().join("runs/r1/events.jsonl")).expect("log");
         let event: Event = serde_json::from_str(log.trim()).expect("event");
@@ -175,9 +155,7 @@ mod tests {
         std::fs::write(dir.path().join("runs"), "a file where the folder should be")
             .expect("write");
         let recorder = Recorder::new(dir.path(), "r1", &Provenance::default);
-        recorder.record(&Event::Notice {
-            text: "x".to_owned(),
-        });
+        recorder.record(&Event::Notice { text: "x".to_owned() });
         assert!(recorder.failure().is_some_and(|f| f.contains("r1")));
     }
 }

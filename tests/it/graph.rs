@@ -24,11 +24,7 @@ fn stages_run_after_what_they_need() {
     let project = Project::new().pipeline(&text);
     project.run().code(0);
     let order = project.ran_in_order();
-    assert_eq!(
-        (order[0].as_str(), order[3].as_str()),
-        ("first", "last"),
-        "{order:?}"
-    );
+    assert_eq!((order[0].as_str(), order[3].as_str()), ("first", "last"), "{order:?}");
     assert_eq!(project.pass(), NOTHING);
 }
 
@@ -45,16 +41,8 @@ fn only_the_stages_asked_for_and_what_they_need_run() {
 /// `bad` fails while `good` runs; each has one that needs it, and `free` needs nothing.
 fn with_a_failure() -> Project {
     let wait = |file: &str| format!("while ! test -e {file}; do sleep 0.01; done");
-    let mut text = stage(
-        "bad",
-        "",
-        &format!("{}; rm -f began; exit 3", wait("began")),
-    );
-    text += &stage(
-        "good",
-        "",
-        "touch began; while test -e began; do sleep 0.01; done; sleep 0.05",
-    );
+    let mut text = stage("bad", "", &format!("{}; rm -f began; exit 3", wait("began")));
+    text += &stage("good", "", "touch began; while test -e began; do sleep 0.01; done; sleep 0.05");
     text += &stage("after-bad", "needs = [\"bad\"]", "");
     text += &stage("after-good", "needs = [\"good\"]", "");
     text += &stage("free", "", "");
@@ -64,57 +52,34 @@ fn with_a_failure() -> Project {
 #[test]
 fn a_failure_ends_starts_and_lets_finish_what_runs() {
     let project = with_a_failure();
-    let run = project
-        .run_with(["--jobs", "2", "--format", "json"])
-        .code(1);
+    let run = project.run_with(["--jobs", "2", "--format", "json"]).code(1);
     assert_eq!(project.ran(), ["bad", "good"], "{}", run.all());
     let outcomes = run.outcomes();
-    assert_eq!(
-        (outcomes["bad"].as_str(), outcomes["good"].as_str()),
-        ("failed", "ran")
-    );
+    assert_eq!((outcomes["bad"].as_str(), outcomes["good"].as_str()), ("failed", "ran"));
     let last = run.json().pop().expect("a line");
-    assert_eq!(
-        (&last["event"], &last["blocked"]),
-        (&"run_finished".into(), &3.into())
-    );
+    assert_eq!((&last["event"], &last["blocked"]), (&"run_finished".into(), &3.into()));
 }
 
 #[test]
 fn keep_going_runs_all_that_does_not_depend_on_the_failure() {
     let project = with_a_failure();
-    let run = project
-        .run_with(["--jobs", "2", "--keep-going", "--format", "json"])
-        .code(1);
-    assert_eq!(
-        project.ran(),
-        ["after-good", "bad", "free", "good"],
-        "{}",
-        run.all()
-    );
+    let run = project.run_with(["--jobs", "2", "--keep-going", "--format", "json"]).code(1);
+    assert_eq!(project.ran(), ["after-good", "bad", "free", "good"], "{}", run.all());
     assert_eq!(run.outcomes()["after-bad"], "blocked");
 }
 
 #[test]
 fn a_failure_is_told_with_its_output_at_the_end() {
     let project = Project::new().pipeline(&stage("a", "", "echo oh no; exit 7"));
-    project
-        .run()
-        .code(1)
-        .says("it exited with 7")
-        .says("oh no")
-        .says("failed: a");
+    project.run().code(1).says("it exited with 7").says("oh no").says("failed: a");
     let quiet = project.run_with(["--quiet"]).code(1).says("oh no");
     assert!(!quiet.stdout.contains("up to date"), "{}", quiet.all());
 }
 
 #[test]
 fn a_condition_decides_and_decides_again_when_results_change() {
-    let mut text = stage(
-        "ask",
-        "inputs = [\"in\"]\nmetric = { name = \"n\", regex = 'n=(\\d+)' }",
-        "cat in",
-    );
+    let mut text =
+        stage("ask", "inputs = [\"in\"]\nmetric = { name = \"n\", regex = 'n=(\\d+)' }", "cat in");
     text += &stage("many", "needs = [\"ask\"]\nwhen = \"ask.n > 5\"", "");
     text += &stage("follows", "needs = [\"many\"]", "");
     text += &stage("few", "needs = [\"ask\"]\nwhen = \"ask.n <= 5\"", "");
@@ -125,10 +90,7 @@ fn a_condition_decides_and_decides_again_when_results_change() {
     let run = project.run_with(["--format", "json"]).code(0);
     assert_eq!(project.ran(), ["ask", "few"], "{}", run.all());
     let outcomes = run.outcomes();
-    assert_eq!(
-        (outcomes["many"].as_str(), outcomes["follows"].as_str()),
-        ("skipped", "skipped")
-    );
+    assert_eq!((outcomes["many"].as_str(), outcomes["follows"].as_str()), ("skipped", "skipped"));
     let again = project.run_with(["--format", "json"]).code(0);
     assert_eq!(again.outcomes()["many"], "skipped", "{}", again.all());
     assert_eq!(project.ran(), NOTHING);
@@ -177,23 +139,15 @@ fn the_best_of_a_matrix_is_its_result() {
 #[test]
 fn a_matrix_with_a_failing_variant_has_the_best_of_the_others() {
     let project = Project::new().pipeline(MATRIX);
-    project.edit(
-        "pipeline.toml",
-        "echo score",
-        "test ${x} != 1 && echo score",
-    );
-    let run = project
-        .run_with(["--keep-going", "--format", "json"])
-        .code(1);
+    project.edit("pipeline.toml", "echo score", "test ${x} != 1 && echo score");
+    let run = project.run_with(["--keep-going", "--format", "json"]).code(1);
     assert_eq!(run.stage("try")["metrics"]["score"], 2.0, "{}", run.all());
 }
 
 /// Stages that fail when another one runs at the same time.
 fn jealous(count: usize) -> String {
     let body = "mkdir lock || exit 9; sleep 0.01; rmdir lock";
-    (0..count)
-        .map(|i| stage(&format!("s{i}"), "", body))
-        .collect()
+    (0..count).map(|i| stage(&format!("s{i}"), "", body)).collect()
 }
 
 #[test]
@@ -207,16 +161,9 @@ fn one_job_means_one_at_a_time() {
 fn an_exclusive_stage_runs_alone() {
     let mut text = String::new();
     for i in 0..4 {
-        text += &stage(
-            &format!("busy{i}"),
-            "",
-            "sleep 0.02; test -e lock && exit 9; true",
-        );
-        text += &stage(
-            &format!("alone{i}"),
-            "exclusive = true",
-            "mkdir lock; sleep 0.02; rmdir lock",
-        );
+        text += &stage(&format!("busy{i}"), "", "sleep 0.02; test -e lock && exit 9; true");
+        text +=
+            &stage(&format!("alone{i}"), "exclusive = true", "mkdir lock; sleep 0.02; rmdir lock");
     }
     let project = Project::new().pipeline(&text);
     project.run_with(["--jobs", "4"]).code(0);
@@ -230,10 +177,7 @@ fn two_jobs_run_at_the_same_time() {
     };
     let text = stage("a", "timeout = \"20s\"", &meet("x", "y"))
         + &stage("b", "timeout = \"20s\"", &meet("y", "x"));
-    Project::new()
-        .pipeline(&text)
-        .run_with(["--jobs", "2"])
-        .code(0);
+    Project::new().pipeline(&text).run_with(["--jobs", "2"]).code(0);
 }
 
 /// Ten layers of ten stages, each reading its own input and two outputs of the layer above; what
@@ -242,11 +186,8 @@ fn layered() -> Project {
     let mut project = Project::new();
     let mut text = String::new();
     for i in 0..100usize {
-        let above = if i < 10 {
-            Vec::new()
-        } else {
-            vec![i - 10, i - 10 - i % 10 + (i % 10 + 1) % 10]
-        };
+        let above =
+            if i < 10 { Vec::new() } else { vec![i - 10, i - 10 - i % 10 + (i % 10 + 1) % 10] };
         let needs: Vec<String> = above.iter().map(|u| format!("\"s{u:03}\"")).collect();
         let reads: Vec<String> = above.iter().map(|u| format!("out/{u:03}")).collect();
         let inputs: Vec<String> = reads.iter().map(|r| format!(", \"{r}\"")).collect();
@@ -302,18 +243,11 @@ fn a_stage_that_is_never_known_runs_every_time() {
 fn variables_are_set_from_the_command_line_and_each_value_is_known_apart() {
     let text = "[vars]\nx = 1\n".to_owned() + &stage("a", "outputs = [\"out\"]", "echo ${x} > out");
     let project = Project::new().pipeline(&text);
-    for (set, ran, out) in [
-        ("x=1", 1, "1\n"),
-        ("x=2", 1, "2\n"),
-        ("x=1", 0, "1\n"),
-        ("x=2", 0, "2\n"),
-    ] {
+    for (set, ran, out) in
+        [("x=1", 1, "1\n"), ("x=2", 1, "2\n"), ("x=1", 0, "1\n"), ("x=2", 0, "2\n")]
+    {
         project.run_with(["--set", set]).code(0);
-        assert_eq!(
-            (project.ran().len(), project.read("out").as_str()),
-            (ran, out),
-            "{set}"
-        );
+        assert_eq!((project.ran().len(), project.read("out").as_str()), (ran, out), "{set}");
     }
     project.run_with(["--set", "y=1"]).code(1).says("y");
     project.run_with(["--set", "stages.a.salt=other"]).code(0);
@@ -349,11 +283,7 @@ const TANGLED: &str = "trap '' TERM; setsid sh -c 'trap \"\" TERM; sleep 600' & 
 fn a_timeout_ends_all_that_a_stage_started() {
     let limits = "timeout = \"300ms\"\ngrace = \"200ms\"";
     let project = Project::new().pipeline(&stage("a", limits, TANGLED));
-    project
-        .run()
-        .code(1)
-        .says("timed out")
-        .within(Duration::from_millis(2500));
+    project.run().code(1).says("timed out").within(Duration::from_millis(2500));
     assert_eq!(project.processes(), NOTHING);
     assert!(project.path("begun").exists());
 }
@@ -361,10 +291,7 @@ fn a_timeout_ends_all_that_a_stage_started() {
 #[test]
 fn what_a_stage_leaves_running_is_ended_and_told() {
     let project = Project::new().pipeline(&stage("a", "", "setsid sleep 600 & sleep 0.05"));
-    project
-        .run()
-        .code(0)
-        .says("ended what it left running: sleep");
+    project.run().code(0).says("ended what it left running: sleep");
     assert_eq!(project.processes(), NOTHING);
 }
 
@@ -384,12 +311,7 @@ fn ctrl_c_ends_everything_and_the_next_run_goes_on() {
         let sent = std::time::Instant::now();
         run.signal(signal);
         let run = run.wait().code(130).says("interrupted");
-        assert!(
-            sent.elapsed() < Duration::from_secs(2),
-            "{:?}\n{}",
-            sent.elapsed(),
-            run.all()
-        );
+        assert!(sent.elapsed() < Duration::from_secs(2), "{:?}\n{}", sent.elapsed(), run.all());
         assert_eq!(project.processes(), NOTHING);
         assert_eq!(project.ran(), ["a", "b"]);
         project.write("go", "");
@@ -428,21 +350,9 @@ fn the_event_log_of_a_run_is_what_json_shows() {
 fn recorded_output_is_shown_again_when_a_stage_is_known() {
     let project = Project::new().pipeline(&stage("a", "", "echo on out; echo on err >&2"));
     project.run().code(0).says("on out").says("on err");
-    project
-        .run()
-        .code(0)
-        .says("on out")
-        .says("on err")
-        .says("known")
-        .says("recorded");
-    project
-        .run_with(["--logs", "new"])
-        .code(0)
-        .says_nothing_of("on out");
-    project
-        .run_with(["--quiet"])
-        .code(0)
-        .says_nothing_of("on out");
+    project.run().code(0).says("on out").says("on err").says("known").says("recorded");
+    project.run_with(["--logs", "new"]).code(0).says_nothing_of("on out");
+    project.run_with(["--quiet"]).code(0).says_nothing_of("on out");
     assert_eq!(project.ran(), ["a"]);
 }
 
@@ -455,10 +365,7 @@ fn artifact_only_prints_one_path_and_nothing_else() {
     let path = first.stdout.trim_end().to_owned();
     let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}\n{}", first.all()));
     let artifact: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!(
-        (&artifact["stage"], &artifact["metrics"]["n"]),
-        (&"a".into(), &42.0.into())
-    );
+    assert_eq!((&artifact["stage"], &artifact["metrics"]["n"]), (&"a".into(), &42.0.into()));
     let known = project.run_with(["--artifact-only"]).code(0);
     assert_eq!(known.stdout, first.stdout, "{}", known.all());
 }
@@ -469,10 +376,7 @@ fn exit_codes_are_those_of_the_table() {
         .file("good.toml", "name = \"x\"\n[stages.a]\nrun = \"true\"\n")
         .file("bad.toml", "name = \"x\"\n[stages.a]\nrum = \"true\"\n")
         .file("fails.toml", "name = \"x\"\n[stages.a]\nrun = \"false\"\n")
-        .file(
-            "busy.toml",
-            "name = \"x\"\n[stages.a]\nrun = \"exit 75\"\nretries = 0\n",
-        )
+        .file("busy.toml", "name = \"x\"\n[stages.a]\nrun = \"exit 75\"\nretries = 0\n")
         .kernels()
         .file(
             "cuda.toml",
@@ -521,18 +425,10 @@ fn edits_of_pipelines_and_presets_are_seen_from_any_folder() {
     {
         from(folder, file).code(0);
         project.ran();
-        project.edit(
-            "pipelines/p.toml",
-            &format!("a{}", i + 1),
-            &format!("a{}", i + 2),
-        );
+        project.edit("pipelines/p.toml", &format!("a{}", i + 1), &format!("a{}", i + 2));
         from(folder, file).code(0);
         assert_eq!(project.ran(), [format!("a{}", i + 2)], "{folder} {file}");
-        project.edit(
-            "stages/mine.toml",
-            &format!("mine{}", i + 1),
-            &format!("mine{}", i + 2),
-        );
+        project.edit("stages/mine.toml", &format!("mine{}", i + 1), &format!("mine{}", i + 2));
         from(folder, file).code(0);
         assert_eq!(project.ran(), [format!("mine{}", i + 2)], "{folder} {file}");
         project.write("stages/other.toml", "run = \"true\"\n");
@@ -546,23 +442,13 @@ fn edits_of_pipelines_and_presets_are_seen_from_any_folder() {
 
 #[test]
 fn a_pipeline_runs_from_any_folder_and_keeps_its_results_when_the_project_moves() {
-    let text = stage(
-        "a",
-        "inputs = [\"in\"]\noutputs = [\"out/a\"]",
-        "cat in > out/a",
-    )
-    .replace("../ran", "$HOME/../ran");
-    let project = Project::new()
-        .file("in", "1")
-        .file("sub/folder/x", "")
-        .pipeline(&text.replace('$', "$$"));
+    let text = stage("a", "inputs = [\"in\"]\noutputs = [\"out/a\"]", "cat in > out/a")
+        .replace("../ran", "$HOME/../ran");
+    let project =
+        Project::new().file("in", "1").file("sub/folder/x", "").pipeline(&text.replace('$', "$$"));
     assert_eq!(project.pass(), ["a"]);
     let elsewhere = project.path("sub/folder");
-    project
-        .args(["pipeline", "../../pipeline.toml"])
-        .in_folder(&elsewhere)
-        .run()
-        .code(0);
+    project.args(["pipeline", "../../pipeline.toml"]).in_folder(&elsewhere).run().code(0);
     assert_eq!(project.ran(), NOTHING);
     // A copy, as a backup or a checkout cache makes it: other inodes, other times.
     let copy = Project::new();
@@ -579,14 +465,7 @@ fn a_null_run_and_graph_write_nothing() {
     project.run().code(0);
     project.run().code(0);
     let before = project.state();
-    project
-        .run()
-        .code(0)
-        .says("2 known: everything is up to date");
-    project
-        .args(["graph", "pipeline.toml"])
-        .run()
-        .code(0)
-        .says("b");
+    project.run().code(0).says("2 known: everything is up to date");
+    project.args(["graph", "pipeline.toml"]).run().code(0).says("b");
     assert!(project.state() == before, "the state was written to");
 }

@@ -65,11 +65,7 @@ fn json(project: &Project) -> Ran {
 /// The stages that ran, and passed.
 fn ran(run: &Ran) -> Vec<String> {
     let outcomes = run.outcomes();
-    outcomes
-        .into_iter()
-        .filter(|(_, how)| how == "ran")
-        .map(|(stage, _)| stage)
-        .collect()
+    outcomes.into_iter().filter(|(_, how)| how == "ran").map(|(stage, _)| stage).collect()
 }
 
 #[test]
@@ -80,10 +76,7 @@ fn a_comment_costs_a_compile_and_no_measurement() {
     project.edit("k.c", "for (", "/* nothing new */ for (");
     let edited = json(&project).code(0);
     assert_eq!(ran(&edited), ["compile"], "{}", edited.all());
-    assert_eq!(
-        edited.stage("candidate")["metrics"],
-        first.stage("candidate")["metrics"]
-    );
+    assert_eq!(edited.stage("candidate")["metrics"], first.stage("candidate")["metrics"]);
     project.edit("reference.c", "for (", "/* nothing new */ for (");
     let edited = json(&project).code(0);
     assert_eq!(ran(&edited), ["reference"], "{}", edited.all());
@@ -95,19 +88,11 @@ fn going_back_to_an_earlier_version_costs_nothing() {
     let first = json(&project).code(0);
     project.edit("k.c", "2 * x[i]", "x[i] + x[i] + 0 * x[0]");
     let second = json(&project).code(0);
-    assert_eq!(
-        ran(&second),
-        ["candidate", "compile", "smoke"],
-        "{}",
-        second.all()
-    );
+    assert_eq!(ran(&second), ["candidate", "compile", "smoke"], "{}", second.all());
     project.edit("k.c", "x[i] + x[i] + 0 * x[0]", "2 * x[i]");
     let back = json(&project).code(0);
     assert_eq!(ran(&back), [""; 0], "{}", back.all());
-    assert_eq!(
-        back.stage("candidate")["metrics"],
-        first.stage("candidate")["metrics"]
-    );
+    assert_eq!(back.stage("candidate")["metrics"], first.stage("candidate")["metrics"]);
     assert_eq!(json(&project).code(0).outcomes()["compile"], "cached");
 }
 
@@ -115,11 +100,7 @@ fn going_back_to_an_earlier_version_costs_nothing() {
 fn a_known_measurement_shows_its_age_and_rerun_measures_again() {
     let project = project(GOOD);
     project.run().code(0).says("measured now");
-    project
-        .run()
-        .code(0)
-        .says("known, just now")
-        .says_nothing_of("measured now");
+    project.run().code(0).says("known, just now").says_nothing_of("measured now");
     let again = project.run_with(["--rerun", "--format", "json"]).code(0);
     assert_eq!(ran(&again).len(), 4);
 }
@@ -129,29 +110,12 @@ fn a_wrong_kernel_is_told_with_positions_and_stops_what_follows() {
     let project = project(&format!("{GOOD} y[n - 1] += 1;"));
     let run = json(&project).code(3);
     let smoke = run.stage("smoke");
-    assert_eq!(
-        smoke["outcome"]["failure"]["class"],
-        "wrong",
-        "{}",
-        run.all()
-    );
+    assert_eq!(smoke["outcome"]["failure"]["class"], "wrong", "{}", run.all());
     let reports = smoke["detail"].to_string();
-    assert!(
-        reports.contains("15") && reports.contains("n=16"),
-        "{reports}"
-    );
+    assert!(reports.contains("15") && reports.contains("n=16"), "{reports}");
     assert_eq!(ran(&run), ["compile", "reference"]);
-    let human = project
-        .run()
-        .code(3)
-        .says("WRONG")
-        .says("n=16")
-        .says("1 of 16");
-    assert!(
-        human.stderr.contains("[15]") || human.stderr.contains("15"),
-        "{}",
-        human.all()
-    );
+    let human = project.run().code(3).says("WRONG").says("n=16").says("1 of 16");
+    assert!(human.stderr.contains("[15]") || human.stderr.contains("15"), "{}", human.all());
 }
 
 /// The class and message of the failed check.
@@ -164,12 +128,7 @@ fn failure(body: &str, timeout: &str) -> (String, String, Ran) {
     );
     let run = json(&project).code(3);
     let failure = run.stage("smoke")["outcome"]["failure"].clone();
-    assert_eq!(
-        run.outcomes().get("candidate").map(String::as_str),
-        None,
-        "{}",
-        run.all()
-    );
+    assert_eq!(run.outcomes().get("candidate").map(String::as_str), None, "{}", run.all());
     project.expect_no_processes();
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     (text(&failure["class"]), text(&failure["message"]), run)
@@ -179,10 +138,7 @@ fn failure(body: &str, timeout: &str) -> (String, String, Ran) {
 fn a_crashing_kernel_is_told_with_its_signal() {
     let (class, message, run) = failure("*(volatile int *)8 = 1;", "20s");
     assert_eq!(class, "crashed", "{}", run.all());
-    assert!(
-        message.contains("SIGSEGV") && message.contains("n=16"),
-        "{message}"
-    );
+    assert!(message.contains("SIGSEGV") && message.contains("n=16"), "{message}");
 }
 
 #[test]
@@ -201,11 +157,7 @@ fn wait_for_worker(project: &Project) {
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
     let worker = |line: &String| line.contains("__worker");
     while !project.processes().iter().any(worker) {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "no worker: {:#?}",
-            project.processes()
-        );
+        assert!(std::time::Instant::now() < deadline, "no worker: {:#?}", project.processes());
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -281,10 +233,7 @@ fn a_kernel_that_does_not_compile_is_told_with_its_own_line() {
             "void scale(const float *x, float *y, int n) {\n  y[0] = z;\n}\n".to_owned(),
             ["k.c:2", "'z' undeclared"],
         ),
-        (
-            "\n\nvoid scale(const double *x, float *y, int n) {}\n".to_owned(),
-            ["k.c:3", "scale"],
-        ),
+        ("\n\nvoid scale(const double *x, float *y, int n) {}\n".to_owned(), ["k.c:3", "scale"]),
         (
             "\n\n\nint scale(const float *x, float *y, int n) { return 0; }\n".to_owned(),
             ["k.c:4", "scale"],
@@ -318,18 +267,11 @@ fn a_kernel_twice_slower_than_the_limit_is_given_up_after_the_first_look() {
     );
     let run = json(&project).code(3);
     let stage = run.stage("candidate");
-    assert_eq!(
-        stage["outcome"]["failure"]["class"],
-        "too_slow",
-        "{}",
-        run.all()
-    );
+    assert_eq!(stage["outcome"]["failure"]["class"], "too_slow", "{}", run.all());
     assert_eq!(stage["detail"]["looks_used"], 1, "{stage}");
     assert_eq!(stage["metrics"]["stopped_early"], 1.0);
     // The limit counts in the key; a result under another limit is another result.
-    let run = project
-        .run_with(["--format", "json", "--early-stop-us", "1000000"])
-        .code(0);
+    let run = project.run_with(["--format", "json", "--early-stop-us", "1000000"]).code(0);
     assert_eq!(run.stage("candidate")["detail"]["looks_used"], 3);
     project.run().code(3).says("TOO SLOW");
 }
@@ -343,20 +285,11 @@ fn flags_of_the_command_line_change_the_measurement() {
         (&["--stage-repeats", "2,5"], 10.0),
         (&["--set", "stages.candidate.repeats=7"], 14.0),
     ] {
-        let flags = ["--format", "json"]
-            .into_iter()
-            .chain(flags.iter().copied());
+        let flags = ["--format", "json"].into_iter().chain(flags.iter().copied());
         let run = project.run_with(flags).code(0);
-        assert_eq!(
-            run.stage("candidate")["metrics"]["launches"],
-            launches,
-            "{}",
-            run.all()
-        );
+        assert_eq!(run.stage("candidate")["metrics"]["launches"], launches, "{}", run.all());
     }
-    project
-        .run_with(["--repeats", "3", "--stage-repeats", "1"])
-        .code(2);
+    project.run_with(["--repeats", "3", "--stage-repeats", "1"]).code(2);
     project.write("k.c", source("for (;;) { volatile int z = 1; (void)z; }"));
     let slow = project.run_with(["--timeout-seconds", "0.5"]).code(3);
     slow.says("TIMED OUT").within(Duration::from_secs(6));
@@ -374,12 +307,7 @@ fn an_edited_header_compiles_again() {
     assert_eq!(ran(&json(&project).code(0)), ["compile"]);
     project.write("inc/inner.h", "#define FACTOR 3\n");
     let wrong = json(&project).code(3);
-    assert_eq!(
-        wrong.stage("smoke")["outcome"]["failure"]["class"],
-        "wrong",
-        "{}",
-        wrong.all()
-    );
+    assert_eq!(wrong.stage("smoke")["outcome"]["failure"]["class"], "wrong", "{}", wrong.all());
     project.remove("inc/inner.h");
     project.run().code(3).says("inner.h");
     project.write("inc/inner.h", "#define FACTOR 2\n");
@@ -400,12 +328,7 @@ fn a_new_header_that_hides_another_compiles_again() {
     json(&project).code(0);
     project.write("near/factor.h", "#define FACTOR 3\n");
     let wrong = json(&project).code(3);
-    assert_eq!(
-        wrong.stage("smoke")["outcome"]["failure"]["class"],
-        "wrong",
-        "{}",
-        wrong.all()
-    );
+    assert_eq!(wrong.stage("smoke")["outcome"]["failure"]["class"], "wrong", "{}", wrong.all());
     project.remove("near/factor.h");
     assert_eq!(ran(&json(&project).code(0)), [""; 0], "it is what it was");
 }
@@ -417,11 +340,7 @@ fn an_edit_of_the_kernel_while_it_is_compiled_is_told() {
     let tool = project.path("slow-cc");
     std::fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .expect("mode");
-    project.edit(
-        "pipeline.toml",
-        "compile.flags",
-        "compile.cc = \"./slow-cc\"\ncompile.flags",
-    );
+    project.edit("pipeline.toml", "compile.flags", "compile.cc = \"./slow-cc\"\ncompile.flags");
     project.write("wait", "");
     let run = project.args(["pipeline", "pipeline.toml"]).start();
     project.wait_for("begun", "");
@@ -429,12 +348,7 @@ fn an_edit_of_the_kernel_while_it_is_compiled_is_told() {
     project.remove("wait");
     drop(run.wait().says("k.c changed while it ran"));
     let wrong = json(&project).code(3);
-    assert_eq!(
-        wrong.stage("smoke")["outcome"]["failure"]["class"],
-        "wrong",
-        "{}",
-        wrong.all()
-    );
+    assert_eq!(wrong.stage("smoke")["outcome"]["failure"]["class"], "wrong", "{}", wrong.all());
     project.write("k.c", source(GOOD));
     json(&project).code(0);
 }
@@ -455,14 +369,9 @@ fn two_pipelines_share_what_they_measure() {
     json(&project).code(0);
     project.write(
         "other.toml",
-        project
-            .read("pipeline.toml")
-            .replace("name = \"test\"", "name = \"other\""),
+        project.read("pipeline.toml").replace("name = \"test\"", "name = \"other\""),
     );
-    let run = project
-        .args(["pipeline", "other.toml", "--format", "json"])
-        .run()
-        .code(0);
+    let run = project.args(["pipeline", "other.toml", "--format", "json"]).run().code(0);
     assert_eq!(ran(&run), [""; 0], "{}", run.all());
 }
 
@@ -473,9 +382,7 @@ fn commit_all(project: &Project) -> String {
     let tree = index.write_tree().expect("a tree");
     let tree = repository.find_tree(tree).expect("a tree");
     let who = git2::Signature::now("someone", "someone@example.com").expect("a name");
-    let id = repository
-        .commit(Some("HEAD"), &who, &who, "first", &tree, &[])
-        .expect("a commit");
+    let id = repository.commit(Some("HEAD"), &who, &who, "first", &tree, &[]).expect("a commit");
     index.write().expect("an index");
     id.to_string()
 }
@@ -497,45 +404,20 @@ fn an_artifact_holds_all_that_is_needed_to_judge_it() {
     );
     assert_eq!(from["commit"], commit.as_str());
     let diff = from["kernel_diff"].as_str().expect("a diff");
-    assert!(
-        diff.contains("+  for (int i = 0; i < n; i++) y[i] = 2 * x[i];"),
-        "{diff}"
-    );
+    assert!(diff.contains("+  for (int i = 0; i < n; i++) y[i] = 2 * x[i];"), "{diff}");
     assert_eq!(
         (&from["pipeline"], &from["problem"], &from["kernel"]),
-        (
-            &"pipeline.toml".into(),
-            &"problem.toml".into(),
-            &serde_json::json!(["k.c"])
-        )
+        (&"pipeline.toml".into(), &"problem.toml".into(), &serde_json::json!(["k.c"]))
     );
-    assert!(
-        !from["device_identity"]
-            .as_str()
-            .expect("a device")
-            .is_empty()
-    );
+    assert!(!from["device_identity"].as_str().expect("a device").is_empty());
     let command = from["command"].to_string();
-    assert!(
-        command.contains("pipeline.toml") && command.contains("--artifact-only"),
-        "{command}"
-    );
+    assert!(command.contains("pipeline.toml") && command.contains("--artifact-only"), "{command}");
     assert!(artifact["output"].is_string());
     assert!(artifact["metrics"]["median_us"].is_number() && artifact["seconds"].is_number());
     let cases = artifact["result"]["cases"].as_array().expect("cases");
     assert_eq!(cases.len(), 2);
-    assert_eq!(
-        cases[0]["samples_ns"].as_array().map(Vec::len),
-        Some(8),
-        "{}",
-        cases[0]
-    );
-    assert!(
-        artifact["key_fields"]
-            .as_array()
-            .is_some_and(|f| f.len() > 5),
-        "{text}"
-    );
+    assert_eq!(cases[0]["samples_ns"].as_array().map(Vec::len), Some(8), "{}", cases[0]);
+    assert!(artifact["key_fields"].as_array().is_some_and(|f| f.len() > 5), "{text}");
 }
 
 #[test]
@@ -543,36 +425,19 @@ fn what_a_kernel_prints_is_in_its_artifact() {
     let project = project(&format!("puts(\"seen\"); {GOOD}"));
     project.edit("k.c", "#include <stdlib.h>", "#include <stdio.h>");
     let run = project.run_with(["--format", "json", "smoke"]).code(0);
-    let path = run.stage("smoke")["artifact"]
-        .as_str()
-        .expect("a path")
-        .to_owned();
+    let path = run.stage("smoke")["artifact"].as_str().expect("a path").to_owned();
     let artifact: Value =
         serde_json::from_str(&project.read(&format!(".optloop/{path}"))).expect("JSON");
-    assert!(
-        artifact["output"].as_str().expect("text").contains("seen"),
-        "{artifact}"
-    );
+    assert!(artifact["output"].as_str().expect("text").contains("seen"), "{artifact}");
 }
 
 #[test]
 fn a_missing_compiler_is_told_before_anything_runs() {
     let project = project(GOOD);
-    project.edit(
-        "pipeline.toml",
-        "compile.flags",
-        "compile.cc = \"no-such-cc\"\ncompile.flags",
-    );
-    project
-        .run()
-        .code(1)
-        .says("no-such-cc")
-        .says("pipeline.toml:");
+    project.edit("pipeline.toml", "compile.flags", "compile.cc = \"no-such-cc\"\ncompile.flags");
+    project.run().code(1).says("no-such-cc").says("pipeline.toml:");
     project.edit("pipeline.toml", "compile.cc = \"no-such-cc\"\n", "");
-    let bare = project
-        .args(["pipeline", "pipeline.toml"])
-        .env("PATH", "/nonexistent")
-        .run();
+    let bare = project.args(["pipeline", "pipeline.toml"]).env("PATH", "/nonexistent").run();
     assert!(bare.stderr.contains("cc"), "{}", bare.all());
     bare.code(1);
     project.run().code(0);
@@ -586,41 +451,22 @@ fn a_cpp_kernel_runs_like_any_other() {
         "#include <algorithm>\nextern \"C\" void scale(const float *x, float *y, int n) {\n\
         std::transform(x, x + n, y, [](float v) { return 2 * v; });\n}\n",
     );
-    let run = project
-        .run_with(["--kernel", "k.cpp", "--format", "json"])
-        .code(0);
+    let run = project.run_with(["--kernel", "k.cpp", "--format", "json"]).code(0);
     assert_eq!(ran(&run).len(), 4);
     project.edit("pipeline.toml", "\"k.c\"", "\"k.cpp\"");
     let own = json(&project).code(0);
-    assert!(
-        !ran(&own).contains(&"candidate".to_owned()),
-        "the same binary\n{}",
-        own.all()
-    );
+    assert!(!ran(&own).contains(&"candidate".to_owned()), "the same binary\n{}", own.all());
 }
 
 #[test]
 fn another_kernel_is_measured_in_the_place_of_the_pipelines() {
     let project = Project::new().kernels();
     let fast = "kernels/vector_add/vector_add_fast.c";
-    project
-        .args(["pipeline", "smoke", "--kernel", fast])
-        .run()
-        .code(0)
-        .says("correct");
-    project
-        .args(["pipeline", "smoke", "--kernel", "kernels/none.c"])
-        .run()
-        .code(1)
-        .says("none.c");
+    project.args(["pipeline", "smoke", "--kernel", fast]).run().code(0).says("correct");
+    project.args(["pipeline", "smoke", "--kernel", "kernels/none.c"]).run().code(1).says("none.c");
     let inside = project.path("kernels/vector_add");
     let known = project
-        .args([
-            "pipeline",
-            "../../pipelines/smoke.toml",
-            "--kernel",
-            "vector_add_fast.c",
-        ])
+        .args(["pipeline", "../../pipelines/smoke.toml", "--kernel", "vector_add_fast.c"])
         .in_folder(&inside)
         .run()
         .code(0);
@@ -630,20 +476,9 @@ fn another_kernel_is_measured_in_the_place_of_the_pipelines() {
 #[test]
 fn every_shipped_pipeline_runs_and_is_known_then() {
     let project = Project::new().kernels();
-    for name in [
-        "smoke",
-        "candidate",
-        "final",
-        "leaderboard",
-        "profile",
-        "sweep",
-    ] {
+    for name in ["smoke", "candidate", "final", "leaderboard", "profile", "sweep"] {
         let text = project.args(["pipeline", name]).run().code(0);
         assert!(!text.stdout.contains("up to date"), "{}", text.all());
-        project
-            .args(["pipeline", name])
-            .run()
-            .code(0)
-            .says("everything is up to date");
+        project.args(["pipeline", name]).run().code(0).says("everything is up to date");
     }
 }

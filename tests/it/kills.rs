@@ -18,15 +18,9 @@ const WIDTH: usize = 10;
 const JOBS: usize = 2;
 
 /// How many kills there are in all; `OPTLOOP_KILLS` says another number.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how thorough a test is, is asked of its user"
-)]
+#[expect(clippy::disallowed_methods, reason = "how thorough a test is, is asked of its user")]
 fn kills() -> usize {
-    std::env::var("OPTLOOP_KILLS")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(200)
+    std::env::var("OPTLOOP_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(200)
 }
 
 /// Stages whose outputs a stage reads: two of the layer above.
@@ -86,9 +80,7 @@ impl Killer {
 
     /// Starts a run and kills it: the program alone, or with all that it started.
     fn kill(&mut self, project: &Project) {
-        let run = project
-            .args(["pipeline", "pipeline.toml", "--jobs", "2"])
-            .start();
+        let run = project.args(["pipeline", "pipeline.toml", "--jobs", "2"]).start();
         std::thread::sleep(self.whole.mul_f64(self.random.random_range(0.0..1.1)));
         if self.random.random_bool(0.5) {
             run.signal(rustix::process::Signal::KILL);
@@ -111,17 +103,9 @@ impl Killer {
     /// Nothing that was started, and no shared memory, is left.
     fn expect_clean(&self, project: &Project) {
         project.expect_no_processes();
-        let left: Vec<_> = shared_memory()
-            .difference(&self.shared_memory)
-            .cloned()
-            .collect();
-        assert!(
-            !left.iter().any(|name| name.contains("optloop")),
-            "{left:?}"
-        );
-        let temporary: Vec<_> = fs::read_dir(project.path(".optloop/tmp"))
-            .expect("tmp")
-            .collect();
+        let left: Vec<_> = shared_memory().difference(&self.shared_memory).cloned().collect();
+        assert!(!left.iter().any(|name| name.contains("optloop")), "{left:?}");
+        let temporary: Vec<_> = fs::read_dir(project.path(".optloop/tmp")).expect("tmp").collect();
         assert!(temporary.is_empty(), "{temporary:?}");
     }
 }
@@ -132,9 +116,7 @@ fn null_run(project: &Project) -> Ran {
 
 fn shared_memory() -> BTreeSet<String> {
     let entries = fs::read_dir("/dev/shm").into_iter().flatten().flatten();
-    entries
-        .map(|e| e.file_name().to_string_lossy().into_owned())
-        .collect()
+    entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect()
 }
 
 /// Everything kept is what its name says.
@@ -142,9 +124,7 @@ fn verify(project: &Project) {
     let store = Store::new(&project.path(".optloop"));
     for (room, digest, _) in store.contents() {
         let good = match room {
-            Room::Blobs => store
-                .bytes(&digest)
-                .is_some_and(|b| Digest::of(&b) == digest),
+            Room::Blobs => store.bytes(&digest).is_some_and(|b| Digest::of(&b) == digest),
             Room::Keys => store.action(&digest).is_some(),
             Room::Deps => true,
         };
@@ -174,17 +154,10 @@ fn kills_at_any_instant_of_command_stages_lose_and_spoil_nothing() {
         }
         killer.finish(&project);
         for (i, wanted) in expected(&inputs).iter().enumerate() {
-            assert_eq!(
-                &project.read(&format!("out/{i}")),
-                wanted,
-                "round {round}, stage {i}"
-            );
+            assert_eq!(&project.read(&format!("out/{i}")), wanted, "round {round}, stage {i}");
         }
         let ran = project.ran().len();
-        assert!(
-            ran <= STAGES + JOBS * times,
-            "round {round}: {ran} commands ran, {times} kills"
-        );
+        assert!(ran <= STAGES + JOBS * times, "round {round}: {ran} commands ran, {times} kills");
         round += 1;
     }
     killer.expect_clean(&project);
@@ -199,11 +172,7 @@ fn kills_at_any_instant_of_kernel_stages_lose_and_spoil_nothing() {
     while killer.done < wanted {
         // Another binary each time; every fourth is wrong.
         let wrong = round % 4 == 3;
-        let body = if wrong {
-            "y[0] = 7;"
-        } else {
-            super::kernel::GOOD
-        };
+        let body = if wrong { "y[0] = 7;" } else { super::kernel::GOOD };
         let body = format!("static volatile int version = {round}; (void)version; {body}");
         project.write("k.c", super::kernel::source(&body));
         for _ in 0..killer.random.random_range(1..=3) {
@@ -231,10 +200,7 @@ fn kills_of_a_run_that_has_nothing_to_do_change_nothing() {
     let before = project.state();
     let started = Instant::now();
     drop(null_run(&project));
-    let mut killer = Killer {
-        whole: started.elapsed(),
-        ..Killer::new(3)
-    };
+    let mut killer = Killer { whole: started.elapsed(), ..Killer::new(3) };
     for _ in 0..20 {
         killer.kill(&project);
     }

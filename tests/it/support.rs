@@ -1,8 +1,5 @@
 //! A project in a folder of its own, and the program run on it.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "tests start the program as a user does"
-)]
+#![expect(clippy::disallowed_methods, reason = "tests start the program as a user does")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -116,15 +113,9 @@ impl Project {
             .into_iter()
             .map(|e| e.expect("an entry").into_path())
             .map(|path| {
-                let time = fs::metadata(&path)
-                    .expect("there")
-                    .modified()
-                    .expect("a time");
-                let bytes = if path.is_file() {
-                    fs::read(&path).expect("a file")
-                } else {
-                    Vec::new()
-                };
+                let time = fs::metadata(&path).expect("there").modified().expect("a time");
+                let bytes =
+                    if path.is_file() { fs::read(&path).expect("a file") } else { Vec::new() };
                 (path, (bytes, time))
             })
             .collect()
@@ -133,12 +124,7 @@ impl Project {
     /// The program with these arguments.
     pub(crate) fn args<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Call<'_> {
         let args = args.into_iter().map(str::to_owned).collect();
-        Call {
-            project: self,
-            args,
-            env: BTreeMap::new(),
-            folder: self.root(),
-        }
+        Call { project: self, args, env: BTreeMap::new(), folder: self.root() }
     }
 
     /// `optloop pipeline pipeline.toml`.
@@ -148,8 +134,7 @@ impl Project {
 
     /// `optloop pipeline pipeline.toml` with more arguments.
     pub(crate) fn run_with<'a>(&self, more: impl IntoIterator<Item = &'a str>) -> Ran {
-        self.args(["pipeline", "pipeline.toml"].into_iter().chain(more))
-            .run()
+        self.args(["pipeline", "pipeline.toml"].into_iter().chain(more)).run()
     }
 
     /// Runs the pipeline, which must pass, and gives the stages that reported.
@@ -198,11 +183,7 @@ impl Project {
         let deadline = Instant::now() + PATIENCE;
         let path = self.path(path);
         while !fs::read_to_string(&path).is_ok_and(|t| t.contains(text)) {
-            assert!(
-                Instant::now() < deadline,
-                "{} does not come",
-                path.display()
-            );
+            assert!(Instant::now() < deadline, "{} does not come", path.display());
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -269,13 +250,7 @@ impl Call<'_> {
         let mut child = self.command().spawn().expect("the program starts");
         let out = reader(child.stdout.take().expect("piped"));
         let err = reader(child.stderr.take().expect("piped"));
-        Running {
-            child,
-            args: self.args,
-            started,
-            out,
-            err,
-        }
+        Running { child, args: self.args, started, out, err }
     }
 
     /// Runs it to its end.
@@ -370,15 +345,10 @@ fn descendants(of: u32) -> Vec<u32> {
         let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
             return Vec::new();
         };
-        let lists = tasks
-            .flatten()
-            .filter_map(|t| fs::read_to_string(t.path().join("children")).ok());
+        let lists =
+            tasks.flatten().filter_map(|t| fs::read_to_string(t.path().join("children")).ok());
         lists
-            .flat_map(|l| {
-                l.split_whitespace()
-                    .filter_map(|p| p.parse().ok())
-                    .collect::<Vec<_>>()
-            })
+            .flat_map(|l| l.split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<_>>())
             .collect()
     };
     let mut found = children(of);

@@ -33,30 +33,19 @@ fn two() -> Project {
 }
 
 fn modified(project: &Project, path: &str) -> SystemTime {
-    fs::metadata(project.path(path))
-        .expect("a file")
-        .modified()
-        .expect("a time")
+    fs::metadata(project.path(path)).expect("a file").modified().expect("a time")
 }
 
 fn set_modified(project: &Project, path: &str, time: SystemTime) {
-    let file = File::options()
-        .append(true)
-        .open(project.path(path))
-        .expect("a file");
-    file.set_times(FileTimes::new().set_modified(time))
-        .expect("times");
+    let file = File::options().append(true).open(project.path(path)).expect("a file");
+    file.set_times(FileTimes::new().set_modified(time)).expect("times");
 }
 
 #[test]
 fn an_edit_with_an_older_time_is_an_edit() {
     let project = two();
     project.write("in.txt", "two\n");
-    set_modified(
-        &project,
-        "in.txt",
-        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000),
-    );
+    set_modified(&project, "in.txt", SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000));
     assert_eq!(project.pass(), ["a", "b"]);
     assert_eq!(project.read("out/b"), "b:TWO\n");
     assert_eq!(project.pass(), NOTHING);
@@ -86,11 +75,7 @@ fn an_edit_renamed_over_the_old_file_with_its_time_is_an_edit() {
 #[test]
 fn a_touch_is_not_an_edit() {
     let project = two();
-    set_modified(
-        &project,
-        "in.txt",
-        SystemTime::now() + Duration::from_hours(1),
-    );
+    set_modified(&project, "in.txt", SystemTime::now() + Duration::from_hours(1));
     assert_eq!(project.pass(), NOTHING);
     set_modified(&project, "out/a", SystemTime::UNIX_EPOCH);
     assert_eq!(project.pass(), NOTHING);
@@ -169,9 +154,7 @@ fn a_variable_passed_on_counts_set_unset_and_empty_and_others_do_not() {
     let text = project.read("pipeline.toml") + "outputs = [\"out\"]\npass_env = [\"MODE\"]\n";
     project.write("pipeline.toml", text);
     let run = |mode: Option<&str>, other: &str| {
-        let call = project
-            .args(["pipeline", "pipeline.toml"])
-            .env("OTHER", other);
+        let call = project.args(["pipeline", "pipeline.toml"]).env("OTHER", other);
         let call = match mode {
             Some(mode) => call.env("MODE", mode),
             None => call,
@@ -188,27 +171,15 @@ fn a_variable_passed_on_counts_set_unset_and_empty_and_others_do_not() {
         (None, "2", 0, "none\n"),
         (Some("x"), "2", 0, "x\n"),
     ] {
-        assert_eq!(
-            run(mode, other),
-            (ran, out.to_owned()),
-            "MODE={mode:?} OTHER={other}"
-        );
+        assert_eq!(run(mode, other), (ran, out.to_owned()), "MODE={mode:?} OTHER={other}");
     }
 }
 
 #[test]
 fn a_variable_that_is_not_named_does_not_reach_a_command() {
     let project = Project::new().pipeline("[stages.a]\nrun = \"env > out\"\noutputs = [\"out\"]\n");
-    project
-        .args(["pipeline", "pipeline.toml"])
-        .env("SECRET", "42")
-        .run()
-        .code(0);
-    assert!(
-        !project.read("out").contains("SECRET"),
-        "{}",
-        project.read("out")
-    );
+    project.args(["pipeline", "pipeline.toml"]).env("SECRET", "42").run().code(0);
+    assert!(!project.read("out").contains("SECRET"), "{}", project.read("out"));
 }
 
 /// A stage over a pattern.
@@ -220,10 +191,7 @@ outputs = ["out"]
 "#;
 
 fn glob() -> Project {
-    let project = Project::new()
-        .pipeline(GLOB)
-        .file("parts/1.txt", "1")
-        .file("parts/2.txt", "2");
+    let project = Project::new().pipeline(GLOB).file("parts/1.txt", "1").file("parts/2.txt", "2");
     assert_eq!(project.pass(), ["all"]);
     assert_eq!(project.read("out"), "12");
     assert_eq!(project.pass(), NOTHING);
@@ -275,10 +243,7 @@ fn a_damaged_output_is_put_back() {
         project.write(output, "BAD\n");
         project.run().code(0).says("restored").says(output);
         assert_eq!(project.ran(), NOTHING);
-        assert_eq!(
-            project.read("out/a") + &project.read("out/b"),
-            "ONE\nb:ONE\n"
-        );
+        assert_eq!(project.read("out/a") + &project.read("out/b"), "ONE\nb:ONE\n");
         assert_eq!(project.pass(), NOTHING);
     }
 }
@@ -312,10 +277,7 @@ fn a_deleted_output_whose_copy_is_gone_is_made_again() {
     fs::remove_dir_all(project.path(".optloop/cache")).expect("the cache");
     // The second too: what it read had gone, and its own result is not kept any more.
     assert_eq!(project.pass(), ["a", "b"]);
-    assert_eq!(
-        project.read("out/a") + &project.read("out/b"),
-        "ONE\nb:ONE\n"
-    );
+    assert_eq!(project.read("out/a") + &project.read("out/b"), "ONE\nb:ONE\n");
     assert_eq!(project.pass(), NOTHING);
 }
 
@@ -330,20 +292,14 @@ fn an_output_keeps_its_permission_to_execute_when_put_back() {
     project.run().code(0);
     project.remove("tool");
     project.run().code(0);
-    let mode = fs::metadata(project.path("tool"))
-        .expect("a file")
-        .permissions()
-        .mode();
+    let mode = fs::metadata(project.path("tool")).expect("a file").permissions().mode();
     assert_eq!(mode & 0o111, 0o111, "{mode:o}");
 }
 
 #[test]
 fn an_undeclared_read_is_found_by_an_audit() {
-    let project = Project::new()
-        .file("in.txt", "1")
-        .file("secret.txt", "2")
-        .pipeline(
-            r#"
+    let project = Project::new().file("in.txt", "1").file("secret.txt", "2").pipeline(
+        r#"
 [stages.honest]
 run = "cat in.txt > honest"
 inputs = ["in.txt"]
@@ -353,17 +309,12 @@ run = "cat in.txt secret.txt > careless"
 inputs = ["in.txt"]
 outputs = ["careless"]
 "#,
-        );
+    );
     project.run().code(0);
-    let audit = project
-        .run_with(["--audit", "--keep-going", "--format", "json"])
-        .code(1);
+    let audit = project.run_with(["--audit", "--keep-going", "--format", "json"]).code(1);
     assert_eq!(audit.outcomes()["honest"], "ran", "{}", audit.all());
     let failed = audit.stage("careless")["outcome"].to_string();
-    assert!(
-        failed.contains("secret.txt") && !failed.contains("in.txt"),
-        "{failed}"
-    );
+    assert!(failed.contains("secret.txt") && !failed.contains("in.txt"), "{failed}");
     project.edit(
         "pipeline.toml",
         "inputs = [\"in.txt\"]\noutputs = [\"careless\"]",
@@ -419,10 +370,7 @@ fn a_failure_after_a_success_does_not_pass_for_it() {
 #[test]
 fn a_declared_output_that_is_not_written_is_a_failure() {
     let project = Project::new().pipeline("[stages.a]\nrun = \"true\"\noutputs = [\"out\"]\n");
-    project
-        .run()
-        .code(1)
-        .says("did not write its declared output out");
+    project.run().code(1).says("did not write its declared output out");
 }
 
 #[test]
@@ -439,10 +387,7 @@ outputs = ["out"]
     project.wait_for("begun", "");
     project.write("in.txt", "two\n");
     project.write("go", "");
-    run.wait()
-        .code(0)
-        .says("in.txt changed while it ran")
-        .says("not kept");
+    run.wait().code(0).says("in.txt changed while it ran").says("not kept");
     assert_eq!(project.ran(), ["a"]);
     assert_eq!(project.pass(), ["a"]);
     assert_eq!(project.read("out"), "two\n");
@@ -473,11 +418,7 @@ outputs = ["out"]
     run.wait().code(0);
     assert_eq!(project.read("out"), "two\n");
     project.run().code(0);
-    assert_eq!(
-        project.read("out"),
-        "one\n",
-        "the content read in between must not stay"
-    );
+    assert_eq!(project.read("out"), "one\n", "the content read in between must not stay");
 }
 
 #[test]
@@ -487,16 +428,10 @@ fn going_back_to_an_earlier_content_runs_nothing_and_gives_its_outputs() {
     assert_eq!(project.pass(), ["a", "b"]);
     project.write("in.txt", "one\n");
     assert_eq!(project.pass(), NOTHING);
-    assert_eq!(
-        project.read("out/a") + &project.read("out/b"),
-        "ONE\nb:ONE\n"
-    );
+    assert_eq!(project.read("out/a") + &project.read("out/b"), "ONE\nb:ONE\n");
     project.write("in.txt", "two\n");
     assert_eq!(project.pass(), NOTHING);
-    assert_eq!(
-        project.read("out/a") + &project.read("out/b"),
-        "TWO\nb:TWO\n"
-    );
+    assert_eq!(project.read("out/a") + &project.read("out/b"), "TWO\nb:TWO\n");
 }
 
 #[test]
@@ -572,18 +507,12 @@ fn a_killed_run_leaves_nothing_half_written_when_the_edit_is_taken_back() {
     killed_in_the_middle(&project);
     project.write("in.txt", "one\n");
     assert_eq!(project.pass(), NOTHING);
-    assert_eq!(
-        project.read("out/slow") + &project.read("out/b"),
-        "one\none\n"
-    );
+    assert_eq!(project.read("out/slow") + &project.read("out/b"), "one\none\n");
 }
 
 #[test]
 fn what_a_killed_run_left_running_is_ended_by_the_next() {
-    let project = Project::new()
-        .pipeline(SLOW)
-        .file("in.txt", "one\n")
-        .file("wait", "");
+    let project = Project::new().pipeline(SLOW).file("in.txt", "one\n").file("wait", "");
     let run = project.args(["pipeline", "pipeline.toml"]).start();
     project.wait_for("begun", "");
     run.signal(Signal::KILL);
@@ -596,10 +525,7 @@ fn what_a_killed_run_left_running_is_ended_by_the_next() {
 
 #[test]
 fn a_second_run_waits_for_the_first_and_says_for_whom() {
-    let project = Project::new()
-        .pipeline(SLOW)
-        .file("in.txt", "one\n")
-        .file("wait", "");
+    let project = Project::new().pipeline(SLOW).file("in.txt", "one\n").file("wait", "");
     let first = project.args(["pipeline", "pipeline.toml"]).start();
     project.wait_for("begun", "");
     let second = project.args(["pipeline", "pipeline.toml"]).start();
@@ -617,9 +543,8 @@ fn a_second_run_waits_for_the_first_and_says_for_whom() {
 #[test]
 fn many_runs_at_once_run_everything_once() {
     let project = Project::new().pipeline(TWO).file("in.txt", "one\n");
-    let runs: Vec<_> = (0..6)
-        .map(|_| project.args(["pipeline", "pipeline.toml"]).start())
-        .collect();
+    let runs: Vec<_> =
+        (0..6).map(|_| project.args(["pipeline", "pipeline.toml"]).start()).collect();
     for run in runs {
         run.wait().code(0);
     }
@@ -644,19 +569,11 @@ fn a_damaged_state_is_told_or_mended_and_never_believed() {
             project.run().code(75).says("damaged").says("run again");
         }
         project.run().code(0);
-        assert_eq!(
-            project.read("out/b"),
-            format!("b:{}\n", name.to_uppercase()),
-            "{name}"
-        );
+        assert_eq!(project.read("out/b"), format!("b:{}\n", name.to_uppercase()), "{name}");
         project.ran();
         assert_eq!(project.pass(), NOTHING, "{name}");
         project.write("in.txt", "one\n");
-        assert_eq!(
-            project.pass(),
-            NOTHING,
-            "{name}: results are kept apart from the state"
-        );
+        assert_eq!(project.pass(), NOTHING, "{name}: results are kept apart from the state");
     }
 }
 
@@ -671,11 +588,7 @@ fn a_damaged_copy_is_not_put_back() {
             let path = entry.expect("an entry").into_path();
             if path.is_file() {
                 let mut bytes = fs::read(&path).expect("a file");
-                bytes
-                    .iter_mut()
-                    .skip(40)
-                    .step_by(64)
-                    .for_each(|b| *b ^= 0xff);
+                bytes.iter_mut().skip(40).step_by(64).for_each(|b| *b ^= 0xff);
                 fs::remove_file(&path).expect("removed");
                 fs::write(&path, bytes).expect("written");
                 damaged += 1;

@@ -41,20 +41,14 @@ pub(super) fn run(
         };
         if !is_fine(&access.path, allowed, root) {
             let name = access.path.strip_prefix(root).unwrap_or(&access.path);
-            lines.push(format!(
-                "it {word} {}, which is not in its `{key}`",
-                name.display()
-            ));
+            lines.push(format!("it {word} {}, which is not in its `{key}`", name.display()));
         }
     }
     lines.sort();
     lines.dedup();
     if outcome.failure.is_none() && !lines.is_empty() {
         let message = lines.join("\n");
-        outcome.failure = Some(Failure {
-            class: FailureClass::Failed,
-            message,
-        });
+        outcome.failure = Some(Failure { class: FailureClass::Failed, message });
     }
     outcome
 }

@@ -48,10 +48,8 @@ mod tests {
         let members = [("a", Some(3.0)), ("b", Some(2.0)), ("c", None)];
         let keys = members.map(|(name, value)| {
             let key = Digest::of(name.as_bytes());
-            let metrics: BTreeMap<String, f64> = value
-                .map(|v| ("median_us".to_owned(), v))
-                .into_iter()
-                .collect();
+            let metrics: BTreeMap<String, f64> =
+                value.map(|v| ("median_us".to_owned(), v)).into_iter().collect();
             let action = crate::cache::Action {
                 version: crate::cache::store::ACTION_VERSION,
                 node: name.to_owned(),
@@ -76,10 +74,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("tempdir");
         let (store, members) = store(dir.path());
         for (better, wins) in [(Direction::Lower, "b"), (Direction::Higher, "a")] {
-            let best = Best {
-                by: "median_us".to_owned(),
-                better,
-            };
+            let best = Best { by: "median_us".to_owned(), better };
             let outcome = run(&best, &members, &store);
             assert_eq!(outcome.detail["best"], wins);
         }
@@ -89,10 +84,7 @@ mod tests {
     fn no_member_with_a_number_is_a_failure() {
         let dir = tempfile::tempdir().expect("tempdir");
         let (store, members) = store(dir.path());
-        let best = Best {
-            by: "median_us".to_owned(),
-            better: Direction::Lower,
-        };
+        let best = Best { by: "median_us".to_owned(), better: Direction::Lower };
         assert!(run(&best, &members[2..], &store).failure.is_some());
     }
 }

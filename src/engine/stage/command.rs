@@ -50,9 +50,7 @@ pub(super) fn run(work: &CommandWork, setting: &Setting<'_>) -> StageOutcome {
     }
     let spec = spec(work, setting);
     if setting.shared.options.audit {
-        return audit::run(&spec, setting, |finished| {
-            conclude(work, setting, &finished)
-        });
+        return audit::run(&spec, setting, |finished| conclude(work, setting, &finished));
     }
     match process::run(&spec, setting.ctx.cancel) {
         Ok(finished) => conclude(work, setting, &finished),
@@ -65,26 +63,15 @@ fn spec(work: &CommandWork, setting: &Setting<'_>) -> CommandSpec {
         Run::Shell(script) => ("/bin/sh".into(), vec!["-c".into(), script.into()]),
         Run::Argv(argv) => {
             // The plan resolved it; its place is the first declared input.
-            let tool = setting
-                .job
-                .inputs
-                .first()
-                .map_or(argv[0].as_str(), |k| &k.name);
-            (
-                setting.shared.root.join(tool),
-                argv[1..].iter().map(OsString::from).collect(),
-            )
+            let tool = setting.job.inputs.first().map_or(argv[0].as_str(), |k| &k.name);
+            (setting.shared.root.join(tool), argv[1..].iter().map(OsString::from).collect())
         }
     };
     let split = work.metric.is_some();
     CommandSpec {
         args,
         env: environment(work, setting),
-        capture: if split {
-            Capture::Split
-        } else {
-            Capture::Merged
-        },
+        capture: if split { Capture::Split } else { Capture::Merged },
         timeout: (work.limits.timeout_ms > 0)
             .then(|| Duration::from_millis(work.limits.timeout_ms)),
         grace: Duration::from_millis(work.limits.grace_ms),
@@ -100,10 +87,7 @@ fn spec(work: &CommandWork, setting: &Setting<'_>) -> CommandSpec {
 fn environment(work: &CommandWork, setting: &Setting<'_>) -> Vec<(OsString, OsString)> {
     use std::os::unix::ffi::OsStringExt;
     let world = setting.shared.around.world;
-    let passed = PASSED
-        .iter()
-        .copied()
-        .chain(work.pass_env.iter().map(String::as_str));
+    let passed = PASSED.iter().copied().chain(work.pass_env.iter().map(String::as_str));
     let mut env: Vec<(OsString, OsString)> = passed
         .filter_map(|name| Some((name.into(), OsString::from_vec(world.env(name)?))))
         .collect();
@@ -114,21 +98,12 @@ fn environment(work: &CommandWork, setting: &Setting<'_>) -> Vec<(OsString, OsSt
 }
 
 fn conclude(work: &CommandWork, setting: &Setting<'_>, finished: &Finished) -> StageOutcome {
-    let mut outcome = StageOutcome {
-        log: finished.stdout.clone(),
-        ..StageOutcome::default()
-    };
+    let mut outcome = StageOutcome { log: finished.stdout.clone(), ..StageOutcome::default() };
     outcome.log.extend_from_slice(&finished.stderr);
     if !finished.leftovers.is_empty() {
-        let names: Vec<String> = finished
-            .leftovers
-            .iter()
-            .map(|l| format!("{} ({})", l.name, l.pid))
-            .collect();
-        let note = format!(
-            "optloop: ended what it left running: {}\n",
-            names.join(", ")
-        );
+        let names: Vec<String> =
+            finished.leftovers.iter().map(|l| format!("{} ({})", l.name, l.pid)).collect();
+        let note = format!("optloop: ended what it left running: {}\n", names.join(", "));
         outcome.log.extend_from_slice(note.as_bytes());
     }
     outcome.failure = failure(work, finished);
@@ -139,10 +114,7 @@ fn conclude(work: &CommandWork, setting: &Setting<'_>, finished: &Finished) -> S
         match number(metric, &finished.stdout) {
             Ok(value) => drop(outcome.metrics.insert(metric.name.clone(), value)),
             Err(message) => {
-                outcome.failure = Some(Failure {
-                    class: FailureClass::Failed,
-                    message,
-                });
+                outcome.failure = Some(Failure { class: FailureClass::Failed, message });
             }
         }
     }
@@ -150,10 +122,7 @@ fn conclude(work: &CommandWork, setting: &Setting<'_>, finished: &Finished) -> S
         match read_depfile(depfile, setting) {
             Ok(found) => outcome.discovered = found,
             Err(message) => {
-                outcome.failure = Some(Failure {
-                    class: FailureClass::Failed,
-                    message,
-                });
+                outcome.failure = Some(Failure { class: FailureClass::Failed, message });
             }
         }
     }
@@ -163,21 +132,14 @@ fn conclude(work: &CommandWork, setting: &Setting<'_>, finished: &Finished) -> S
 fn failure(work: &CommandWork, finished: &Finished) -> Option<Failure> {
     let (class, message) = match finished.exit {
         Exit::Code(0) => return None,
-        Exit::Code(TRY_AGAIN) => (
-            FailureClass::Infrastructure,
-            "it exited with 75 (temporary failure)".to_owned(),
-        ),
+        Exit::Code(TRY_AGAIN) => {
+            (FailureClass::Infrastructure, "it exited with 75 (temporary failure)".to_owned())
+        }
         Exit::Code(code) => (FailureClass::Failed, format!("it exited with {code}")),
-        Exit::Signal(signal) => (
-            FailureClass::Crashed,
-            format!("it was ended by signal {signal}"),
-        ),
+        Exit::Signal(signal) => (FailureClass::Crashed, format!("it was ended by signal {signal}")),
         Exit::TimedOut => {
             let limit = Duration::from_millis(work.limits.timeout_ms);
-            (
-                FailureClass::TimedOut,
-                format!("it took longer than {limit:?} and was ended"),
-            )
+            (FailureClass::TimedOut, format!("it took longer than {limit:?} and was ended"))
         }
         Exit::Cancelled => (FailureClass::Interrupted, "interrupted".to_owned()),
     };
@@ -240,11 +202,7 @@ mod tests {
     use crate::pipeline::Direction;
 
     fn check(from: MetricSource, text: &str, expected: Result<f64, &str>) {
-        let metric = CommandMetric {
-            name: "m".to_owned(),
-            from,
-            better: Direction::Lower,
-        };
+        let metric = CommandMetric { name: "m".to_owned(), from, better: Direction::Lower };
         match (number(&metric, text.as_bytes()), expected) {
             (Ok(got), Ok(want)) => assert!((got - want).abs() < 1e-12, "{text}"),
             (Err(got), Err(part)) => assert!(got.contains(part), "{got}"),
@@ -257,16 +215,8 @@ mod tests {
         let cycles = || MetricSource::Regex(r"CYCLES: (\d+)".to_owned());
         check(cycles(), "CYCLES: 12\nCYCLES: 34\n", Ok(34.0));
         check(cycles(), "nothing", Err("matches"));
-        check(
-            MetricSource::Regex("[a-z]+".to_owned()),
-            "abc",
-            Err("not a number"),
-        );
-        check(
-            MetricSource::Regex(r"\d+\.\d+".to_owned()),
-            "t 1.5 s",
-            Ok(1.5),
-        );
+        check(MetricSource::Regex("[a-z]+".to_owned()), "abc", Err("not a number"));
+        check(MetricSource::Regex(r"\d+\.\d+".to_owned()), "t 1.5 s", Ok(1.5));
     }
 
     #[test]
@@ -277,11 +227,7 @@ mod tests {
             "noise\n{\"results\":[{\"mean\":1}]}\n{\"results\":[{\"mean\":2.5}]}\n",
             Ok(2.5),
         );
-        check(
-            mean(),
-            "log\n{\n \"results\": [{\"mean\": \"7\"}]\n}\n",
-            Ok(7.0),
-        );
+        check(mean(), "log\n{\n \"results\": [{\"mean\": \"7\"}]\n}\n", Ok(7.0));
         check(mean(), "{\"results\":[]}", Err("nothing at that path"));
         check(mean(), "plain", Err("no JSON"));
     }

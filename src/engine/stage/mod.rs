@@ -48,10 +48,7 @@ pub struct StageContext<'a> {
 impl StageContext<'_> {
     /// Those of the named variables that are set.
     fn inherited(&self, names: &[&str]) -> Vec<(OsString, OsString)> {
-        names
-            .iter()
-            .filter_map(|name| Some((name.into(), (self.env)(name)?)))
-            .collect()
+        names.iter().filter_map(|name| Some((name.into(), (self.env)(name)?))).collect()
     }
 }
 
@@ -104,13 +101,7 @@ pub enum FailureClass {
 impl StageOutcome {
     /// A failure before anything else was learnt.
     pub fn failed(class: FailureClass, message: impl Into<String>) -> Self {
-        Self {
-            failure: Some(Failure {
-                class,
-                message: message.into(),
-            }),
-            ..Self::default()
-        }
+        Self { failure: Some(Failure { class, message: message.into() }), ..Self::default() }
     }
 }
 
@@ -125,10 +116,7 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
     };
     let dir = shared.root.join(&job.stored.dir);
     let scratch =
-        shared
-            .state_dir
-            .join("tmp")
-            .join(format!("scratch.{}.{}", std::process::id(), job.node));
+        shared.state_dir.join("tmp").join(format!("scratch.{}.{}", std::process::id(), job.node));
     let ctx = StageContext {
         name: &job.name,
         dir: &dir,
@@ -150,28 +138,13 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
             let (kernel, reference) = binaries(job, shared.root);
             let (problem, launches, limits) = (c.problem.clone(), c.work.launches, c.work.limits);
             let (seed, cpu) = (None, c.cpu);
-            let def = check::CheckDef {
-                problem,
-                kernel,
-                reference,
-                launches,
-                limits,
-                seed,
-                cpu,
-            };
+            let def = check::CheckDef { problem, kernel, reference, launches, limits, seed, cpu };
             in_scratch(&ctx, || check::run(&def, &ctx))
         }
         Definition::Bench(b) => {
             let (kernel, reference) = binaries(job, shared.root);
             let (problem, work, seed) = (b.problem.clone(), b.work.clone(), None);
-            let def = bench::BenchDef {
-                problem,
-                kernel,
-                reference,
-                work,
-                seed,
-                cpu: b.cpu,
-            };
+            let def = bench::BenchDef { problem, kernel, reference, work, seed, cpu: b.cpu };
             in_scratch(&ctx, || bench::run(&def, &ctx))
         }
     }
@@ -183,10 +156,7 @@ fn compile_def(compile: &Compile, job: &Job, root: &Path) -> compile::CompileDef
         sources: compile.sources.iter().map(|s| root.join(s)).collect(),
         entry: compile.problem.entry.clone(),
         problem: compile.problem.clone(),
-        compile: CompileWork {
-            include_dirs: compile.include_dirs.clone(),
-            ..compile.work.clone()
-        },
+        compile: CompileWork { include_dirs: compile.include_dirs.clone(), ..compile.work.clone() },
         compiler: Some(root.join(&compile.compiler)),
         output: root.join(output),
     }
@@ -194,11 +164,7 @@ fn compile_def(compile: &Compile, job: &Job, root: &Path) -> compile::CompileDef
 
 /// The two shared objects that a kernel stage declares first.
 fn binaries(job: &Job, root: &Path) -> (PathBuf, PathBuf) {
-    let path = |i: usize| {
-        job.inputs
-            .get(i)
-            .map_or_else(PathBuf::new, |k| root.join(&k.name))
-    };
+    let path = |i: usize| job.inputs.get(i).map_or_else(PathBuf::new, |k| root.join(&k.name));
     (path(0), path(1))
 }
 
