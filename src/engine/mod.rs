@@ -14,6 +14,7 @@ use crate::process::jobserver::Tokens;
 pub mod condition;
 pub mod event;
 pub mod explain;
+mod explanation;
 mod job;
 pub mod lease;
 mod queue;
