@@ -238,6 +238,13 @@ impl Index {
         }
     }
 
+    /// The format of the index in a file, whole or not; `None` when it is no index at all.
+    pub fn format_of(path: &Path) -> Option<u32> {
+        let mut header = Header::zeroed();
+        File::open(path).ok()?.read_exact(bytemuck::bytes_of_mut(&mut header)).ok()?;
+        (header.magic == MAGIC).then_some(header.format)
+    }
+
     /// Reads an index; `None` when there is none, or it is of another format or damaged.
     ///
     /// # Errors

@@ -87,6 +87,9 @@ impl Journal {
             let good = replay_records(&bytes[HEADER as usize..], index, &mut replayed);
             journal.len = HEADER + good as u64;
             replayed.torn = journal.len < bytes.len() as u64;
+            replayed.damaged = is_whole(&bytes[journal.len as usize..]);
+        } else {
+            replayed.damaged = header.len() == HEADER as usize && header.get(..8) != Some(MAGIC);
         }
         Ok((journal, replayed))
     }
@@ -178,6 +181,9 @@ pub struct Replayed {
     pub unfinished: Vec<u32>,
     /// True when the end was torn.
     pub torn: bool,
+    /// True when what ends it is no torn end, as a kill leaves it, but a whole record that is
+    /// wrong.
+    pub damaged: bool,
 }
 
 /// Applies every good record; returns how many bytes they took.
@@ -190,6 +196,12 @@ fn replay_records(mut bytes: &[u8], index: &mut Index, replayed: &mut Replayed) 
         bytes = rest;
     }
     total - bytes.len()
+}
+
+/// True when a record's length says that all of it is there.
+fn is_whole(bytes: &[u8]) -> bool {
+    let length = bytes.first_chunk().map(|head| u32::from_le_bytes(*head) as usize);
+    length.is_some_and(|length| bytes.len() >= 8 + length)
 }
 
 fn next_record(bytes: &[u8]) -> Option<(Record, &[u8])> {

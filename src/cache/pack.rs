@@ -213,6 +213,15 @@ impl Pack {
         all
     }
 
+    /// Names whose data is not what was put, and how many whole records of the index lie past the
+    /// first that does not hold. What a kill leaves is neither: less than a record at the end.
+    pub(super) fn damage(&mut self) -> (Vec<Name>, u64) {
+        let names: Vec<Name> = self.names().into_iter().map(|(n, _)| n).collect();
+        let damaged = names.into_iter().filter(|n| self.get(n).is_none()).collect();
+        let len = std::fs::metadata(self.path("index")).map_or(0, |m| m.len());
+        (damaged, len.saturating_sub(self.good) / ENTRY as u64)
+    }
+
     /// Bytes on disk, superseded data included.
     pub(super) fn bytes(&self) -> u64 {
         let len = |what| std::fs::metadata(self.path(what)).map_or(0, |m| m.len());

@@ -271,6 +271,18 @@ impl Store {
         packed.chain(large).collect()
     }
 
+    /// Everything in the pack that is not what was put there, and how many records of its index
+    /// cannot be read.
+    pub fn damage(&self) -> (Vec<(Room, Digest)>, u64) {
+        let (names, unread) = self.with_pack(Pack::damage);
+        (names.into_iter().map(|n| (n.room, n.digest)).collect(), unread)
+    }
+
+    /// What is kept under a key, whatever it is.
+    pub fn action_bytes(&self, key: &Digest) -> Option<Vec<u8>> {
+        self.get(Room::Keys, key)
+    }
+
     /// Files of large blobs; `None` for a name that is no digest.
     pub fn large(&self) -> Vec<(Option<Digest>, PathBuf)> {
         walkdir::WalkDir::new(self.dir.join("blobs"))

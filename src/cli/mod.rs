@@ -3,6 +3,8 @@
 //! One file per command. Not for: anything that could be tested without a process.
 
 mod args;
+mod artifact;
+mod cache;
 mod completions;
 mod devices;
 mod doctor;
@@ -68,6 +70,8 @@ fn dispatch(cli: &Cli, ui: Ui) -> Exit {
         Command::Schema(args) => schema::run(args, &ui),
         Command::Completions(args) => completions::run(args, &ui),
         Command::Man(args) => man::run(args, &ui),
-        _ => Exit::Internal,
+        Command::Explain(args) => explain::run(args, &ui),
+        Command::Artifact(command) => artifact::run(command, &ui),
+        Command::Cache(command) => cache::run(command, &ui),
     }
 }

@@ -64,19 +64,28 @@ impl Session {
         let overrides = overrides(which, &located);
         let identity = identity(&located, &overrides);
         let paths = Paths::new(&located.root, &identity);
+        // A first run of a pipeline that is refused leaves nothing behind.
+        let first = access != Access::Read && !paths.own.is_dir();
+        let plan = first.then(|| make_plan(&located, &overrides)).transpose()?;
         let lock = take_lock(&paths, access, ui)?;
-        let state = State::open(paths)?;
+        let state = match access {
+            Access::Read => State::open_read_only(paths)?,
+            Access::Wait | Access::Refuse => State::open(paths)?,
+        };
         let made_by = made_by();
         let mut session = Self { located, overrides, state, made_by, lock };
-        session.refresh(access)?;
+        session.refresh(access, plan)?;
         Ok(session)
     }
 
     /// Looks at the world; plans anew when the plan came from something that changed.
-    fn refresh(&mut self, access: Access) -> Result<(), Refusal> {
+    fn refresh(&mut self, access: Access, made: Option<Plan>) -> Result<(), Refusal> {
         let look = self.state.look(&Disk)?;
         if self.state.needs_plan(self.made_by, &look) {
-            let plan = self.plan()?;
+            let plan = match made {
+                Some(plan) => plan,
+                None => make_plan(&self.located, &self.overrides)?,
+            };
             if access != Access::Read {
                 self.state.prepare()?;
             }
@@ -87,54 +96,6 @@ impl Session {
             self.state.know(&look.seen);
         }
         Ok(())
-    }
-
-    /// Reads pipeline and problem and makes the plan; every mistake of all of them at once.
-    pub(super) fn plan(&self) -> Result<Plan, Refusal> {
-        let mut mistakes = Vec::new();
-        let loaded = pipeline::load(&self.located.file, &self.overrides, &Disk);
-        mistakes.extend(loaded.diagnostics);
-        let Some(mut pipeline) = loaded.pipeline else { return Err(Refusal::Diagnostics(mistakes)) };
-        pipeline.dir.clone_from(&self.located.dir);
-        // The plan knows files from the root, not from where this process happens to be.
-        pipeline.sources.iter_mut().for_each(|path| *path = from_anywhere(path));
-        pipeline.preset_dir = from_anywhere(&pipeline.preset_dir);
-        let problem = self.problem(&pipeline, &mut mistakes);
-        let device = no_device(&pipeline);
-        let request = plan::build::Request {
-            pipeline: &pipeline,
-            problem: problem.as_ref(),
-            root: &self.located.root,
-            loader: &Disk,
-        };
-        match plan::build::build(request) {
-            Err(more) => mistakes.extend(more),
-            Ok(plan) if mistakes.is_empty() => {
-                return device.map_or(Ok(plan), |e| Err(e.into()));
-            }
-            Ok(_) => {}
-        }
-        Err(Refusal::Diagnostics(mistakes))
-    }
-
-    fn problem(
-        &self,
-        pipeline: &Pipeline,
-        mistakes: &mut Vec<Diagnostic>,
-    ) -> Option<problem::Problem> {
-        let (name, _) = pipeline.problem.as_ref()?;
-        let path = self.located.file.parent().unwrap_or(Path::new("")).join(name);
-        if !path.is_file() {
-            return None; // reported by the pipeline
-        }
-        let loaded = problem::load(&path, &Disk);
-        mistakes.extend(loaded.diagnostics);
-        let mut problem = loaded.problem?;
-        // The plan resolves names from the root, not from where this process happens to be.
-        if let Ok(absolute) = problem.reference.canonicalize() {
-            problem.reference = absolute;
-        }
-        Some(problem)
     }
 
     /// Positions of the wanted stages and what they need; all when none is named.
@@ -175,6 +136,56 @@ fn from_anywhere(path: &Path) -> PathBuf {
         (Some(folder), Some(name)) => folder.join(name),
         _ => absolute,
     }
+}
+
+/// Reads pipeline and problem and makes the plan; every mistake of all of them at once.
+fn make_plan(located: &Located, overrides: &Overrides) -> Result<Plan, Refusal> {
+    let mut mistakes = Vec::new();
+    let loaded = pipeline::load(&located.file, overrides, &Disk);
+    mistakes.extend(loaded.diagnostics);
+    let Some(mut pipeline) = loaded.pipeline else { return Err(Refusal::Diagnostics(mistakes)) };
+    pipeline.dir.clone_from(&located.dir);
+    // The plan knows files from the root, not from where this process happens to be.
+    for path in &mut pipeline.sources {
+        *path = from_anywhere(path);
+    }
+    pipeline.preset_dir = from_anywhere(&pipeline.preset_dir);
+    let problem = load_problem(located, &pipeline, &mut mistakes);
+    let device = no_device(&pipeline);
+    let request = plan::build::Request {
+        pipeline: &pipeline,
+        problem: problem.as_ref(),
+        root: &located.root,
+        loader: &Disk,
+    };
+    match plan::build::build(request) {
+        Err(more) => mistakes.extend(more),
+        Ok(plan) if mistakes.is_empty() => {
+            return device.map_or(Ok(plan), |e| Err(e.into()));
+        }
+        Ok(_) => {}
+    }
+    Err(Refusal::Diagnostics(mistakes))
+}
+
+fn load_problem(
+    located: &Located,
+    pipeline: &Pipeline,
+    mistakes: &mut Vec<Diagnostic>,
+) -> Option<problem::Problem> {
+    let (name, _) = pipeline.problem.as_ref()?;
+    let path = located.file.parent().unwrap_or(Path::new("")).join(name);
+    if !path.is_file() {
+        return None; // reported by the pipeline
+    }
+    let loaded = problem::load(&path, &Disk);
+    mistakes.extend(loaded.diagnostics);
+    let mut problem = loaded.problem?;
+    // The plan resolves names from the root, not from where this process happens to be.
+    if let Ok(absolute) = problem.reference.canonicalize() {
+        problem.reference = absolute;
+    }
+    Some(problem)
 }
 
 /// CUDA pipelines are read and checked; without a device they end here, before anything runs.
@@ -239,23 +250,29 @@ fn made_by() -> Digest {
 }
 
 fn take_lock(paths: &Paths, access: Access, ui: &Ui) -> Result<Option<Lock>, Refusal> {
-    const PAUSE: Duration = Duration::from_millis(20);
     if access == Access::Read {
         return Ok(None);
     }
-    let path = paths.state.join("lock");
     if !paths.own.is_dir() {
         std::fs::create_dir_all(&paths.own).map_err(|source| EngineError::State {
             what: format!("cannot make {}", paths.own.display()),
             source,
         })?;
     }
+    hold(&paths.state, access, ui).map(Some)
+}
+
+/// Takes the lock of a state folder, waiting for whoever has it unless that is ruled out.
+pub(super) fn hold(state: &Path, access: Access, ui: &Ui) -> Result<Lock, Refusal> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let path = state.join("lock");
+    let root = state.parent().unwrap_or(state);
     let mut told = false;
     loop {
         match Lock::try_take(&path).map_err(EngineError::from)? {
-            TryLock::Taken(lock) => return Ok(Some(lock)),
+            TryLock::Taken(lock) => return Ok(lock),
             TryLock::Held(holder) if access == Access::Refuse => {
-                let words = format!("{holder} is at work on {}", paths.root.display());
+                let words = format!("{holder} is at work on {}", root.display());
                 let hint = Some("wait for it, or leave out --no-wait".to_owned());
                 return Err(Refusal::Words(words, hint, Exit::Infrastructure));
             }

@@ -83,16 +83,18 @@ pub(super) fn reason(reason: &Reason, whole: bool) -> String {
 
 /// One changed field, old beside new; digests are shortened.
 pub(super) fn change(change: &Change) -> String {
-    let short = |value: &String| {
-        let digest = value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit());
-        if digest { value[..12].to_owned() } else { value.clone() }
-    };
     match (&change.old, &change.new) {
         (Some(old), Some(new)) => format!("{}: {} → {}", change.field, short(old), short(new)),
         (None, Some(new)) => format!("{}: new, {}", change.field, short(new)),
         (Some(old), None) => format!("{}: gone, was {}", change.field, short(old)),
         (None, None) => change.field.clone(),
     }
+}
+
+/// A value of a key: a digest shortened, anything else as it is.
+pub(super) fn short(value: &str) -> String {
+    let digest = value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit());
+    if digest { value[..12].to_owned() } else { value.to_owned() }
 }
 
 /// Counts of a run on one line.

@@ -124,6 +124,19 @@ pub(super) fn locate(name: &str) -> Result<Located, Vec<PathBuf>> {
     Ok(Located { file, dir, root })
 }
 
+/// The state folder that commands without a pipeline look at: that of the nearest folder upwards
+/// from here.
+pub(super) fn state_folder() -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    here.ancestors().map(|a| a.join(".optloop")).find(|state| state.is_dir())
+}
+
+/// A path as people would write it from here.
+pub(super) fn shown(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().ok();
+    here.and_then(|h| path.strip_prefix(h).ok()).unwrap_or(path).to_owned()
+}
+
 /// The nearest folder upwards that has state or is a git checkout; else the folder that holds
 /// `pipelines/`, else the pipeline's own.
 fn root_of(dir: &Path) -> PathBuf {

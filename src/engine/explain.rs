@@ -1,1 +1,553 @@
-//! Why a stage would run.
+//! Why a node would run: what a run would decide, found out without running, locking or writing
+//! anything.
+//!
+//! [`Forecast::of`] walks the nodes in order as a run would. What an upstream stage would write
+//! anew is not known yet, so whoever reads it *waits*: it runs when that turns out different.
+//! Outputs that would be put back are reckoned with as if they were in place already.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::event::Reason;
+use super::state::State;
+use super::subject::{Eyes, Hit, Job, Known, Readable};
+use super::{EngineError, condition};
+use crate::cache::entry::World;
+use crate::cache::index::flag;
+use crate::cache::{Kind, Status};
+use crate::digest::Digest;
+use crate::plan::key::{Change, Walk};
+
+/// What a run would do with a node, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The node's name.
+    pub stage: String,
+    /// Made by the plan rather than named in the file.
+    pub implicit: bool,
+    /// What a run would do.
+    #[serde(flatten)]
+    pub answer: Answer,
+    /// Fields in which its key differs from that of its last good run, without those that hang on
+    /// what upstream stages would write anew.
+    pub changes: Vec<Field>,
+    /// Where upstream it begins, first causes first.
+    pub causes: Vec<Cause>,
+    /// Stages that would run before it and must pass, though it reads nothing of theirs.
+    pub provided: Vec<String>,
+    /// A condition that can only be asked when the stages it reads have run.
+    pub condition: Option<String>,
+    /// When its last good result was made, ms since the epoch; 0 for never.
+    pub finished_ms: i64,
+}
+
+/// What a run would do with a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// Nothing: its result is known and in place.
+    Known,
+    /// Its result is kept under its key: nothing runs, these files are put back.
+    PutBack {
+        /// Which; none when the files are in place already.
+        files: Vec<String>,
+    },
+    /// It would run.
+    Runs {
+        /// Why.
+        #[serde(flatten)]
+        why: Why,
+    },
+    /// It would run if what upstream stages write turns out different.
+    Waits,
+    /// Its condition does not hold, or that of something it needs.
+    Skipped {
+        /// The condition, or the stage.
+        because: String,
+    },
+    /// It would fail before it starts.
+    Fails {
+        /// Why.
+        message: String,
+    },
+}
+
+/// Why a node's result is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum Why {
+    /// It has no result yet.
+    NeverRan,
+    /// It says `cache = false`.
+    Always,
+    /// It was running when an earlier run was killed.
+    Unfinished,
+    /// It did not pass the last time.
+    NotPassed,
+    /// Fields of its key changed.
+    Changed,
+    /// What it had written is gone or damaged, and no good copy is kept.
+    OutputLost {
+        /// Which file.
+        file: String,
+    },
+}
+
+/// A changed field of a key, and the file it stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    /// Old beside new.
+    #[serde(flatten)]
+    pub change: Change,
+    /// The file, for fields that are one.
+    pub path: Option<String>,
+    /// Its size then, where that is still known.
+    pub old_bytes: Option<u64>,
+    /// Its size now; `None` when it is gone.
+    pub new_bytes: Option<u64>,
+}
+
+/// A stage upstream that begins a chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// Its name.
+    pub stage: String,
+    /// Why it runs.
+    #[serde(flatten)]
+    pub why: Why,
+    /// What changed there.
+    pub changes: Vec<Field>,
+    /// From the stage after it down to the one explained.
+    pub chain: Vec<Link>,
+}
+
+/// One step of a chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The stage.
+    pub stage: String,
+    /// What it reads of the one before; empty for that one's result.
+    pub reads: Vec<String>,
+}
+
+/// How many nodes there are of each answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Would run.
+    pub run: usize,
+    /// Would run if something upstream turns out different.
+    pub may_run: usize,
+    /// Known, with files to put back.
+    pub put_back: usize,
+    /// Known.
+    pub known: usize,
+    /// Skipped.
+    pub skipped: usize,
+    /// Would fail before they start.
+    pub fail: usize,
+}
+
+/// Explains one node; looks at nothing but it and what it needs.
+///
+/// # Errors
+/// When the stage definitions are damaged.
+pub fn explain(state: &State, world: &dyn World, node: u32) -> Result<Explanation, EngineError> {
+    let mut selected = vec![false; state.index.nodes.len()];
+    selected[node as usize] = true;
+    for n in (0..=node as usize).rev() {
+        if selected[n] {
+            let needs = state.index.ids(state.index.nodes[n].needs);
+            needs.iter().for_each(|&need| selected[need as usize] = true);
+        }
+    }
+    let forecast = Forecast::of(state, world, &selected)?;
+    Ok(forecast.explanation(node))
+}
+
+/// What a node reads of one that would run.
+#[derive(Debug, Clone)]
+struct Step {
+    from: u32,
+    reads: Vec<String>,
+}
+
+/// What would become of one node.
+#[derive(Debug, Clone)]
+struct Fate {
+    answer: Answer,
+    changes: Vec<Field>,
+    steps: Vec<Step>,
+    provided: Vec<u32>,
+    condition: Option<String>,
+    key: Digest,
+}
+
+impl Fate {
+    fn of(answer: Answer, key: Digest) -> Self {
+        let (changes, steps, provided) = (Vec::new(), Vec::new(), Vec::new());
+        Self { answer, changes, steps, provided, condition: None, key }
+    }
+
+    fn moves(&self) -> bool {
+        matches!(self.answer, Answer::Runs { .. } | Answer::Waits)
+    }
+
+    fn passed(&self) -> bool {
+        matches!(self.answer, Answer::Known | Answer::PutBack { .. })
+    }
+}
+
+/// What a run would do with every selected node.
+pub struct Forecast<'a> {
+    state: &'a State,
+    world: &'a dyn World,
+    /// `None` for nodes that are not selected.
+    fates: Vec<Option<Fate>>,
+    /// Files that would be put back.
+    given: HashMap<String, Digest>,
+    /// Entries that would be written anew, and by whom.
+    written: HashMap<u32, u32>,
+}
+
+impl<'a> Forecast<'a> {
+    /// Makes the forecast for the nodes that are `selected`, which must hold what they need.
+    ///
+    /// # Errors
+    /// When the stage definitions are damaged.
+    pub fn of(
+        state: &'a State,
+        world: &'a dyn World,
+        selected: &[bool],
+    ) -> Result<Self, EngineError> {
+        let fates = vec![None; selected.len()];
+        let (given, written) = (HashMap::new(), HashMap::new());
+        let mut forecast = Self { state, world, fates, given, written };
+        for node in (0..selected.len() as u32).filter(|&n| selected[n as usize]) {
+            let fate = forecast.one(node)?;
+            if fate.moves() {
+                let outputs = state.index.ids(state.index.nodes[node as usize].outputs);
+                forecast.written.extend(outputs.iter().map(|&e| (e, node)));
+            }
+            forecast.fates[node as usize] = Some(fate);
+        }
+        Ok(forecast)
+    }
+
+    /// Selected nodes of which a run would do more than say that they are known.
+    pub fn notable(&self) -> impl Iterator<Item = u32> + '_ {
+        (0u32..).zip(&self.fates).filter_map(|(node, fate)| {
+            let known = fate.as_ref().is_none_or(|f| f.answer == Answer::Known);
+            (!known).then_some(node)
+        })
+    }
+
+    /// How many there are of each answer.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for fate in self.fates.iter().flatten() {
+            *match fate.answer {
+                Answer::Known => &mut counts.known,
+                Answer::PutBack { .. } => &mut counts.put_back,
+                Answer::Runs { .. } => &mut counts.run,
+                Answer::Waits => &mut counts.may_run,
+                Answer::Skipped { .. } => &mut counts.skipped,
+                Answer::Fails { .. } => &mut counts.fail,
+            } += 1;
+        }
+        counts
+    }
+
+    /// The whole explanation of a selected node.
+    pub fn explanation(&self, node: u32) -> Explanation {
+        let index = &self.state.index;
+        let n = &index.nodes[node as usize];
+        let fate = self.fates[node as usize].clone();
+        let fate = fate.unwrap_or_else(|| Fate::of(Answer::Known, n.key));
+        Explanation {
+            stage: self.name(node),
+            implicit: n.has(flag::IMPLICIT),
+            causes: self.causes(node),
+            answer: fate.answer,
+            changes: fate.changes,
+            provided: fate.provided.iter().map(|&p| self.name(p)).collect(),
+            condition: fate.condition,
+            finished_ms: if n.key.is_none() { 0 } else { n.finished_ms },
+        }
+    }
+
+    /// The stage upstream with which the first chain to a node begins.
+    pub fn first_cause(&self, node: u32) -> Option<String> {
+        let first = |n: u32| self.steps(n).first().map(|s| s.from);
+        let root = std::iter::successors(Some(node), |&n| first(n)).last()?;
+        (root != node).then(|| self.name(root))
+    }
+
+    fn steps(&self, node: u32) -> &[Step] {
+        self.fates[node as usize].as_ref().map_or(&[], |f| &f.steps)
+    }
+
+    fn name(&self, node: u32) -> String {
+        self.state.index.node_name(node).to_owned()
+    }
+
+    /// Every stage upstream that moves by itself, each with the shortest chain from it.
+    fn causes(&self, node: u32) -> Vec<Cause> {
+        let mut found = BTreeMap::new();
+        let mut seen = HashSet::from([node]);
+        let mut next = std::collections::VecDeque::from([(node, Vec::new())]);
+        while let Some((at, chain)) = next.pop_front() {
+            let steps = self.steps(at);
+            if steps.is_empty() && at != node {
+                found.insert(at, chain);
+                continue;
+            }
+            for step in steps.iter().filter(|s| seen.insert(s.from)) {
+                let mut longer = vec![Link { stage: self.name(at), reads: step.reads.clone() }];
+                longer.extend(chain.iter().cloned());
+                next.push_back((step.from, longer));
+            }
+        }
+        found.into_iter().filter_map(|(root, chain)| self.cause(root, chain)).collect()
+    }
+
+    fn cause(&self, root: u32, chain: Vec<Link>) -> Option<Cause> {
+        let fate = self.fates[root as usize].as_ref()?;
+        let Answer::Runs { why } = &fate.answer else { return None };
+        let (why, changes) = (why.clone(), fate.changes.clone());
+        Some(Cause { stage: self.name(root), why, changes, chain })
+    }
+
+    fn one(&self, node: u32) -> Result<Fate, EngineError> {
+        let n = &self.state.index.nodes[node as usize];
+        let skipped = self.skipped(node).map(|by| Answer::Skipped { because: self.name(by) });
+        if let Some(answer) = skipped {
+            return Ok(Fate::of(answer, n.key));
+        }
+        if n.status() == Status::Passed && !n.has(flag::ALWAYS) && !self.touched(node) {
+            let provided = self.provided(node, &[]);
+            return Ok(Fate { provided, ..Fate::of(Answer::Known, n.key) });
+        }
+        let stored = self.state.definition(node)?;
+        let when = stored.when.clone();
+        let steps = self.upstream(node, when.as_deref());
+        let provided = self.provided(node, &steps);
+        let mut fate = match when.map(|w| self.condition(node, w, &steps)) {
+            Some(Some(fate)) => fate,
+            Some(None) | None => self.look_up(Job::of(&self.state.index, node, stored), &steps),
+        };
+        (fate.steps, fate.provided) = (steps, provided);
+        Ok(fate)
+    }
+
+    /// The needed node whose skipping it follows.
+    fn skipped(&self, node: u32) -> Option<u32> {
+        let n = &self.state.index.nodes[node as usize];
+        let needs = self.state.index.ids(n.needs);
+        let skipped = |n: &&u32| {
+            let fate = self.fates[**n as usize].as_ref();
+            fate.is_some_and(|f| matches!(f.answer, Answer::Skipped { .. }))
+        };
+        if n.has(flag::FOLLOWS) {
+            return needs.iter().all(|n| skipped(&n)).then(|| needs.first().copied())?;
+        }
+        needs.iter().find(skipped).copied()
+    }
+
+    /// Whether anything a passed node reads or follows would be other than it is.
+    fn touched(&self, node: u32) -> bool {
+        let index = &self.state.index;
+        let n = &index.nodes[node as usize];
+        let given = |e: u32| {
+            let (_, name) = index.entry_name(e);
+            self.given.get(name).is_some_and(|d| *d != index.entries[e as usize].digest)
+        };
+        if index.reads(node).any(|e| self.written.contains_key(&e) || given(e)) {
+            return true;
+        }
+        n.has(flag::WHEN | flag::FOLLOWS)
+            && index.ids(n.needs).iter().any(|&need| {
+                let fate = self.fates[need as usize].as_ref();
+                fate.is_some_and(|f| f.moves() || f.key != index.nodes[need as usize].key)
+            })
+    }
+
+    /// What the node reads, files or results, of nodes that would run.
+    fn upstream(&self, node: u32, when: Option<&str>) -> Vec<Step> {
+        let index = &self.state.index;
+        let n = &index.nodes[node as usize];
+        let mut reads: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+        for entry in index.reads(node) {
+            if let Some(&writer) = self.written.get(&entry).filter(|w| **w != node) {
+                reads.entry(writer).or_default().push(index.entry_name(entry).1.to_owned());
+            }
+        }
+        let asked = when.map(condition::stages_read).unwrap_or_default();
+        for &need in index.ids(n.needs) {
+            let asks = asked.contains(&index.node_name(need).replace('-', "_"));
+            let moves = self.fates[need as usize].as_ref().is_some_and(Fate::moves);
+            if moves && (n.has(flag::FOLLOWS) || asks) {
+                reads.entry(need).or_default();
+            }
+        }
+        reads.into_iter().map(|(from, reads)| Step { from, reads }).collect()
+    }
+
+    /// Needed nodes that would run without being read.
+    fn provided(&self, node: u32, steps: &[Step]) -> Vec<u32> {
+        let needs = self.state.index.ids(self.state.index.nodes[node as usize].needs);
+        let moves = |n: &u32| self.fates[*n as usize].as_ref().is_some_and(Fate::moves);
+        let read = |n: &u32| steps.iter().any(|s| s.from == *n);
+        needs.iter().copied().filter(|n| moves(n) && !read(n)).collect()
+    }
+
+    /// What the condition makes of a node; `None` when it holds.
+    fn condition(&self, node: u32, when: String, steps: &[Step]) -> Option<Fate> {
+        let index = &self.state.index;
+        let key = index.nodes[node as usize].key;
+        let asked = condition::stages_read(&when);
+        let read = |s: &Step| asked.contains(&index.node_name(s.from).replace('-', "_"));
+        if steps.iter().any(read) {
+            return Some(Fate { condition: Some(when), ..Fate::of(Answer::Waits, key) });
+        }
+        let result = |other: u32| match &self.fates[other as usize] {
+            Some(fate) => (fate.passed(), fate.key),
+            None => {
+                let n = &index.nodes[other as usize];
+                (n.status() == Status::Passed, n.key)
+            }
+        };
+        let readable = Readable { index, store: &self.state.store, result: &result };
+        match readable.holds(node, &when) {
+            Ok(true) => None,
+            Ok(false) => Some(Fate::of(Answer::Skipped { because: when }, key)),
+            Err(message) => Some(Fate::of(Answer::Fails { message }, key)),
+        }
+    }
+
+    fn eyes(&self) -> Eyes<'_> {
+        let root_fd = self.state.root_fd();
+        Eyes { root_fd, world: self.world, clock: None, given: Some(&self.given) }
+    }
+
+    /// Makes the key, as far as it can be made yet, and looks for its result.
+    fn look_up(&self, mut job: Job, steps: &[Step]) -> Fate {
+        let (index, store) = (&self.state.index, &self.state.store);
+        let eyes = self.eyes();
+        let is_open = |k: &Known| steps.iter().any(|s| s.reads.contains(&k.name));
+        for known in job.inputs.iter_mut().filter(|k| !is_open(k)) {
+            if let Err(message) = eyes.look_again(known) {
+                return Fate::of(Answer::Fails { message }, job.old_key);
+            }
+        }
+        if job.flags & flag::FOLLOWS != 0 {
+            let needs = index.ids(index.nodes[job.node as usize].needs);
+            let passed = needs.iter().filter_map(|&need| {
+                let fate = self.fates[need as usize].as_ref().filter(|f| f.passed())?;
+                Some((self.name(need), fate.key))
+            });
+            job.members = passed.collect();
+        }
+        let declared = job.declared_walk();
+        if !steps.is_empty() {
+            return self.open(&job, &declared, &is_open);
+        }
+        let always = job.flags & flag::ALWAYS != 0;
+        match job.look_up(&declared, store, &eyes).filter(|_| !always) {
+            Some(hit) => self.hit(&job, &declared, &hit),
+            None => {
+                let (why, changes) = split(job.why(&declared, store, &eyes));
+                let fate = Fate::of(Answer::Runs { why }, job.old_key);
+                let all = || job.changes(&declared, store, &eyes).unwrap_or_default();
+                let changes = if changes.is_empty() { all() } else { changes };
+                Fate { changes: self.fields(&job, changes), ..fate }
+            }
+        }
+    }
+
+    /// A node of whose key some fields are not known yet.
+    fn open(&self, job: &Job, declared: &Walk, is_open: &dyn Fn(&Known) -> bool) -> Fate {
+        let (why, mut changes) = split(job.why(declared, &self.state.store, &self.eyes()));
+        if changes.is_empty() {
+            let all = job.changes(declared, &self.state.store, &self.eyes());
+            changes = all.unwrap_or_default();
+        }
+        let declared = job.inputs.iter().enumerate().filter(|(_, k)| is_open(k));
+        let mut hidden: HashSet<String> = declared
+            .map(|(i, k)| format!("{}:{}", k.kind.word(), job.role(i)))
+            .collect();
+        let discovered = job.discovered.iter().filter(|k| is_open(k));
+        hidden.extend(discovered.map(|k| format!("{}:{}", k.kind.word(), k.name)));
+        changes.retain(|c| !hidden.contains(&c.field) && !c.field.starts_with("member:"));
+        let answer = match why {
+            Why::Changed if changes.is_empty() => Answer::Waits,
+            Why::NotPassed => Answer::Waits,
+            why => Answer::Runs { why },
+        };
+        Fate { changes: self.fields(job, changes), ..Fate::of(answer, job.old_key) }
+    }
+
+    /// A node with a kept result: what a run would put back.
+    fn hit(&self, job: &Job, declared: &Walk, hit: &Hit) -> Fate {
+        let store = &self.state.store;
+        let changes = if hit.key == job.old_key {
+            Vec::new()
+        } else {
+            job.changes(declared, store, &self.eyes()).unwrap_or_default()
+        };
+        let changes = self.fields(job, changes);
+        let lost = |file: &str| {
+            let why = Why::OutputLost { file: file.to_owned() };
+            Fate::of(Answer::Runs { why }, job.old_key)
+        };
+        if hit.action.outputs.len() != job.outputs.len() {
+            return Fate { changes, ..lost(&job.name) };
+        }
+        let mut files = Vec::new();
+        for (known, output) in job.outputs.iter().zip(&hit.action.outputs) {
+            if known.digest != output.digest {
+                if !store.has_blob(&output.digest) {
+                    return Fate { changes, ..lost(&known.name) };
+                }
+                files.push(known.name.clone());
+            }
+        }
+        let known = files.is_empty() && hit.key == job.old_key;
+        let answer = if known { Answer::Known } else { Answer::PutBack { files } };
+        Fate { changes, ..Fate::of(answer, hit.key) }
+    }
+
+    /// Changes with the files they stand for.
+    fn fields(&self, job: &Job, changes: Vec<Change>) -> Vec<Field> {
+        let roles = job.inputs.iter().enumerate().map(|(i, k)| (job.role(i), k));
+        let all = roles.chain(job.discovered.iter().map(|k| (k.name.as_str(), k)));
+        let files: HashMap<String, &Known> = all
+            .filter(|(_, k)| matches!(k.kind, Kind::File | Kind::Tool))
+            .map(|(role, k)| (format!("{}:{role}", k.kind.word()), k))
+            .collect();
+        let field = |change: Change| {
+            let file = files.get(&change.field);
+            let old: Option<Digest> = change.old.as_ref().and_then(|o| o.parse().ok());
+            let new = file.filter(|k| !k.stat.is_missing()).map(|k| k.stat.size);
+            Field {
+                path: file.map(|k| k.name.clone()),
+                old_bytes: file.and_then(|_| self.state.size_of(&old?)),
+                new_bytes: new,
+                change,
+            }
+        };
+        changes.into_iter().map(field).collect()
+    }
+}
+
+fn split(reason: Reason) -> (Why, Vec<Change>) {
+    match reason {
+        Reason::NeverRan => (Why::NeverRan, Vec::new()),
+        // Nobody forces an explanation.
+        Reason::Always | Reason::Forced => (Why::Always, Vec::new()),
+        Reason::Unfinished => (Why::Unfinished, Vec::new()),
+        Reason::NotPassed => (Why::NotPassed, Vec::new()),
+        Reason::Changed { changes } => (Why::Changed, changes),
+        Reason::OutputLost { file } => (Why::OutputLost { file }, Vec::new()),
+    }
+}

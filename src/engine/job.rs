@@ -1,6 +1,5 @@
 //! One node, from the question whether its result is known to the answer, on a job thread.
 
-use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Mutex;
@@ -8,14 +7,14 @@ use std::sync::Mutex;
 use super::event::{Event, Outcome, Reason, StageFinished};
 use super::stage::{self, Failure, FailureClass, StageOutcome};
 use super::state::Seen;
+use super::subject::{Eyes, Hit, Job, Known, with_discovered};
 use super::{Options, Surroundings};
-use crate::cache::entry::{self, Stat};
+use crate::cache::entry;
 use crate::cache::index::flag;
 use crate::cache::store::ACTION_VERSION;
-use crate::cache::{Action, Journal, Kind, Output, Record, Status, Store};
+use crate::cache::{Action, Journal, Output, Record, Store};
 use crate::digest::Digest;
-use crate::plan::key::{self, Walk};
-use crate::plan::{Definition, StoredNode};
+use crate::plan::key::Walk;
 
 /// What all jobs of a run share.
 pub(super) struct Shared<'a> {
@@ -32,33 +31,6 @@ pub(super) struct Shared<'a> {
     pub(super) marker: &'a str,
 }
 
-/// A node to be looked at.
-pub(super) struct Job {
-    pub(super) node: u32,
-    pub(super) name: String,
-    pub(super) stored: StoredNode,
-    pub(super) inputs: Vec<Known>,
-    pub(super) discovered: Vec<Known>,
-    pub(super) outputs: Vec<Known>,
-    pub(super) old_key: Digest,
-    pub(super) status: Status,
-    pub(super) flags: u32,
-    pub(super) expected_us: u64,
-    /// For the best of a matrix: its members that passed, with their keys.
-    pub(super) members: Vec<(String, Digest)>,
-}
-
-/// An entry as the index knows it.
-#[derive(Clone)]
-pub(super) struct Known {
-    pub(super) entry: u32,
-    pub(super) kind: Kind,
-    pub(super) name: String,
-    pub(super) stat: Stat,
-    pub(super) digest: Digest,
-    pub(super) stamp_ns: i64,
-}
-
 /// What became of a job.
 pub(super) struct Done {
     pub(super) node: u32,
@@ -71,8 +43,9 @@ pub(super) struct Done {
 }
 
 impl Shared<'_> {
-    fn clock_ns(&self) -> i64 {
-        entry::fs_clock_ns(self.clock).unwrap_or(i64::MIN)
+    fn eyes(&self) -> Eyes<'_> {
+        let (root_fd, world) = (self.root_fd, self.around.world);
+        Eyes { root_fd, world, clock: Some(self.clock), given: None }
     }
 
     pub(super) fn tell(&self, event: &Event) {
@@ -116,20 +89,14 @@ struct Performance<'a> {
     started_ns: i64,
 }
 
-/// A result that is known.
-struct Hit {
-    key: Digest,
-    action: Action,
-    discovered: Vec<Known>,
-}
-
 impl<'a> Performance<'a> {
     fn begin(job: &'a mut Job, shared: &'a Shared<'a>) -> Result<Self, String> {
-        let started_ns = shared.clock_ns();
+        let eyes = shared.eyes();
+        let started_ns = eyes.clock_ns();
         for known in &mut job.inputs {
-            look_again(known, shared)?;
+            eyes.look_again(known)?;
         }
-        let declared = declared_walk(job);
+        let declared = job.declared_walk();
         Ok(Self { job, shared, declared, started_ns })
     }
 
@@ -146,36 +113,8 @@ impl<'a> Performance<'a> {
         self.run(reason)
     }
 
-    /// A kept result under the current key. Where files are discovered while running, every set
-    /// that earlier runs discovered is tried, the newest first.
     fn look_up(&self) -> Option<Hit> {
-        if self.job.flags & flag::DISCOVERS == 0 {
-            let key = self.declared.digest();
-            let action = self.shared.store.action(&key)?;
-            return Some(Hit { key, action, discovered: Vec::new() });
-        }
-        let sets = self.shared.store.discoveries(&self.declared.digest());
-        sets.iter().rev().find_map(|names| {
-            let discovered = self.know_names(names)?;
-            let key = with_discovered(self.declared.clone(), &discovered).digest();
-            let action = self.shared.store.action(&key)?;
-            Some(Hit { key, action, discovered })
-        })
-    }
-
-    /// The named files as they are now, through what is known of them.
-    fn know_names(&self, names: &[String]) -> Option<Vec<Known>> {
-        let known: HashMap<&str, &Known> =
-            self.job.discovered.iter().map(|k| (k.name.as_str(), k)).collect();
-        let one = |name: &String| {
-            let mut known = known.get(name.as_str()).map_or_else(
-                || Known::new(u32::MAX, Kind::File, name),
-                |&k| k.clone(),
-            );
-            look_again(&mut known, self.shared).ok()?;
-            Some(known)
-        };
-        names.iter().map(one).collect()
+        self.job.look_up(&self.declared, self.shared.store, &self.shared.eyes())
     }
 
     /// Makes every output what the result says; the names of those that had to be put back.
@@ -183,13 +122,14 @@ impl<'a> Performance<'a> {
     /// # Errors
     /// The file for which there is no good copy.
     fn put_back(&self, hit: &Hit) -> Result<Vec<String>, String> {
+        let eyes = self.shared.eyes();
         let mut files = Vec::new();
         if hit.action.outputs.len() != self.job.outputs.len() {
             return Err(self.job.name.clone());
         }
         for (known, output) in self.job.outputs.iter().zip(&hit.action.outputs) {
             let mut now = known.clone();
-            let readable = look_again(&mut now, self.shared).is_ok();
+            let readable = eyes.look_again(&mut now).is_ok();
             if !readable || now.digest != output.digest {
                 let place = self.shared.root.join(&known.name);
                 self.shared.store.restore(output, &place).map_err(|_| known.name.clone())?;
@@ -206,8 +146,9 @@ impl<'a> Performance<'a> {
         let log = self.shared.store.bytes(&hit.action.log).unwrap_or_default();
         finished.log = String::from_utf8_lossy(&log).into_owned();
         let mut seen = self.seen_inputs();
+        let eyes = self.shared.eyes();
         for known in &mut self.job.outputs {
-            if look_again(known, self.shared).is_ok() {
+            if eyes.look_again(known).is_ok() {
                 seen.extend(known.seen());
             }
         }
@@ -218,24 +159,11 @@ impl<'a> Performance<'a> {
         self.job.inputs.iter().filter_map(Known::seen).collect()
     }
 
-    /// Why the node has no result: the fields of its key that differ from its last good run's.
     fn why(&self) -> Reason {
-        let job = &*self.job;
         if self.shared.options.rerun || self.shared.options.audit {
             return Reason::Forced;
         }
-        if job.flags & flag::ALWAYS != 0 {
-            return Reason::Always;
-        }
-        if job.status == Status::Started {
-            return Reason::Unfinished;
-        }
-        let Some(old) = self.shared.store.action(&job.old_key) else { return Reason::NeverRan };
-        let names: Vec<String> = job.discovered.iter().map(|k| k.name.clone()).collect();
-        let discovered = self.know_names(&names).unwrap_or_default();
-        let (_, new) = with_discovered(self.declared.clone(), &discovered).finish();
-        let changes = key::changes(&old.fields, &new);
-        if changes.is_empty() { Reason::NotPassed } else { Reason::Changed { changes } }
+        self.job.why(&self.declared, self.shared.store, &self.shared.eyes())
     }
 
     fn run(self, reason: Reason) -> Done {
@@ -372,7 +300,7 @@ impl<'a> Performance<'a> {
         let place = self.shared.root.join(&known.name);
         let failed = |message: String| Failure { class: FailureClass::Failed, message };
         for _ in 0..TRIES {
-            let stamp_ns = self.shared.clock_ns();
+            let stamp_ns = self.shared.eyes().clock_ns();
             let stat = entry::stat_path(self.shared.root_fd, &known.name)
                 .map_err(|e| infra(format!("cannot look at {}: {e}", known.name)))?;
             if stat.is_missing() {
@@ -407,16 +335,17 @@ impl<'a> Performance<'a> {
             .collect();
         names.sort_unstable();
         names.dedup();
-        self.know_names(&names).unwrap_or_default()
+        self.job.know_names(&names, &self.shared.eyes()).unwrap_or_default()
     }
 
     /// Inputs that are not what they were when the key was made, and discovered files written
     /// since: the result belongs to neither state.
     fn changed_meanwhile(&self, discovered: &[Known]) -> Vec<String> {
+        let eyes = self.shared.eyes();
         let differs = |known: &&Known| {
             let mut now = (*known).clone();
             // A file that was written and is again what it was may have been read in between.
-            look_again(&mut now, self.shared).is_err()
+            eyes.look_again(&mut now).is_err()
                 || now.digest != known.digest
                 || now.stat != known.stat
         };
@@ -441,81 +370,4 @@ fn from_action(job: &Job, outcome: Outcome, key: Digest, action: &Action) -> Sta
         command: stage::command_line(job),
         ..blank(job, outcome)
     }
-}
-
-impl Known {
-    fn new(entry: u32, kind: Kind, name: &str) -> Self {
-        let (stat, digest) = (Stat::default(), Digest::default());
-        Self { entry, kind, name: name.to_owned(), stat, digest, stamp_ns: i64::MIN }
-    }
-
-    /// As something to make known, unless it is a value or has no entry yet.
-    pub(super) fn seen(&self) -> Option<Seen> {
-        (self.kind.on_disk() && self.entry != u32::MAX).then_some(Seen {
-            entry: self.entry,
-            stat: self.stat,
-            digest: self.digest,
-            stamp_ns: self.stamp_ns,
-        })
-    }
-}
-
-/// Brings a known entry up to date with the disk, hashing only when its stat fields cannot vouch.
-fn look_again(known: &mut Known, shared: &Shared<'_>) -> Result<(), String> {
-    if !known.kind.on_disk() {
-        return Ok(());
-    }
-    let read = |e: std::io::Error| format!("cannot read {}: {e}", known.name);
-    let stat = entry::stat_path(shared.root_fd, &known.name).map_err(read)?;
-    let vouched = stat == known.stat
-        && known.stamp_ns != i64::MIN
-        && (stat.is_missing() || stat.newest_ns() < known.stamp_ns);
-    if !vouched {
-        let stamp_ns = shared.clock_ns();
-        let world = shared.around.world;
-        let read = |e: std::io::Error| format!("cannot read {}: {e}", known.name);
-        (known.stat, known.digest) =
-            entry::measure(shared.root_fd, known.kind, &known.name, world).map_err(read)?;
-        known.stamp_ns = stamp_ns;
-    }
-    Ok(())
-}
-
-/// The walk over what a node declares: its definition, then its inputs in canonical order.
-pub(super) fn declared_walk(job: &Job) -> Walk {
-    let outputs: Vec<&str> = job.outputs.iter().map(|o| o.name.as_str()).collect();
-    let mut walk = Walk::declared(&job.stored, &outputs);
-    let mut inputs: Vec<(Kind, &str, &Digest)> = job
-        .inputs
-        .iter()
-        .enumerate()
-        .map(|(i, k)| (k.kind, role(&job.stored.definition, i, k), &k.digest))
-        .collect();
-    inputs.sort_unstable();
-    for (kind, name, digest) in inputs {
-        walk.entry(kind, name, digest);
-    }
-    for (member, key) in &job.members {
-        walk.field(&format!("member:{member}"), &key.hex());
-    }
-    walk
-}
-
-/// Binaries count by what they are, not where this pipeline keeps them, so that two pipelines
-/// share a measurement of the same binary.
-fn role<'k>(definition: &Definition, position: usize, known: &'k Known) -> &'k str {
-    match (definition, position) {
-        (Definition::Check(_) | Definition::Bench(_), 0) => "kernel binary",
-        (Definition::Check(_) | Definition::Bench(_), 1) => "reference binary",
-        _ => &known.name,
-    }
-}
-
-pub(super) fn with_discovered(mut walk: Walk, discovered: &[Known]) -> Walk {
-    let mut sorted: Vec<&Known> = discovered.iter().collect();
-    sorted.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    for known in sorted {
-        walk.entry(known.kind, &known.name, &known.digest);
-    }
-    walk
 }

@@ -20,6 +20,8 @@ mod report;
 mod scheduler;
 pub mod stage;
 pub mod state;
+mod subject;
+pub mod upkeep;
 
 pub use event::{Event, Outcome, RunFinished, StageFinished};
 pub use scheduler::Engine;

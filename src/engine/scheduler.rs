@@ -7,11 +7,11 @@
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::{Condvar, Mutex, mpsc};
 
-use super::condition::{self, Results};
 use super::event::{Event, Outcome, RunFinished, RunStarted, StageFinished};
-use super::job::{self, Done, Job, Known, Shared};
+use super::job::{self, Done, Shared};
 use super::stage::{Failure, FailureClass};
 use super::state::{Names, State};
+use super::subject::{Job, Known, Readable};
 use super::{EngineError, Options, Surroundings, lease, report};
 use crate::cache::index::flag;
 use crate::cache::Finish;
@@ -386,7 +386,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
                 }
             }
         }
-        let job = self.job(node, stored);
+        let job = Job::of(&self.engine.state.index, node, stored);
         self.stands[node as usize] = Stand::Running;
         self.running += 1;
         queue.push(job);
@@ -423,53 +423,11 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
 
     fn condition_holds(&self, node: u32, expression: &str) -> Result<bool, String> {
         let index = &self.engine.state.index;
-        let mut results = Results::new();
-        let wanted = condition::stages_read(expression);
-        for other in 0..index.nodes.len() as u32 {
-            let name = index.node_name(other);
-            if other == node || !wanted.contains(&name.replace('-', "_")) {
-                continue;
-            }
+        let result = |other: u32| {
             let n = &index.nodes[other as usize];
-            let passed = n.status() == Status::Passed;
-            results.insert(condition::variable(name, "passed"), f64::from(u8::from(passed)));
-            results.insert(condition::variable(name, "seconds"), n.duration_us as f64 / 1e6);
-            if let Some(action) = self.shared.store.action(&n.key) {
-                for (metric, value) in &action.metrics {
-                    results.insert(condition::variable(name, metric), *value);
-                }
-            }
-        }
-        condition::holds(expression, &results)
-    }
-
-    fn job(&self, node: u32, stored: crate::plan::StoredNode) -> Job {
-        let index = &self.engine.state.index;
-        let n = &index.nodes[node as usize];
-        let known = |&entry: &u32| {
-            let (kind, name) = index.entry_name(entry);
-            let e = &index.entries[entry as usize];
-            let stamp_ns = if e.fresh == 0 { e.stamp_ns } else { i64::MIN };
-            let (stat, digest, name) = (e.stat, e.digest, name.to_owned());
-            Known { entry, kind, name, stat, digest, stamp_ns }
+            (n.status() == Status::Passed, n.key)
         };
-        let members = index.ids(n.needs).iter().filter(|_| n.has(flag::FOLLOWS));
-        Job {
-            node,
-            name: index.node_name(node).to_owned(),
-            inputs: index.ids(n.inputs).iter().map(known).collect(),
-            discovered: index.ids(n.discovered).iter().map(known).collect(),
-            outputs: index.ids(n.outputs).iter().map(known).collect(),
-            old_key: n.key,
-            status: n.status(),
-            flags: n.flags,
-            expected_us: n.duration_us,
-            members: members
-                .filter(|&&m| index.nodes[m as usize].status() == Status::Passed)
-                .map(|&m| (index.node_name(m).to_owned(), index.nodes[m as usize].key))
-                .collect(),
-            stored,
-        }
+        Readable { index, store: self.shared.store, result: &result }.holds(node, expression)
     }
 
     /// Makes a finished job known and tells it.

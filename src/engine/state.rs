@@ -1,6 +1,6 @@
 //! What is known at the start of a run, and keeping it true while things happen.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -58,6 +58,10 @@ pub struct State {
     /// Definitions of a plan just made, not yet on disk.
     new_defs: Option<Vec<u8>>,
     root_fd: OwnedFd,
+    /// Sizes of contents that were known until they changed, for explanations.
+    replaced: HashMap<Digest, u64>,
+    /// Nothing on disk may change, not even the time of the clock file.
+    read_only: bool,
 }
 
 /// What looking at the world found.
@@ -107,7 +111,22 @@ impl State {
         let mut index = Index::read(&paths.index())?.unwrap_or_default();
         let (journal, replayed) = Journal::replay(&paths.own.join("journal"), &mut index)?;
         let store = Arc::new(Store::new(&paths.state));
-        Ok(Self { paths, index, store, journal, replayed, new_defs: None, root_fd })
+        let (replaced, read_only) = (HashMap::new(), false);
+        Ok(Self { paths, index, store, journal, replayed, new_defs: None, root_fd, replaced, read_only })
+    }
+
+    /// As [`State::open`], for those who leave every byte and every time on disk as it is.
+    ///
+    /// # Errors
+    /// As [`State::open`].
+    pub fn open_read_only(paths: Paths) -> Result<Self, EngineError> {
+        Ok(Self { read_only: true, ..Self::open(paths)? })
+    }
+
+    /// The size of a content that was known before it changed, or is kept.
+    pub(super) fn size_of(&self, digest: &Digest) -> Option<u64> {
+        let replaced = self.replaced.get(digest).copied();
+        replaced.or_else(|| self.store.bytes(digest).map(|b| b.len() as u64))
     }
 
     /// The root's descriptor.
@@ -184,7 +203,8 @@ impl State {
         use rayon::prelude::*;
         const WORTH_THREADS: usize = 64;
         // Without a state folder yet there is no clock; nothing can be trusted by its stat then.
-        let stamp_ns = entry::fs_clock_ns(&self.paths.own.join("clock")).unwrap_or(i64::MIN);
+        let clock = || entry::fs_clock_ns(&self.paths.own.join("clock")).ok();
+        let stamp_ns = (!self.read_only).then(clock).flatten().unwrap_or(i64::MIN);
         let one = |&id: &u32| -> Result<Seen, EngineError> {
             let (kind, name) = self.index.entry_name(id);
             let (stat, digest) = entry::measure(self.root_fd(), kind, name, world)
@@ -202,6 +222,9 @@ impl State {
     /// look at again, also after a kill: replaying the journal comes to the same.
     pub fn know(&mut self, seen: &[Seen]) {
         for &Seen { entry, stat, digest, stamp_ns } in seen {
+            if let Some(e) = self.index.entries.get(entry as usize).filter(|e| e.digest != digest) {
+                self.replaced.insert(e.digest, e.stat.size);
+            }
             if self.index.see(entry, stat, digest, stamp_ns) == Some(true) {
                 let seen = Seen { entry, stat, digest, stamp_ns };
                 self.journal.append(&seen.record());
@@ -350,7 +373,7 @@ impl State {
 
 /// Entry ids by kind and name; made when the first discovery needs it.
 #[derive(Debug, Default)]
-pub(super) struct Names(std::collections::HashMap<(Kind, String), u32>);
+pub(super) struct Names(HashMap<(Kind, String), u32>);
 
 impl Names {
     pub(super) fn of(index: &Index) -> Self {

@@ -25,7 +25,7 @@ pub(super) fn run(
     };
     let mut outcome = conclude(audited.finished);
     let root = setting.shared.root;
-    let absolute = |names: &[crate::engine::job::Known]| -> Vec<PathBuf> {
+    let absolute = |names: &[crate::engine::subject::Known]| -> Vec<PathBuf> {
         names.iter().map(|k| root.join(&k.name)).collect()
     };
     let mut readable = absolute(&setting.job.inputs);

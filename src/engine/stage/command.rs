@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Failure, FailureClass, StageContext, StageOutcome, audit};
-use crate::engine::job::{Job, Shared};
+use crate::engine::job::Shared;
+use crate::engine::subject::Job;
 use crate::pipeline::{CommandMetric, CommandWork, MetricSource, Run};
 use crate::process::{self, Capture, CommandSpec, Exit, Finished};
 

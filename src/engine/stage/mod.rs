@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::event::Event;
-use super::job::{Job, Shared};
+use super::job::Shared;
+use super::subject::Job;
 use crate::pipeline::{CompileWork, Run};
 use crate::plan::{Compile, Definition};
 use crate::process::Cancel;

@@ -1,0 +1,274 @@
+//! A node with everything its key depends on, and the questions that `explain` asks as well as a
+//! run: which key it has now, whether a result is kept under it, and if not, why not.
+
+use std::collections::HashMap;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use super::condition::{self, Results};
+use super::event::Reason;
+use super::state::Seen;
+use crate::cache::entry::{self, Stat, World};
+use crate::cache::index::flag;
+use crate::cache::{Action, Index, Kind, Status, Store};
+use crate::digest::Digest;
+use crate::plan::key::{self, Walk};
+use crate::plan::{Definition, StoredNode};
+
+/// A node to be looked at.
+pub(super) struct Job {
+    pub(super) node: u32,
+    pub(super) name: String,
+    pub(super) stored: StoredNode,
+    pub(super) inputs: Vec<Known>,
+    pub(super) discovered: Vec<Known>,
+    pub(super) outputs: Vec<Known>,
+    pub(super) old_key: Digest,
+    pub(super) status: Status,
+    pub(super) flags: u32,
+    pub(super) expected_us: u64,
+    /// For the best of a matrix: its members that passed, with their keys.
+    pub(super) members: Vec<(String, Digest)>,
+}
+
+/// An entry as the index knows it.
+#[derive(Clone)]
+pub(super) struct Known {
+    pub(super) entry: u32,
+    pub(super) kind: Kind,
+    pub(super) name: String,
+    pub(super) stat: Stat,
+    pub(super) digest: Digest,
+    pub(super) stamp_ns: i64,
+}
+
+/// A result that is known.
+pub(super) struct Hit {
+    pub(super) key: Digest,
+    pub(super) action: Action,
+    pub(super) discovered: Vec<Known>,
+}
+
+/// How the disk is looked at.
+#[derive(Clone, Copy)]
+pub(super) struct Eyes<'a> {
+    pub(super) root_fd: BorrowedFd<'a>,
+    pub(super) world: &'a dyn World,
+    /// The file that tells the file system's time; `None` leaves the disk as it is, and nothing
+    /// seen is then vouched for by its stat fields later.
+    pub(super) clock: Option<&'a Path>,
+    /// Contents that are not on disk yet but will be.
+    pub(super) given: Option<&'a HashMap<String, Digest>>,
+}
+
+impl Eyes<'_> {
+    pub(super) fn clock_ns(&self) -> i64 {
+        self.clock.and_then(|c| entry::fs_clock_ns(c).ok()).unwrap_or(i64::MIN)
+    }
+
+    /// Brings a known entry up to date with the disk, hashing only when its stat fields cannot
+    /// vouch.
+    pub(super) fn look_again(&self, known: &mut Known) -> Result<(), String> {
+        if let Some(&digest) = self.given.and_then(|g| g.get(&known.name)) {
+            known.digest = digest;
+            return Ok(());
+        }
+        if !known.kind.on_disk() {
+            return Ok(());
+        }
+        let read = |e: std::io::Error| format!("cannot read {}: {e}", known.name);
+        let stat = entry::stat_path(self.root_fd, &known.name).map_err(read)?;
+        let vouched = stat == known.stat
+            && known.stamp_ns != i64::MIN
+            && (stat.is_missing() || stat.newest_ns() < known.stamp_ns);
+        if !vouched {
+            let stamp_ns = self.clock_ns();
+            (known.stat, known.digest) =
+                entry::measure(self.root_fd, known.kind, &known.name, self.world).map_err(read)?;
+            known.stamp_ns = stamp_ns;
+        }
+        Ok(())
+    }
+}
+
+impl Known {
+    pub(super) fn new(entry: u32, kind: Kind, name: &str) -> Self {
+        let (stat, digest) = (Stat::default(), Digest::default());
+        Self { entry, kind, name: name.to_owned(), stat, digest, stamp_ns: i64::MIN }
+    }
+
+    fn of(index: &Index, entry: u32) -> Self {
+        let (kind, name) = index.entry_name(entry);
+        let e = &index.entries[entry as usize];
+        let stamp_ns = if e.fresh == 0 { e.stamp_ns } else { i64::MIN };
+        let (stat, digest, name) = (e.stat, e.digest, name.to_owned());
+        Self { entry, kind, name, stat, digest, stamp_ns }
+    }
+
+    /// As something to make known, unless it is a value or has no entry yet.
+    pub(super) fn seen(&self) -> Option<Seen> {
+        (self.kind.on_disk() && self.entry != u32::MAX).then_some(Seen {
+            entry: self.entry,
+            stat: self.stat,
+            digest: self.digest,
+            stamp_ns: self.stamp_ns,
+        })
+    }
+}
+
+impl Job {
+    /// The node as the index knows it.
+    pub(super) fn of(index: &Index, node: u32, stored: StoredNode) -> Self {
+        let n = &index.nodes[node as usize];
+        let all = |links| index.ids(links).iter().map(|&e| Known::of(index, e)).collect();
+        let members = index.ids(n.needs).iter().filter(|_| n.has(flag::FOLLOWS));
+        Self {
+            node,
+            name: index.node_name(node).to_owned(),
+            inputs: all(n.inputs),
+            discovered: all(n.discovered),
+            outputs: all(n.outputs),
+            old_key: n.key,
+            status: n.status(),
+            flags: n.flags,
+            expected_us: n.duration_us,
+            members: members
+                .filter(|&&m| index.nodes[m as usize].status() == Status::Passed)
+                .map(|&m| (index.node_name(m).to_owned(), index.nodes[m as usize].key))
+                .collect(),
+            stored,
+        }
+    }
+
+    /// The walk over what it declares: its definition, then its inputs in canonical order.
+    pub(super) fn declared_walk(&self) -> Walk {
+        let outputs: Vec<&str> = self.outputs.iter().map(|o| o.name.as_str()).collect();
+        let mut walk = Walk::declared(&self.stored, &outputs);
+        let mut inputs: Vec<(Kind, &str, &Digest)> = self
+            .inputs
+            .iter()
+            .enumerate()
+            .map(|(i, k)| (k.kind, self.role(i), &k.digest))
+            .collect();
+        inputs.sort_unstable();
+        for (kind, name, digest) in inputs {
+            walk.entry(kind, name, digest);
+        }
+        for (member, key) in &self.members {
+            walk.field(&format!("member:{member}"), &key.hex());
+        }
+        walk
+    }
+
+    /// What an input is called in the key. Binaries count by what they are, not where this
+    /// pipeline keeps them, so that two pipelines share a measurement of the same binary.
+    pub(super) fn role(&self, position: usize) -> &str {
+        match (&self.stored.definition, position) {
+            (Definition::Check(_) | Definition::Bench(_), 0) => "kernel binary",
+            (Definition::Check(_) | Definition::Bench(_), 1) => "reference binary",
+            _ => &self.inputs[position].name,
+        }
+    }
+
+    /// A kept result under the current key. Where files are discovered while running, every set
+    /// that earlier runs discovered is tried, the newest first.
+    pub(super) fn look_up(&self, declared: &Walk, store: &Store, eyes: &Eyes<'_>) -> Option<Hit> {
+        if self.flags & flag::DISCOVERS == 0 {
+            let key = declared.digest();
+            let action = store.action(&key)?;
+            return Some(Hit { key, action, discovered: Vec::new() });
+        }
+        let sets = store.discoveries(&declared.digest());
+        sets.iter().rev().find_map(|names| {
+            let discovered = self.know_names(names, eyes)?;
+            let key = with_discovered(declared.clone(), &discovered).digest();
+            let action = store.action(&key)?;
+            Some(Hit { key, action, discovered })
+        })
+    }
+
+    /// The named files as they are now, through what is known of them.
+    pub(super) fn know_names(&self, names: &[String], eyes: &Eyes<'_>) -> Option<Vec<Known>> {
+        let known: HashMap<&str, &Known> =
+            self.discovered.iter().map(|k| (k.name.as_str(), k)).collect();
+        let one = |name: &String| {
+            let mut known = known.get(name.as_str()).map_or_else(
+                || Known::new(u32::MAX, Kind::File, name),
+                |&k| k.clone(),
+            );
+            eyes.look_again(&mut known).ok()?;
+            Some(known)
+        };
+        names.iter().map(one).collect()
+    }
+
+    /// The fields in which its key now differs from that of its last good run; `None` when there
+    /// was no such run.
+    pub(super) fn changes(
+        &self,
+        declared: &Walk,
+        store: &Store,
+        eyes: &Eyes<'_>,
+    ) -> Option<Vec<key::Change>> {
+        let old = store.action(&self.old_key)?;
+        let names: Vec<String> = self.discovered.iter().map(|k| k.name.clone()).collect();
+        let discovered = self.know_names(&names, eyes).unwrap_or_default();
+        let (_, new) = with_discovered(declared.clone(), &discovered).finish();
+        Some(key::changes(&old.fields, &new))
+    }
+
+    /// Why it has no result under its key.
+    pub(super) fn why(&self, declared: &Walk, store: &Store, eyes: &Eyes<'_>) -> Reason {
+        if self.flags & flag::ALWAYS != 0 {
+            return Reason::Always;
+        }
+        if self.status == Status::Started {
+            return Reason::Unfinished;
+        }
+        match self.changes(declared, store, eyes) {
+            None => Reason::NeverRan,
+            Some(changes) if changes.is_empty() => Reason::NotPassed,
+            Some(changes) => Reason::Changed { changes },
+        }
+    }
+}
+
+/// Adds what was discovered to a walk over what is declared.
+pub(super) fn with_discovered(mut walk: Walk, discovered: &[Known]) -> Walk {
+    let mut sorted: Vec<&Known> = discovered.iter().collect();
+    sorted.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    for known in sorted {
+        walk.entry(known.kind, &known.name, &known.digest);
+    }
+    walk
+}
+
+/// What a `when` may read: the index, and under which key each node's numbers are kept.
+pub(super) struct Readable<'a> {
+    pub(super) index: &'a Index,
+    pub(super) store: &'a Store,
+    /// Whether a node has passed, and its key.
+    pub(super) result: &'a dyn Fn(u32) -> (bool, Digest),
+}
+
+impl Readable<'_> {
+    /// Whether the condition of `node` holds.
+    pub(super) fn holds(&self, node: u32, expression: &str) -> Result<bool, String> {
+        let mut results = Results::new();
+        let wanted = condition::stages_read(expression);
+        for other in 0..self.index.nodes.len() as u32 {
+            let name = self.index.node_name(other);
+            if other == node || !wanted.contains(&name.replace('-', "_")) {
+                continue;
+            }
+            let (passed, key) = (self.result)(other);
+            let seconds = self.index.nodes[other as usize].duration_us as f64 / 1e6;
+            results.insert(condition::variable(name, "passed"), f64::from(u8::from(passed)));
+            results.insert(condition::variable(name, "seconds"), seconds);
+            for (metric, value) in self.store.action(&key).map(|a| a.metrics).unwrap_or_default() {
+                results.insert(condition::variable(name, &metric), value);
+            }
+        }
+        condition::holds(expression, &results)
+    }
+}
