@@ -88,12 +88,12 @@ fn when(artifact: &Artifact) -> String {
 
 /// The one number that says most.
 fn headline(artifact: &Artifact) -> String {
-    let number = |name: &str| artifact.metrics.get(name).copied();
-    if let Some(us) = number("median_us") {
+    let metric = |name: &str| artifact.metrics.get(name).copied();
+    if let Some(us) = metric("median_us") {
         return words::duration_us(us);
     }
     if artifact.kind == "check" {
-        return number("cases").map(|n| format!("{n} cases")).unwrap_or_default();
+        return metric("cases").map(|n| format!("{n} cases")).unwrap_or_default();
     }
     let first = artifact.metrics.iter().next();
     first.map(|(name, value)| format!("{name} {}", number(*value))).unwrap_or_default()
@@ -300,10 +300,10 @@ fn cases(result: &Value) -> String {
     for case in labels {
         any = true;
         let label = format!("  {}", case["label"].as_str().unwrap_or_default());
-        let number = |name: &str| case.get(name).and_then(Value::as_f64);
-        let time = |name: &str| number(name).map(words::duration_us).unwrap_or_default();
+        let value = |name: &str| case.get(name).and_then(Value::as_f64);
+        let time = |name: &str| value(name).map(words::duration_us).unwrap_or_default();
         if measured {
-            let interval = match (number("lower_us"), number("upper_us")) {
+            let interval = match (value("lower_us"), value("upper_us")) {
                 (Some(_), Some(_)) => format!("{} .. {}", time("lower_us"), time("upper_us")),
                 _ => String::new(),
             };

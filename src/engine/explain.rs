@@ -181,12 +181,14 @@ struct Fate {
     provided: Vec<u32>,
     condition: Option<String>,
     key: Digest,
+    /// Files that would be put back, with what they would hold.
+    given: Vec<(String, Digest)>,
 }
 
 impl Fate {
     fn of(answer: Answer, key: Digest) -> Self {
-        let (changes, steps, provided) = (Vec::new(), Vec::new(), Vec::new());
-        Self { answer, changes, steps, provided, condition: None, key }
+        let (changes, steps, provided, given) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { answer, changes, steps, provided, condition: None, key, given }
     }
 
     fn moves(&self) -> bool {
@@ -224,7 +226,8 @@ impl<'a> Forecast<'a> {
         let (given, written) = (HashMap::new(), HashMap::new());
         let mut forecast = Self { state, world, fates, given, written };
         for node in (0..selected.len() as u32).filter(|&n| selected[n as usize]) {
-            let fate = forecast.one(node)?;
+            let mut fate = forecast.one(node)?;
+            forecast.given.extend(std::mem::take(&mut fate.given));
             if fate.moves() {
                 let outputs = state.index.ids(state.index.nodes[node as usize].outputs);
                 forecast.written.extend(outputs.iter().map(|&e| (e, node)));
@@ -503,18 +506,19 @@ impl<'a> Forecast<'a> {
         if hit.action.outputs.len() != job.outputs.len() {
             return Fate { changes, ..lost(&job.name) };
         }
-        let mut files = Vec::new();
+        let (mut files, mut given) = (Vec::new(), Vec::new());
         for (known, output) in job.outputs.iter().zip(&hit.action.outputs) {
             if known.digest != output.digest {
                 if !store.has_blob(&output.digest) {
                     return Fate { changes, ..lost(&known.name) };
                 }
                 files.push(known.name.clone());
+                given.push((known.name.clone(), output.digest));
             }
         }
         let known = files.is_empty() && hit.key == job.old_key;
         let answer = if known { Answer::Known } else { Answer::PutBack { files } };
-        Fate { changes, ..Fate::of(answer, hit.key) }
+        Fate { changes, given, ..Fate::of(answer, hit.key) }
     }
 
     /// Changes with the files they stand for.
