@@ -26,7 +26,7 @@ impl Digest {
     /// Whatever the reader fails with.
     pub fn of_reader(mut reader: impl Read) -> io::Result<(Self, u64)> {
         let mut hasher = blake3::Hasher::new();
-        let mut buffer = [0u8; 32 * 1024];
+        let mut buffer = [0u8; 16 * 1024];
         let mut total = 0;
         loop {
             match reader.read(&mut buffer) {

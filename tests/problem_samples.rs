@@ -36,11 +36,7 @@ fn main() -> ExitCode {
     let mut trials: Vec<Trial> = samples
         .into_iter()
         .map(|path| {
-            let name = path
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             Trial::test(name, move || check(&path))
         })
         .collect();
@@ -59,9 +55,7 @@ fn toml_files() -> Vec<PathBuf> {
 fn with_extension(extension: &str) -> Vec<PathBuf> {
     let folder = std::fs::read_dir(FOLDER).expect("the samples are there");
     let paths = folder.map(|entry| entry.expect("a readable folder").path());
-    paths
-        .filter(|path| path.extension().is_some_and(|e| e == extension))
-        .collect()
+    paths.filter(|path| path.extension().is_some_and(|e| e == extension)).collect()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test's own switch")]
@@ -80,12 +74,7 @@ fn check(path: &Path) -> Result<(), Failed> {
     if got == want {
         return Ok(());
     }
-    Err(format!(
-        "{} says\n{got}\nbut {} has\n{want}",
-        path.display(),
-        golden.display()
-    )
-    .into())
+    Err(format!("{} says\n{got}\nbut {} has\n{want}", path.display(), golden.display()).into())
 }
 
 fn kernel_problems() -> Vec<PathBuf> {
@@ -103,10 +92,7 @@ fn check_good(path: &Path) -> Result<(), Failed> {
     };
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let drawn = draw_holdout(&problem, &mut rng);
-    let asked = problem
-        .holdout
-        .as_ref()
-        .map_or(0, |holdout| holdout.count as usize);
+    let asked = problem.holdout.as_ref().map_or(0, |holdout| holdout.count as usize);
     if drawn.len() != asked {
         return Err(format!("{} of {asked} hold-out cases were drawn", drawn.len()).into());
     }
@@ -120,10 +106,7 @@ fn check_good(path: &Path) -> Result<(), Failed> {
 }
 
 fn orphans() -> Result<(), Failed> {
-    match with_extension("stderr")
-        .into_iter()
-        .find(|text| !text.with_extension("toml").exists())
-    {
+    match with_extension("stderr").into_iter().find(|text| !text.with_extension("toml").exists()) {
         Some(orphan) => Err(format!("{} has no problem file", orphan.display()).into()),
         None => Ok(()),
     }

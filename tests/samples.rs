@@ -24,18 +24,14 @@ impl Loader for Rooted {
         self.0.join(path).exists()
     }
     fn list(&self, dir: &Path) -> Vec<String> {
-        let entries = fs::read_dir(self.0.join(dir))
-            .into_iter()
-            .flatten()
-            .flatten();
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .collect();
+        let entries = fs::read_dir(self.0.join(dir)).into_iter().flatten().flatten();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         names
     }
     fn env(&self, name: &str) -> Option<String> {
-        (name == "HOME").then(|| "/home/user".to_owned())
+        (name == "HOME").then(|| "/users/user".to_owned())
     }
 }
 
@@ -45,6 +41,9 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     for path in files(&samples.join("valid")) {
         trials.push(trial("valid", path, is_silent));
+    }
+    for path in files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines")) {
+        trials.push(trial("pipelines", path, is_silent));
     }
     for path in files(&samples.join("invalid")) {
         trials.push(trial("invalid", path, says_what_is_expected));
@@ -69,12 +68,8 @@ fn is_golden(path: &Path) -> bool {
 }
 
 fn trial(group: &str, path: PathBuf, test: fn(&Path) -> Result<(), Failed>) -> Trial {
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned());
-    Trial::test(format!("{group}/{}", name.unwrap_or_default()), move || {
-        test(&path)
-    })
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    Trial::test(format!("{group}/{}", name.unwrap_or_default()), move || test(&path))
 }
 
 fn load_sample(path: &Path) -> Result<(Loaded, String), Failed> {
@@ -109,7 +104,7 @@ fn says_what_is_expected(path: &Path) -> Result<(), Failed> {
     if told.is_empty() {
         return Err("this invalid sample loads".into());
     }
-    if std::env::var_os("OPTLOOP_BLESS").is_some() {
+    if is_blessing() {
         return Ok(fs::write(&golden, told)?);
     }
     let Ok(expected) = fs::read_to_string(&golden) else {
@@ -120,4 +115,9 @@ fn says_what_is_expected(path: &Path) -> Result<(), Failed> {
         return Ok(());
     }
     Err(format!("--- expected\n{expected}\n--- got\n{told}").into())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a switch of this test alone")]
+fn is_blessing() -> bool {
+    std::env::var_os("OPTLOOP_BLESS").is_some()
 }

@@ -35,10 +35,7 @@ struct File {
 
 impl File {
     fn new(path: &str, text: &str) -> Self {
-        Self {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        }
+        Self { path: path.to_owned(), text: text.to_owned() }
     }
 
     fn is_source(&self) -> bool {
@@ -57,9 +54,7 @@ impl File {
     }
 
     fn has_extension(&self, extension: &str) -> bool {
-        Path::new(&self.path)
-            .extension()
-            .is_some_and(|found| found == extension)
+        Path::new(&self.path).extension().is_some_and(|found| found == extension)
     }
 
     /// The room it belongs to; none for `main.rs` and `lib.rs`.
@@ -88,22 +83,12 @@ struct TestParts {
 
 impl TestParts {
     fn of(file: &File, code: &str) -> Self {
-        let modules = bodies(code, "mod")
-            .into_iter()
-            .filter(|body| body.test_only)
-            .collect();
-        Self {
-            whole_file: file.is_test_only(),
-            modules,
-        }
+        let modules = bodies(code, "mod").into_iter().filter(|body| body.test_only).collect();
+        Self { whole_file: file.is_test_only(), modules }
     }
 
     fn contain(&self, line: usize) -> bool {
-        self.whole_file
-            || self
-                .modules
-                .iter()
-                .any(|body| (body.first..=body.last).contains(&line))
+        self.whole_file || self.modules.iter().any(|body| (body.first..=body.last).contains(&line))
     }
 }
 
@@ -114,17 +99,11 @@ type Rule = fn(&[File]) -> Vec<String>;
 fn enforce(rule: Rule, bad: &[(&str, &str)], good: &[(&str, &str)]) {
     for (path, text) in bad {
         let complaints = rule(&[File::new(path, text)]);
-        assert!(
-            !complaints.is_empty(),
-            "the rule let a bad sample pass: {path}\n{text}"
-        );
+        assert!(!complaints.is_empty(), "the rule let a bad sample pass: {path}\n{text}");
     }
     for (path, text) in good {
         let complaints = rule(&[File::new(path, text)]);
-        assert!(
-            complaints.is_empty(),
-            "the rule refused a good sample: {complaints:#?}"
-        );
+        assert!(complaints.is_empty(), "the rule refused a good sample: {complaints:#?}");
     }
     let complaints = rule(&tree());
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
@@ -135,10 +114,7 @@ fn tree() -> Vec<File> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     collect(root, root, &mut files);
-    assert!(
-        files.iter().any(|file| file.path == "src/lib.rs"),
-        "the tree was not found"
-    );
+    assert!(files.iter().any(|file| file.path == "src/lib.rs"), "the tree was not found");
     files
 }
 
@@ -154,23 +130,14 @@ fn collect(root: &Path, dir: &Path, files: &mut Vec<File>) {
             .expect("it was listed there")
             .to_string_lossy()
             .replace('\\', "/");
-        let generated = [
-            "target",
-            "fuzz/target",
-            "fuzz/corpus",
-            "fuzz/artifacts",
-            ".git",
-        ];
+        let generated = ["target", "fuzz/target", "fuzz/corpus", "fuzz/artifacts", ".git"];
         if generated.contains(&relative.as_str()) || relative.ends_with(".optloop") {
             continue;
         }
         if path.is_dir() {
             collect(root, &path, files);
         } else if let Ok(text) = fs::read_to_string(&path) {
-            files.push(File {
-                path: relative,
-                text,
-            });
+            files.push(File { path: relative, text });
         }
     }
 }
@@ -178,7 +145,5 @@ fn collect(root: &Path, dir: &Path, files: &mut Vec<File>) {
 /// The tokens begin with these words, which are given with spaces between.
 fn begins_with(tokens: &[(usize, String)], words: &str) -> bool {
     let mut tokens = tokens.iter();
-    words
-        .split(' ')
-        .all(|word| tokens.next().is_some_and(|(_, token)| token == word))
+    words.split(' ').all(|word| tokens.next().is_some_and(|(_, token)| token == word))
 }

@@ -31,24 +31,10 @@ const GOOD: &str = "for (int i = 0; i < n; i++) { acc[i] += x[i]; y[i] = 2 * x[i
 
 /// `acc += x; y = 2 x` over n elements.
 fn problem(cases: &[i64]) -> Problem {
-    let buffer = |role, fill| ArgKind::Buffer {
-        shape: vec!["n".into()],
-        role,
-        fill,
-    };
-    let arg = |name: &str, dtype, kind| Arg {
-        name: name.into(),
-        dtype,
-        kind,
-    };
-    let normal = Fill::Normal {
-        mean: 0.0,
-        std: 1.0,
-    };
-    let case = |&n: &i64| Case {
-        label: format!("n={n}"),
-        sizes: [("n".to_owned(), n)].into(),
-    };
+    let buffer = |role, fill| ArgKind::Buffer { shape: vec!["n".into()], role, fill };
+    let arg = |name: &str, dtype, kind| Arg { name: name.into(), dtype, kind };
+    let normal = Fill::Normal { mean: 0.0, std: 1.0 };
+    let case = |&n: &i64| Case { label: format!("n={n}"), sizes: [("n".to_owned(), n)].into() };
     Problem {
         name: "scale".into(),
         entry: "scale".into(),
@@ -61,10 +47,7 @@ fn problem(cases: &[i64]) -> Problem {
             arg("n", Dtype::I32, ArgKind::Scalar("n".into())),
         ],
         reference: PathBuf::new(),
-        tolerance: Tolerance {
-            rtol: 1e-6,
-            atol: 1e-6,
-        },
+        tolerance: Tolerance { rtol: 1e-6, atol: 1e-6 },
         flops: None,
         bytes: None,
         cuda: None,
@@ -84,11 +67,7 @@ impl World {
         Self {
             dir: tempfile::tempdir().unwrap(),
             problem: problem(cases),
-            limits: Limits {
-                timeout_ms: 20_000,
-                grace_ms: 0,
-                retries: 0,
-            },
+            limits: Limits { timeout_ms: 20_000, grace_ms: 0, retries: 0 },
             early_stop_us: None,
             cancel: Cancel::default(),
         }
@@ -140,11 +119,7 @@ impl World {
     /// The reference, built once.
     fn reference(&self) -> PathBuf {
         let built = self.dir.path().join("reference.so");
-        if built.exists() {
-            built
-        } else {
-            self.build("reference", GOOD)
-        }
+        if built.exists() { built } else { self.build("reference", GOOD) }
     }
 
     fn check(&self, body: &str) -> StageOutcome {
@@ -207,13 +182,7 @@ fn a_right_kernel_is_measured() {
     assert_eq!(outcome.failure, None);
     assert_eq!(outcome.metrics["launches"], 96.0);
     assert_eq!(outcome.detail["looks_used"], 3);
-    assert_eq!(
-        outcome.detail["cases"][0]["samples_ns"]
-            .as_array()
-            .unwrap()
-            .len(),
-        32
-    );
+    assert_eq!(outcome.detail["cases"][0]["samples_ns"].as_array().unwrap().len(), 32);
     let metric = |name: &str| outcome.metrics[name];
     assert!(metric("min_us") <= metric("median_us") && metric("median_us") <= metric("p90_us"));
     assert!(metric("median_lower_us") <= metric("median_us"));
@@ -223,11 +192,7 @@ fn a_right_kernel_is_measured() {
 fn each_way_to_fail_has_its_own_class() {
     // 16 floats fill a cache line, so that the buffer ends at its guard page.
     let world = World {
-        limits: Limits {
-            timeout_ms: 1_000,
-            grace_ms: 0,
-            retries: 0,
-        },
+        limits: Limits { timeout_ms: 1_000, grace_ms: 0, retries: 0 },
         ..World::new(&[16])
     };
     for (body, expected, words) in [
@@ -238,11 +203,7 @@ fn each_way_to_fail_has_its_own_class() {
             "1 of 16",
         ),
         ("*(volatile int *)8 = 1;", Crashed, "SIGSEGV"),
-        (
-            "for (int i = 0; i <= n; i++) y[i] = 2 * x[i];",
-            Crashed,
-            "SIGSEGV",
-        ),
+        ("for (int i = 0; i <= n; i++) y[i] = 2 * x[i];", Crashed, "SIGSEGV"),
         ("y[-1100] = 1;", Crashed, "SIGSEGV"),
         ("((volatile float *)x)[0] = 1;", Crashed, "SIGSEGV"),
         ("abort();", Crashed, "SIGABRT"),
@@ -251,26 +212,10 @@ fn each_way_to_fail_has_its_own_class() {
         ("kill(getpid(), 9);", Crashed, "SIGKILL"),
         ("int z = n - 16; y[0] = n / z;", Crashed, "SIGFPE"),
         ("for (;;) pause();", TimedOut, "deadline"),
-        (
-            "signal(SIGTERM, SIG_IGN); for (;;) {}",
-            TimedOut,
-            "deadline",
-        ),
-        (
-            "if (!fork()) for (;;) pause(); _exit(5);",
-            Crashed,
-            "exit code 5",
-        ),
-        (
-            "for (int i = 3; i < 1024; i++) close(i);",
-            Cheating,
-            "descriptors",
-        ),
-        (
-            "for (int i = 3; i < 1024; i++) close(i); for (;;) pause();",
-            Cheating,
-            "went on",
-        ),
+        ("signal(SIGTERM, SIG_IGN); for (;;) {}", TimedOut, "deadline"),
+        ("if (!fork()) for (;;) pause(); _exit(5);", Crashed, "exit code 5"),
+        ("for (int i = 3; i < 1024; i++) close(i);", Cheating, "descriptors"),
+        ("for (int i = 3; i < 1024; i++) close(i); for (;;) pause();", Cheating, "went on"),
         (
             "for (int i = 3; i < 1024; i++) write(i, \"forged\", 6); for (;;) pause();",
             Cheating,
@@ -279,22 +224,10 @@ fn each_way_to_fail_has_its_own_class() {
     ] {
         let started = Instant::now();
         let outcome = world.check(body);
-        assert_eq!(
-            class(&outcome),
-            Some(expected),
-            "{body}: {:?}",
-            outcome.failure
-        );
+        assert_eq!(class(&outcome), Some(expected), "{body}: {:?}", outcome.failure);
         let message = &outcome.failure.as_ref().unwrap().message;
-        assert!(
-            message.contains(words) && message.contains("n=16"),
-            "{body}: {message}"
-        );
-        assert!(
-            started.elapsed() < Duration::from_secs(8),
-            "{body}: {:?}",
-            started.elapsed()
-        );
+        assert!(message.contains(words) && message.contains("n=16"), "{body}: {message}");
+        assert!(started.elapsed() < Duration::from_secs(8), "{body}: {:?}", started.elapsed());
     }
 }
 
@@ -310,21 +243,13 @@ fn measuring_finds_what_only_later_launches_do_wrong() {
 
 #[test]
 fn twice_slower_than_the_limit_is_given_up_after_the_first_look() {
-    let world = World {
-        early_stop_us: Some(1_000.0),
-        ..World::new(&[16])
-    };
+    let world = World { early_stop_us: Some(1_000.0), ..World::new(&[16]) };
     let spin = format!(
         "struct timespec a, b; clock_gettime(CLOCK_MONOTONIC, &a); {GOOD} do clock_gettime(CLOCK_MONOTONIC, &b); \
          while ((b.tv_sec - a.tv_sec) * 1000000000L + b.tv_nsec - a.tv_nsec < 2000000L);"
     );
     let outcome = world.bench(&spin);
-    assert_eq!(
-        class(&outcome),
-        Some(FailureClass::TooSlow),
-        "{:?}",
-        outcome.failure
-    );
+    assert_eq!(class(&outcome), Some(FailureClass::TooSlow), "{:?}", outcome.failure);
     assert_eq!(outcome.metrics["launches"], 8.0);
     assert_eq!(outcome.metrics["stopped_early"], 1.0);
 }
@@ -349,12 +274,7 @@ fn a_stop_ends_a_hanging_kernel() {
     let started = Instant::now();
     let outcome = world.in_context(|ctx| check::run(&def, ctx));
     waiter.join().unwrap();
-    assert_eq!(
-        class(&outcome),
-        Some(FailureClass::Interrupted),
-        "{:?}",
-        outcome.failure
-    );
+    assert_eq!(class(&outcome), Some(FailureClass::Interrupted), "{:?}", outcome.failure);
     assert!(started.elapsed() < Duration::from_secs(5));
 }
 
@@ -368,10 +288,9 @@ fn cpp_and_threaded_kernels_run_like_any_other() {
         for (int i = 0; i < n; i++) { sum[i] += x[i]; y[i] = twice(x[i]); }\n\
         for (int i = 0; i < n; i++) acc[i] = sum[i]; }\n";
     let omp = format!("{SIGNATURE} {{\n#pragma omp parallel for\n{GOOD}\n}}\n");
-    for (name, text, flags) in [
-        ("cpp.cc", cpp, &["-O2"][..]),
-        ("omp.c", &omp, &["-O2", "-fopenmp"]),
-    ] {
+    for (name, text, flags) in
+        [("cpp.cc", cpp, &["-O2"][..]), ("omp.c", &omp, &["-O2", "-fopenmp"])]
+    {
         let source = world.dir.path().join(name);
         fs::write(&source, text).unwrap();
         let def = CheckDef {
@@ -407,11 +326,7 @@ fn every_element_type_arrives_as_itself() {
                     fill: Fill::Zeros,
                 },
             },
-            Arg {
-                name: "last".into(),
-                dtype,
-                kind: ArgKind::Scalar("1".into()),
-            },
+            Arg { name: "last".into(), dtype, kind: ArgKind::Scalar("1".into()) },
         ];
         let c = dtype.c_name();
         let text = format!(
@@ -484,12 +399,7 @@ fn every_shipped_kernel_is_right() {
         for kernel in [format!("{name}.c"), format!("{name}_fast.c")] {
             let def = CheckDef {
                 problem: problem.clone(),
-                kernel: built(
-                    &world,
-                    &problem,
-                    folder.join(&kernel),
-                    &["-O3", "-march=native"],
-                ),
+                kernel: built(&world, &problem, folder.join(&kernel), &["-O3", "-march=native"]),
                 reference: reference.clone(),
                 launches: 2,
                 limits: world.limits,

@@ -16,11 +16,15 @@ impl Loader for Anywhere<'_> {
         Ok(self.0.to_owned())
     }
     fn exists(&self, path: &Path) -> bool {
-        path.as_os_str().len() % 5 != 0
+        !path.as_os_str().len().is_multiple_of(5)
     }
     fn list(&self, dir: &Path) -> Vec<String> {
         let has_presets = dir.ends_with("stages") && self.0.len().is_multiple_of(3);
-        let names = if has_presets { &["own.toml", "smoke.toml"][..] } else { &[] };
+        let names = if has_presets {
+            &["own.toml", "smoke.toml"][..]
+        } else {
+            &[]
+        };
         names.iter().map(|name| (*name).to_owned()).collect()
     }
     fn env(&self, name: &str) -> Option<String> {

@@ -55,12 +55,7 @@ pub struct FakeSession {
 impl FakeSession {
     /// A kernel that does what `script` says, on the clock of `world`.
     pub fn new(world: &World, script: Script) -> Self {
-        Self {
-            world: world.clone(),
-            script,
-            launched: 0,
-            loaded: false,
-        }
+        Self { world: world.clone(), script, launched: 0, loaded: false }
     }
 
     fn launch_once(&mut self) -> Result<u64, Fault> {
@@ -79,11 +74,7 @@ impl FakeSession {
     }
 
     fn note(&self, event: &str) {
-        self.world
-            .0
-            .borrow_mut()
-            .events
-            .push(format!("{}: {event}", self.script.name));
+        self.world.0.borrow_mut().events.push(format!("{}: {event}", self.script.name));
     }
 }
 
@@ -95,35 +86,19 @@ impl Session for FakeSession {
     }
 
     fn launch(&mut self, count: u32, timing: Timing) -> Result<Launches, Fault> {
-        let word = if timing == Timing::Timed {
-            "timed"
-        } else {
-            "warmup"
-        };
+        let word = if timing == Timing::Timed { "timed" } else { "warmup" };
         self.note(&format!("{count} {word}"));
         if !self.loaded {
-            return Err(Fault::Infrastructure {
-                what: "nothing is loaded".into(),
-            });
+            return Err(Fault::Infrastructure { what: "nothing is loaded".into() });
         }
-        let ns = (0..count)
-            .map(|_| self.launch_once())
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Launches {
-            ns: if timing == Timing::Timed {
-                ns
-            } else {
-                Vec::new()
-            },
-        })
+        let ns = (0..count).map(|_| self.launch_once()).collect::<Result<Vec<_>, _>>()?;
+        Ok(Launches { ns: if timing == Timing::Timed { ns } else { Vec::new() } })
     }
 
     fn outputs(&mut self) -> Result<Vec<Vec<u8>>, Fault> {
         let last = self.launched.saturating_sub(1);
         let from = self.script.outputs_from.range(..=last).next_back();
-        Ok(from
-            .map_or(&self.script.outputs, |(_, outputs)| outputs)
-            .clone())
+        Ok(from.map_or(&self.script.outputs, |(_, outputs)| outputs).clone())
     }
 
     fn finish(&mut self) -> Vec<u8> {

@@ -103,9 +103,7 @@ pub enum Fault {
 impl Fault {
     /// An infrastructure fault: what was tried, and why it failed.
     pub(crate) fn infrastructure(what: &str, why: impl fmt::Display) -> Self {
-        Self::Infrastructure {
-            what: format!("{what}: {why}"),
-        }
+        Self::Infrastructure { what: format!("{what}: {why}") }
     }
 }
 
@@ -117,10 +115,7 @@ impl fmt::Display for Fault {
                 None => write!(f, "crashed with signal {signal}"),
             },
             Self::Exited { code } => {
-                write!(
-                    f,
-                    "ended its process with exit code {code} instead of returning"
-                )
+                write!(f, "ended its process with exit code {code} instead of returning")
             }
             Self::TimedOut => f.write_str("was not back before the deadline"),
             Self::Unloadable { what } => write!(f, "cannot be loaded: {what}"),
@@ -137,18 +132,12 @@ impl std::error::Error for Fault {}
 fn signal_name(signal: i32) -> Option<(&'static str, &'static str)> {
     Some(match signal {
         4 => ("SIGILL", "an instruction this machine does not have"),
-        5 => (
-            "SIGTRAP",
-            "a trap, such as a failed check of the compiler's",
-        ),
+        5 => ("SIGTRAP", "a trap, such as a failed check of the compiler's"),
         6 => ("SIGABRT", "abort, such as a failed assertion"),
         7 => ("SIGBUS", "memory that is not there"),
         8 => ("SIGFPE", "an integer division by zero or overflow"),
         9 => ("SIGKILL", "killed from outside, such as for memory"),
-        11 => (
-            "SIGSEGV",
-            "an access outside its buffers, or a write to an input",
-        ),
+        11 => ("SIGSEGV", "an access outside its buffers, or a write to an input"),
         15 => ("SIGTERM", "ended from outside"),
         24 => ("SIGXCPU", "its limit of processor time"),
         25 => ("SIGXFSZ", "its limit of file size"),
@@ -164,10 +153,7 @@ mod tests {
     #[test]
     fn faults_read_as_what_the_kernel_did() {
         for (fault, words) in [
-            (
-                Fault::Crashed { signal: 11 },
-                "crashed with SIGSEGV (an access",
-            ),
+            (Fault::Crashed { signal: 11 }, "crashed with SIGSEGV (an access"),
             (Fault::Crashed { signal: 64 }, "crashed with signal 64"),
             (Fault::Exited { code: 3 }, "exit code 3"),
             (

@@ -84,12 +84,7 @@ impl Extent {
     pub(crate) fn place(offset: u64, bytes: usize, page: usize) -> Option<Self> {
         let region = bytes.max(1).checked_next_multiple_of(page)?;
         let start = (region - bytes) / ALIGNMENT * ALIGNMENT;
-        Some(Self {
-            offset,
-            region: region as u64,
-            start: start as u64,
-            bytes: bytes as u64,
-        })
+        Some(Self { offset, region: region as u64, start: start as u64, bytes: bytes as u64 })
     }
 
     /// First byte of the buffer in the segment.
@@ -126,25 +121,14 @@ pub(crate) fn send<T: Serialize>(
 ) -> io::Result<()> {
     let bytes = postcard::to_stdvec(message).map_err(io::Error::other)?;
     if bytes.len() > MAX_MESSAGE {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "message too long",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "message too long"));
     }
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SEGMENTS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "too many descriptors",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many descriptors"));
     }
-    sendmsg(
-        socket,
-        &[IoSlice::new(&bytes)],
-        &mut control,
-        SendFlags::NOSIGNAL,
-    )?;
+    sendmsg(socket, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL)?;
     Ok(())
 }
 
@@ -168,12 +152,7 @@ pub(crate) fn receive<T: for<'de> Deserialize<'de>>(
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = {
         let mut slices = [IoSliceMut::new(&mut bytes)];
-        match recvmsg(
-            &socket,
-            &mut slices,
-            &mut control,
-            flags | RecvFlags::CMSG_CLOEXEC,
-        ) {
+        match recvmsg(&socket, &mut slices, &mut control, flags | RecvFlags::CMSG_CLOEXEC) {
             Ok(received) => received,
             Err(rustix::io::Errno::CONNRESET) => return Ok(Received::Closed),
             Err(e) => return Err(e.into()),
@@ -205,13 +184,7 @@ mod tests {
     use super::*;
 
     fn pair() -> (OwnedFd, OwnedFd) {
-        socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .unwrap()
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap()
     }
 
     #[test]
@@ -225,11 +198,7 @@ mod tests {
             (8192, 8192, 0),
         ] {
             let extent = Extent::place(4096, bytes, 4096).unwrap();
-            assert_eq!(
-                (extent.region, extent.start),
-                (region, start),
-                "{bytes} bytes"
-            );
+            assert_eq!((extent.region, extent.start), (region, start), "{bytes} bytes");
             assert!(extent.start + extent.bytes <= extent.region);
             assert_eq!(extent.start % 64, 0);
         }
@@ -240,9 +209,7 @@ mod tests {
     fn a_message_arrives_with_its_descriptors() {
         let (a, b) = pair();
         let file = tempfile::tempfile().unwrap();
-        let request = Request::Load {
-            slots: vec![Slot::Scalar(vec![1, 2, 3, 4])],
-        };
+        let request = Request::Load { slots: vec![Slot::Scalar(vec![1, 2, 3, 4])] };
         send(a.as_fd(), &request, &[file.as_fd()]).unwrap();
         match receive::<Request>(&b, RecvFlags::empty()).unwrap() {
             Received::Message(message, fds) => {
@@ -257,28 +224,15 @@ mod tests {
     fn a_closed_side_and_garbage_are_told_apart() {
         let (a, b) = pair();
         rustix::net::send(&a, &[0xff; 7], SendFlags::NOSIGNAL).unwrap();
-        assert!(matches!(
-            receive::<Reply>(&b, RecvFlags::empty()).unwrap(),
-            Received::Garbage
-        ));
+        assert!(matches!(receive::<Reply>(&b, RecvFlags::empty()).unwrap(), Received::Garbage));
         drop(a);
-        assert!(matches!(
-            receive::<Reply>(&b, RecvFlags::empty()).unwrap(),
-            Received::Closed
-        ));
+        assert!(matches!(receive::<Reply>(&b, RecvFlags::empty()).unwrap(), Received::Closed));
     }
 
     #[test]
     fn a_message_too_long_is_not_sent() {
         let (a, _b) = pair();
-        let request = Request::Open {
-            version: 1,
-            library: vec![b'x'; MAX_MESSAGE],
-            cpu: None,
-        };
-        assert_eq!(
-            send(a.as_fd(), &request, &[]).unwrap_err().kind(),
-            io::ErrorKind::InvalidInput
-        );
+        let request = Request::Open { version: 1, library: vec![b'x'; MAX_MESSAGE], cpu: None };
+        assert_eq!(send(a.as_fd(), &request, &[]).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 }

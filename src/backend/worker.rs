@@ -52,12 +52,7 @@ fn prepare() -> std::io::Result<OwnedFd> {
     let judge = std::env::args().nth(2).and_then(|id| id.parse().ok());
     die_with_parent(judge.ok_or(std::io::ErrorKind::InvalidInput)?)?;
     // Processor time is not limited here: a kernel may use every core until its deadline.
-    Limits {
-        file_bytes: 16 << 20,
-        open_files: 256,
-        cpu_seconds: u64::MAX,
-    }
-    .apply()?;
+    Limits { file_bytes: 16 << 20, open_files: 256, cpu_seconds: u64::MAX }.apply()?;
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), HIGH_FD)?;
     let null = std::fs::File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
@@ -69,9 +64,7 @@ fn prepare() -> std::io::Result<OwnedFd> {
 /// Closes every descriptor above 2 but `keep`: nothing of the judge's may leak into the candidate.
 fn close_others(keep: RawFd) {
     let listed: Vec<RawFd> = match std::fs::read_dir("/proc/self/fd") {
-        Ok(entries) => entries
-            .filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok())
-            .collect(),
+        Ok(entries) => entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect(),
         Err(_) => (3..1024).collect(),
     };
     for fd in listed.into_iter().filter(|&fd| fd > 2 && fd != keep) {
@@ -102,17 +95,12 @@ fn serve(socket: &OwnedFd) -> std::io::Result<()> {
         };
         let reply = match (request, &mut kernel) {
             (Request::Exit, _) => return Ok(()),
-            (
-                Request::Open {
-                    version,
-                    library,
-                    cpu,
-                },
-                None,
-            ) => open(version, &library, cpu).map(|opened| {
-                kernel = Some(opened);
-                Reply::Opened
-            }),
+            (Request::Open { version, library, cpu }, None) => {
+                open(version, &library, cpu).map(|opened| {
+                    kernel = Some(opened);
+                    Reply::Opened
+                })
+            }
             (Request::Load { slots }, Some(kernel)) => {
                 kernel.loaded = None;
                 Loaded::map(&slots, fds).map(|loaded| {
@@ -120,13 +108,7 @@ fn serve(socket: &OwnedFd) -> std::io::Result<()> {
                     Reply::Loaded
                 })
             }
-            (
-                Request::Launch { count },
-                Some(Kernel {
-                    launch,
-                    loaded: Some(loaded),
-                }),
-            ) => {
+            (Request::Launch { count }, Some(Kernel { launch, loaded: Some(loaded) })) => {
                 loaded.run(*launch, count);
                 Ok(Reply::Done)
             }
@@ -154,10 +136,7 @@ fn open(version: u32, library: &[u8], cpu: Option<u32>) -> Result<Kernel, Reply>
     // SAFETY: the trampoline that every built kernel holds declares it with this type.
     let launch = *unsafe { library.get::<Launch>(name.as_c_str()) }.map_err(unloadable)?;
     std::mem::forget(library);
-    Ok(Kernel {
-        launch,
-        loaded: None,
-    })
+    Ok(Kernel { launch, loaded: None })
 }
 
 /// The loader's own words, which `libloading` keeps as the source.
@@ -185,10 +164,7 @@ struct Loaded {
     restores: Vec<Restore>,
     durations: Guarded,
     /// What `pointers` point to, with `buffers`.
-    #[expect(
-        clippy::vec_box,
-        reason = "a value stays in place while the list grows"
-    )]
+    #[expect(clippy::vec_box, reason = "a value stays in place while the list grows")]
     scalars: Vec<Box<Scalar>>,
     buffers: Vec<Guarded>,
 }
@@ -206,9 +182,8 @@ struct Restore {
 
 impl Loaded {
     fn map(slots: &[Slot], fds: Vec<OwnedFd>) -> Result<Self, Reply> {
-        let [inputs, outputs, durations]: [OwnedFd; SEGMENTS] = fds
-            .try_into()
-            .map_err(|_| Reply::Failed("segments are missing".into()))?;
+        let [inputs, outputs, durations]: [OwnedFd; SEGMENTS] =
+            fds.try_into().map_err(|_| Reply::Failed("segments are missing".into()))?;
         let failed = |e: rustix::io::Errno| Reply::Failed(format!("mapping shared memory: {e}"));
         let page = rustix::param::page_size();
         let bytes = MAX_BATCH as usize * size_of::<u64>();
@@ -236,11 +211,7 @@ impl Loaded {
                 let source = self.buffer(Guarded::map(inputs, from, Access::Read)?, from);
                 let target = self.buffer(Guarded::map(outputs, to, Access::Write)?, to);
                 let bytes = from.bytes.min(to.bytes) as usize;
-                self.restores.push(Restore {
-                    from: source.cast(),
-                    to: target.cast(),
-                    bytes,
-                });
+                self.restores.push(Restore { from: source.cast(), to: target.cast(), bytes });
                 target
             }
         };
@@ -256,10 +227,7 @@ impl Loaded {
 
     fn scalar(&mut self, bytes: &[u8]) -> rustix::io::Result<*mut c_void> {
         let mut scalar = Box::new(Scalar([0; 16]));
-        let target = scalar
-            .0
-            .get_mut(..bytes.len())
-            .ok_or(rustix::io::Errno::INVAL)?;
+        let target = scalar.0.get_mut(..bytes.len()).ok_or(rustix::io::Errno::INVAL)?;
         target.copy_from_slice(bytes);
         let pointer = scalar.0.as_mut_ptr().cast();
         self.scalars.push(scalar);
@@ -272,9 +240,7 @@ impl Loaded {
             for restore in &self.restores {
                 // SAFETY: two mappings of at least `bytes` bytes, which never overlap.
                 unsafe {
-                    restore
-                        .from
-                        .copy_to_nonoverlapping(restore.to, restore.bytes);
+                    restore.from.copy_to_nonoverlapping(restore.to, restore.bytes);
                 }
             }
             let start = now();
@@ -285,9 +251,7 @@ impl Loaded {
             let end = now();
             // SAFETY: the segment holds `MAX_BATCH` durations.
             unsafe {
-                durations
-                    .add(index)
-                    .write_volatile(end.saturating_sub(start));
+                durations.add(index).write_volatile(end.saturating_sub(start));
             }
         }
     }
@@ -317,19 +281,13 @@ impl Guarded {
     fn map(segment: &OwnedFd, extent: &Extent, access: Access) -> rustix::io::Result<Self> {
         let page = rustix::param::page_size();
         let region = usize::try_from(extent.region).map_err(|_| rustix::io::Errno::INVAL)?;
-        let length = region
-            .checked_add(2 * page)
-            .ok_or(rustix::io::Errno::INVAL)?;
+        let length = region.checked_add(2 * page).ok_or(rustix::io::Errno::INVAL)?;
         // SAFETY: a fresh reservation; the kernel picks the address.
         let base = unsafe {
             let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
             mmap_anonymous(null_mut(), length, ProtFlags::empty(), flags)?
         };
-        let mut guarded = Self {
-            base,
-            length,
-            data: null_mut(),
-        };
+        let mut guarded = Self { base, length, data: null_mut() };
         let (protection, sharing) = match access {
             // Private, because a sealed segment may not be mapped shared before Linux 6.7.
             Access::Read => (ProtFlags::READ, MapFlags::PRIVATE),

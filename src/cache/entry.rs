@@ -16,8 +16,9 @@ use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 use crate::digest::Digest;
 
 /// What a key can depend on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[repr(u8)]
 pub enum Kind {
     /// A file's content. A missing file has the empty digest.
@@ -50,8 +51,9 @@ impl Kind {
 }
 
 /// The stat fields that decide whether a digest still holds; all zero for a missing file.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
-#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable, serde::Serialize, serde::Deserialize,
+)]
 #[repr(C)]
 pub struct Stat {
     /// Bytes.
@@ -166,9 +168,9 @@ pub fn doubtful(root: BorrowedFd<'_>, entries: &[Entry], text: &[u8]) -> Vec<u32
     std::thread::scope(|scope| {
         let other = scope.spawn(move || doubtful_part(root, right, text, offset));
         let mut found = doubtful_part(root, left, text, 0);
-        found.extend(other.join().unwrap_or_else(|_| {
-            (offset..offset + right.len() as u32).collect()
-        }));
+        found.extend(
+            other.join().unwrap_or_else(|_| (offset..offset + right.len() as u32).collect()),
+        );
         found
     })
 }
@@ -263,12 +265,7 @@ pub fn measure(
     Err(io::Error::other(format!("{name} keeps changing while it is read")))
 }
 
-fn content(
-    root: BorrowedFd<'_>,
-    kind: Kind,
-    name: &str,
-    world: &dyn World,
-) -> io::Result<Digest> {
+fn content(root: BorrowedFd<'_>, kind: Kind, name: &str, world: &dyn World) -> io::Result<Digest> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     if kind == Kind::Listing {
         let fd = rustix::fs::openat(root, name, flags | OFlags::DIRECTORY, Mode::empty())?;

@@ -13,7 +13,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::CacheError;
 use super::entry::{Entry, Kind, Stat};
-use super::journal::Finish;
+use super::users::Users;
 use crate::digest::Digest;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"optloopI");
@@ -42,6 +42,25 @@ pub struct Links {
     pub start: u32,
     /// How many.
     pub len: u32,
+}
+
+/// How a node ended.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Finish {
+    /// Which.
+    pub node: u32,
+    /// How.
+    pub status: Status,
+    /// Under which key.
+    pub key: Digest,
+    /// How long it took; 0 keeps what was known.
+    pub duration_us: u64,
+    /// When, ms since the epoch.
+    pub finished_ms: i64,
+    /// True when its recorded output is not empty.
+    pub has_log: bool,
+    /// Entries it was seen to read.
+    pub discovered: Vec<u32>,
 }
 
 /// One node of the plan with what is known of its last run.
@@ -156,53 +175,6 @@ pub struct Index {
     pub(super) users: OnceLock<Users>,
 }
 
-/// Which nodes read or write an entry, and which follow the results of others.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Users {
-    starts: Vec<u32>,
-    nodes: Vec<u32>,
-    /// Found later: entry and node.
-    more: Vec<(u32, u32)>,
-    followers: Vec<u32>,
-}
-
-impl Users {
-    fn of(index: &Index) -> Self {
-        let mut starts = vec![0u32; index.entries.len() + 1];
-        let pairs = |node: u32| {
-            let n = &index.nodes[node as usize];
-            index.reads(node).chain(index.ids(n.outputs).iter().copied())
-        };
-        for node in 0..index.nodes.len() as u32 {
-            pairs(node).for_each(|e| starts[e as usize + 1] += 1);
-        }
-        for i in 1..starts.len() {
-            starts[i] += starts[i - 1];
-        }
-        let mut next = starts.clone();
-        let mut nodes = vec![0; starts.last().copied().unwrap_or(0) as usize];
-        for node in 0..index.nodes.len() as u32 {
-            for e in pairs(node) {
-                nodes[next[e as usize] as usize] = node;
-                next[e as usize] += 1;
-            }
-        }
-        let follows = |n: &u32| index.nodes[*n as usize].has(flag::WHEN | flag::FOLLOWS);
-        let followers = (0..index.nodes.len() as u32).filter(follows).collect();
-        Self { starts, nodes, more: Vec::new(), followers }
-    }
-
-    fn of_entry(&self, entry: u32) -> impl Iterator<Item = u32> + '_ {
-        let at = entry as usize;
-        let range = match (self.starts.get(at), self.starts.get(at + 1)) {
-            (Some(&a), Some(&b)) => a as usize..b as usize,
-            _ => 0..0,
-        };
-        let more = self.more.iter().filter(move |(e, _)| *e == entry).map(|(_, n)| *n);
-        self.nodes[range].iter().copied().chain(more)
-    }
-}
-
 impl Index {
     /// Takes note of an entry as it is now. When its digest changed, every node that reads or
     /// writes it becomes one to look at again.
@@ -299,8 +271,8 @@ impl Index {
             return Ok(None);
         }
         let mut index = Self {
-            entries: vec![Entry::zeroed(); header.entries as usize],
-            nodes: vec![Node::zeroed(); header.nodes as usize],
+            entries: bytemuck::zeroed_vec(header.entries as usize),
+            nodes: bytemuck::zeroed_vec(header.nodes as usize),
             links: vec![0; header.links as usize],
             text: vec![0; header.text as usize],
             plan_inputs: header.plan_inputs,
@@ -388,7 +360,8 @@ impl Index {
     /// Appends an entry that was never looked at; names with a NUL cannot be on disk.
     pub fn add_entry(&mut self, kind: Kind, name: &str) -> u32 {
         let (start, len) = self.add_text(name);
-        let entry = Entry { name: start, name_len: len, kind: kind as u32, fresh: 1, ..Entry::zeroed() };
+        let entry =
+            Entry { name: start, name_len: len, kind: kind as u32, fresh: 1, ..Entry::zeroed() };
         self.entries.push(entry);
         self.entries.len() as u32 - 1
     }
@@ -466,7 +439,14 @@ mod tests {
         let b = index.add_entry(Kind::Env, "CC");
         let (name, name_len) = index.add_text("build");
         let inputs = index.add_links(&[a, b]);
-        index.nodes.push(Node { name, name_len, inputs, status: 1, flags: flag::LOG, ..Node::zeroed() });
+        index.nodes.push(Node {
+            name,
+            name_len,
+            inputs,
+            status: 1,
+            flags: flag::LOG,
+            ..Node::zeroed()
+        });
         index
     }
 

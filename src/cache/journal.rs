@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CacheError;
 use super::entry::{Kind, Stat};
-use super::index::{Index, Status};
+use super::index::{Finish, Index, Status};
 use crate::digest::Digest;
 
 /// One thing that happened.
@@ -44,25 +44,6 @@ pub enum Record {
     },
     /// A node ended.
     Finished(Finish),
-}
-
-/// How a node ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Finish {
-    /// Which.
-    pub node: u32,
-    /// How.
-    pub status: Status,
-    /// Under which key.
-    pub key: Digest,
-    /// How long it took; 0 keeps what was known.
-    pub duration_us: u64,
-    /// When, ms since the epoch.
-    pub finished_ms: i64,
-    /// True when its recorded output is not empty.
-    pub has_log: bool,
-    /// Entries it was seen to read.
-    pub discovered: Vec<u32>,
 }
 
 /// An open journal.

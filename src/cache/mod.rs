@@ -15,9 +15,10 @@ pub mod journal;
 pub mod lock;
 mod pack;
 pub mod store;
+mod users;
 
 pub use entry::{Entry, Kind, Stat, World};
-pub use index::{Index, Node, Status};
+pub use index::{Finish, Index, Node, Status};
 pub use journal::{Journal, Record};
 pub use pack::Room;
 pub use store::{Action, Output, Store};

@@ -52,8 +52,8 @@ struct Entry {
 const ENTRY: usize = size_of::<Entry>();
 
 /// Digests are uniform already: their first bytes are the hash.
-#[derive(Default)]
-pub(super) struct FirstBytes(u64);
+#[derive(Debug, Default)]
+struct FirstBytes(u64);
 
 impl Hasher for FirstBytes {
     fn finish(&self) -> u64 {
@@ -61,17 +61,45 @@ impl Hasher for FirstBytes {
     }
 
     fn write(&mut self, bytes: &[u8]) {
+        for &b in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(b);
+        }
+    }
+
+    fn write_u64(&mut self, first: u64) {
+        self.0 = first;
+    }
+}
+
+impl Name {
+    /// The first bytes of the digest, different in each room. Two names with the same first
+    /// bytes are as good as impossible; the later one would hide the other, which then counts as
+    /// absent.
+    fn first_bytes(&self) -> u64 {
         let mut first = [0; 8];
-        let n = bytes.len().min(8);
-        first[..n].copy_from_slice(&bytes[..n]);
-        self.0 = self.0.rotate_left(5) ^ u64::from_le_bytes(first);
+        first.copy_from_slice(&self.digest.0[..8]);
+        u64::from_le_bytes(first) ^ (self.room as u64)
+    }
+}
+
+impl Entry {
+    fn name(&self) -> Option<Name> {
+        let room = match self.room {
+            1 => Room::Keys,
+            2 => Room::Deps,
+            3 => Room::Blobs,
+            _ => return None,
+        };
+        (self.own_crc == own_crc(self)).then_some(Name { room, digest: self.digest })
     }
 }
 
 /// An open pack.
 #[derive(Debug, Default)]
 pub(super) struct Pack {
-    places: HashMap<Name, Entry, BuildHasherDefault<FirstBytes>>,
+    entries: Vec<Entry>,
+    /// From the first bytes of a name to its newest entry.
+    places: HashMap<u64, u32, BuildHasherDefault<FirstBytes>>,
     /// Opened by the first read.
     reader: Option<File>,
     writer: Option<Writer>,
@@ -98,36 +126,37 @@ impl Pack {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(pack),
             Err(e) => return Err(e),
         };
-        for chunk in bytes.chunks_exact(ENTRY) {
-            let entry: Entry = bytemuck::pod_read_unaligned(chunk);
-            let room = match entry.room {
-                1 => Room::Keys,
-                2 => Room::Deps,
-                3 => Room::Blobs,
-                _ => break,
-            };
-            if entry.own_crc != own_crc(&entry) {
-                break;
-            }
-            pack.good += ENTRY as u64;
-            pack.end = pack.end.max(entry.start + u64::from(entry.len));
-            pack.places.insert(Name { room, digest: entry.digest }, entry);
+        let whole = bytes.len() / ENTRY;
+        pack.entries = bytemuck::zeroed_vec(whole);
+        bytemuck::cast_slice_mut(&mut pack.entries).copy_from_slice(&bytes[..whole * ENTRY]);
+        // Only the end can be torn; anything else that is damaged shows when it is read.
+        while pack.entries.last().is_some_and(|e| e.name().is_none()) {
+            pack.entries.pop();
+        }
+        pack.good = (pack.entries.len() * ENTRY) as u64;
+        pack.places.reserve(pack.entries.len());
+        for (i, entry) in pack.entries.iter().enumerate() {
+            let mut first = [0; 8];
+            first.copy_from_slice(&entry.digest.0[..8]);
+            let first = u64::from_le_bytes(first) ^ u64::from(entry.room);
+            pack.places.insert(first, i as u32);
+            pack.end = pack.end.max(entry.start.saturating_add(u64::from(entry.len)));
         }
         Ok(pack)
+    }
+
+    fn entry(&self, name: &Name) -> Option<Entry> {
+        let entry = self.entries[*self.places.get(&name.first_bytes())? as usize];
+        (entry.name() == Some(*name)).then_some(entry)
     }
 
     fn path(&self, what: &str) -> PathBuf {
         self.dir.join(format!("{what}.{}", self.generation))
     }
 
-    #[cfg(test)]
-    fn has(&self, name: &Name) -> bool {
-        self.places.contains_key(name)
-    }
-
     /// The data of a name, if it is there whole.
     pub(super) fn get(&mut self, name: &Name) -> Option<Vec<u8>> {
-        let entry = *self.places.get(name)?;
+        let entry = self.entry(name)?;
         if self.reader.is_none() {
             self.reader = Some(File::open(self.path("pack")).ok()?);
         }
@@ -141,7 +170,9 @@ impl Pack {
         if self.writer.is_none() {
             self.writer = Some(self.open_writer()?);
         }
-        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let Some(writer) = &mut self.writer else {
+            return Ok(());
+        };
         let mut entry = Entry {
             digest: name.digest,
             start: self.end,
@@ -155,15 +186,19 @@ impl Pack {
         writer.index.write_all_at(bytemuck::bytes_of(&entry), self.good)?;
         self.good += ENTRY as u64;
         self.end += u64::from(entry.len);
-        self.places.insert(name, entry);
+        self.add(name, entry);
         Ok(())
+    }
+
+    fn add(&mut self, name: Name, entry: Entry) {
+        self.places.insert(name.first_bytes(), self.entries.len() as u32);
+        self.entries.push(entry);
     }
 
     fn open_writer(&self) -> io::Result<Writer> {
         std::fs::create_dir_all(&self.dir)?;
-        let open = |path: PathBuf| {
-            OpenOptions::new().create(true).truncate(false).write(true).open(path)
-        };
+        let open =
+            |path: PathBuf| OpenOptions::new().create(true).truncate(false).write(true).open(path);
         let writer = Writer { data: open(self.path("pack"))?, index: open(self.path("index"))? };
         // A torn record is cut off; data that nothing points to is overwritten.
         writer.index.set_len(self.good)?;
@@ -172,8 +207,9 @@ impl Pack {
 
     /// All names, in a fixed order, with the size of their data.
     pub(super) fn names(&self) -> Vec<(Name, u64)> {
+        let newest = self.places.values().map(|&i| self.entries[i as usize]);
         let mut all: Vec<(Name, u64)> =
-            self.places.iter().map(|(n, e)| (*n, u64::from(e.len))).collect();
+            newest.filter_map(|e| Some((e.name()?, u64::from(e.len)))).collect();
         all.sort_by_key(|(n, _)| (n.room, n.digest));
         all
     }
@@ -201,18 +237,19 @@ impl Pack {
         let temporary = self.dir.join("index.new");
         let mut data = File::create(self.dir.join(format!("pack.{next}")))?;
         let mut index = File::create(&temporary)?;
-        let mut places = HashMap::default();
-        let mut end = 0;
+        let dir = self.dir.clone();
+        let mut new = Self { dir, generation: next, ..Self::default() };
         for (name, _) in self.names().into_iter().filter(|(n, _)| keep(n)) {
-            let (Some(bytes), Some(&old)) = (self.get(&name), self.places.get(&name)) else {
+            let (Some(bytes), Some(old)) = (self.get(&name), self.entry(&name)) else {
                 continue;
             };
-            let mut entry = Entry { start: end, ..old };
+            let mut entry = Entry { start: new.end, ..old };
             entry.own_crc = own_crc(&entry);
             data.write_all(&bytes)?;
             index.write_all(bytemuck::bytes_of(&entry))?;
-            end += u64::from(entry.len);
-            places.insert(name, entry);
+            new.end += u64::from(entry.len);
+            new.good += ENTRY as u64;
+            new.add(name, entry);
         }
         data.sync_data()?;
         index.sync_data()?;
@@ -220,9 +257,7 @@ impl Pack {
         for what in ["index", "pack"] {
             drop(std::fs::remove_file(self.path(what)));
         }
-        let good = (places.len() * ENTRY) as u64;
-        let dir = self.dir.clone();
-        *self = Self { places, dir, generation: next, good, end, ..Self::default() };
+        *self = new;
         Ok(())
     }
 }
@@ -274,10 +309,12 @@ mod tests {
         filled(dir.path());
         let index = dir.path().join("index.0");
         let whole = std::fs::read(&index).expect("read");
+        let data = std::fs::read(dir.path().join("pack.0")).expect("read");
         for len in 0..whole.len() {
             std::fs::write(&index, &whole[..len]).expect("write");
+            std::fs::write(dir.path().join("pack.0"), &data).expect("write");
             let mut pack = Pack::open(dir.path()).expect("open");
-            assert_eq!(pack.has(&name("one")), len >= ENTRY, "cut at {len}");
+            assert_eq!(pack.entry(&name("one")).is_some(), len >= ENTRY, "cut at {len}");
             pack.put(name("four"), b"four").expect("put");
             let mut again = Pack::open(dir.path()).expect("open");
             assert_eq!(again.get(&name("four")).as_deref(), Some(&b"four"[..]), "cut at {len}");

@@ -188,7 +188,7 @@ impl Store {
     /// file changes meanwhile. `std::io::copy` lets the file system share the blocks.
     fn put_large(&self, path: &Path) -> Result<Digest, CacheError> {
         let temporary = self.temporary_path();
-        self.prepare(&temporary)?;
+        prepare(&temporary)?;
         let write = || -> io::Result<Digest> {
             let mut copy = File::create(&temporary)?;
             io::copy(&mut File::open(path)?, &mut copy)?;
@@ -197,7 +197,7 @@ impl Store {
         };
         let digest = write().map_err(CacheError::io("cannot keep", path))?;
         let place = self.place(&digest);
-        self.prepare(&place)?;
+        prepare(&place)?;
         std::fs::rename(&temporary, &place).map_err(CacheError::io("cannot rename to", &place))?;
         Ok(digest)
     }
@@ -207,8 +207,8 @@ impl Store {
         if self.has_blob(digest) {
             return Ok(());
         }
-        self.prepare(&temporary)?;
-        self.prepare(&place)?;
+        prepare(&temporary)?;
+        prepare(&place)?;
         create(&temporary, 0o444)
             .and_then(|mut file| file.write_all(bytes))
             .and_then(|()| std::fs::rename(&temporary, &place))
@@ -236,8 +236,8 @@ impl Store {
     pub fn restore(&self, output: &Output, to: &Path) -> Result<(), CacheError> {
         let packed = self.get(Room::Blobs, &output.digest);
         let temporary = self.temporary_path();
-        self.prepare(&temporary)?;
-        self.prepare(to)?;
+        prepare(&temporary)?;
+        prepare(to)?;
         let copy = || -> io::Result<()> {
             let mut file = create(&temporary, output.mode | 0o200)?;
             match &packed {
@@ -259,10 +259,6 @@ impl Store {
     fn temporary_path(&self) -> PathBuf {
         let n = self.counter.fetch_add(1, Ordering::Relaxed);
         self.temporary.join(format!("{}.{n}", std::process::id()))
-    }
-
-    fn prepare(&self, path: &Path) -> Result<(), CacheError> {
-        make_parent(path).map_err(CacheError::io("cannot make the folder of", path))
     }
 
     /// Everything kept: what it is, its digest, its size.
@@ -296,7 +292,8 @@ impl Store {
             .filter_map(Result::ok)
             .filter(|e| e.file_type().is_file())
             .map(|e| {
-                let parts: Vec<_> = e.path().iter().rev().take(2).map(|p| p.to_string_lossy()).collect();
+                let parts: Vec<_> =
+                    e.path().iter().rev().take(2).map(|p| p.to_string_lossy()).collect();
                 let digest = format!("{}{}", parts[1], parts[0]).parse().ok();
                 (digest, e.into_path())
             })
@@ -333,6 +330,10 @@ fn encode(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, CacheError> {
 
 fn create(path: &Path, mode: u32) -> io::Result<File> {
     std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)
+}
+
+fn prepare(path: &Path) -> Result<(), CacheError> {
+    make_parent(path).map_err(CacheError::io("cannot make the folder of", path))
 }
 
 fn make_parent(path: &Path) -> io::Result<()> {

@@ -16,7 +16,9 @@ pub struct Revision {
 /// Looks at `files` (absolute) in the checkout around `root`. Nothing is written, not even the
 /// index's stat cache; outside a checkout the answer is empty.
 pub fn revision(root: &Path, files: &[std::path::PathBuf]) -> Revision {
-    let Ok(repository) = Repository::discover(root) else { return Revision::default() };
+    let Ok(repository) = Repository::discover(root) else {
+        return Revision::default();
+    };
     let head = repository.head().ok().and_then(|h| h.peel_to_commit().ok());
     let commit = head.as_ref().map(|c| c.id().to_string()).unwrap_or_default();
     let diff = diff(&repository, head.as_ref(), files).unwrap_or_default();

@@ -36,7 +36,9 @@ fn list(stage: Option<&str>, ui: &Ui) -> Result<(), Refusal> {
     let mut rows = Vec::new();
     for path in Artifact::list(&state) {
         match Artifact::read(&path) {
-            Ok(artifact) if stage.is_none_or(|s| is_of(&artifact, s)) => rows.push((path, artifact)),
+            Ok(artifact) if stage.is_none_or(|s| is_of(&artifact, s)) => {
+                rows.push((path, artifact))
+            }
             Ok(_) => {}
             Err(message) => ui.complain(&message),
         }
@@ -197,9 +199,8 @@ fn header(artifact: &Artifact, path: &Path) -> String {
     if !artifact.message.is_empty() {
         text += &indented(&artifact.message);
     }
-    let optional = |name: &str, value: &str| {
-        (!value.is_empty()).then(|| (name.to_owned(), value.to_owned()))
-    };
+    let optional =
+        |name: &str, value: &str| (!value.is_empty()).then(|| (name.to_owned(), value.to_owned()));
     let rows = [
         optional("at", &format!("{} ({})", artifact.at, when(artifact))),
         optional("took", &words::duration_us(artifact.seconds * 1e6)),
@@ -307,7 +308,14 @@ fn cases(result: &Value) -> String {
                 (Some(_), Some(_)) => format!("{} .. {}", time("lower_us"), time("upper_us")),
                 _ => String::new(),
             };
-            let row = [label, time("median_us"), interval, time("mean_us"), time("min_us"), time("p90_us")];
+            let row = [
+                label,
+                time("median_us"),
+                interval,
+                time("mean_us"),
+                time("min_us"),
+                time("p90_us"),
+            ];
             table.add_row(row);
         } else {
             table.add_row([label, case_in_words(case)]);
@@ -318,7 +326,9 @@ fn cases(result: &Value) -> String {
 
 /// The plain values of a case that was compared.
 fn case_in_words(case: &Value) -> String {
-    let Some(case) = case.as_object() else { return String::new() };
+    let Some(case) = case.as_object() else {
+        return String::new();
+    };
     let plain = |(name, value): (&String, &Value)| match value {
         _ if name == "label" => None,
         Value::Null | Value::Array(_) | Value::Object(_) => None,
@@ -336,7 +346,8 @@ mod tests {
     use crate::record::Provenance;
 
     fn artifact() -> Artifact {
-        let fields = [("definition.run.Shell", "x"), ("definition.salt", ""), ("input:a", &"ab".repeat(32))];
+        let fields =
+            [("definition.run.Shell", "x"), ("definition.salt", ""), ("input:a", &"ab".repeat(32))];
         Artifact {
             version: 1,
             run: "r1".to_owned(),
@@ -360,7 +371,8 @@ mod tests {
     #[test]
     fn an_artifact_is_shown_in_eighty_columns_with_all_its_parts() {
         let text = shown(&artifact(), Path::new("runs/r1/candidate.json"));
-        for part in ["too slow, 12.3 us", "surely slower", "n=1", "12.3457", "abababababab", "two"] {
+        for part in ["too slow, 12.3 us", "surely slower", "n=1", "12.3457", "abababababab", "two"]
+        {
             assert!(text.contains(part), "{part}:\n{text}");
         }
         assert!(!text.contains("salt") && !text.contains("definition."), "{text}");

@@ -18,7 +18,9 @@ const VERSION: u32 = 1;
 
 /// Runs one of them.
 pub(super) fn run(command: &CacheCommand, ui: &Ui) -> Exit {
-    let Some(state) = world::state_folder() else { return ui.refuse(&no_state()) };
+    let Some(state) = world::state_folder() else {
+        return ui.refuse(&no_state());
+    };
     let done = match command {
         CacheCommand::Stats => {
             stats(&state, ui);

@@ -18,7 +18,9 @@ const NOT_YET: &str = "this version runs kernels on the CPU only";
 pub(super) fn run(ui: &Ui) -> Exit {
     let (cpu, caches, cuda) = (identity(), caches(Path::new(CPU0)), probe());
     if ui.format == Format::Json {
-        json_lines(&cpu, &caches, &cuda).iter().for_each(|line| ui.json(line));
+        for line in json_lines(&cpu, &caches, &cuda) {
+            ui.json(&line);
+        }
     } else {
         ui.text(&table(&cpu, &caches, &cuda));
     }
@@ -83,12 +85,11 @@ fn table(cpu: &CpuIdentity, caches: &[Cache], cuda: &CudaProbe) -> String {
             }
         }
     }
-    let mut text = plain(&mut table);
-    match cuda_hint(cuda) {
-        Some(hint) => text += &format!("no CUDA device: {}\nhelp: {hint}\n", words_of(cuda)),
-        None => text += &format!("CUDA devices are listed, and {NOT_YET}\n"),
-    }
-    text
+    let end = match cuda_hint(cuda) {
+        Some(hint) => format!("no CUDA device: {}\nhelp: {hint}\n", words_of(cuda)),
+        None => format!("CUDA devices are listed, and {NOT_YET}\n"),
+    };
+    plain(&mut table) + &end
 }
 
 /// A table as text: columns a blank apart or more, nothing at either end.
@@ -101,7 +102,9 @@ pub(super) fn plain(table: &mut Table) -> String {
 
 fn cpu_rows(cpu: &CpuIdentity, caches: &[Cache]) -> Vec<[String; 3]> {
     let row = |name: &str, value: String| [String::new(), name.to_owned(), value];
-    let unknown = |text: &str| if text.is_empty() { "not told".to_owned() } else { text.to_owned() };
+    let unknown = |text: &str| {
+        if text.is_empty() { "not told".to_owned() } else { text.to_owned() }
+    };
     let caches: Vec<String> = caches.iter().map(Cache::in_words).collect();
     vec![
         ["cpu".to_owned(), "model".to_owned(), format!("{} ({})", unknown(&cpu.model), cpu.arch)],

@@ -59,7 +59,12 @@ impl Check {
         Self { standing: Standing::Weak, cost, mend: mend.to_owned(), ..Self::ok(name, found) }
     }
 
-    fn missing(name: &'static str, found: impl Into<String>, cost: &'static str, mend: &str) -> Self {
+    fn missing(
+        name: &'static str,
+        found: impl Into<String>,
+        cost: &'static str,
+        mend: &str,
+    ) -> Self {
         Self { standing: Standing::Missing, ..Self::weak(name, found, cost, mend) }
     }
 }

@@ -47,7 +47,7 @@ impl From<Exit> for std::process::ExitCode {
 }
 
 /// The code of a failed stage of a kind.
-pub fn of_failure(kind: &str, class: FailureClass) -> Exit {
+pub(super) fn of_failure(kind: &str, class: FailureClass) -> Exit {
     match class {
         FailureClass::Infrastructure => Exit::Infrastructure,
         FailureClass::Interrupted => Exit::Interrupted,
@@ -59,7 +59,7 @@ pub fn of_failure(kind: &str, class: FailureClass) -> Exit {
 }
 
 /// The code of a whole run: the gravest of its stages'.
-pub fn of_run(finished: &RunFinished, outcomes: &[(String, Outcome)]) -> Exit {
+pub(super) fn of_run(finished: &RunFinished, outcomes: &[(String, Outcome)]) -> Exit {
     if finished.interrupted {
         return Exit::Interrupted;
     }
@@ -71,7 +71,7 @@ pub fn of_run(finished: &RunFinished, outcomes: &[(String, Outcome)]) -> Exit {
 }
 
 /// The code of what keeps a run from going on.
-pub fn of_error(error: &EngineError) -> Exit {
+pub(super) fn of_error(error: &EngineError) -> Exit {
     match error {
         EngineError::NoDevice(_) => Exit::NoDevice,
         EngineError::Unreadable { .. } => Exit::User,
@@ -116,7 +116,11 @@ mod tests {
             Exit::Infrastructure,
             Exit::Interrupted,
         ] {
-            assert!(TABLE.lines().any(|l| l.split_whitespace().next() == Some(&(exit as u8).to_string())));
+            assert!(
+                TABLE
+                    .lines()
+                    .any(|l| l.split_whitespace().next() == Some(&(exit as u8).to_string()))
+            );
         }
     }
 }

@@ -243,7 +243,8 @@ fn field(field: &Field) -> String {
     };
     let text = match (old, new) {
         (Some(old), Some(new))
-            if (old.clone() + &new).contains('\n') || name.len() + old.len() + new.len() > SHORT =>
+            if (old.clone() + &new).contains('\n')
+                || name.len() + old.len() + new.len() > SHORT =>
         {
             format!("{name}{file}:\n      was {}\n      now {}", indent(&old), indent(&new))
         }

@@ -95,18 +95,22 @@ fn refusal(path: &Path, error: &io::Error) -> Refusal {
 }
 
 fn next_steps(dir: &Path, kept: usize) -> String {
-    let mut text = String::from("\n");
-    if kept > 0 {
-        text += "Files that were there have not been touched; move one away and run init again to \
-                 get the example's.\n\n";
-    }
-    text += "Next:\n";
-    if dir != Path::new(".") {
-        text += &format!("  cd {}\n", dir.display());
-    }
-    text += "  optloop pipeline candidate.toml    builds, checks and measures kernels/softmax/softmax.c\n";
-    text += "  optloop explain candidate.toml     says what would run again, and why\n";
-    text
+    let kept = match kept {
+        0 => "",
+        _ => {
+            "\nFiles that were there have not been touched; move one away and run init again to get \
+             the example's.\n"
+        }
+    };
+    let cd = match dir {
+        here if here == Path::new(".") => String::new(),
+        there => format!("  cd {}\n", there.display()),
+    };
+    format!(
+        "{kept}\nNext:\n{cd}  optloop pipeline candidate.toml    builds, checks and measures \
+         kernels/softmax/softmax.c\n  optloop explain candidate.toml     says what would run again, \
+         and why\n"
+    )
 }
 
 /// Creates a file, with its folders; one that exists is only compared.
@@ -137,7 +141,10 @@ fn ignore_state(dir: &Path) -> io::Result<Option<Done>> {
         Err(e) => return Err(e),
     };
     let text = old.as_deref().unwrap_or_default();
-    if text.lines().any(|l| matches!(l.trim(), ".optloop" | ".optloop/" | "/.optloop" | "/.optloop/")) {
+    if text
+        .lines()
+        .any(|l| matches!(l.trim(), ".optloop" | ".optloop/" | "/.optloop" | "/.optloop/"))
+    {
         return Ok(Some(Done::Same));
     }
     let separator = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
@@ -187,7 +194,10 @@ mod tests {
     #[test]
     fn the_next_steps_begin_in_the_folder() {
         let here = next_steps(Path::new("."), 0);
-        assert!(!here.contains("cd ") && here.contains("optloop pipeline candidate.toml"), "{here}");
+        assert!(
+            !here.contains("cd ") && here.contains("optloop pipeline candidate.toml"),
+            "{here}"
+        );
         let there = next_steps(Path::new("new"), 1);
         assert!(there.contains("  cd new\n") && there.contains("not been touched"), "{there}");
     }

@@ -8,8 +8,8 @@ mod cache;
 mod completions;
 mod devices;
 mod doctor;
-mod explain;
 mod exit;
+mod explain;
 mod graph;
 mod init;
 mod man;
@@ -33,9 +33,9 @@ use args::Command;
 use ui::Ui;
 
 /// Runs the command line.
-#[expect(clippy::disallowed_methods, reason = "this is where the command line is read")]
 pub fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|a| a == crate::backend::cpu::session::WORKER_COMMAND) {
+    if std::env::args_os().nth(1).is_some_and(|a| a == crate::backend::cpu::session::WORKER_COMMAND)
+    {
         return crate::backend::worker::main();
     }
     match Cli::try_parse() {
@@ -56,7 +56,8 @@ fn run(cli: &Cli) -> Exit {
     let ui = Ui::new(&cli.global);
     let call = std::panic::AssertUnwindSafe(|| dispatch(cli, ui));
     std::panic::catch_unwind(call).unwrap_or_else(|_| {
-        Ui::new(&cli.global).complain("this is a defect of optloop; please report it with the lines above");
+        Ui::new(&cli.global)
+            .complain("this is a defect of optloop; please report it with the lines above");
         Exit::Internal
     })
 }

@@ -11,8 +11,8 @@ use super::world::{Disk, Located};
 use crate::cache::World;
 use crate::cache::index::flag;
 use crate::campaign::worktree;
-use crate::engine::event::{EVENT_VERSION, RunStarted, StageFinished};
-use crate::engine::{Engine, EngineError, Event, Options, Outcome, RunFinished, Surroundings};
+use crate::engine::event::{EVENT_VERSION, RunStarted};
+use crate::engine::{Engine, EngineError, Event, Options, RunFinished, Surroundings};
 use crate::pipeline::Overrides;
 use crate::plan;
 use crate::process::jobserver::Tokens;
@@ -101,45 +101,17 @@ fn known(session: &Session, selected: &[usize], ui: &Ui) -> RunFinished {
         let n = &index.nodes[node as usize];
         let wanted = n.has(flag::RESULT) || (n.has(flag::LOG) && ui.logs == Logs::All);
         if wanted || ui.format == Format::Json {
-            ui.event(&Event::StageFinished(Box::new(known_stage(session, node))));
+            ui.event(&Event::StageFinished(Box::new(session.state.known(node))));
         }
     }
-    let skipped = all.iter().filter(|&&n| {
-        index.nodes[n as usize].status() == crate::cache::Status::Skipped
-    });
+    let skipped =
+        all.iter().filter(|&&n| index.nodes[n as usize].status() == crate::cache::Status::Skipped);
     let skipped = skipped.count();
-    let finished =
-        RunFinished { cached: all.len() - skipped, skipped, ..RunFinished::default() };
+    let finished = RunFinished { cached: all.len() - skipped, skipped, ..RunFinished::default() };
     if ui.format == Format::Json {
         ui.event(&Event::RunFinished(finished.clone()));
     }
     finished
-}
-
-fn known_stage(session: &Session, node: u32) -> StageFinished {
-    let state = &session.state;
-    let n = &state.index.nodes[node as usize];
-    let name = state.index.node_name(node).to_owned();
-    let implicit = n.has(flag::IMPLICIT);
-    let kind = state.definition(node).map(|d| d.definition.kind()).unwrap_or_default().to_owned();
-    if n.status() == crate::cache::Status::Skipped {
-        let because = "as before".to_owned();
-        let skipped = StageFinished::empty(Outcome::Skipped { because });
-        return StageFinished { stage: name, kind, implicit, ..skipped };
-    }
-    let blank = StageFinished::empty(Outcome::Cached);
-    let known = StageFinished { stage: name, kind, implicit, key: n.key, ..blank };
-    let Some(action) = state.store.action(&n.key) else { return known };
-    let log = state.store.bytes(&action.log).unwrap_or_default();
-    StageFinished {
-        metrics: action.metrics,
-        detail: action.detail,
-        log: String::from_utf8_lossy(&log).into_owned(),
-        finished_ms: action.finished_ms,
-        duration_us: action.duration_us,
-        artifact: action.artifact,
-        ..known
-    }
 }
 
 fn work(

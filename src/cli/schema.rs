@@ -81,27 +81,37 @@ fn write(dir: &Path, schemas: &[(&str, Value)]) -> std::io::Result<()> {
 fn event() -> Value {
     let lines = [
         line("run_started", "Work is about to begin.", &run_started()),
-        line("waiting", "Something else holds what this run needs.", &[
-            ("what", string("What is waited for.")),
-            ("holder", string("Who holds it.")),
-        ]),
+        line(
+            "waiting",
+            "Something else holds what this run needs.",
+            &[("what", string("What is waited for.")), ("holder", string("Who holds it."))],
+        ),
         line("stage_started", "A stage starts.", &stage_started()),
-        line("retrying", "An infrastructure failure is tried again.", &[
-            ("stage", string("Which stage.")),
-            ("message", string("What went wrong.")),
-        ]),
-        line("input_changed", "Inputs changed while a stage read them: its result is not kept.", &[
-            ("stage", string("Which stage.")),
-            ("files", list(&string("A file."), "Which files.")),
-        ]),
+        line(
+            "retrying",
+            "An infrastructure failure is tried again.",
+            &[("stage", string("Which stage.")), ("message", string("What went wrong."))],
+        ),
+        line(
+            "input_changed",
+            "Inputs changed while a stage read them: its result is not kept.",
+            &[
+                ("stage", string("Which stage.")),
+                ("files", list(&string("A file."), "Which files.")),
+            ],
+        ),
         line("stage_finished", "A stage ended, or its result was known.", &stage_finished()),
         line("notice", "Anything else people should know.", &[("text", string("In words."))]),
         line("run_finished", "The run ended.", &run_finished()),
-        line("error", "Why nothing can be done.", &[
-            ("message", string("What is wrong.")),
-            ("help", maybe("string", "What to do about it.")),
-            ("exit", whole("The exit code.")),
-        ]),
+        line(
+            "error",
+            "Why nothing can be done.",
+            &[
+                ("message", string("What is wrong.")),
+                ("help", maybe("string", "What to do about it.")),
+                ("exit", whole("The exit code.")),
+            ],
+        ),
         line("diagnostic", "A mistake in a file.", &diagnostic()),
     ];
     json!({
@@ -132,15 +142,22 @@ fn stage_started() -> Keys {
     vec![
         ("stage", string("Its name.")),
         ("kind", kind()),
-        ("reason", tagged("why", "Why its result is not known.", &[
-            ("never_ran", &[]),
-            ("forced", &[]),
-            ("always", &[]),
-            ("unfinished", &[]),
-            ("not_passed", &[]),
-            ("changed", &[("changes", list(&change(), "Fields of its key that changed."))]),
-            ("output_lost", &[("file", string("Which file."))]),
-        ])),
+        (
+            "reason",
+            tagged(
+                "why",
+                "Why its result is not known.",
+                &[
+                    ("never_ran", &[]),
+                    ("forced", &[]),
+                    ("always", &[]),
+                    ("unfinished", &[]),
+                    ("not_passed", &[]),
+                    ("changed", &[("changes", list(&change(), "Fields of its key that changed."))]),
+                    ("output_lost", &[("file", string("Which file."))]),
+                ],
+            ),
+        ),
         ("expected_us", whole("How long it took the last time, microseconds; 0 when unknown.")),
     ]
 }
@@ -150,32 +167,54 @@ fn stage_finished() -> Keys {
     vec![
         ("stage", string("Its name.")),
         ("kind", kind()),
-        ("outcome", tagged("how", "How it ended.", &[
-            ("ran", &[]),
-            ("cached", &[]),
-            ("restored", &[("files", list(&string("A file."), "Files that were put back."))]),
-            ("failed", &[("failure", failure())]),
-            ("skipped", &[("because", string("The condition, or the skipped stage it follows."))]),
-            ("blocked", &[("by", string("The stage that did not pass."))]),
-        ])),
+        (
+            "outcome",
+            tagged(
+                "how",
+                "How it ended.",
+                &[
+                    ("ran", &[]),
+                    ("cached", &[]),
+                    (
+                        "restored",
+                        &[("files", list(&string("A file."), "Files that were put back."))],
+                    ),
+                    ("failed", &[("failure", failure())]),
+                    (
+                        "skipped",
+                        &[("because", string("The condition, or the skipped stage it follows."))],
+                    ),
+                    ("blocked", &[("by", string("The stage that did not pass."))]),
+                ],
+            ),
+        ),
         ("key", string("Its key in hexadecimal; all zero when it has none.")),
-        ("metrics", json!({
-            "type": "object", "additionalProperties": numbers, "description": "Named numbers.",
-        })),
+        (
+            "metrics",
+            json!({
+                "type": "object", "additionalProperties": numbers, "description": "Named numbers.",
+            }),
+        ),
         ("detail", json!({"description": "The stage kind's own record."})),
         ("log", string("What it printed; of a known result, what it printed then.")),
         ("command", list(&string("A word."), "The exact command, for stages that run one.")),
         ("finished_ms", whole("When the result was made, ms since the epoch.")),
         ("duration_us", whole("How long that took, microseconds.")),
         ("artifact", string("The artifact, relative to the state folder; empty for none.")),
-        ("implicit", json!({
-            "type": "boolean", "description": "Made by the plan rather than named in the file.",
-        })),
-        ("fields", json!({
-            "type": "array",
-            "items": {"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2},
-            "description": "What its key was made of: names and values.",
-        })),
+        (
+            "implicit",
+            json!({
+                "type": "boolean", "description": "Made by the plan rather than named in the file.",
+            }),
+        ),
+        (
+            "fields",
+            json!({
+                "type": "array",
+                "items": {"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2},
+                "description": "What its key was made of: names and values.",
+            }),
+        ),
     ]
 }
 
@@ -223,13 +262,16 @@ fn change() -> Value {
 
 fn failure() -> Value {
     object(&[
-        ("class", json!({
-            "enum": [
-                "failed", "wrong", "crashed", "timed_out", "cheating", "too_slow",
-                "infrastructure", "interrupted",
-            ],
-            "description": "Only infrastructure failures are tried again.",
-        })),
+        (
+            "class",
+            json!({
+                "enum": [
+                    "failed", "wrong", "crashed", "timed_out", "cheating", "too_slow",
+                    "infrastructure", "interrupted",
+                ],
+                "description": "Only infrastructure failures are tried again.",
+            }),
+        ),
         ("message", string("What happened.")),
     ])
 }
@@ -287,7 +329,8 @@ mod tests {
     use crate::plan::key::Change;
 
     fn keys(value: &Value) -> Vec<String> {
-        let mut keys: Vec<String> = value.as_object().into_iter().flatten().map(|(k, _)| k.clone()).collect();
+        let mut keys: Vec<String> =
+            value.as_object().into_iter().flatten().map(|(k, _)| k.clone()).collect();
         keys.sort();
         keys
     }
@@ -306,11 +349,19 @@ mod tests {
         }
         if let Some(choices) = schema["enum"].as_array() {
             let fits = choices.contains(value);
-            return if fits { Ok(()) } else { Err(format!("{at}: {value} is none of {choices:?}")) };
+            return if fits {
+                Ok(())
+            } else {
+                Err(format!("{at}: {value} is none of {choices:?}"))
+            };
         }
         if schema["type"] == "object" && schema.get("properties").is_some() {
             if keys(value) != keys(&schema["properties"]) {
-                return Err(format!("{at}: {:?} are not {:?}", keys(value), keys(&schema["properties"])));
+                return Err(format!(
+                    "{at}: {:?} are not {:?}",
+                    keys(value),
+                    keys(&schema["properties"])
+                ));
             }
             for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
                 check(&value[name], inner, &format!("{at}.{name}"))?;

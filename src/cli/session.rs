@@ -1,6 +1,6 @@
 //! A pipeline with its state: found, read, planned where it has to be, and looked at.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::args::Which;
@@ -129,13 +129,29 @@ impl Session {
     }
 }
 
+/// The same file or folder, named from the file system's root; links in its folder are followed.
+fn from_anywhere(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match (absolute.parent().and_then(|p| p.canonicalize().ok()), absolute.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => absolute,
+    }
+}
+
 /// Reads pipeline and problem and makes the plan; every mistake of all of them at once.
 fn make_plan(located: &Located, overrides: &Overrides) -> Result<Plan, Refusal> {
     let mut mistakes = Vec::new();
     let loaded = pipeline::load(&located.file, overrides, &Disk);
     mistakes.extend(loaded.diagnostics);
-    let Some(mut pipeline) = loaded.pipeline else { return Err(Refusal::Diagnostics(mistakes)) };
+    let Some(mut pipeline) = loaded.pipeline else {
+        return Err(Refusal::Diagnostics(mistakes));
+    };
     pipeline.dir.clone_from(&located.dir);
+    // The plan knows files from the root, not from where this process happens to be.
+    for path in &mut pipeline.sources {
+        *path = from_anywhere(path);
+    }
+    pipeline.preset_dir = from_anywhere(&pipeline.preset_dir);
     let problem = load_problem(located, &pipeline, &mut mistakes);
     let device = no_device(&pipeline);
     let request = plan::build::Request {
@@ -194,7 +210,8 @@ fn no_device(pipeline: &Pipeline) -> Option<EngineError> {
 fn overrides(which: &Which, located: &Located) -> Overrides {
     let kernel = which.kernel.as_ref().map(|k| {
         let absolute = std::path::absolute(k).unwrap_or_else(|_| k.clone());
-        let relative = plan::build::relative(&located.root, &located.root, &absolute.to_string_lossy());
+        let relative =
+            plan::build::relative(&located.root, &located.root, &absolute.to_string_lossy());
         // Relative to the pipeline's folder when both lie below the root, so that moving the
         // project keeps every key.
         match located.dir.strip_prefix(&located.root) {

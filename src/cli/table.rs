@@ -36,7 +36,9 @@ pub(super) fn results(stages: &[StageFinished], state_dir: &Path) -> String {
         .collect();
     let mut text = lines.join("\n") + "\n";
     if !artifacts.is_empty() {
-        text += &format!("\nartifacts\n  {}\n", artifacts.join("\n  "));
+        text.push_str("\nartifacts\n  ");
+        text.push_str(&artifacts.join("\n  "));
+        text.push('\n');
     }
     text
 }
@@ -51,8 +53,7 @@ fn rows(stage: &StageFinished) -> Vec<Vec<String>> {
     let detail = stage.detail.get("of").filter(|_| stage.kind == "best").unwrap_or(&stage.detail);
     let cases = detail.get("cases").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let measured = cases.iter().filter(|c| c.get("median_us").is_some());
-    let mut rows: Vec<Vec<String>> =
-        measured.map(|case| case_row(&stage.stage, case)).collect();
+    let mut rows: Vec<Vec<String>> = measured.map(|case| case_row(&stage.stage, case)).collect();
     let summary = [text(&stage.stage), summary_case(stage, rows.len())]
         .into_iter()
         .chain(summary_numbers(stage))
@@ -150,9 +151,12 @@ mod tests {
             {"label": "n=1", "median_us": 1.0, "lower_us": 0.9, "upper_us": 1.1, "min_us": 0.8},
             {"label": "n=2", "median_us": 4.0, "lower_us": 3.9, "upper_us": 4.1, "min_us": 3.8},
         ]});
-        for (name, value) in
-            [("median_us", 2.0), ("median_lower_us", 1.9), ("median_upper_us", 2.1), ("min_us", 1.7)]
-        {
+        for (name, value) in [
+            ("median_us", 2.0),
+            ("median_lower_us", 1.9),
+            ("median_upper_us", 2.1),
+            ("min_us", 1.7),
+        ] {
             bench.metrics.insert(name.to_owned(), value);
         }
         let mut check = stage("smoke", "check", Outcome::Cached);

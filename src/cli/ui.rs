@@ -14,6 +14,7 @@ use crate::engine::event::{Reason, StageFinished};
 use crate::engine::{Event, Outcome, RunFinished};
 
 /// The one printer.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Ui {
     pub(super) format: Format,
     pub(super) quiet: bool,
@@ -62,14 +63,23 @@ impl Ui {
 
     /// A line of a result, on standard output. A reader that has gone is not an error.
     pub(super) fn line(&self, text: &str) {
-        let mut out = std::io::stdout().lock();
-        drop(writeln!(out, "{text}"));
+        self.aside(|| drop(writeln!(std::io::stdout().lock(), "{text}")));
+    }
+
+    /// Prints without tearing the bars.
+    fn aside(&self, print: impl FnOnce()) {
+        match &self.bars {
+            Some(bars) => bars.suspend(print),
+            None => print(),
+        }
     }
 
     /// Text as it is, on standard output.
     pub(super) fn text(&self, text: &str) {
-        let mut out = std::io::stdout().lock();
-        drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+        self.aside(|| {
+            let mut out = std::io::stdout().lock();
+            drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+        });
     }
 
     /// A JSON object as one line of standard output.
@@ -89,14 +99,7 @@ impl Ui {
 
     /// A line on standard error whatever the flags.
     pub(super) fn complain(&self, text: &str) {
-        let print = || {
-            let mut err = std::io::stderr().lock();
-            drop(writeln!(err, "{text}"));
-        };
-        match &self.bars {
-            Some(bars) => bars.suspend(print),
-            None => print(),
-        }
+        self.aside(|| drop(writeln!(std::io::stderr().lock(), "{text}")));
     }
 
     /// Why a command ends here; returns its exit code.

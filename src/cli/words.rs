@@ -110,7 +110,8 @@ pub(super) fn summary(finished: &RunFinished) -> String {
         parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
     let wall = duration_us(finished.wall_ms as f64 * 1e3);
     let end = if finished.interrupted { ", interrupted" } else { "" };
-    match (counts.is_empty(), finished.ran + finished.failed + finished.skipped + finished.blocked) {
+    match (counts.is_empty(), finished.ran + finished.failed + finished.skipped + finished.blocked)
+    {
         (true, _) => format!("nothing to do{end}"),
         (false, 0) => format!("{}: everything is up to date{end}", counts.join(", ")),
         _ => format!("{} in {wall}{end}", counts.join(", ")),
@@ -125,7 +126,7 @@ mod tests {
     fn durations_read_in_their_best_unit() {
         for (us, text) in [
             (0.25, "250 ns"),
-            (3.14159, "3.14 us"),
+            (3.256, "3.26 us"),
             (999.9, "1000 us"),
             (12_345.0, "12.3 ms"),
             (2.5e6, "2.50 s"),
@@ -145,7 +146,11 @@ mod tests {
     #[test]
     fn digests_are_shortened_and_other_values_are_not() {
         let long = "a".repeat(64);
-        let c = Change { field: "input:k.c".to_owned(), old: Some(long), new: Some("absent".to_owned()) };
+        let c = Change {
+            field: "input:k.c".to_owned(),
+            old: Some(long),
+            new: Some("absent".to_owned()),
+        };
         assert_eq!(change(&c), "input:k.c: aaaaaaaaaaaa → absent");
     }
 }

@@ -10,7 +10,7 @@ use crate::process::{Cancel, CommandSpec};
 
 /// The disk and the environment of this process.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Disk;
+pub(super) struct Disk;
 
 #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
 fn variable(name: &str) -> Option<std::ffi::OsString> {
@@ -32,7 +32,9 @@ impl Loader for Disk {
     }
 
     fn list(&self, dir: &Path) -> Vec<String> {
-        let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+        let Ok(entries) = std::fs::read_dir(dir) else {
+            return Vec::new();
+        };
         let mut names: Vec<String> = entries
             .filter_map(Result::ok)
             .filter_map(|e| {
@@ -119,7 +121,9 @@ pub(super) fn locate(name: &str) -> Result<Located, Vec<PathBuf>> {
         Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
         _ => PathBuf::from("."),
     };
-    let Ok(dir) = parent.canonicalize() else { return Err(vec![file]) };
+    let Ok(dir) = parent.canonicalize() else {
+        return Err(vec![file]);
+    };
     let root = root_of(&dir);
     Ok(Located { file, dir, root })
 }

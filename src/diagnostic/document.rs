@@ -42,10 +42,7 @@ pub fn read_overlaid<T: DeserializeOwned + JsonSchema + 'static>(
     let base = map.add(source);
     let Some(mut table) = parse(source, &mut found) else {
         map.sort(&mut found);
-        return Document {
-            value: None,
-            diagnostics: found,
-        };
+        return Document { value: None, diagnostics: found };
     };
     let over = overlays(&table);
     if base > 0 {
@@ -53,10 +50,7 @@ pub fn read_overlaid<T: DeserializeOwned + JsonSchema + 'static>(
     }
     let table = overlaid(table, &over, map, &mut found);
     let (value, found) = fit(table, map, found);
-    Document {
-        value,
-        diagnostics: found,
-    }
+    Document { value, diagnostics: found }
 }
 
 fn overlaid<'a>(
@@ -82,11 +76,7 @@ fn fit<T: DeserializeOwned + JsonSchema + 'static>(
     found: Vec<Diagnostic>,
 ) -> (Option<T>, Vec<Diagnostic>) {
     let shape = Shape::of::<T>();
-    let mut walker = Walker {
-        shape: &shape,
-        map,
-        found,
-    };
+    let mut walker = Walker { shape: &shape, map, found };
     let fits = walker.root(&mut table);
     let mut found = walker.found;
     let value = match fits {
@@ -175,11 +165,7 @@ mod tests {
         let told = document.diagnostics.iter();
         told.map(|d| {
             let label = &d.labels[0];
-            (
-                text[label.span.clone()].to_owned(),
-                d.message.clone(),
-                label.text.clone(),
-            )
+            (text[label.span.clone()].to_owned(), d.message.clone(), label.text.clone())
         })
         .collect()
     }
@@ -188,12 +174,7 @@ mod tests {
     #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn each_mistake_is_found_at_its_own_place() {
         for (text, under, message, label) in [
-            (
-                "nmae = 1\nname = 'a'",
-                "nmae",
-                "unknown key `nmae`",
-                "did you mean `name`?",
-            ),
+            ("nmae = 1\nname = 'a'", "nmae", "unknown key `nmae`", "did you mean `name`?"),
             (
                 "name = 'a'\nneeds = 3",
                 "3",
@@ -206,12 +187,7 @@ mod tests {
                 "wrong type for `needs`",
                 "expected a string, found an integer",
             ),
-            (
-                "name = 'a'\nretries = -1",
-                "-1",
-                "`retries` is out of range",
-                "must be at least 0",
-            ),
+            ("name = 'a'\nretries = -1", "-1", "`retries` is out of range", "must be at least 0"),
             (
                 "name = 'a'\nretries = 5_000_000_000",
                 "5_000_000_000",
@@ -248,12 +224,7 @@ mod tests {
                 "unknown key `rnu`",
                 "did you mean `run`?",
             ),
-            (
-                "name = 'a'\n[stages.x]",
-                "[stages.x]",
-                "missing key `run`",
-                "`run` is required here",
-            ),
+            ("name = 'a'\n[stages.x]", "[stages.x]", "missing key `run`", "`run` is required here"),
             (
                 "name = 'a'\nstages.x.run = 'a'\nstages.x.env.A = 1",
                 "1",
@@ -278,12 +249,7 @@ mod tests {
                 "unknown value `ones` for `fill`",
                 "not one of its values",
             ),
-            (
-                "name = 'a'\nname = 'b'",
-                "name",
-                "duplicate key `name`",
-                "given again here",
-            ),
+            ("name = 'a'\nname = 'b'", "name", "duplicate key `name`", "given again here"),
             ("", "", "missing key `name`", "`name` is required here"),
         ] {
             let found = mistakes(text);
@@ -297,18 +263,10 @@ mod tests {
         let document = read::<File>(&source(
             "name = 'a'\nneeds = ['x']\nfill = { normal = { mean = 1 } }\n[stages.z]\nrun = 'b'\n[stages.c]\nrun = 'd'\n",
         ));
-        assert!(
-            document.diagnostics.is_empty(),
-            "{:?}",
-            document.diagnostics
-        );
+        assert!(document.diagnostics.is_empty(), "{:?}", document.diagnostics);
         let file = document.value.expect("a good file");
         assert_eq!(file.needs[0].span, 20..23);
-        let names: Vec<_> = file
-            .stages
-            .iter()
-            .map(|(name, _)| name.value.as_str())
-            .collect();
+        let names: Vec<_> = file.stages.iter().map(|(name, _)| name.value.as_str()).collect();
         assert_eq!(names, ["z", "c"], "file order");
     }
 
@@ -330,17 +288,9 @@ mod tests {
         let document = read_overlaid::<File>(&main, &mut map, |_| over.into());
         let file = document.value.expect("enough");
         assert_eq!(file.retries, Some(7));
-        assert_eq!(
-            file.stages.get("x").map(|stage| stage.run.as_str()),
-            Some("c")
-        );
-        let [found] = document.diagnostics.as_slice() else {
-            panic!("{:?}", document.diagnostics)
-        };
-        assert_eq!(
-            found.location().expect("a place").path.to_str(),
-            Some("--set")
-        );
+        assert_eq!(file.stages.get("x").map(|stage| stage.run.as_str()), Some("c"));
+        let [found] = document.diagnostics.as_slice() else { panic!("{:?}", document.diagnostics) };
+        assert_eq!(found.location().expect("a place").path.to_str(), Some("--set"));
         assert_eq!(found.labels[0].span, 9..12);
     }
 
@@ -349,10 +299,6 @@ mod tests {
         let main = source("name = 'a'\n[stages.x]\nrun = 'b'\n");
         let over = [Arc::new(Source::new("--set", "retries = 7"))];
         let document = read_overlaid::<File>(&main, &mut SourceMap::default(), |_| over.into());
-        assert!(
-            document.diagnostics.is_empty(),
-            "{:?}",
-            document.diagnostics
-        );
+        assert!(document.diagnostics.is_empty(), "{:?}", document.diagnostics);
     }
 }

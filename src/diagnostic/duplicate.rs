@@ -31,9 +31,7 @@ pub(super) fn duplicate_keys(
 
 /// The line up to the end of `span`, when it is a table's header.
 fn header<'a>(source: &'a Source, span: &Range<usize>) -> Option<(usize, &'a str)> {
-    let start = source.text[..span.start]
-        .rfind('\n')
-        .map_or(0, |newline| newline + 1);
+    let start = source.text[..span.start].rfind('\n').map_or(0, |newline| newline + 1);
     let line = &source.text[start..span.end];
     line.trim_start().starts_with('[').then_some((start, line))
 }
@@ -101,27 +99,17 @@ mod tests {
     #[test]
     fn both_sides_are_named() {
         for (text, sides) in [
-            (
-                "[s.a]\nx = 1\n[s.b]\nx = 1\n[s.a]\ny = 1\n",
-                [(27, "a"), (3, "a")],
-            ),
-            (
-                "[s.a]\nx = 1\n[s.b]\nx = 1\nx = 1\n",
-                [(24, "x"), (18, "x")],
-            ),
+            ("[s.a]\nx = 1\n[s.b]\nx = 1\n[s.a]\ny = 1\n", [(27, "a"), (3, "a")]),
+            ("[s.a]\nx = 1\n[s.b]\nx = 1\nx = 1\n", [(24, "x"), (18, "x")]),
             ("[a]\nx = 1\n[a]\nx = 1\n", [(11, "a"), (1, "a")]),
             ("a = { x = 1, x = 2 }\n", [(13, "x"), (6, "x")]),
         ] {
             let source = Arc::new(Source::new("a.toml", text));
             let read = document::read::<Entries<serde_json::Value>>(&source);
-            let [found] = read.diagnostics.as_slice() else {
-                panic!("{:?}", read.diagnostics)
-            };
+            let [found] = read.diagnostics.as_slice() else { panic!("{:?}", read.diagnostics) };
             assert_eq!(found.code, "duplicate-key");
-            let labels = found
-                .labels
-                .iter()
-                .map(|label| (label.span.start, &text[label.span.clone()]));
+            let labels =
+                found.labels.iter().map(|label| (label.span.start, &text[label.span.clone()]));
             assert_eq!(labels.collect::<Vec<_>>(), sides, "{text}");
         }
     }

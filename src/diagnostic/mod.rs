@@ -71,23 +71,14 @@ pub struct Location {
 impl Diagnostic {
     /// A problem without a place yet.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            labels: Vec::new(),
-            help: None,
-        }
+        Self { code, message: message.into(), labels: Vec::new(), help: None }
     }
 
     /// Points at `span` of `source`; the first such call gives the primary place.
     #[must_use]
     pub fn at(mut self, source: &Arc<Source>, span: Range<usize>, text: impl Into<String>) -> Self {
         let span = source.clamp(span);
-        self.labels.push(Label {
-            source: Arc::clone(source),
-            span,
-            text: text.into(),
-        });
+        self.labels.push(Label { source: Arc::clone(source), span, text: text.into() });
         self
     }
 
@@ -102,20 +93,13 @@ impl Diagnostic {
     pub fn location(&self) -> Option<Location> {
         let label = self.labels.first()?;
         let (line, column) = label.source.line_column(label.span.start);
-        Some(Location {
-            path: label.source.path.clone(),
-            line,
-            column,
-        })
+        Some(Location { path: label.source.path.clone(), line, column })
     }
 
     /// For `--format json` and for editors. Fields without a value are null.
     pub fn to_json(&self) -> serde_json::Value {
         let place = self.location();
-        let span = self
-            .labels
-            .first()
-            .map(|label| [label.span.start, label.span.end]);
+        let span = self.labels.first().map(|label| [label.span.start, label.span.end]);
         serde_json::json!({
             "code": self.code,
             "message": self.message,
@@ -132,10 +116,7 @@ impl Diagnostic {
 impl Source {
     /// A text under the path that users know it by.
     pub fn new(path: impl Into<PathBuf>, text: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            text: text.into(),
-        }
+        Self { path: path.into(), text: text.into() }
     }
 
     /// Line and column (in characters) of a byte, both from 1.
@@ -149,10 +130,7 @@ impl Source {
     /// The same range, within the text and on character boundaries.
     fn clamp(&self, span: Range<usize>) -> Range<usize> {
         let start = self.text.floor_char_boundary(span.start);
-        let end = self
-            .text
-            .ceil_char_boundary(span.end.max(start))
-            .min(self.text.len());
+        let end = self.text.ceil_char_boundary(span.end.max(start)).min(self.text.len());
         start..end.max(start)
     }
 }
@@ -169,28 +147,20 @@ mod tests {
     fn columns_count_characters_from_one() {
         let source = source("a = 1\nµµ = 2\n");
         let place = |at: usize| {
-            Diagnostic::new("x", "y")
-                .at(&source, at..at, "")
-                .location()
-                .map(|l| (l.line, l.column))
+            Diagnostic::new("x", "y").at(&source, at..at, "").location().map(|l| (l.line, l.column))
         };
         assert_eq!(place(0), Some((1, 1)));
         assert_eq!(place(4), Some((1, 5)));
         assert_eq!(place(6), Some((2, 1)));
         assert_eq!(place(10), Some((2, 3)));
-        assert_eq!(
-            place(9),
-            Some((2, 2)),
-            "inside a character counts as its start"
-        );
+        assert_eq!(place(9), Some((2, 2)), "inside a character counts as its start");
         assert_eq!(place(99), Some((3, 1)), "past the end is the end");
     }
 
     #[test]
     fn json_holds_the_first_place_and_nulls_elsewhere() {
-        let found = Diagnostic::new("unknown-key", "m")
-            .at(&source("ab = 1"), 0..2, "here")
-            .help("h");
+        let found =
+            Diagnostic::new("unknown-key", "m").at(&source("ab = 1"), 0..2, "here").help("h");
         assert_eq!(
             found.to_json(),
             serde_json::json!({"code": "unknown-key", "message": "m", "file": "a.toml", "line": 1,

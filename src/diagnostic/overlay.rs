@@ -27,10 +27,7 @@ fn shift_value(value: &mut toml::Spanned<DeValue<'_>>, base: usize) {
 /// Puts `over` over `table`: tables are merged, everything else is replaced.
 pub(super) fn merge<'a>(table: &mut DeTable<'a>, over: DeTable<'a>) {
     for (key, value) in over {
-        match table
-            .get_mut(key.get_ref().as_ref())
-            .map(toml::Spanned::get_mut)
-        {
+        match table.get_mut(key.get_ref().as_ref()).map(toml::Spanned::get_mut) {
             Some(DeValue::Table(below)) if value.get_ref().is_table() => {
                 if let DeValue::Table(above) = value.into_inner() {
                     merge(below, above);

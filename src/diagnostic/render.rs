@@ -9,11 +9,7 @@ use super::{Diagnostic, Label};
 
 /// Every diagnostic with its place, source lines and help; a count follows when there are several.
 pub fn render(diagnostics: &[Diagnostic], color: bool) -> String {
-    let renderer = if color {
-        Renderer::styled()
-    } else {
-        Renderer::plain()
-    };
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     let mut text = String::new();
     for diagnostic in diagnostics {
         text.push_str(&renderer.render(&[group(diagnostic)]));
@@ -28,9 +24,7 @@ pub fn render(diagnostics: &[Diagnostic], color: bool) -> String {
 }
 
 fn group(diagnostic: &Diagnostic) -> Group<'_> {
-    let title = Level::ERROR
-        .primary_title(diagnostic.message.as_str())
-        .id(diagnostic.code);
+    let title = Level::ERROR.primary_title(diagnostic.message.as_str()).id(diagnostic.code);
     let mut group = Group::with_title(title);
     for labels in by_source(&diagnostic.labels) {
         let is_primary = std::ptr::eq(labels[0], &raw const diagnostic.labels[0]);
@@ -62,29 +56,15 @@ fn by_source(labels: &[Label]) -> Vec<Vec<&Label>> {
 fn snippet<'a>(labels: &[&'a Label], has_primary: bool) -> Snippet<'a, Annotation<'a>> {
     let source = &labels[0].source;
     let text = source.text.as_str();
-    let first = labels
-        .iter()
-        .map(|label| label.span.start)
-        .min()
-        .unwrap_or(0);
+    let first = labels.iter().map(|label| label.span.start).min().unwrap_or(0);
     let last = labels.iter().map(|label| label.span.end).max().unwrap_or(0);
     let from = text[..first].rfind('\n').map_or(0, |newline| newline + 1);
-    let to = text[last..]
-        .find('\n')
-        .map_or(text.len(), |newline| last + newline);
+    let to = text[last..].find('\n').map_or(text.len(), |newline| last + newline);
     let annotations = labels.iter().enumerate().map(|(index, label)| {
         let is_primary = has_primary && index == 0;
-        let kind = if is_primary {
-            AnnotationKind::Primary
-        } else {
-            AnnotationKind::Context
-        };
+        let kind = if is_primary { AnnotationKind::Primary } else { AnnotationKind::Context };
         let annotation = kind.span(label.span.start - from..label.span.end - from);
-        if label.text.is_empty() {
-            annotation
-        } else {
-            annotation.label(label.text.as_str())
-        }
+        if label.text.is_empty() { annotation } else { annotation.label(label.text.as_str()) }
     });
     let path: Cow<'a, str> = source.path.to_string_lossy();
     Snippet::source(&text[from..to])
@@ -128,14 +108,7 @@ mod tests {
             .at(&a, 0..3, "first")
             .at(&b, 0..5, "third");
         let text = render(&[found.clone(), found], false);
-        for part in [
-            "a.toml:7:1",
-            "first",
-            "second",
-            "b.toml:1:1",
-            "third",
-            "2 errors\n",
-        ] {
+        for part in ["a.toml:7:1", "first", "second", "b.toml:1:1", "third", "2 errors\n"] {
             assert!(text.contains(part), "{part} is missing from\n{text}");
         }
     }

@@ -75,9 +75,7 @@ impl Shape {
     pub(super) fn of<T: JsonSchema + 'static>() -> Arc<Self> {
         static KNOWN: OnceLock<Mutex<HashMap<TypeId, Arc<Shape>>>> = OnceLock::new();
         let known = KNOWN.get_or_init(Mutex::default);
-        let mut known = known
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut known = known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let shape = known
             .entry(TypeId::of::<T>())
             .or_insert_with(|| Arc::new(Self::compile(schemars::schema_for!(T).as_value())));
@@ -91,17 +89,9 @@ impl Shape {
     /// Compiles a whole schema document.
     pub(super) fn compile(schema: &Value) -> Self {
         let empty = Map::new();
-        let definitions = schema
-            .get("$defs")
-            .and_then(Value::as_object)
-            .unwrap_or(&empty);
+        let definitions = schema.get("$defs").and_then(Value::as_object).unwrap_or(&empty);
         let known = HashMap::from([("", 0)]);
-        let mut compiler = Compiler {
-            shape: Self::default(),
-            root: schema,
-            definitions,
-            known,
-        };
+        let mut compiler = Compiler { shape: Self::default(), root: schema, definitions, known };
         compiler.node(schema);
         compiler.shape
     }
@@ -139,19 +129,13 @@ impl<'a> Compiler<'a> {
             return;
         };
         if let Some(name) = reference(schema) {
-            let target = if name.is_empty() {
-                Some(self.root)
-            } else {
-                self.definitions.get(name)
-            };
+            let target = if name.is_empty() { Some(self.root) } else { self.definitions.get(name) };
             if let Some(target) = target {
                 self.fill(node, target);
             }
             return;
         }
-        let alternatives = ["anyOf", "oneOf"]
-            .iter()
-            .find_map(|key| fields.get(*key)?.as_array());
+        let alternatives = ["anyOf", "oneOf"].iter().find_map(|key| fields.get(*key)?.as_array());
         if let Some(alternatives) = alternatives {
             for schema in alternatives {
                 self.fill(node, schema);
@@ -176,11 +160,7 @@ impl<'a> Compiler<'a> {
                 let items = fields.get("items").map(|items| self.node(items));
                 let count = |key| fields.get(key).and_then(Value::as_u64);
                 let min_items = count("minItems").unwrap_or(0);
-                node.list = Some(List {
-                    items,
-                    min_items,
-                    max_items: count("maxItems"),
-                });
+                node.list = Some(List { items, min_items, max_items: count("maxItems") });
             }
             "object" => {
                 let table = self.table(fields);
@@ -192,25 +172,15 @@ impl<'a> Compiler<'a> {
 
     fn table(&mut self, fields: &'a Map<String, Value>) -> Table {
         let mut table = Table::default();
-        for (name, schema) in fields
-            .get("properties")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
+        for (name, schema) in
+            fields.get("properties").and_then(Value::as_object).into_iter().flatten()
         {
             let id = self.node(schema);
             table.properties.insert(name.clone(), id);
             table.names.push(name.clone());
         }
-        let required = fields
-            .get("required")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten();
-        table.required = required
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect();
+        let required = fields.get("required").and_then(Value::as_array).into_iter().flatten();
+        table.required = required.filter_map(Value::as_str).map(str::to_owned).collect();
         table.rest = match fields.get("additionalProperties") {
             None | Some(Value::Bool(true)) => Rest::Anything,
             Some(Value::Bool(false)) => Rest::Nothing,
@@ -249,11 +219,7 @@ fn kinds(fields: &Map<String, Value>) -> Vec<&str> {
 }
 
 fn add_text(node: &mut Node, fields: &Map<String, Value>) {
-    let listed = fields
-        .get("enum")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
+    let listed = fields.get("enum").and_then(Value::as_array).into_iter().flatten();
     let values: Vec<String> = listed
         .chain(fields.get("const"))
         .filter_map(|value| value.as_str().map(str::to_owned))
@@ -362,9 +328,6 @@ mod tests {
         assert_eq!(describe("count"), "an integer");
         assert_eq!(root.required, ["children", "by_name", "count"]);
         assert_eq!(describe("parent"), "a table");
-        assert_eq!(
-            root.names,
-            ["label", "children", "parent", "by_name", "count"]
-        );
+        assert_eq!(root.names, ["label", "children", "parent", "by_name", "count"]);
     }
 }

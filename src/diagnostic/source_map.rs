@@ -35,18 +35,14 @@ impl SourceMap {
     /// # Panics
     /// When the map is empty.
     pub fn locate(&self, span: Range<usize>) -> (&Arc<Source>, Range<usize>) {
-        let after = self
-            .sources
-            .partition_point(|(base, _)| *base <= span.start);
+        let after = self.sources.partition_point(|(base, _)| *base <= span.start);
         let (base, source) = &self.sources[after.saturating_sub(1)];
         (source, span.start - base..span.end.saturating_sub(*base))
     }
 
     /// True when `span` lies in the first source.
     pub fn is_first(&self, span: &Range<usize>) -> bool {
-        self.sources
-            .get(1)
-            .is_none_or(|(base, _)| span.start < *base)
+        self.sources.get(1).is_none_or(|(base, _)| span.start < *base)
     }
 
     /// Puts diagnostics into the order of sources, and of bytes within each; those without a place
@@ -55,11 +51,7 @@ impl SourceMap {
         diagnostics.sort_by_key(|diagnostic| {
             let label = diagnostic.labels.first()?;
             let same = |(_, source): &(usize, Arc<Source>)| Arc::ptr_eq(source, &label.source);
-            Some((
-                self.sources.iter().position(same),
-                label.span.start,
-                label.span.end,
-            ))
+            Some((self.sources.iter().position(same), label.span.start, label.span.end))
         });
     }
 

@@ -23,10 +23,7 @@ impl<T> Spanned<T> {
 
     /// The same place with another value.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Spanned<U> {
-        Spanned {
-            value: change(self.value),
-            span: self.span,
-        }
+        Spanned { value: change(self.value), span: self.span }
     }
 }
 
@@ -41,10 +38,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let inner = toml::Spanned::<T>::deserialize(deserializer)?;
         let span = inner.span();
-        Ok(Self {
-            value: inner.into_inner(),
-            span,
-        })
+        Ok(Self { value: inner.into_inner(), span })
     }
 }
 
@@ -76,10 +70,7 @@ impl<V> Default for Entries<V> {
 impl<V> Entries<V> {
     /// The value under `key`.
     pub fn get(&self, key: &str) -> Option<&V> {
-        self.0
-            .iter()
-            .find(|(name, _)| name.value == key)
-            .map(|(_, value)| value)
+        self.0.iter().find(|(name, _)| name.value == key).map(|(_, value)| value)
     }
 
     /// Keys and values in file order.

@@ -60,10 +60,7 @@ mod tests {
         let source = Arc::new(Source::new("a.toml", text));
         let mut found = Vec::new();
         let is_usable = parse(&source, &mut found).is_some();
-        (
-            found.into_iter().map(|found| found.message).collect(),
-            is_usable,
-        )
+        (found.into_iter().map(|found| found.message).collect(), is_usable)
     }
 
     #[test]
@@ -71,19 +68,13 @@ mod tests {
         let (mut found, is_usable) = messages("name = \nneeds = [1 2]\n[stages.x\nfoo = 3\n");
         found.sort();
         let table = "unclosed table, expected `]`";
-        assert_eq!(
-            found,
-            ["a value is missing", "quotes or a comma are missing", table]
-        );
+        assert_eq!(found, ["a value is missing", "quotes or a comma are missing", table]);
         assert!(!is_usable);
     }
 
     #[test]
     fn after_a_duplicate_the_table_is_still_good() {
-        assert_eq!(
-            messages("a = 1\na = 2\n"),
-            (vec!["duplicate key `a`".to_owned()], true)
-        );
+        assert_eq!(messages("a = 1\na = 2\n"), (vec!["duplicate key `a`".to_owned()], true));
         assert_eq!(messages("a = 1\n"), (vec![], true));
     }
 }

@@ -45,12 +45,7 @@ impl Walker<'_> {
             }
             DeValue::Integer(number) if let Some(bounds) = node.integer.or(node.number) => {
                 let value = i64::from_str_radix(number.as_str(), number.radix());
-                self.number(
-                    bounds,
-                    key,
-                    value.map_or(f64::INFINITY, |value| value as f64),
-                    span,
-                )
+                self.number(bounds, key, value.map_or(f64::INFINITY, |value| value as f64), span)
             }
             DeValue::Float(number) if let Some(bounds) = node.number => {
                 let value = number.as_str().replace('_', "").parse().unwrap_or(f64::NAN);
@@ -63,13 +58,7 @@ impl Walker<'_> {
             DeValue::Table(table) if !node.tables.is_empty() => self.tables(node, table, &span),
             other => {
                 let label = format!("expected {}, found {}", node.describe(shape), kind(other));
-                self.report(
-                    "wrong-type",
-                    format!("wrong type for `{key}`"),
-                    span,
-                    label,
-                    None,
-                )
+                self.report("wrong-type", format!("wrong type for `{key}`"), span, label)
             }
         }
     }
@@ -77,13 +66,7 @@ impl Walker<'_> {
     fn text(&mut self, wanted: &Text, key: &str, text: &str, span: Range<usize>) -> Fits {
         if (text.chars().count() as u64) < wanted.min_length {
             let label = "write something here".to_owned();
-            return self.report(
-                "empty",
-                format!("`{key}` must not be empty"),
-                span,
-                label,
-                None,
-            );
+            return self.report("empty", format!("`{key}` must not be empty"), span, label);
         }
         if wanted.values.is_empty() || wanted.values.iter().any(|value| value == text) {
             return Fits::Yes;
@@ -95,26 +78,19 @@ impl Walker<'_> {
         );
         let help = format!("`{key}` is one of: {}", wanted.values.join(", "));
         let message = format!("unknown value `{text}` for `{key}`");
-        self.report("unknown-value", message, span, label, Some(help))
+        self.report("unknown-value", message, span, label);
+        self.advise(help)
     }
 
     fn number(&mut self, bounds: Bounds, key: &str, value: f64, span: Range<usize>) -> Fits {
         let label = match bounds {
             _ if value.is_nan() || value.is_infinite() => "too large, or not a number".to_owned(),
             Bounds { min: Some(min), .. } if value < min => format!("must be at least {min}"),
-            Bounds {
-                above: Some(min), ..
-            } if value <= min => format!("must be above {min}"),
+            Bounds { above: Some(min), .. } if value <= min => format!("must be above {min}"),
             Bounds { max: Some(max), .. } if value > max => format!("must be at most {max}"),
             _ => return Fits::Yes,
         };
-        self.report(
-            "out-of-range",
-            format!("`{key}` is out of range"),
-            span,
-            label,
-            None,
-        )
+        self.report("out-of-range", format!("`{key}` is out of range"), span, label)
     }
 
     fn list(
@@ -127,27 +103,18 @@ impl Walker<'_> {
         let count = list.len() as u64;
         if count < wanted.min_items {
             let (message, label) = if count == 0 {
-                (
-                    format!("`{key}` must not be empty"),
-                    "an empty list".to_owned(),
-                )
+                (format!("`{key}` must not be empty"), "an empty list".to_owned())
             } else {
                 (
                     format!("`{key}` is too short"),
                     format!("at least {} are needed", wanted.min_items),
                 )
             };
-            return self.report("empty", message, span, label, None);
+            return self.report("empty", message, span, label);
         }
         if let Some(most) = wanted.max_items.filter(|most| count > *most) {
             let label = format!("at most {most} are possible");
-            return self.report(
-                "too-many",
-                format!("`{key}` is too long"),
-                span,
-                label,
-                None,
-            );
+            return self.report("too-many", format!("`{key}` is too long"), span, label);
         }
         let Some(items) = wanted.items else {
             return Fits::Yes;
@@ -159,9 +126,7 @@ impl Walker<'_> {
             }
         }
         if !broken.is_empty() {
-            let all = std::mem::replace(list, DeArray::new())
-                .into_iter()
-                .enumerate();
+            let all = std::mem::replace(list, DeArray::new()).into_iter().enumerate();
             let good = all.filter(|(index, _)| !broken.contains(index));
             *list = good.map(|(_, item)| item).collect();
         }
@@ -183,15 +148,11 @@ impl Walker<'_> {
             return self.table(meant, table, span);
         }
         let names = node.tables.iter().flat_map(|table| table.names.clone());
-        let union = Table {
-            names: names.collect(),
-            rest: Rest::Nothing,
-            ..Table::default()
-        };
+        let union = Table { names: names.collect(), rest: Rest::Nothing, ..Table::default() };
         if table.is_empty() {
             let label = format!("one of {} is needed", union.names.join(", "));
             let message = "this table is empty";
-            return self.report("missing-key", message, span.clone(), label, None);
+            return self.report("missing-key", message, span.clone(), label);
         }
         self.table(&union, table, span);
         Fits::No
@@ -218,19 +179,9 @@ impl Walker<'_> {
                 out.push(name.to_owned());
             }
         }
-        for name in wanted
-            .required
-            .iter()
-            .filter(|name| !table.contains_key(name.as_str()))
-        {
+        for name in wanted.required.iter().filter(|name| !table.contains_key(name.as_str())) {
             let label = format!("`{name}` is required here");
-            self.report(
-                "missing-key",
-                format!("missing key `{name}`"),
-                span.clone(),
-                label,
-                None,
-            );
+            self.report("missing-key", format!("missing key `{name}`"), span.clone(), label);
             fits = Fits::No;
         }
         for name in out {
@@ -246,13 +197,9 @@ impl Walker<'_> {
             |near| format!("did you mean `{near}`?"),
         );
         let help = format!("valid keys here: {}", wanted.names.join(", "));
-        self.report(
-            "unknown-key",
-            format!("unknown key `{name}`"),
-            span,
-            label,
-            Some(help),
-        );
+        let message = format!("unknown key `{name}`");
+        self.report("unknown-key", message, span, label);
+        self.advise(help);
     }
 
     fn report(
@@ -261,11 +208,17 @@ impl Walker<'_> {
         message: impl Into<String>,
         span: Range<usize>,
         label: String,
-        help: Option<String>,
     ) -> Fits {
-        let mut found = Diagnostic::new(code, message).at_span(self.map, span, label);
-        found.help = help;
+        let found = Diagnostic::new(code, message).at_span(self.map, span, label);
         self.found.push(found);
+        Fits::No
+    }
+
+    /// Adds what to do next to the last report.
+    fn advise(&mut self, help: String) -> Fits {
+        if let Some(last) = self.found.last_mut() {
+            last.help = Some(help);
+        }
         Fits::No
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use evalexpr::{ContextWithMutableVariables, HashMapContext, Value};
+use crate::pipeline::when::Condition;
 
 /// Results of upstream stages: `stage.result` to number.
 pub type Results = BTreeMap<String, f64>;
@@ -14,12 +14,11 @@ pub fn variable(stage: &str, result: &str) -> String {
 
 /// The stages (as written in the expression) whose results it reads.
 pub fn stages_read(expression: &str) -> Vec<String> {
-    let Ok(tree) = evalexpr::build_operator_tree(expression) else {
+    let Ok(condition) = Condition::parse(expression) else {
         return Vec::new();
     };
-    tree.iter_variable_identifiers()
-        .filter_map(|name| name.split_once('.').map(|(stage, _)| stage.to_owned()))
-        .collect()
+    let stages = condition.names().into_iter().filter_map(|name| name.split_once('.'));
+    stages.map(|(stage, _)| stage.to_owned()).collect()
 }
 
 /// Whether the condition holds.
@@ -27,44 +26,9 @@ pub fn stages_read(expression: &str) -> Vec<String> {
 /// # Errors
 /// When a result is missing or the expression does not give yes or no, in words.
 pub fn holds(expression: &str, results: &Results) -> Result<bool, String> {
-    let mut context = HashMapContext::new();
-    for (name, value) in results {
-        // Names come from stages and metrics, which the pipeline has checked to be identifiers.
-        context
-            .set_value(name.clone(), Value::Float(*value))
-            .map_err(|e| format!("`{name}` cannot be used in `when`: {e}"))?;
-    }
-    match evalexpr::eval_with_context(&with_float_literals(expression), &context) {
-        Ok(Value::Boolean(answer)) => Ok(answer),
-        Ok(Value::Float(number)) => Ok(number != 0.0),
-        Ok(Value::Int(number)) => Ok(number != 0),
-        Ok(other) => Err(format!("`when = \"{expression}\"` gives {other}, not yes or no")),
-        Err(e) => Err(format!("`when = \"{expression}\"` cannot be evaluated: {e}")),
-    }
-}
-
-/// Results are floats, and evalexpr holds 0 and 0.0 for different: whole literals become floats.
-fn with_float_literals(expression: &str) -> String {
-    let mut out = String::with_capacity(expression.len() + 8);
-    let mut rest = expression;
-    let mut before = ' ';
-    while let Some(c) = rest.chars().next() {
-        let word = before.is_alphanumeric() || before == '_' || before == '.';
-        if c.is_ascii_digit() && !word {
-            let end = rest.find(|d: char| !d.is_ascii_digit()).unwrap_or(rest.len());
-            out.push_str(&rest[..end]);
-            rest = &rest[end..];
-            if !rest.starts_with(|d: char| d == '.' || d == '_' || d.is_alphanumeric()) {
-                out.push_str(".0");
-            }
-            before = '0';
-        } else {
-            out.push(c);
-            rest = &rest[c.len_utf8()..];
-            before = c;
-        }
-    }
-    out
+    Condition::parse(expression)
+        .and_then(|condition| condition.holds(|name| results.get(name).copied()))
+        .map_err(|e| format!("`when = \"{expression}\"` cannot be evaluated: {e}"))
 }
 
 #[cfg(test)]

@@ -7,9 +7,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use serde::{Deserialize, Serialize};
-
 use super::event::Reason;
+pub use super::explanation::{Answer, Cause, Counts, Explanation, Field, Link, Why};
 use super::state::State;
 use super::subject::{Eyes, Hit, Job, Known, Readable};
 use super::{EngineError, condition};
@@ -18,135 +17,6 @@ use crate::cache::index::flag;
 use crate::cache::{Kind, Status};
 use crate::digest::Digest;
 use crate::plan::key::{Change, Walk};
-
-/// What a run would do with a node, and why.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Explanation {
-    /// The node's name.
-    pub stage: String,
-    /// Made by the plan rather than named in the file.
-    pub implicit: bool,
-    /// What a run would do.
-    #[serde(flatten)]
-    pub answer: Answer,
-    /// Fields in which its key differs from that of its last good run, without those that hang on
-    /// what upstream stages would write anew.
-    pub changes: Vec<Field>,
-    /// Where upstream it begins, first causes first.
-    pub causes: Vec<Cause>,
-    /// Stages that would run before it and must pass, though it reads nothing of theirs.
-    pub provided: Vec<String>,
-    /// A condition that can only be asked when the stages it reads have run.
-    pub condition: Option<String>,
-    /// When its last good result was made, ms since the epoch; 0 for never.
-    pub finished_ms: i64,
-}
-
-/// What a run would do with a node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "answer", rename_all = "snake_case")]
-pub enum Answer {
-    /// Nothing: its result is known and in place.
-    Known,
-    /// Its result is kept under its key: nothing runs, these files are put back.
-    PutBack {
-        /// Which; none when the files are in place already.
-        files: Vec<String>,
-    },
-    /// It would run.
-    Runs {
-        /// Why.
-        #[serde(flatten)]
-        why: Why,
-    },
-    /// It would run if what upstream stages write turns out different.
-    Waits,
-    /// Its condition does not hold, or that of something it needs.
-    Skipped {
-        /// The condition, or the stage.
-        because: String,
-    },
-    /// It would fail before it starts.
-    Fails {
-        /// Why.
-        message: String,
-    },
-}
-
-/// Why a node's result is not known.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "why", rename_all = "snake_case")]
-pub enum Why {
-    /// It has no result yet.
-    NeverRan,
-    /// It says `cache = false`.
-    Always,
-    /// It was running when an earlier run was killed.
-    Unfinished,
-    /// It did not pass the last time.
-    NotPassed,
-    /// Fields of its key changed.
-    Changed,
-    /// What it had written is gone or damaged, and no good copy is kept.
-    OutputLost {
-        /// Which file.
-        file: String,
-    },
-}
-
-/// A changed field of a key, and the file it stands for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Field {
-    /// Old beside new.
-    #[serde(flatten)]
-    pub change: Change,
-    /// The file, for fields that are one.
-    pub path: Option<String>,
-    /// Its size then, where that is still known.
-    pub old_bytes: Option<u64>,
-    /// Its size now; `None` when it is gone.
-    pub new_bytes: Option<u64>,
-}
-
-/// A stage upstream that begins a chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cause {
-    /// Its name.
-    pub stage: String,
-    /// Why it runs.
-    #[serde(flatten)]
-    pub why: Why,
-    /// What changed there.
-    pub changes: Vec<Field>,
-    /// From the stage after it down to the one explained.
-    pub chain: Vec<Link>,
-}
-
-/// One step of a chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Link {
-    /// The stage.
-    pub stage: String,
-    /// What it reads of the one before; empty for that one's result.
-    pub reads: Vec<String>,
-}
-
-/// How many nodes there are of each answer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Would run.
-    pub run: usize,
-    /// Would run if something upstream turns out different.
-    pub may_run: usize,
-    /// Known, with files to put back.
-    pub put_back: usize,
-    /// Known.
-    pub known: usize,
-    /// Skipped.
-    pub skipped: usize,
-    /// Would fail before they start.
-    pub fail: usize,
-}
 
 /// Explains one node; looks at nothing but it and what it needs.
 ///
@@ -316,7 +186,9 @@ impl<'a> Forecast<'a> {
 
     fn cause(&self, root: u32, chain: Vec<Link>) -> Option<Cause> {
         let fate = self.fates[root as usize].as_ref()?;
-        let Answer::Runs { why } = &fate.answer else { return None };
+        let Answer::Runs { why } = &fate.answer else {
+            return None;
+        };
         let (why, changes) = (why.clone(), fate.changes.clone());
         Some(Cause { stage: self.name(root), why, changes, chain })
     }
@@ -476,9 +348,8 @@ impl<'a> Forecast<'a> {
             changes = all.unwrap_or_default();
         }
         let declared = job.inputs.iter().enumerate().filter(|(_, k)| is_open(k));
-        let mut hidden: HashSet<String> = declared
-            .map(|(i, k)| format!("{}:{}", k.kind.word(), job.role(i)))
-            .collect();
+        let mut hidden: HashSet<String> =
+            declared.map(|(i, k)| format!("{}:{}", k.kind.word(), job.role(i))).collect();
         let discovered = job.discovered.iter().filter(|k| is_open(k));
         hidden.extend(discovered.map(|k| format!("{}:{}", k.kind.word(), k.name)));
         changes.retain(|c| !hidden.contains(&c.field) && !c.field.starts_with("member:"));

@@ -48,8 +48,25 @@ impl Shared<'_> {
         Eyes { root_fd, world, clock: Some(self.clock), given: None }
     }
 
-    fn tell(&self, event: &Event) {
+    pub(super) fn tell(&self, event: &Event) {
         (self.around.sink)(event);
+    }
+}
+
+impl Done {
+    /// What is said of a job that panicked.
+    pub(super) fn defect(node: u32, stage: String) -> Self {
+        let message =
+            "a defect of optloop: the lines above say where; please report them".to_owned();
+        let failure = Failure { class: FailureClass::Infrastructure, message };
+        let finished = StageFinished::empty(Outcome::Failed { failure });
+        Self {
+            node,
+            seen: Vec::new(),
+            discovered: Vec::new(),
+            known: false,
+            finished: StageFinished { stage, ..finished },
+        }
     }
 }
 
@@ -140,8 +157,7 @@ impl<'a> Performance<'a> {
     }
 
     fn hit(self, hit: Hit, files: Vec<String>) -> Done {
-        let outcome =
-            if files.is_empty() { Outcome::Cached } else { Outcome::Restored { files } };
+        let outcome = if files.is_empty() { Outcome::Cached } else { Outcome::Restored { files } };
         let mut finished = from_action(self.job, outcome, hit.key, &hit.action);
         let log = self.shared.store.bytes(&hit.action.log).unwrap_or_default();
         finished.log = String::from_utf8_lossy(&log).into_owned();
@@ -199,7 +215,9 @@ impl<'a> Performance<'a> {
                 .as_ref()
                 .filter(|f| f.class == FailureClass::Infrastructure)
                 .filter(|_| left > 0 && !self.shared.around.cancel.is_set());
-            let Some(failure) = infrastructure else { return outcome };
+            let Some(failure) = infrastructure else {
+                return outcome;
+            };
             left -= 1;
             self.shared.tell(&Event::Retrying {
                 stage: self.job.name.clone(),

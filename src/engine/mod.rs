@@ -14,14 +14,17 @@ use crate::process::jobserver::Tokens;
 pub mod condition;
 pub mod event;
 pub mod explain;
+mod explanation;
 mod job;
 pub mod lease;
+mod queue;
 mod report;
 mod scheduler;
 pub mod stage;
 pub mod state;
 mod subject;
 pub mod upkeep;
+mod waves;
 
 pub use event::{Event, Outcome, RunFinished, StageFinished};
 pub use scheduler::Engine;
@@ -29,6 +32,7 @@ pub use state::{Look, Paths, State};
 
 /// What a run is asked to do.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Options {
     /// Commands at the same time; `None`: as many as the jobserver or the processor allows.
     pub jobs: Option<usize>,

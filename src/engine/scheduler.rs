@@ -4,18 +4,18 @@
 //! Only nodes that are doubted, and what lies downstream of them, are touched at all; a node
 //! whose inputs turn out as they were is clean without a key being made.
 
-use std::collections::{BinaryHeap, VecDeque};
-use std::sync::{Condvar, Mutex, mpsc};
+use std::sync::{Mutex, mpsc};
 
 use super::event::{Event, Outcome, RunFinished, RunStarted, StageFinished};
-use super::job::{self, Done, Shared};
+use super::job::{Done, Shared};
+use super::queue::{self, Queue};
 use super::stage::{Failure, FailureClass};
 use super::state::{Names, State};
 use super::subject::{Job, Known, Readable};
+use super::waves::{Stand, Waves};
 use super::{EngineError, Options, Surroundings, lease, report};
 use crate::cache::index::flag;
-use crate::cache::journal::Finish;
-use crate::cache::{Journal, Kind, Record, Status};
+use crate::cache::{Finish, Journal, Kind, Record, Status};
 use crate::digest::Digest;
 
 /// Runs plans.
@@ -25,25 +25,6 @@ pub struct Engine<'a> {
     around: &'a Surroundings<'a>,
     /// Nodes asked for, with what they need: true at their positions.
     selected: Vec<bool>,
-}
-
-/// Where a node stands during a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stand {
-    /// Known, and nothing it depends on is doubted.
-    Clean,
-    /// Waits for this many nodes that it needs.
-    Waiting(u32),
-    /// Nothing keeps it from being looked at.
-    Ready,
-    /// On a job thread.
-    Running,
-    /// Passed in this run.
-    Passed,
-    /// Its condition did not hold, or that of something it needs.
-    Skipped,
-    /// It, or something it needs, did not pass.
-    Failed,
 }
 
 impl<'a> Engine<'a> {
@@ -132,53 +113,10 @@ pub(crate) fn marker(own: &std::path::Path) -> String {
     Digest::of(own.to_string_lossy().as_bytes()).short()
 }
 
-/// Jobs for the threads.
-#[derive(Default)]
-struct Queue {
-    jobs: Mutex<(VecDeque<Job>, bool)>,
-    bell: Condvar,
-}
-
-impl Queue {
-    fn push(&self, job: Job) {
-        if let Ok(mut jobs) = self.jobs.lock() {
-            jobs.0.push_back(job);
-        }
-        self.bell.notify_one();
-    }
-
-    fn close(&self) {
-        if let Ok(mut jobs) = self.jobs.lock() {
-            jobs.1 = true;
-        }
-        self.bell.notify_all();
-    }
-
-    /// The next job; `None` when there will be no more.
-    fn pop(&self) -> Option<Job> {
-        let mut jobs = self.jobs.lock().ok()?;
-        loop {
-            if let Some(job) = jobs.0.pop_front() {
-                return Some(job);
-            }
-            if jobs.1 {
-                return None;
-            }
-            jobs = self.bell.wait(jobs).ok()?;
-        }
-    }
-}
-
 struct Run<'e, 'a, 's> {
     engine: &'e mut Engine<'a>,
     shared: &'s Shared<'s>,
-    stands: Vec<Stand>,
-    /// Who needs a node, for nodes that take part: starts, then ids.
-    dependents: (Vec<u32>, Vec<u32>),
-    priority: Vec<u64>,
-    ready: BinaryHeap<(u64, std::cmp::Reverse<u32>)>,
-    /// Ready nodes that time something.
-    alone: BinaryHeap<(u64, std::cmp::Reverse<u32>)>,
+    waves: Waves,
     running: usize,
     running_alone: bool,
     failed: bool,
@@ -189,83 +127,36 @@ struct Run<'e, 'a, 's> {
 
 impl<'e, 'a, 's> Run<'e, 'a, 's> {
     fn new(engine: &'e mut Engine<'a>, shared: &'s Shared<'s>, doubted: &[u32]) -> Self {
-        let dependents = dependents(&engine.state.index);
-        let mut run = Self {
-            stands: vec![Stand::Clean; engine.state.index.nodes.len()],
-            priority: Vec::new(),
-            dependents,
+        Self {
+            waves: Waves::new(&engine.state.index, &engine.selected, doubted),
             engine,
             shared,
-            ready: BinaryHeap::new(),
-            alone: BinaryHeap::new(),
             running: 0,
             running_alone: false,
             failed: false,
             names: None,
             finished: RunFinished::default(),
             lease: None,
-        };
-        run.priority = run.critical_path();
-        run.spread(doubted);
-        run
-    }
-
-    fn dependents_of(&self, node: u32) -> &[u32] {
-        let (starts, ids) = &self.dependents;
-        &ids[starts[node as usize] as usize..starts[node as usize + 1] as usize]
-    }
-
-    /// The time from a node's start to the end of everything that needs it, from recorded
-    /// durations: what lies on the longest path goes first.
-    fn critical_path(&self) -> Vec<u64> {
-        const UNKNOWN_US: u64 = 1000;
-        let nodes = &self.engine.state.index.nodes;
-        let mut priority = vec![0; nodes.len()];
-        for node in (0..nodes.len()).rev() {
-            let own = match nodes[node].duration_us {
-                0 => UNKNOWN_US,
-                known => known,
-            };
-            let below = self.dependents_of(node as u32).iter().map(|&d| priority[d as usize]);
-            priority[node] = own + below.max().unwrap_or(0);
-        }
-        priority
-    }
-
-    /// Doubted nodes and everything selected downstream of them wait; nodes lie in order, so one
-    /// sweep is enough.
-    fn spread(&mut self, doubted: &[u32]) {
-        for &node in doubted {
-            self.stands[node as usize] = Stand::Waiting(0);
-        }
-        for node in 0..self.stands.len() as u32 {
-            if !self.engine.selected[node as usize] {
-                continue;
-            }
-            let index = &self.engine.state.index;
-            let needs = index.ids(index.nodes[node as usize].needs);
-            let waiting = |n: &&u32| matches!(self.stands[**n as usize], Stand::Waiting(_) | Stand::Ready);
-            let count = needs.iter().filter(waiting).count() as u32;
-            let doubted = matches!(self.stands[node as usize], Stand::Waiting(_));
-            if count > 0 {
-                self.stands[node as usize] = Stand::Waiting(count);
-            } else if doubted {
-                self.make_ready(node);
-            }
         }
     }
 
-    fn make_ready(&mut self, node: u32) {
-        self.stands[node as usize] = Stand::Ready;
-        let item = (self.priority[node as usize], std::cmp::Reverse(node));
-        if self.engine.state.index.nodes[node as usize].has(flag::ALONE) {
-            self.alone.push(item);
-        } else {
-            self.ready.push(item);
+    /// What nothing casts doubt on is shown too: a run answers with every result.
+    fn tell_known(&self, node: u32) {
+        let n = &self.engine.state.index.nodes[node as usize];
+        if n.has(flag::RESULT) || n.has(flag::LOG) {
+            self.shared.tell(&Event::StageFinished(Box::new(self.engine.state.known(node))));
         }
+    }
+
+    fn tell_clean(&self) {
+        let clean =
+            |n: &u32| self.engine.selected[*n as usize] && self.waves.stand(*n) == Stand::Clean;
+        let all = 0..self.engine.state.index.nodes.len() as u32;
+        all.filter(clean).for_each(|n| self.tell_known(n));
     }
 
     fn to_the_end(mut self) -> Result<RunFinished, EngineError> {
+        self.tell_clean();
         let queue = Queue::default();
         let (sender, receiver) = mpsc::channel::<Done>();
         let threads = self.engine.around.tokens.parallelism().max(1);
@@ -281,10 +172,12 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
                 }
                 while started < threads.min(self.running) {
                     let (queue, sender, shared) = (&queue, sender.clone(), self.shared);
-                    scope.spawn(move || job_thread(queue, &sender, shared));
+                    scope.spawn(move || queue::work(queue, &sender, shared));
                     started += 1;
                 }
-                let Ok(done) = receiver.recv() else { break Ok(()) };
+                let Ok(done) = receiver.recv() else {
+                    break Ok(());
+                };
                 if let Err(e) = self.take(done) {
                     break Err(e);
                 }
@@ -299,10 +192,10 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
     /// Hands out work while there are free threads and nothing forbids it.
     fn dispatch(&mut self, queue: &Queue, threads: usize) -> Result<(), EngineError> {
         while !self.stopping() && !self.running_alone && self.running < threads {
-            if let Some((_, std::cmp::Reverse(node))) = self.ready.pop() {
+            if let Some(node) = self.waves.next() {
                 self.start(node, queue)?;
             } else if self.running == 0
-                && let Some((_, std::cmp::Reverse(node))) = self.alone.pop()
+                && let Some(node) = self.waves.next_alone()
             {
                 if !self.hold_device()? {
                     return Ok(());
@@ -350,7 +243,8 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         let forced = self.engine.options.rerun || self.engine.options.audit;
         let known = matches!(n.status(), Status::Passed) && !n.has(flag::ALWAYS);
         if known && !forced {
-            self.settle(node, Stand::Passed);
+            self.tell_known(node);
+            self.waves.settle(node, Stand::Passed);
             return Ok(());
         }
         let stored = self.engine.state.definition(node)?;
@@ -370,7 +264,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
             }
         }
         let job = Job::of(&self.engine.state.index, node, stored);
-        self.stands[node as usize] = Stand::Running;
+        self.waves.run(node);
         self.running += 1;
         queue.push(job);
         Ok(())
@@ -382,11 +276,11 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         let needs = index.ids(index.nodes[node as usize].needs);
         let name = |n: u32| index.node_name(n).to_owned();
         let skipped = |n: &&u32| {
-            self.stands[**n as usize] == Stand::Skipped
-                || (self.stands[**n as usize] == Stand::Clean
+            self.waves.stand(**n) == Stand::Skipped
+                || (self.waves.stand(**n) == Stand::Clean
                     && index.nodes[**n as usize].status() == Status::Skipped)
         };
-        let failed = |n: &&u32| self.stands[**n as usize] == Stand::Failed;
+        let failed = |n: &&u32| self.waves.stand(**n) == Stand::Failed;
         if index.nodes[node as usize].has(flag::FOLLOWS) {
             let none = needs.iter().all(|n| skipped(&n) || failed(&n));
             let first = needs.first().copied()?;
@@ -438,7 +332,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         self.count(&done.finished.outcome);
         self.failed |= !passed;
         (self.engine.around.sink)(&Event::StageFinished(Box::new(done.finished)));
-        self.settle(node, if passed { Stand::Passed } else { Stand::Failed });
+        self.waves.settle(node, if passed { Stand::Passed } else { Stand::Failed });
         Ok(())
     }
 
@@ -449,7 +343,9 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         let state = &mut *self.engine.state;
         let names = self.names.get_or_insert_with(|| Names::of(&state.index));
         let mut ids = Vec::with_capacity(found.len());
-        let Ok(mut journal) = self.shared.journal.lock() else { return ids };
+        let Ok(mut journal) = self.shared.journal.lock() else {
+            return ids;
+        };
         for known in found {
             let (id, new) = names.id(&mut state.index, Kind::File, &known.name);
             if new {
@@ -476,7 +372,9 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         finish: Option<Finish>,
     ) -> Result<(), EngineError> {
         let index = &mut self.engine.state.index;
-        let Ok(mut journal) = self.shared.journal.lock() else { return Ok(()) };
+        let Ok(mut journal) = self.shared.journal.lock() else {
+            return Ok(());
+        };
         for s in seen {
             if index.see(s.entry, s.stat, s.digest, s.stamp_ns) == Some(true) {
                 journal.append(&s.record());
@@ -513,21 +411,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         self.failed |= matches!(finished.outcome, Outcome::Failed { .. });
         self.count(&finished.outcome);
         (self.engine.around.sink)(&Event::StageFinished(Box::new(finished)));
-        self.settle(node, if skipped { Stand::Skipped } else { Stand::Failed });
-    }
-
-    /// A node has ended: those that waited for it wait for one less.
-    fn settle(&mut self, node: u32, stand: Stand) {
-        self.stands[node as usize] = stand;
-        for dependent in self.dependents_of(node).to_vec() {
-            if let Stand::Waiting(count) = self.stands[dependent as usize] {
-                if count <= 1 {
-                    self.make_ready(dependent);
-                } else {
-                    self.stands[dependent as usize] = Stand::Waiting(count - 1);
-                }
-            }
-        }
+        self.waves.settle(node, if skipped { Stand::Skipped } else { Stand::Failed });
     }
 
     fn count(&mut self, outcome: &Outcome) {
@@ -549,41 +433,8 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
             f.ran + f.cached + f.failed + f.skipped + f.blocked
         };
         let selected = self.engine.selected.iter().filter(|s| **s).count();
-        let unstarted = self.stands.iter().filter(|s| matches!(s, Stand::Waiting(_) | Stand::Ready));
-        let unstarted = unstarted.count();
+        let unstarted = self.waves.unstarted();
         self.finished.blocked += unstarted;
         self.finished.cached += selected.saturating_sub(counted + unstarted);
     }
-}
-
-fn job_thread(queue: &Queue, sender: &mpsc::Sender<Done>, shared: &Shared<'_>) {
-    while let Some(job) = queue.pop() {
-        let tokens = shared.around.tokens;
-        // Without a token (cancelled, or make is gone) the job still ends, as interrupted.
-        let _token = tokens.acquire(shared.around.cancel);
-        let done = job::perform(job, shared);
-        if sender.send(done).is_err() {
-            return;
-        }
-    }
-}
-
-/// For each node, who needs it.
-fn dependents(index: &crate::cache::Index) -> (Vec<u32>, Vec<u32>) {
-    let count = index.nodes.len();
-    let mut starts = vec![0u32; count + 1];
-    let needs = |n: usize| index.ids(index.nodes[n].needs);
-    (0..count).flat_map(needs).for_each(|&n| starts[n as usize + 1] += 1);
-    for i in 0..count {
-        starts[i + 1] += starts[i];
-    }
-    let mut next = starts.clone();
-    let mut ids = vec![0; starts[count] as usize];
-    for node in 0..count {
-        for &needed in needs(node) {
-            ids[next[needed as usize] as usize] = node as u32;
-            next[needed as usize] += 1;
-        }
-    }
-    (starts, ids)
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags};
 
 use super::EngineError;
+use super::event::{Outcome, StageFinished};
 use crate::cache::entry::{self, World};
 use crate::cache::index::{self, Links, flag};
 use crate::cache::journal::Replayed;
@@ -111,7 +112,17 @@ impl State {
         let (journal, replayed) = Journal::replay(&paths.own.join("journal"), &mut index)?;
         let store = Arc::new(Store::new(&paths.state));
         let (replaced, read_only) = (HashMap::new(), false);
-        Ok(Self { paths, index, store, journal, replayed, new_defs: None, root_fd, replaced, read_only })
+        Ok(Self {
+            paths,
+            index,
+            store,
+            journal,
+            replayed,
+            new_defs: None,
+            root_fd,
+            replaced,
+            read_only,
+        })
     }
 
     /// As [`State::open`], for those who leave every byte and every time on disk as it is.
@@ -248,6 +259,35 @@ impl State {
             .map_err(|e| EngineError::Definitions(std::io::Error::other(e.to_string())))
     }
 
+    /// The result that is known of a node, as the end of a stage.
+    pub fn known(&self, node: u32) -> StageFinished {
+        let n = &self.index.nodes[node as usize];
+        let stage = self.index.node_name(node).to_owned();
+        let implicit = n.has(flag::IMPLICIT);
+        let kind =
+            self.definition(node).map(|d| d.definition.kind()).unwrap_or_default().to_owned();
+        if n.status() == Status::Skipped {
+            let because = "as before".to_owned();
+            let skipped = StageFinished::empty(Outcome::Skipped { because });
+            return StageFinished { stage, kind, implicit, ..skipped };
+        }
+        let blank = StageFinished::empty(Outcome::Cached);
+        let known = StageFinished { stage, kind, implicit, key: n.key, ..blank };
+        let Some(action) = self.store.action(&n.key) else {
+            return known;
+        };
+        let log = self.store.bytes(&action.log).unwrap_or_default();
+        StageFinished {
+            metrics: action.metrics,
+            detail: action.detail,
+            log: String::from_utf8_lossy(&log).into_owned(),
+            finished_ms: action.finished_ms,
+            duration_us: action.duration_us,
+            artifact: action.artifact,
+            ..known
+        }
+    }
+
     /// Makes the state folder ready for a run: folders, a note for git and backup programs.
     ///
     /// # Errors
@@ -299,7 +339,9 @@ impl State {
     /// # Errors
     /// When they cannot be written.
     pub fn save_plan(&mut self) -> Result<(), EngineError> {
-        let Some(defs) = &self.new_defs else { return Ok(()) };
+        let Some(defs) = &self.new_defs else {
+            return Ok(());
+        };
         index::replace(&self.paths.defs(), |f| std::io::Write::write_all(f, defs)).map_err(
             |source| EngineError::State {
                 what: "cannot write the stage definitions".to_owned(),

@@ -192,10 +192,9 @@ impl Job {
         let known: HashMap<&str, &Known> =
             self.discovered.iter().map(|k| (k.name.as_str(), k)).collect();
         let one = |name: &String| {
-            let mut known = known.get(name.as_str()).map_or_else(
-                || Known::new(u32::MAX, Kind::File, name),
-                |&k| k.clone(),
-            );
+            let mut known = known
+                .get(name.as_str())
+                .map_or_else(|| Known::new(u32::MAX, Kind::File, name), |&k| k.clone());
             eyes.look_again(&mut known).ok()?;
             Some(known)
         };

@@ -218,8 +218,7 @@ pub fn verify(state_dir: &Path) -> Verified {
 
 impl Verified {
     fn find(&mut self, what: impl Into<String>, wrong: impl Into<String>, then: &str) {
-        let finding =
-            Finding { what: what.into(), wrong: wrong.into(), then: then.to_owned() };
+        let finding = Finding { what: what.into(), wrong: wrong.into(), then: then.to_owned() };
         self.findings.push(finding);
     }
 }
@@ -265,7 +264,9 @@ fn verify_large(store: &Store, verified: &mut Verified) {
 
 fn verify_result(store: &Store, key: &Digest, good: &HashSet<Digest>, verified: &mut Verified) {
     // Damaged bytes were told of already.
-    let Some(bytes) = store.action_bytes(key) else { return };
+    let Some(bytes) = store.action_bytes(key) else {
+        return;
+    };
     let what = format!("result {}", key.short());
     let action: Action = match serde_json::from_slice(&bytes) {
         Ok(action) => action,

@@ -131,11 +131,7 @@ pub fn measure(
         for (case, subject) in subjects.iter_mut().enumerate() {
             progress(done as f32 / all.max(1) as f32, subject.label);
             // A case that waited for the others has lost its place in the caches.
-            let warmup = if look == 0 {
-                protocol.warmup
-            } else {
-                protocol.warmup.min(1)
-            };
+            let warmup = if look == 0 { protocol.warmup } else { protocol.warmup.min(1) };
             let count = total.saturating_sub(samples[case].len() as u32);
             let batch = Batch { warmup, count };
             samples[case].extend(batch.run(subject).map_err(|halt| halt.at(case))?);
@@ -148,13 +144,8 @@ pub fn measure(
         }
         latest = Some(measurement);
     }
-    let nothing = || Fault::Infrastructure {
-        what: "there is nothing to launch".into(),
-    };
-    latest.ok_or_else(|| Halt::Fault {
-        case: 0,
-        fault: nothing(),
-    })
+    let nothing = || Fault::Infrastructure { what: "there is nothing to launch".into() };
+    latest.ok_or_else(|| Halt::Fault { case: 0, fault: nothing() })
 }
 
 /// The launches of one case at one look.
@@ -181,21 +172,12 @@ impl CaseHalt {
 impl Batch {
     fn run(&self, subject: &mut Subject<'_>) -> Result<Vec<u64>, CaseHalt> {
         if self.warmup > 0 {
-            subject
-                .session
-                .launch(self.warmup, Timing::Warmup)
-                .map_err(CaseHalt::Fault)?;
+            subject.session.launch(self.warmup, Timing::Warmup).map_err(CaseHalt::Fault)?;
         }
-        let launches = subject
-            .session
-            .launch(self.count, Timing::Timed)
-            .map_err(CaseHalt::Fault)?;
+        let launches =
+            subject.session.launch(self.count, Timing::Timed).map_err(CaseHalt::Fault)?;
         if launches.ns.len() != self.count as usize {
-            let what = format!(
-                "{} launches asked for, {} reported",
-                self.count,
-                launches.ns.len()
-            );
+            let what = format!("{} launches asked for, {} reported", self.count, launches.ns.len());
             return Err(CaseHalt::Fault(Fault::Cheating { what }));
         }
         let outputs = subject.session.outputs().map_err(CaseHalt::Fault)?;
@@ -210,20 +192,14 @@ fn describe(
     samples: &[Vec<u64>],
     looks_used: u32,
 ) -> Result<Measurement, Fault> {
-    let no_samples = || Fault::Infrastructure {
-        what: "a case has no samples".into(),
-    };
+    let no_samples = || Fault::Infrastructure { what: "a case has no samples".into() };
     let cases = subjects
         .iter()
         .zip(samples)
         .map(|(subject, ns)| {
             let summary = stats::summary(&microseconds(ns)).ok_or_else(no_samples)?;
             let (label, samples_ns) = (subject.label.to_owned(), ns.clone());
-            Ok(CaseResult {
-                label,
-                summary,
-                samples_ns,
-            })
+            Ok(CaseResult { label, summary, samples_ns })
         })
         .collect::<Result<Vec<_>, Fault>>()?;
     let metric = geometric_mean(&cases, protocol.statistic).ok_or_else(no_samples)?;
@@ -267,19 +243,12 @@ impl CaseResult {
             upper: (value * s.upper / s.median).max(value),
         };
         Some(match statistic {
-            Statistic::Median => Interval {
-                value: s.median,
-                lower: s.lower,
-                upper: s.upper,
-            },
+            Statistic::Median => Interval { value: s.median, lower: s.lower, upper: s.upper },
             Statistic::P90 => stats::quantile_interval(&microseconds(&self.samples_ns), 0.9)?,
             Statistic::Min => like_median(s.min),
             Statistic::Mean => {
                 let scaled = like_median(s.mean);
-                Interval {
-                    lower: scaled.lower.min(s.lower),
-                    ..scaled
-                }
+                Interval { lower: scaled.lower.min(s.lower), ..scaled }
             }
         })
     }
@@ -294,35 +263,20 @@ mod tests {
 
     fn script(name: &str, us: u64) -> Script {
         let durations_ns = (0..7).map(|i| us * 1000 + i * 10).collect();
-        Script {
-            name: name.into(),
-            durations_ns,
-            outputs: vec![vec![1]],
-            ..Script::default()
-        }
+        Script { name: name.into(), durations_ns, outputs: vec![vec![1]], ..Script::default() }
     }
 
     fn run(protocol: &Protocol, world: &World, scripts: Vec<Script>) -> Result<Measurement, Halt> {
         let names: Vec<String> = scripts.iter().map(|s| s.name.clone()).collect();
-        let mut sessions: Vec<FakeSession> = scripts
-            .into_iter()
-            .map(|s| FakeSession::new(world, s))
-            .collect();
+        let mut sessions: Vec<FakeSession> =
+            scripts.into_iter().map(|s| FakeSession::new(world, s)).collect();
         let check = |outputs: &[Vec<u8>]| {
-            if outputs == [vec![1]] {
-                Ok(())
-            } else {
-                Err(format!("got {outputs:?}"))
-            }
+            if outputs == [vec![1]] { Ok(()) } else { Err(format!("got {outputs:?}")) }
         };
         let mut subjects: Vec<Subject<'_>> = Vec::new();
         for (session, name) in sessions.iter_mut().zip(&names) {
             session.load(&[]).unwrap();
-            subjects.push(Subject {
-                label: name,
-                session,
-                check: &check,
-            });
+            subjects.push(Subject { label: name, session, check: &check });
         }
         measure(protocol, &mut subjects, &|_, _| {})
     }
@@ -339,17 +293,9 @@ mod tests {
     #[test]
     fn looks_go_over_all_cases_in_turn() {
         let world = World::default();
-        let measured = run(
-            &protocol(),
-            &world,
-            vec![script("a", 100), script("b", 400)],
-        )
-        .unwrap();
-        let launches: Vec<String> = world
-            .events()
-            .into_iter()
-            .filter(|e| !e.ends_with("load"))
-            .collect();
+        let measured = run(&protocol(), &world, vec![script("a", 100), script("b", 400)]).unwrap();
+        let launches: Vec<String> =
+            world.events().into_iter().filter(|e| !e.ends_with("load")).collect();
         assert_eq!(
             launches,
             [
@@ -368,11 +314,7 @@ mod tests {
             ]
         );
         assert_eq!((measured.looks_used, measured.launches), (3, 64));
-        assert!(
-            (measured.metric.value - 200.0).abs() < 0.1,
-            "{:?}",
-            measured.metric
-        );
+        assert!((measured.metric.value - 200.0).abs() < 0.1, "{:?}", measured.metric);
         assert!(measured.metric.lower <= measured.metric.value);
         assert_eq!(measured.cases[1].samples_ns.len(), 32);
     }
@@ -380,10 +322,7 @@ mod tests {
     #[test]
     fn twice_too_slow_is_given_up_after_the_first_look() {
         let world = World::default();
-        let protocol = Protocol {
-            early_stop_us: Some(100.0),
-            ..protocol()
-        };
+        let protocol = Protocol { early_stop_us: Some(100.0), ..protocol() };
         let measured = run(&protocol, &world, vec![script("a", 200), script("b", 200)]).unwrap();
         assert!(measured.stopped_early);
         assert_eq!((measured.looks_used, measured.launches), (1, 16));
@@ -391,10 +330,7 @@ mod tests {
 
     #[test]
     fn near_the_limit_is_measured_to_the_end() {
-        let protocol = Protocol {
-            early_stop_us: Some(100.03),
-            ..protocol()
-        };
+        let protocol = Protocol { early_stop_us: Some(100.03), ..protocol() };
         let measured = run(&protocol, &World::default(), vec![script("a", 100)]).unwrap();
         assert!(!measured.stopped_early, "{:?}", measured.metric);
         assert_eq!(measured.looks_used, 3);
@@ -402,27 +338,16 @@ mod tests {
 
     #[test]
     fn a_wrong_output_at_a_later_look_is_found() {
-        let wrong = Script {
-            outputs_from: BTreeMap::from([(15, vec![vec![2]])]),
-            ..script("b", 10)
-        };
+        let wrong =
+            Script { outputs_from: BTreeMap::from([(15, vec![vec![2]])]), ..script("b", 10) };
         let halt = run(&protocol(), &World::default(), vec![script("a", 10), wrong]).unwrap_err();
-        assert_eq!(
-            halt,
-            Halt::Wrong {
-                case: 1,
-                report: "got [[2]]".into()
-            }
-        );
+        assert_eq!(halt, Halt::Wrong { case: 1, report: "got [[2]]".into() });
     }
 
     #[test]
     fn a_fault_ends_the_measurement_with_its_case() {
         let fault = Fault::Crashed { signal: 11 };
-        let crashing = Script {
-            faults: BTreeMap::from([(4, fault.clone())]),
-            ..script("b", 10)
-        };
+        let crashing = Script { faults: BTreeMap::from([(4, fault.clone())]), ..script("b", 10) };
         let world = World::default();
         let halt = run(&protocol(), &world, vec![script("a", 10), crashing]).unwrap_err();
         assert_eq!(halt, Halt::Fault { case: 1, fault });
@@ -432,13 +357,7 @@ mod tests {
     fn nothing_to_measure_is_an_infrastructure_fault() {
         let halt = run(&protocol(), &World::default(), Vec::new()).unwrap_err();
         assert!(
-            matches!(
-                halt,
-                Halt::Fault {
-                    fault: Fault::Infrastructure { .. },
-                    ..
-                }
-            ),
+            matches!(halt, Halt::Fault { fault: Fault::Infrastructure { .. }, .. }),
             "{halt:?}"
         );
     }
@@ -448,10 +367,7 @@ mod tests {
         let measured = run(&protocol(), &World::default(), vec![script("a", 100)]).unwrap();
         for statistic in Statistic::ALL {
             let metric = measured.geometric_mean(statistic).unwrap();
-            assert!(
-                metric.lower <= metric.value && metric.value <= metric.upper,
-                "{statistic:?}"
-            );
+            assert!(metric.lower <= metric.value && metric.value <= metric.upper, "{statistic:?}");
             assert_eq!(Statistic::of_metric(statistic.metric()), Some(statistic));
         }
     }

@@ -13,16 +13,10 @@ mod tests {
 
     #[test]
     fn only_a_lower_end_above_the_limit_stops() {
-        for (lower, limit, expected) in [
-            (901.0, Some(900.0), true),
-            (900.0, Some(900.0), false),
-            (1e9, None, false),
-        ] {
-            let metric = Interval {
-                value: lower + 1.0,
-                lower,
-                upper: lower + 2.0,
-            };
+        for (lower, limit, expected) in
+            [(901.0, Some(900.0), true), (900.0, Some(900.0), false), (1e9, None, false)]
+        {
+            let metric = Interval { value: lower + 1.0, lower, upper: lower + 2.0 };
             assert_eq!(too_slow(&metric, limit), expected, "{lower} {limit:?}");
         }
     }

@@ -20,11 +20,7 @@ impl Resolver<'_> {
             compile.lay_over(own);
         }
         compile.lay_over(&self.compile);
-        let cc = point
-            .values
-            .iter()
-            .find(|(key, _)| key == "cc")
-            .map(|(_, cc)| cc.clone());
+        let cc = point.values.iter().find(|(key, _)| key == "cc").map(|(_, cc)| cc.clone());
         let written = compile.cc.as_ref();
         let cc = cc.or_else(|| Some(self.variables.expand(written?, scope, &mut self.findings)));
         let mut flags: Vec<String> = match &compile.flags {
@@ -53,9 +49,7 @@ impl Resolver<'_> {
         for (name, value) in &compile.defines {
             self.define_name(name);
             let text = Spanned::new(value.0.clone(), value.span.clone());
-            let text = self
-                .variables
-                .expand(&text, making.scope(), &mut self.findings);
+            let text = self.variables.expand(&text, making.scope(), &mut self.findings);
             defines.insert(name.value.clone(), as_macro(text));
         }
         for (name, _) in making.file.matrix.iter().flat_map(|matrix| &matrix.define) {

@@ -9,9 +9,7 @@ impl FromStr for DeviceRequest {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (kind, rest) = text
-            .split_once(':')
-            .map_or((text, None), |(k, rest)| (k, Some(rest)));
+        let (kind, rest) = text.split_once(':').map_or((text, None), |(k, rest)| (k, Some(rest)));
         match (kind, rest) {
             ("auto", None) => Ok(Self::Auto),
             ("cpu", None) => Ok(Self::Cpu(None)),
@@ -62,17 +60,7 @@ mod tests {
             let device: DeviceRequest = text.parse().expect("a device");
             assert_eq!(device.to_string(), text);
         }
-        for text in [
-            "",
-            "gpu",
-            "cpu:x",
-            "cpu:",
-            "cuda",
-            "cuda:-1",
-            "cuda:GPU-",
-            "auto:1",
-            "Cpu",
-        ] {
+        for text in ["", "gpu", "cpu:x", "cpu:", "cuda", "cuda:-1", "cuda:GPU-", "auto:1", "Cpu"] {
             assert!(text.parse::<DeviceRequest>().is_err(), "{text}");
         }
     }

@@ -20,23 +20,16 @@ impl Resolver<'_> {
         if stages.is_empty() && self.findings.list.is_empty() {
             let help = "add one, such as [stages.smoke]";
             let message = "the pipeline has no stages";
-            self.findings
-                .at("no-stages", message, &(0..0), "")
-                .help(help);
+            self.findings.at("no-stages", message, &(0..0), "").help(help);
         }
-        let mut starts: Vec<usize> = stages
-            .iter()
-            .map(|(name, _)| name.span.start)
-            .skip(1)
-            .collect();
+        let mut starts: Vec<usize> =
+            stages.iter().map(|(name, _)| name.span.start).skip(1).collect();
         starts.push(self.source.text.len());
         let mut drafts = Vec::with_capacity(stages.0.len());
         for ((name, file), end) in stages.0.into_iter().zip(starts) {
             self.stage_name(&name);
             // A key that was taken out as wrong may have been the one that says what it does.
-            let is_whole = !self
-                .findings
-                .any_within(&(name.span.start..end.max(name.span.start)));
+            let is_whole = !self.findings.any_within(&(name.span.start..end.max(name.span.start)));
             drafts.push(self.draft(name, file, is_whole));
         }
         drafts
@@ -44,9 +37,7 @@ impl Resolver<'_> {
 
     fn stage_name(&mut self, name: &Spanned<String>) {
         let starts_well = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
-        let is_name = name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+        let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
         if !starts_well || !is_name {
             let message = format!("bad stage name `{}`", name.value);
             self.findings
@@ -67,19 +58,10 @@ impl Resolver<'_> {
             file.repeats = self.over.bench.repeats.clone().or(file.repeats);
             file.early_stop_us = self.over.bench.early_stop_us.clone().or(file.early_stop_us);
         }
-        let needs = file
-            .needs
-            .take()
-            .map(|needs| needs.value)
-            .unwrap_or_default();
+        let needs = file.needs.take().map(|needs| needs.value).unwrap_or_default();
         let when = file.when.take();
         let stage = kind.map(|kind| self.stage(&name, &file, kind, preset));
-        Draft {
-            name,
-            needs,
-            when,
-            stage,
-        }
+        Draft { name, needs, when, stage }
     }
 
     /// Fills in what the stage's preset gives; returns the preset's name.
@@ -120,17 +102,12 @@ impl Resolver<'_> {
 
     fn unknown_preset(&mut self, wanted: &Spanned<String>, is_named: bool) {
         let near = self.presets.nearest(wanted);
-        let label = near.map_or_else(
-            || "no such preset".to_owned(),
-            |near| format!("did you mean `{near}`?"),
-        );
+        let label = near
+            .map_or_else(|| "no such preset".to_owned(), |near| format!("did you mean `{near}`?"));
         let message = if is_named {
             format!("unknown preset `{}`", wanted.value)
         } else {
-            format!(
-                "stage `{0}` has no `run`, and there is no preset `{0}`",
-                wanted.value
-            )
+            format!("stage `{0}` has no `run`, and there is no preset `{0}`", wanted.value)
         };
         let names = self.presets.names().join(", ");
         let help = if is_named {
@@ -138,9 +115,7 @@ impl Resolver<'_> {
         } else {
             format!("give it a `run`, or `use` one of the presets: {names}")
         };
-        self.findings
-            .at("unknown-preset", message, &wanted.span, label)
-            .help(help);
+        self.findings.at("unknown-preset", message, &wanted.span, label).help(help);
     }
 
     /// Says once that a stage lacks the kernel or the problem that its kind works on.
@@ -157,9 +132,7 @@ impl Resolver<'_> {
         let message = format!("stage `{}` needs a {lacks}", name.value);
         let label = format!("a {} stage needs both", kind.name());
         let help = "add `kernel = \"…\"` and `problem = \"…\"` at the top of the file";
-        self.findings
-            .at("missing-kernel", message, &name.span, label)
-            .help(help);
+        self.findings.at("missing-kernel", message, &name.span, label).help(help);
     }
 }
 

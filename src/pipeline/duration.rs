@@ -8,9 +8,7 @@ const LONGEST_MS: f64 = 366.0 * 24.0 * 3_600_000.0;
 /// # Errors
 /// What is wrong with it, as words to stand under the caret.
 pub(super) fn parse(text: &str) -> Result<u64, String> {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     if number.is_empty() {
         return Err("not a duration".to_owned());
@@ -23,9 +21,7 @@ pub(super) fn parse(text: &str) -> Result<u64, String> {
         "" => return Err(format!("a unit is missing: `{number}s`?")),
         unit => return Err(format!("unknown unit `{unit}`")),
     };
-    let value: f64 = number
-        .parse()
-        .map_err(|_| format!("`{number}` is not a number"))?;
+    let value: f64 = number.parse().map_err(|_| format!("`{number}` is not a number"))?;
     let ms = (value * factor).round();
     if ms > LONGEST_MS {
         return Err("longer than a year".to_owned());

@@ -202,49 +202,17 @@ impl StageFile {
             ("depfile", place(self.depfile.as_ref()), Fits::COMMAND),
             ("exclusive", place(self.exclusive.as_ref()), Fits::COMMAND),
             ("salt", place(self.salt.as_ref()), Fits::COMMAND),
-            (
-                "metric",
-                place(self.metric.as_ref()),
-                Fits::COMMAND.or(Fits::BENCH),
-            ),
-            (
-                "cache",
-                place(self.cache.as_ref()),
-                Fits::COMMAND.or(Fits::BENCH),
-            ),
+            ("metric", place(self.metric.as_ref()), Fits::COMMAND.or(Fits::BENCH)),
+            ("cache", place(self.cache.as_ref()), Fits::COMMAND.or(Fits::BENCH)),
             ("compile", place(self.compile.as_ref()), Fits::KERNEL),
             ("launches", place(self.launches.as_ref()), Fits::CHECK),
-            (
-                "repeats",
-                self.repeats.as_ref().map(OneOrMany::span),
-                Fits::BENCH,
-            ),
+            ("repeats", self.repeats.as_ref().map(OneOrMany::span), Fits::BENCH),
             ("warmup", place(self.warmup.as_ref()), Fits::BENCH),
-            (
-                "early_stop_us",
-                place(self.early_stop_us.as_ref()),
-                Fits::BENCH,
-            ),
-            (
-                "matrix.define",
-                define.map(|(key, _)| key.span.clone()),
-                Fits::KERNEL,
-            ),
-            (
-                "matrix.flags",
-                matrix.and_then(|m| place(m.flags.as_ref())),
-                Fits::KERNEL,
-            ),
-            (
-                "matrix.cc",
-                matrix.and_then(|m| place(m.cc.as_ref())),
-                Fits::KERNEL,
-            ),
-            (
-                "matrix.repeats",
-                matrix.and_then(|m| place(m.repeats.as_ref())),
-                Fits::BENCH,
-            ),
+            ("early_stop_us", place(self.early_stop_us.as_ref()), Fits::BENCH),
+            ("matrix.define", define.map(|(key, _)| key.span.clone()), Fits::KERNEL),
+            ("matrix.flags", matrix.and_then(|m| place(m.flags.as_ref())), Fits::KERNEL),
+            ("matrix.cc", matrix.and_then(|m| place(m.cc.as_ref())), Fits::KERNEL),
+            ("matrix.repeats", matrix.and_then(|m| place(m.repeats.as_ref())), Fits::BENCH),
         ]
         .into_iter()
         .filter_map(|(key, span, fits)| Some((key, span?, fits)))
@@ -297,11 +265,8 @@ impl Fits {
     /// `check and bench stages`.
     pub fn describe(self) -> String {
         let kinds = [Kind::Check, Kind::Bench, Kind::Command];
-        let names: Vec<_> = kinds
-            .into_iter()
-            .filter(|kind| self.has(*kind))
-            .map(Kind::name)
-            .collect();
+        let names: Vec<_> =
+            kinds.into_iter().filter(|kind| self.has(*kind)).map(Kind::name).collect();
         format!("{} stages", names.join(" and "))
     }
 }

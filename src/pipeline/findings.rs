@@ -33,14 +33,8 @@ impl Findings {
     /// string with escapes does not stand there as it is.
     pub(super) fn within(&self, span: &Range<usize>, part: &str) -> Range<usize> {
         let (source, local) = self.map.locate(span.clone());
-        let at = source
-            .text
-            .get(local)
-            .and_then(|written| written.find(part));
-        at.map_or_else(
-            || span.clone(),
-            |at| span.start + at..span.start + at + part.len(),
-        )
+        let at = source.text.get(local).and_then(|written| written.find(part));
+        at.map_or_else(|| span.clone(), |at| span.start + at..span.start + at + part.len())
     }
 
     /// Everything found, in file order. What several variants of a stage have in common was found
@@ -48,26 +42,18 @@ impl Findings {
     pub(super) fn finish(mut self) -> Vec<Diagnostic> {
         self.map.sort(&mut self.list);
         let places = |found: &Diagnostic| -> Vec<Range<usize>> {
-            found
-                .labels
-                .iter()
-                .map(|label| label.span.clone())
-                .collect()
+            found.labels.iter().map(|label| label.span.clone()).collect()
         };
-        self.list
-            .dedup_by(|a, b| a.message == b.message && places(a) == places(b));
+        self.list.dedup_by(|a, b| a.message == b.message && places(a) == places(b));
         self.list
     }
 
     /// True when a mistake was already found between these bytes.
     pub(super) fn any_within(&self, range: &Range<usize>) -> bool {
         let (source, range) = self.map.locate(range.clone());
-        self.list
-            .iter()
-            .flat_map(|found| &found.labels)
-            .any(|label| {
-                std::sync::Arc::ptr_eq(&label.source, source) && range.contains(&label.span.start)
-            })
+        self.list.iter().flat_map(|found| &found.labels).any(|label| {
+            std::sync::Arc::ptr_eq(&label.source, source) && range.contains(&label.span.start)
+        })
     }
 }
 
@@ -113,19 +99,13 @@ pub(super) fn did_you_mean<'a>(
     names: impl IntoIterator<Item = &'a str>,
     otherwise: &str,
 ) -> String {
-    crate::diagnostic::nearest(word, names).map_or_else(
-        || otherwise.to_owned(),
-        |name| format!("did you mean `{name}`?"),
-    )
+    crate::diagnostic::nearest(word, names)
+        .map_or_else(|| otherwise.to_owned(), |name| format!("did you mean `{name}`?"))
 }
 
 /// `dir/path`, without a leading `./` where the folder is the current one.
 pub(super) fn join(dir: &Path, path: &str) -> PathBuf {
-    if dir == Path::new(".") {
-        PathBuf::from(path)
-    } else {
-        dir.join(path)
-    }
+    if dir == Path::new(".") { PathBuf::from(path) } else { dir.join(path) }
 }
 
 #[cfg(test)]
@@ -139,10 +119,7 @@ mod tests {
     fn a_mistake_is_within_the_bytes_it_points_at() {
         let mut findings = Findings::default();
         findings.map.add(&Arc::new(Source::new("a", "0123456789")));
-        findings
-            .at("x", "m", &(3..4), "")
-            .help("h")
-            .and(&(7..8), "and");
+        findings.at("x", "m", &(3..4), "").help("h").and(&(7..8), "and");
         assert!(findings.any_within(&(2..4)) && findings.any_within(&(7..8)));
         assert!(!findings.any_within(&(4..7)));
         assert_eq!(findings.list[0].help.as_deref(), Some("h"));

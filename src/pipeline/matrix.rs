@@ -46,19 +46,11 @@ pub(super) fn points(matrix: Option<&Spanned<MatrixFile>>, findings: &mut Findin
     // One that was refused may have been all there was.
     if dimensions.is_empty() && !findings.any_in_table(&matrix.span) {
         let help = "such as matrix = { define.BLOCK = [64, 128] }";
-        findings
-            .at("empty", "`matrix` is empty", &matrix.span, "no dimension")
-            .help(help);
+        findings.at("empty", "`matrix` is empty", &matrix.span, "no dimension").help(help);
     }
-    let is_good = dimensions
-        .iter()
-        .filter(|dimension| !check(dimension, findings))
-        .count()
-        == 0;
+    let is_good = dimensions.iter().filter(|dimension| !check(dimension, findings)).count() == 0;
     let count = dimensions.iter().try_fold(1, |count: usize, dimension| {
-        count
-            .checked_mul(dimension.values.len())
-            .filter(|count| *count <= MOST_POINTS)
+        count.checked_mul(dimension.values.len()).filter(|count| *count <= MOST_POINTS)
     });
     if count.is_none() {
         let label = format!("more than {MOST_POINTS} combinations");
@@ -81,12 +73,8 @@ fn cross(dimensions: &[Dimension]) -> Vec<Point> {
                 if !point.label.is_empty() {
                     point.label.push(',');
                 }
-                point
-                    .label
-                    .extend([dimension.key.as_str(), "=", &value.shown]);
-                point
-                    .values
-                    .push((dimension.key.clone(), value.shown.clone()));
+                point.label.extend([dimension.key.as_str(), "=", &value.shown]);
+                point.values.push((dimension.key.clone(), value.shown.clone()));
                 point.flags.extend_from_slice(&value.flags);
                 if let Some(repeats) = &value.repeats {
                     point.repeats = Some(Spanned::new(repeats.clone(), value.span.clone()));
@@ -109,9 +97,7 @@ fn check(dimension: &Dimension, findings: &mut Findings) -> bool {
             .help("give at least one value, or remove the dimension");
     }
     for (index, value) in dimension.values.iter().enumerate() {
-        let first = dimension.values[..index]
-            .iter()
-            .find(|other| other.shown == value.shown);
+        let first = dimension.values[..index].iter().find(|other| other.shown == value.shown);
         if let Some(first) = first {
             let message = format!("`{}` is twice in `matrix.{}`", value.shown, dimension.key);
             findings
@@ -127,9 +113,7 @@ fn dimensions(matrix: &MatrixFile) -> Vec<Dimension> {
     let mut dimensions = scalars("define", &matrix.define);
     dimensions.extend(scalars("vars", &matrix.vars));
     if let Some(cc) = &matrix.cc {
-        dimensions.push(dimension("cc", cc, |value| {
-            plain(&value.value, &value.span)
-        }));
+        dimensions.push(dimension("cc", cc, |value| plain(&value.value, &value.span)));
     }
     if let Some(flags) = &matrix.flags {
         dimensions.push(dimension("flags", flags, flag_value));
@@ -145,51 +129,30 @@ fn scalars(kind: &str, entries: &Entries<Axis<Spanned<Scalar>>>) -> Vec<Dimensio
     let entries = entries.iter();
     entries
         .map(|(name, axis)| {
-            dimension(&format!("{kind}.{}", name.value), axis, |value| {
-                plain(&value.0, &value.span)
-            })
+            dimension(&format!("{kind}.{}", name.value), axis, |value| plain(&value.0, &value.span))
         })
         .collect()
 }
 
 fn dimension<T>(key: &str, axis: &Axis<T>, value: impl Fn(&T) -> Value) -> Dimension {
     let values = axis.iter().map(value).collect();
-    Dimension {
-        key: key.to_owned(),
-        span: axis.span.clone(),
-        values,
-    }
+    Dimension { key: key.to_owned(), span: axis.span.clone(), values }
 }
 
 fn plain(shown: &str, span: &Range<usize>) -> Value {
-    Value {
-        shown: shown.to_owned(),
-        span: span.clone(),
-        flags: Vec::new(),
-        repeats: None,
-    }
+    Value { shown: shown.to_owned(), span: span.clone(), flags: Vec::new(), repeats: None }
 }
 
 fn flag_value(value: &OneOrMany<String>) -> Value {
     let flags = value.as_slice().iter().map(|flag| flag.value.clone());
     let flags: Vec<String> = flags.filter(|flag| !flag.is_empty()).collect();
-    Value {
-        shown: flags.join(" "),
-        span: value.span(),
-        flags,
-        repeats: None,
-    }
+    Value { shown: flags.join(" "), span: value.span(), flags, repeats: None }
 }
 
 fn repeats_value(value: &OneOrMany<u32>) -> Value {
     let looks: Vec<u32> = value.as_slice().iter().map(|look| look.value).collect();
     let shown: Vec<String> = looks.iter().map(u32::to_string).collect();
-    Value {
-        shown: shown.join("/"),
-        span: value.span(),
-        flags: Vec::new(),
-        repeats: Some(looks),
-    }
+    Value { shown: shown.join("/"), span: value.span(), flags: Vec::new(), repeats: Some(looks) }
 }
 
 #[cfg(test)]
@@ -205,21 +168,10 @@ mod tests {
         let mut findings = Findings::default();
         let document =
             document::read_overlaid::<StageFile>(&source, &mut findings.map, |_| Vec::new());
-        assert!(
-            document.diagnostics.is_empty(),
-            "{:?}",
-            document.diagnostics
-        );
+        assert!(document.diagnostics.is_empty(), "{:?}", document.diagnostics);
         let stage = document.value.expect("a stage");
         let points = points(stage.matrix.as_ref(), &mut findings);
-        (
-            points,
-            findings
-                .list
-                .into_iter()
-                .map(|found| found.message)
-                .collect(),
-        )
+        (points, findings.list.into_iter().map(|found| found.message).collect())
     }
 
     #[test]
@@ -251,10 +203,7 @@ mod tests {
         let (points, _) = read("matrix.repeats = [8, [8, 16]]");
         let labels: Vec<_> = points.iter().map(|point| point.label.as_str()).collect();
         assert_eq!(labels, ["repeats=8", "repeats=8/16"]);
-        assert_eq!(
-            points[1].repeats.as_ref().map(|looks| looks.value.clone()),
-            Some(vec![8, 16])
-        );
+        assert_eq!(points[1].repeats.as_ref().map(|looks| looks.value.clone()), Some(vec![8, 16]));
     }
 
     #[test]
@@ -263,10 +212,7 @@ mod tests {
         for (text, want) in [
             ("matrix = {}", "`matrix` is empty"),
             ("matrix.define.A = []", "`matrix.define.A` has no values"),
-            (
-                "matrix.define.A = [1, 2, 1]",
-                "`1` is twice in `matrix.define.A`",
-            ),
+            ("matrix.define.A = [1, 2, 1]", "`1` is twice in `matrix.define.A`"),
         ] {
             assert_eq!(read(text).1, [want], "{text}");
         }

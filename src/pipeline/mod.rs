@@ -11,15 +11,16 @@ mod duration;
 pub mod file;
 mod findings;
 mod matrix;
+#[cfg(test)]
+mod mutation_tests;
 mod overlay;
 mod paths;
 mod preset;
 mod resolve;
-#[cfg(test)]
-mod mutation_tests;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod upstream;
 mod validate;
 pub mod values;
 mod variables;

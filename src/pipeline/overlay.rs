@@ -26,10 +26,8 @@ pub(super) fn documents(
             Err(diagnostic) => found.push(diagnostic),
         }
     }
-    let flags = [
-        ("--kernel", "kernel", &overrides.kernel),
-        ("--device", "device", &overrides.device),
-    ];
+    let flags =
+        [("--kernel", "kernel", &overrides.kernel), ("--device", "device", &overrides.device)];
     for (flag, key, value) in flags {
         if let Some(value) = value {
             documents.push(document(flag, key, &quoted(value)));
@@ -50,20 +48,13 @@ pub(super) fn stage_overrides(overrides: &Overrides, findings: &mut Findings) ->
         bench.repeats = one("--repeats", "repeats", &format!("{repeats:?}"), findings).repeats;
     }
     if let Some(limit) = overrides.early_stop_us {
-        let read = one(
-            "--early-stop-us",
-            "early_stop_us",
-            &format!("{limit:?}"),
-            findings,
-        );
+        let read = one("--early-stop-us", "early_stop_us", &format!("{limit:?}"), findings);
         bench.early_stop_us = read.early_stop_us;
     }
-    let any = overrides
-        .timeout_s
-        .map_or_else(StageFile::default, |seconds| {
-            let text = format!("\"{}ms\"", (seconds * 1000.0).round());
-            one("--timeout-seconds", "timeout", &text, findings)
-        });
+    let any = overrides.timeout_s.map_or_else(StageFile::default, |seconds| {
+        let text = format!("\"{}ms\"", (seconds * 1000.0).round());
+        one("--timeout-seconds", "timeout", &text, findings)
+    });
     StageOverrides { any, bench }
 }
 
@@ -82,11 +73,7 @@ fn document(flag: &str, path: &str, value: &str) -> Arc<Source> {
 fn full_path(table: &DeTable<'_>, key: &str) -> Result<String, Diagnostic> {
     let sub = |name: &str| table.get(name).and_then(|value| value.get_ref().as_table());
     let names = |name: &str| -> Vec<String> {
-        sub(name)
-            .into_iter()
-            .flatten()
-            .map(|(key, _)| key.get_ref().to_string())
-            .collect()
+        sub(name).into_iter().flatten().map(|(key, _)| key.get_ref().to_string()).collect()
     };
     let parts: Vec<&str> = key.split('.').collect();
     match parts.as_slice() {
@@ -97,31 +84,17 @@ fn full_path(table: &DeTable<'_>, key: &str) -> Result<String, Diagnostic> {
         [one] => {
             let names = names("vars");
             let known = names.iter().map(String::as_str).chain(TOP_KEYS);
-            Err(wrong_set(
-                format!("`--set {key}=…` names no variable"),
-                one,
-                known,
-            ))
+            Err(wrong_set(format!("`--set {key}=…` names no variable"), one, known))
         }
         ["stages", stage, _, ..] if !sub("stages").is_some_and(|s| s.contains_key(*stage)) => {
             let names = names("stages");
             let known = names.iter().map(String::as_str);
-            Err(wrong_set(
-                format!("`--set {key}=…` names no stage"),
-                stage,
-                known,
-            ))
+            Err(wrong_set(format!("`--set {key}=…` names no stage"), stage, known))
         }
-        [_, ..] if parts.iter().all(|part| !part.is_empty()) => Ok(parts
-            .iter()
-            .map(|part| key_text(part))
-            .collect::<Vec<_>>()
-            .join(".")),
-        _ => Err(wrong_set(
-            format!("`--set {key}=…` is not a path"),
-            key,
-            std::iter::empty(),
-        )),
+        [_, ..] if parts.iter().all(|part| !part.is_empty()) => {
+            Ok(parts.iter().map(|part| key_text(part)).collect::<Vec<_>>().join("."))
+        }
+        _ => Err(wrong_set(format!("`--set {key}=…` is not a path"), key, std::iter::empty())),
     }
 }
 
@@ -131,39 +104,21 @@ fn wrong_set<'a>(
     known: impl Iterator<Item = &'a str> + Clone,
 ) -> Diagnostic {
     let listed: Vec<&str> = known.clone().take(20).collect();
-    let near = did_you_mean(
-        word,
-        known,
-        "give a variable of [vars], or a path into the file",
-    );
-    let known = if listed.is_empty() {
-        "none".to_owned()
-    } else {
-        listed.join(", ")
-    };
+    let near = did_you_mean(word, known, "give a variable of [vars], or a path into the file");
+    let known = if listed.is_empty() { "none".to_owned() } else { listed.join(", ") };
     let help = format!("{near} (known: {known}; a path is such as stages.candidate.repeats)");
     Diagnostic::new("unknown-set", message).help(help)
 }
 
 fn key_text(part: &str) -> String {
-    let is_bare = part
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
-    if is_bare {
-        part.to_owned()
-    } else {
-        quoted(part)
-    }
+    let is_bare = part.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+    if is_bare { part.to_owned() } else { quoted(part) }
 }
 
 /// As it is when it is a TOML value, else as a string: `[4, 8]` and `true`, but also `30s`.
 fn toml_value(value: &str) -> String {
     let is_value = matches!(DeValue::parse(value), Ok(parsed) if !parsed.get_ref().is_datetime());
-    if is_value {
-        value.to_owned()
-    } else {
-        quoted(value)
-    }
+    if is_value { value.to_owned() } else { quoted(value) }
 }
 
 fn quoted(text: &str) -> String {
@@ -181,14 +136,8 @@ mod tests {
         let path = |key: &str| full_path(table.get_ref(), key).map_err(|found| found.message);
         assert_eq!(path("block"), Ok("vars.block".to_owned()));
         assert_eq!(path("device"), Ok("device".to_owned()));
-        assert_eq!(
-            path("stages.a-b.repeats"),
-            Ok("stages.a-b.repeats".to_owned())
-        );
-        assert_eq!(
-            path("compile.defines.A b"),
-            Ok("compile.defines.\"A b\"".to_owned())
-        );
+        assert_eq!(path("stages.a-b.repeats"), Ok("stages.a-b.repeats".to_owned()));
+        assert_eq!(path("compile.defines.A b"), Ok("compile.defines.\"A b\"".to_owned()));
         for key in ["blok", "stages.ab.repeats", "a..b", "", "."] {
             assert!(path(key).is_err(), "{key}");
         }

@@ -9,7 +9,8 @@ use super::DeviceRequest;
 use super::draft::Draft;
 use super::findings::{did_you_mean, join};
 use super::resolve::Resolver;
-use super::validate::{Form, Upstream};
+use super::upstream::Upstream;
+use super::validate::Form;
 use crate::diagnostic::Spanned;
 
 const CPU_SOURCES: [&str; 3] = ["c", "cc", "cpp"];
@@ -56,55 +57,33 @@ impl Claims {
     }
 
     pub(super) fn fixed(&mut self, what: &'static str, path: &str, span: &Range<usize>) {
-        self.fixed
-            .insert(normal(path).into_owned().into(), (what, span.clone()));
+        self.fixed.insert(normal(path).into_owned().into(), (what, span.clone()));
     }
 
     fn claim(&self, path: &Spanned<String>) -> Claim {
         let stage = self.stages.saturating_sub(1);
         let variant = self.variants.len().saturating_sub(1);
-        Claim {
-            stage,
-            variant,
-            path: path.value.clone(),
-            span: path.span.clone(),
-        }
+        Claim { stage, variant, path: path.value.clone(), span: path.span.clone() }
     }
 }
 
 impl Resolver<'_> {
     pub(super) fn must_exist(&mut self, what: &str, path: &str, span: &Range<usize>) {
         if path.is_empty() {
-            self.findings
-                .at("empty", format!("the {what} is empty"), span, "name a path");
+            self.findings.at("empty", format!("the {what} is empty"), span, "name a path");
         } else if !self.loader.exists(&join(&self.dir, path)) {
             self.missing(what, path, span);
         }
     }
 
     fn missing(&mut self, what: &str, path: &str, span: &Range<usize>) {
-        let (folder, name) = path
-            .rsplit_once('/')
-            .map_or(("", path), |(dir, name)| (dir, name));
-        let folder = if path.starts_with('/') && folder.is_empty() {
-            "/"
-        } else {
-            folder
-        };
+        let (folder, name) = path.rsplit_once('/').map_or(("", path), |(dir, name)| (dir, name));
+        let folder = if path.starts_with('/') && folder.is_empty() { "/" } else { folder };
         let names = self.loader.list(&join(&self.dir, folder));
-        let label = did_you_mean(
-            name,
-            names.iter().map(String::as_str),
-            "no such file or folder",
-        );
+        let label = did_you_mean(name, names.iter().map(String::as_str), "no such file or folder");
         let shown = join(&self.dir, path);
         self.findings
-            .at(
-                "missing-file",
-                format!("the {what} `{path}` is not there"),
-                span,
-                label,
-            )
+            .at("missing-file", format!("the {what} `{path}` is not there"), span, label)
             .help(format!("looked for {}", shown.display()));
     }
 
@@ -114,9 +93,7 @@ impl Resolver<'_> {
         for source in sources {
             self.must_exist("kernel source", source, &source.span);
             self.claims.fixed("kernel", source, &source.span);
-            let extension = Path::new(source.as_str())
-                .extension()
-                .and_then(|e| e.to_str());
+            let extension = Path::new(source.as_str()).extension().and_then(|e| e.to_str());
             let is_cuda = CUDA_SOURCES.iter().any(|known| Some(*known) == extension);
             if !is_cuda && !CPU_SOURCES.iter().any(|known| Some(*known) == extension) {
                 let message = match extension {
@@ -151,11 +128,7 @@ impl Resolver<'_> {
             DeviceRequest::Cuda(_) => !is_cuda,
         };
         if wrong {
-            let language = if is_cuda {
-                "a CUDA kernel"
-            } else {
-                "a kernel in C or C++"
-            };
+            let language = if is_cuda { "a CUDA kernel" } else { "a kernel in C or C++" };
             let message = format!("{language} cannot run on device `{device}`");
             self.findings
                 .at("device-mismatch", message, &source.span, "this source")
@@ -170,9 +143,8 @@ impl Resolver<'_> {
         }
         let claims = std::mem::take(&mut self.claims);
         // Stages whose kind is not known made no claims.
-        let built: Vec<usize> = (0..drafts.len())
-            .filter(|index| drafts[*index].stage.is_some())
-            .collect();
+        let built: Vec<usize> =
+            (0..drafts.len()).filter(|index| drafts[*index].stage.is_some()).collect();
         let mut makers: HashMap<Cow<'_, str>, &Claim> = HashMap::new();
         for output in &claims.outputs {
             if self.check_output(output, &claims)
@@ -247,21 +219,14 @@ impl Resolver<'_> {
         if Path::new(path).is_absolute() && !self.is_inside(path) {
             let message = format!("the output `{path}` is outside the pipeline's folder");
             self.findings
-                .at(
-                    "output-outside",
-                    message,
-                    span,
-                    "an absolute path elsewhere",
-                )
+                .at("output-outside", message, span, "an absolute path elsewhere")
                 .help("write a path relative to the pipeline's folder");
             return false;
         }
         let local = self.local(path);
         if let Some((what, place)) = claims.fixed.get(Path::new(local.as_ref())) {
             let message = format!("the output `{path}` would overwrite the {what}");
-            let found = self
-                .findings
-                .at("output-overwrites", message, span, "written here");
+            let found = self.findings.at("output-overwrites", message, span, "written here");
             if place.end > 0 {
                 found.and(place, format!("the {what}"));
             }
@@ -308,23 +273,13 @@ impl Resolver<'_> {
             let message = format!("`{one}` and `{two}` both write `{path}`");
             let key = one.split('=').next().unwrap_or_default();
             self.findings
-                .at(
-                    "duplicate-output",
-                    message,
-                    &again.span,
-                    "the same for every combination",
-                )
+                .at("duplicate-output", message, &again.span, "the same for every combination")
                 .help(format!("put ${{matrix.{key}}} into the name"));
         } else {
             let [one, two] = [first, again].map(name);
             let message = format!("stages `{one}` and `{two}` both write `{path}`");
             self.findings
-                .at(
-                    "duplicate-output",
-                    message,
-                    &again.span,
-                    format!("written by `{two}`"),
-                )
+                .at("duplicate-output", message, &again.span, format!("written by `{two}`"))
                 .and(&first.span, format!("written by `{one}`"))
                 .help("rename one of the two");
         }
@@ -333,11 +288,9 @@ impl Resolver<'_> {
     fn check_pattern(&mut self, input: &Claim) {
         if let Err(label) = self.checked.check(Form::Glob, &input.path) {
             let message = format!("bad pattern `{}`", input.path);
-            self.findings
-                .at("bad-pattern", message, &input.span, label)
-                .help(
-                    "`*` and `?` match within a name, `**` any folders, {a,b} either, [a-z] one of",
-                );
+            self.findings.at("bad-pattern", message, &input.span, label).help(
+                "`*` and `?` match within a name, `**` any folders, {a,b} either, [a-z] one of",
+            );
         }
     }
 }

@@ -34,22 +34,10 @@ impl<'a> Presets<'a> {
     pub(super) fn new(pipeline_dir: &Path, loader: &'a dyn Loader) -> Self {
         let beside = join(pipeline_dir, "stages");
         let above = join(pipeline_dir, "../stages");
-        let dir = if loader.list(&beside).is_empty() {
-            above
-        } else {
-            beside
-        };
+        let dir = if loader.list(&beside).is_empty() { above } else { beside };
         let own = loader.list(&dir).into_iter();
-        let own = own
-            .filter_map(|name| Some(name.strip_suffix(".toml")?.to_owned()))
-            .collect();
-        Self {
-            loader,
-            dir,
-            own,
-            read: BTreeMap::new(),
-            paths: Vec::new(),
-        }
+        let own = own.filter_map(|name| Some(name.strip_suffix(".toml")?.to_owned())).collect();
+        Self { loader, dir, own, read: BTreeMap::new(), paths: Vec::new() }
     }
 
     /// Every name, the project's own first.
@@ -125,18 +113,11 @@ mod tests {
         for (name, text) in BUILT_IN {
             let source = Arc::new(Source::new(name, text));
             let document = document::read::<StageFile>(&source);
-            assert!(
-                document.diagnostics.is_empty(),
-                "{name}: {:?}",
-                document.diagnostics
-            );
+            assert!(document.diagnostics.is_empty(), "{name}: {:?}", document.diagnostics);
             let preset = document.value.expect("a preset");
             let kind = preset.kind.expect("a kind").value;
             assert_eq!(kind == Kind::Bench, preset.purpose.is_some(), "{name}");
-            assert!(
-                preset.description.is_some() && preset.timeout.is_some(),
-                "{name}"
-            );
+            assert!(preset.description.is_some() && preset.timeout.is_some(), "{name}");
         }
     }
 }

@@ -12,6 +12,7 @@ use super::findings::{Findings, did_you_mean};
 use super::overlay::{self, StageOverrides};
 use super::paths::Claims;
 use super::preset::Presets;
+use super::upstream::Upstream;
 use super::validate;
 use super::variables::{Scope, Variables};
 use super::{DeviceRequest, Loaded, Loader, Overrides, Pipeline, Stage};
@@ -25,10 +26,7 @@ pub fn load(path: &Path, overrides: &Overrides, loader: &dyn Loader) -> Loaded {
             let message = format!("cannot read {}: {error}", path.display());
             let help = "give the path of a pipeline file; `optloop init` writes an example";
             let found = Diagnostic::new("unreadable", message).help(help);
-            return Loaded {
-                pipeline: None,
-                diagnostics: vec![found],
-            };
+            return Loaded { pipeline: None, diagnostics: vec![found] };
         }
     };
     let source = Arc::new(Source::new(path, text));
@@ -39,18 +37,12 @@ pub fn load(path: &Path, overrides: &Overrides, loader: &dyn Loader) -> Loaded {
     });
     findings.list.extend(document.diagnostics);
     let Some(file) = document.value else {
-        return Loaded {
-            pipeline: None,
-            diagnostics: findings.finish(),
-        };
+        return Loaded { pipeline: None, diagnostics: findings.finish() };
     };
     let over = overlay::stage_overrides(overrides, &mut findings);
     let mut resolver = Resolver::new(&source, loader, findings, over);
     let pipeline = Some(resolver.pipeline(file));
-    Loaded {
-        pipeline,
-        diagnostics: resolver.findings.finish(),
-    }
+    Loaded { pipeline, diagnostics: resolver.findings.finish() }
 }
 
 /// Everything that is needed along the way.
@@ -84,11 +76,7 @@ impl<'a> Resolver<'a> {
             _ => PathBuf::from("."),
         };
         // Commands start in the folder: a relative path from elsewhere would miss it.
-        let shown = if dir.is_absolute() {
-            dir.to_string_lossy().into_owned()
-        } else {
-            ".".into()
-        };
+        let shown = if dir.is_absolute() { dir.to_string_lossy().into_owned() } else { ".".into() };
         Self {
             findings,
             variables: Variables::new(loader, shown),
@@ -122,11 +110,7 @@ impl<'a> Resolver<'a> {
             dir: self.dir.clone(),
             source: Arc::clone(&self.source),
             kernel: self.variables.kernel.clone(),
-            problem: self
-                .variables
-                .problem
-                .clone()
-                .zip(self.problem_span.clone()),
+            problem: self.variables.problem.clone().zip(self.problem_span.clone()),
             device,
             stages,
             sources,
@@ -139,17 +123,10 @@ impl<'a> Resolver<'a> {
         let Some(device) = device else {
             return DeviceRequest::Auto;
         };
-        let text = self
-            .variables
-            .expand(device, Scope::default(), &mut self.findings);
+        let text = self.variables.expand(device, Scope::default(), &mut self.findings);
         text.parse().unwrap_or_else(|label: String| {
             self.findings
-                .at(
-                    "bad-device",
-                    format!("bad device `{text}`"),
-                    &device.span,
-                    label,
-                )
+                .at("bad-device", format!("bad device `{text}`"), &device.span, label)
                 .help("a device is auto, cpu, cpu:3, cuda:0 or cuda:GPU-<uuid>");
             DeviceRequest::Auto
         })
@@ -163,17 +140,11 @@ impl<'a> Resolver<'a> {
         let Some(kernel) = kernel else { return };
         let span = kernel.span();
         if kernel.as_slice().is_empty() {
-            self.findings.at(
-                "empty",
-                "`kernel` must not be empty",
-                &span,
-                "an empty list",
-            );
+            self.findings.at("empty", "`kernel` must not be empty", &span, "an empty list");
         }
         let before = self.findings.list.len();
         let sources =
-            self.variables
-                .expand_all(kernel.as_slice(), Scope::default(), &mut self.findings);
+            self.variables.expand_all(kernel.as_slice(), Scope::default(), &mut self.findings);
         if self.findings.list.len() == before {
             self.check_kernel(&sources, device);
         }
@@ -183,9 +154,7 @@ impl<'a> Resolver<'a> {
 
     fn problem(&mut self, problem: Option<&Spanned<String>>) {
         let Some(problem) = problem else { return };
-        let path = self
-            .variables
-            .expand(problem, Scope::default(), &mut self.findings);
+        let path = self.variables.expand(problem, Scope::default(), &mut self.findings);
         self.must_exist("problem file", &path, &problem.span);
         // Later rooms know only the pipeline's own text.
         let is_own = self.findings.map.is_first(&problem.span);
@@ -202,14 +171,10 @@ impl<'a> Resolver<'a> {
             .enumerate()
             .map(|(index, draft)| (draft.name.value.as_str(), index))
             .collect();
-        let needs: Vec<Vec<usize>> = drafts
-            .iter()
-            .map(|draft| self.needs(draft, &names))
-            .collect();
-        let graph = validate::Upstream::new(&needs);
-        let conditions: Vec<Option<String>> = (0..drafts.len())
-            .map(|index| self.when(index, &drafts, &graph))
-            .collect();
+        let needs: Vec<Vec<usize>> = drafts.iter().map(|draft| self.needs(draft, &names)).collect();
+        let graph = Upstream::new(&needs);
+        let conditions: Vec<Option<String>> =
+            (0..drafts.len()).map(|index| self.when(index, &drafts, &graph)).collect();
         self.check_paths(&drafts, &graph);
         let known: Vec<Vec<(String, Range<usize>)>> = drafts
             .iter()
@@ -218,13 +183,7 @@ impl<'a> Resolver<'a> {
             .collect();
         let stages = drafts.into_iter().zip(conditions).zip(known);
         stages
-            .filter_map(|((draft, when), needs)| {
-                Some(Stage {
-                    needs,
-                    when,
-                    ..draft.stage?
-                })
-            })
+            .filter_map(|((draft, when), needs)| Some(Stage { needs, when, ..draft.stage? }))
             .collect()
     }
 
@@ -234,17 +193,12 @@ impl<'a> Resolver<'a> {
         needs: &[usize],
         drafts: &[Draft],
     ) -> Vec<(String, Range<usize>)> {
-        let built = needs
-            .iter()
-            .map(|index| &drafts[*index])
-            .filter(|need| need.stage.is_some());
+        let built = needs.iter().map(|index| &drafts[*index]).filter(|need| need.stage.is_some());
         built
             .map(|need| {
                 let name = need.name.value.clone();
                 let place = draft.needs.iter().find(|written| written.value == name);
-                let span = place
-                    .map(|place| &place.span)
-                    .filter(|s| self.findings.map.is_first(s));
+                let span = place.map(|place| &place.span).filter(|s| self.findings.map.is_first(s));
                 (name, span.unwrap_or(&draft.name.span).clone())
             })
             .collect()
@@ -254,13 +208,10 @@ impl<'a> Resolver<'a> {
     fn needs(&mut self, draft: &Draft, names: &HashMap<&str, usize>) -> Vec<usize> {
         let mut needs = Vec::with_capacity(draft.needs.len());
         for (position, need) in draft.needs.iter().enumerate() {
-            let first = draft.needs[..position]
-                .iter()
-                .find(|other| other.value == need.value);
+            let first = draft.needs[..position].iter().find(|other| other.value == need.value);
             if need.value == draft.name.value {
                 let message = format!("stage `{}` needs itself", need.value);
-                self.findings
-                    .at("self-need", message, &need.span, "remove this");
+                self.findings.at("self-need", message, &need.span, "remove this");
             } else if let Some(first) = first {
                 let message = format!("`{}` is needed twice", need.value);
                 self.findings
@@ -270,13 +221,9 @@ impl<'a> Resolver<'a> {
                 needs.push(*index);
             } else {
                 let label = did_you_mean(need, names.keys().copied(), "no such stage");
-                let message = format!(
-                    "stage `{}` needs unknown `{}`",
-                    draft.name.value, need.value
-                );
-                let found = self
-                    .findings
-                    .at("unknown-stage", message, &need.span, label);
+                let message =
+                    format!("stage `{}` needs unknown `{}`", draft.name.value, need.value);
+                let found = self.findings.at("unknown-stage", message, &need.span, label);
                 let mut all: Vec<&str> = names.keys().copied().collect();
                 all.sort_unstable();
                 if all.len() <= 12 {
@@ -290,10 +237,7 @@ impl<'a> Resolver<'a> {
     /// In `when`, a dash reads as an underscore: two such names would be one.
     fn clashing_names(&mut self, drafts: &[Draft]) {
         let mut seen: BTreeMap<String, &Spanned<String>> = BTreeMap::new();
-        for draft in drafts
-            .iter()
-            .filter(|draft| draft.name.contains(['-', '_']))
-        {
+        for draft in drafts.iter().filter(|draft| draft.name.contains(['-', '_'])) {
             let plain = draft.name.replace('-', "_");
             if let Some(first) = seen.insert(plain, &draft.name) {
                 let message = format!(
@@ -301,12 +245,7 @@ impl<'a> Resolver<'a> {
                     first.value, draft.name.value
                 );
                 self.findings
-                    .at(
-                        "duplicate-name",
-                        message,
-                        &draft.name.span,
-                        "the same name to `when`",
-                    )
+                    .at("duplicate-name", message, &draft.name.span, "the same name to `when`")
                     .and(&first.span, "first here")
                     .help("`when` reads `-` as `_`: rename one");
             }

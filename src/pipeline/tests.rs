@@ -17,33 +17,24 @@ struct Memory {
 
 impl Memory {
     fn new(files: &[(&str, &str)]) -> Self {
-        let files = files
-            .iter()
-            .map(|(path, text)| (PathBuf::from(path), (*text).to_owned()));
-        Self {
-            files: files.collect(),
-        }
+        let files = files.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned()));
+        Self { files: files.collect() }
     }
 }
 
 impl Loader for Memory {
     fn read(&self, path: &Path) -> io::Result<String> {
-        self.files
-            .get(path)
-            .cloned()
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.files.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
     fn exists(&self, path: &Path) -> bool {
         self.files.keys().any(|file| file.starts_with(path))
     }
     fn list(&self, dir: &Path) -> Vec<String> {
         let files = self.files.keys().filter(|file| file.parent() == Some(dir));
-        files
-            .filter_map(|file| Some(file.file_name()?.to_str()?.to_owned()))
-            .collect()
+        files.filter_map(|file| Some(file.file_name()?.to_str()?.to_owned())).collect()
     }
     fn env(&self, name: &str) -> Option<String> {
-        (name == "HOME").then(|| "/home/me".to_owned())
+        (name == "HOME").then(|| "/users/me".to_owned())
     }
 }
 
@@ -68,21 +59,12 @@ fn good(text: &str) -> Pipeline {
 }
 
 fn messages(text: &str, overrides: &Overrides) -> Vec<String> {
-    load_with(text, overrides, &[])
-        .diagnostics
-        .into_iter()
-        .map(|found| found.message)
-        .collect()
+    load_with(text, overrides, &[]).diagnostics.into_iter().map(|found| found.message).collect()
 }
 
 fn set(pairs: &[(&str, &str)]) -> Overrides {
-    let set = pairs
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-    Overrides {
-        set: set.collect(),
-        ..Overrides::default()
-    }
+    let set = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    Overrides { set: set.collect(), ..Overrides::default() }
 }
 
 fn command(stage: &Stage, variant: usize) -> &CommandWork {
@@ -108,36 +90,21 @@ fn check(stage: &Stage) -> &CheckWork {
 
 #[test]
 fn stages_take_the_preset_of_their_name_and_defaults_are_filled_in() {
-    let pipeline = good(&format!(
-        "{KERNEL}[stages.smoke]\n[stages.candidate]\nneeds = ['smoke']\n"
-    ));
-    assert_eq!(
-        (pipeline.device, pipeline.dir.as_path()),
-        (DeviceRequest::Auto, Path::new("/w"))
-    );
+    let pipeline =
+        good(&format!("{KERNEL}[stages.smoke]\n[stages.candidate]\nneeds = ['smoke']\n"));
+    assert_eq!((pipeline.device, pipeline.dir.as_path()), (DeviceRequest::Auto, Path::new("/w")));
     assert_eq!(pipeline.kernel, ["k.c"]);
-    let [smoke, candidate] = pipeline.stages.as_slice() else {
-        panic!("two stages")
-    };
+    let [smoke, candidate] = pipeline.stages.as_slice() else { panic!("two stages") };
     assert_eq!(smoke.preset.as_deref(), Some("smoke"));
     let check = check(smoke);
     assert_eq!(check.compile.flags, ["-O3", "-march=native"]);
     assert_eq!((check.limits.retries, check.limits.grace_ms), (1, 2000));
     let bench = bench(candidate, 0);
     assert_eq!(bench.repeats, [8, 16, 32]);
-    assert_eq!(
-        (bench.purpose, bench.limits.timeout_ms),
-        (Purpose::Candidate, 60_000)
-    );
-    assert_eq!(
-        candidate.best_by,
-        ("median_us".to_owned(), Direction::Lower)
-    );
+    assert_eq!((bench.purpose, bench.limits.timeout_ms), (Purpose::Candidate, 60_000));
+    assert_eq!(candidate.best_by, ("median_us".to_owned(), Direction::Lower));
     assert_eq!(candidate.needs[0].0, "smoke");
-    assert_eq!(
-        &pipeline.source.text[candidate.needs[0].1.clone()],
-        "'smoke'"
-    );
+    assert_eq!(&pipeline.source.text[candidate.needs[0].1.clone()], "'smoke'");
     assert_eq!(&pipeline.source.text[candidate.span.clone()], "candidate");
 }
 
@@ -148,15 +115,9 @@ fn a_stage_wins_over_its_preset_and_the_projects_preset_over_the_built_in_one() 
     for place in ["/w/stages/candidate.toml", "/w/../stages/candidate.toml"] {
         let pipeline = good_with(&text, &Overrides::default(), &[(place, own)]);
         let bench = bench(&pipeline.stages[0], 0);
-        assert_eq!(
-            (bench.repeats.as_slice(), bench.warmup),
-            ([5].as_slice(), 9)
-        );
+        assert_eq!((bench.repeats.as_slice(), bench.warmup), ([5].as_slice(), 9));
         assert_eq!(bench.purpose, Purpose::Final);
-        assert_eq!(
-            pipeline.sources,
-            [PathBuf::from("/w/a.toml"), PathBuf::from(place)]
-        );
+        assert_eq!(pipeline.sources, [PathBuf::from("/w/a.toml"), PathBuf::from(place)]);
     }
 }
 
@@ -174,12 +135,8 @@ fn variables_are_put_in_where_they_stand() {
     assert_eq!(list.run, Run::Argv(want.map(str::to_owned).to_vec()));
     assert_eq!(list.inputs, ["k.c", "./k.c"]);
     assert_eq!(list.outputs, ["a-b.out"]);
-    let env: Vec<_> = list
-        .env
-        .iter()
-        .map(|(k, v)| (k.as_str(), v.as_str()))
-        .collect();
-    assert_eq!(env, [("B", "true"), ("H", "/home/me"), ("N", "2")]);
+    let env: Vec<_> = list.env.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    assert_eq!(env, [("B", "true"), ("H", "/users/me"), ("N", "2")]);
     assert_eq!(
         command(&pipeline.stages[1], 0).run,
         Run::Shell("cat k.c ./k.c p.toml > 4".to_owned())
@@ -192,10 +149,7 @@ fn paths_with_spaces_are_quoted_for_the_shell_only() {
     let text = "name = 'x'\nkernel = 'a k.c'\n[stages.s]\nrun = 'cat ${kernel}'\n\
                 [stages.l]\nrun = ['cat', '${kernel}']\n";
     let pipeline = good_with(text, &Overrides::default(), &[("/w/a k.c", "")]);
-    assert_eq!(
-        command(&pipeline.stages[0], 0).run,
-        Run::Shell("cat 'a k.c'".to_owned())
-    );
+    assert_eq!(command(&pipeline.stages[0], 0).run, Run::Shell("cat 'a k.c'".to_owned()));
     let argv = ["cat", "a k.c"].map(str::to_owned).to_vec();
     assert_eq!(command(&pipeline.stages[1], 0).run, Run::Argv(argv));
 }
@@ -212,17 +166,10 @@ fn a_matrix_makes_one_variant_for_each_combination() {
     .replace(" ${matrix.define.N}", ""));
     let sweep = &pipeline.stages[0];
     assert_eq!(sweep.variants.len(), 4);
-    assert_eq!(
-        sweep.variants[2].label,
-        "define.BLOCK=128,vars.x=7,flags=-g"
-    );
+    assert_eq!(sweep.variants[2].label, "define.BLOCK=128,vars.x=7,flags=-g");
     let compile = &bench(sweep, 2).compile;
     assert_eq!(compile.flags, ["-O2", "-g"]);
-    let defines: Vec<_> = compile
-        .defines
-        .iter()
-        .map(|(k, v)| format!("{k}={v}"))
-        .collect();
+    let defines: Vec<_> = compile.defines.iter().map(|(k, v)| format!("{k}={v}")).collect();
     assert_eq!(defines, ["A=1", "BLOCK=128", "X=7"]);
     let generate = &pipeline.stages[1];
     assert_eq!(command(generate, 1).run, Run::Shell("gen b".to_owned()));
@@ -245,10 +192,7 @@ fn set_changes_variables_and_paths_of_the_file() {
     assert_eq!(pipeline.device, DeviceRequest::Cpu(Some(1)));
     assert_eq!(check(&pipeline.stages[0]).limits.timeout_ms, 5000);
     assert_eq!(bench(&pipeline.stages[1], 0).repeats, [4, 8]);
-    assert_eq!(
-        command(&pipeline.stages[2], 0).run,
-        Run::Shell("run 5".to_owned())
-    );
+    assert_eq!(command(&pipeline.stages[2], 0).run, Run::Shell("run 5".to_owned()));
 }
 
 #[test]
@@ -256,26 +200,14 @@ fn a_wrong_set_is_an_error() {
     let text = format!("{KERNEL}[vars]\nblock = 4\n[stages.smoke]\n");
     for (key, value, want) in [
         ("blok", "1", "`--set blok=…` names no variable"),
-        (
-            "stages.smok.timeout",
-            "1s",
-            "`--set stages.smok.timeout=…` names no stage",
-        ),
+        ("stages.smok.timeout", "1s", "`--set stages.smok.timeout=…` names no stage"),
         ("stages.smoke.tiemout", "1s", "unknown key `tiemout`"),
         ("stages.smoke.timeout", "1", "wrong type for `timeout`"),
-        (
-            "stages.smoke.timeout",
-            "1x",
-            "bad duration `1x` for `timeout`",
-        ),
+        ("stages.smoke.timeout", "1x", "bad duration `1x` for `timeout`"),
         ("kernel", "no.c", "the kernel source `no.c` is not there"),
         ("a..b", "1", "`--set a..b=…` is not a path"),
     ] {
-        assert_eq!(
-            messages(&text, &set(&[(key, value)])),
-            [want],
-            "{key}={value}"
-        );
+        assert_eq!(messages(&text, &set(&[(key, value)])), [want], "{key}={value}");
     }
 }
 
@@ -297,10 +229,7 @@ fn flags_reach_every_stage_they_fit() {
     );
     assert_eq!(check(&pipeline.stages[0]).limits.timeout_ms, 1500);
     let measured = bench(&pipeline.stages[1], 0);
-    assert_eq!(
-        (measured.repeats.as_slice(), measured.early_stop_us),
-        ([3].as_slice(), Some(7.5))
-    );
+    assert_eq!((measured.repeats.as_slice(), measured.early_stop_us), ([3].as_slice(), Some(7.5)));
     assert_eq!(command(&pipeline.stages[2], 0).limits.timeout_ms, 1500);
     let wrong = Overrides {
         repeats: Some(vec![8, 8]),
@@ -325,25 +254,13 @@ fn mistakes_do_not_keep_later_rooms_from_looking() {
     let loaded = load_with(&text, &Overrides::default(), &[]);
     assert_eq!(loaded.diagnostics.len(), 1);
     let pipeline = loaded.pipeline.expect("enough for a graph");
-    let needs: Vec<_> = pipeline
-        .stages
-        .iter()
-        .map(|stage| stage.needs[0].0.as_str())
-        .collect();
-    assert_eq!(
-        needs,
-        ["candidate", "smoke"],
-        "the cycle is there, the unknown need is not"
-    );
+    let needs: Vec<_> = pipeline.stages.iter().map(|stage| stage.needs[0].0.as_str()).collect();
+    assert_eq!(needs, ["candidate", "smoke"], "the cycle is there, the unknown need is not");
 }
 
 #[test]
 fn an_unreadable_pipeline_is_told_without_a_place() {
-    let loaded = load(
-        Path::new("/none.toml"),
-        &Overrides::default(),
-        &Memory::default(),
-    );
+    let loaded = load(Path::new("/none.toml"), &Overrides::default(), &Memory::default());
     assert!(loaded.pipeline.is_none());
     assert_eq!(loaded.diagnostics[0].code, "unreadable");
     assert!(loaded.diagnostics[0].location().is_none());
@@ -355,11 +272,8 @@ fn results_follow_the_kind() {
         "{KERNEL}[stages.smoke]\n[stages.candidate]\n[stages.c]\nrun = 'x'\n\
          metric = {{ name = 'score', regex = 'x', better = 'higher' }}\n"
     ));
-    let results: Vec<_> = pipeline
-        .stages
-        .iter()
-        .map(|stage| stage.results()[2..].join(" "))
-        .collect();
+    let results: Vec<_> =
+        pipeline.stages.iter().map(|stage| stage.results()[2..].join(" ")).collect();
     assert_eq!(
         results,
         [
@@ -368,8 +282,5 @@ fn results_follow_the_kind() {
             "score"
         ]
     );
-    assert_eq!(
-        pipeline.stages[2].best_by,
-        ("score".to_owned(), Direction::Higher)
-    );
+    assert_eq!(pipeline.stages[2].best_by, ("score".to_owned(), Direction::Higher));
 }

@@ -1,19 +1,20 @@
 //! Checks of single values, and of what `when` says about other stages.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::draft::Draft;
 use super::file::Kind;
 use super::findings::{Findings, did_you_mean};
 use super::resolve::Resolver;
+use super::upstream::Upstream;
 use super::values::{BENCH_METRICS, PrintedMetric};
 use super::variables::Scope;
 use super::when::Condition;
 use super::{CommandMetric, Direction, MetricSource, Stage, Work, duration};
 use crate::diagnostic::Spanned;
 
-/// Longer JSON paths are a mistake, and deep ones would exhaust the stack.
-const LONGEST_PATH: usize = 500;
+/// JSON paths with brackets deeper than this take the parser twice as long for each level.
+const DEEPEST_PATH: usize = 8;
 
 /// Texts that were already compiled once, so that a thousand stages with one regex cost one.
 #[derive(Default)]
@@ -36,10 +37,7 @@ impl Checked {
     /// Why it cannot be.
     pub(super) fn check(&mut self, form: Form, text: &str) -> Result<(), String> {
         let key = (form, text.to_owned());
-        self.texts
-            .entry(key)
-            .or_insert_with(|| compile(form, text))
-            .clone()
+        self.texts.entry(key).or_insert_with(|| compile(form, text)).clone()
     }
 }
 
@@ -51,8 +49,8 @@ fn compile(form: Form, text: &str) -> Result<(), String> {
             let last = error.lines().last().unwrap_or_default();
             last.trim_start_matches("error: ").to_owned()
         }),
-        Form::JsonPath if text.len() > LONGEST_PATH => {
-            Err(format!("longer than {LONGEST_PATH} characters"))
+        Form::JsonPath if depth(text) > DEEPEST_PATH => {
+            Err(format!("brackets more than {DEEPEST_PATH} deep"))
         }
         Form::JsonPath => serde_json_path::JsonPath::parse(text)
             .map(|_| ())
@@ -63,6 +61,21 @@ fn compile(form: Form, text: &str) -> Result<(), String> {
             .map(|_| ())
             .map_err(|error| error.kind().to_string()),
     }
+}
+
+/// How deep brackets of all kinds stand in each other.
+fn depth(text: &str) -> usize {
+    let mut depth: usize = 0;
+    let mut deepest = 0;
+    for c in text.chars() {
+        match c {
+            '[' | '(' => depth += 1,
+            ']' | ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 impl Findings {
@@ -109,12 +122,7 @@ impl Findings {
     /// Looks must rise, and start above zero.
     pub(super) fn repeats(&mut self, looks: &[Spanned<u32>], span: &std::ops::Range<usize>) {
         if looks.is_empty() {
-            self.at(
-                "empty",
-                "`repeats` must not be empty",
-                span,
-                "an empty list",
-            );
+            self.at("empty", "`repeats` must not be empty", span, "an empty list");
         }
         let mut before = 0;
         for look in looks {
@@ -145,18 +153,9 @@ impl Resolver<'_> {
         let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !is_name || ["passed", "seconds"].contains(&name.as_str()) {
-            let label = if is_name {
-                "every stage has this one"
-            } else {
-                "not a name"
-            };
+            let label = if is_name { "every stage has this one" } else { "not a name" };
             self.findings
-                .at(
-                    "bad-name",
-                    format!("bad metric name `{}`", name.value),
-                    &name.span,
-                    label,
-                )
+                .at("bad-name", format!("bad metric name `{}`", name.value), &name.span, label)
                 .help("use letters, digits and `_`: `when` reads it as STAGE.NAME");
         }
         let from = match (&metric.regex, &metric.json) {
@@ -177,32 +176,21 @@ impl Resolver<'_> {
                 let help = "give a `regex` or a `json` path";
                 let message = "the metric does not say how it is read";
                 self.findings
-                    .at(
-                        "bad-metric",
-                        message,
-                        &all.span,
-                        "neither `regex` nor `json`",
-                    )
+                    .at("bad-metric", message, &all.span, "neither `regex` nor `json`")
                     .help(help);
                 MetricSource::Regex(String::new())
             }
         };
         let better = metric.better.unwrap_or(Direction::Lower);
-        CommandMetric {
-            name: name.value.clone(),
-            from,
-            better,
-        }
+        CommandMetric { name: name.value.clone(), from, better }
     }
 
     fn metric_source(&mut self, form: Form, text: &Spanned<String>) -> MetricSource {
         if let Err(label) = self.checked.check(form, text) {
             let (code, what, help) = match form {
-                Form::JsonPath => (
-                    "bad-json-path",
-                    "JSON path",
-                    "a path starts with `$`: $.time.median",
-                ),
+                Form::JsonPath => {
+                    ("bad-json-path", "JSON path", "a path starts with `$`: $.time.median")
+                }
                 _ => (
                     "bad-regex",
                     "regular expression",
@@ -210,9 +198,7 @@ impl Resolver<'_> {
                 ),
             };
             let message = format!("bad {what} `{}`", text.value);
-            self.findings
-                .at(code, message, &text.span, label)
-                .help(help);
+            self.findings.at(code, message, &text.span, label).help(help);
         }
         match form {
             Form::JsonPath => MetricSource::JsonPath(text.value.clone()),
@@ -229,10 +215,7 @@ impl Resolver<'_> {
     ) -> Option<String> {
         let draft = &drafts[index];
         let written = draft.when.as_ref()?;
-        let scope = Scope {
-            stage: Some(&draft.name),
-            ..Scope::default()
-        };
+        let scope = Scope { stage: Some(&draft.name), ..Scope::default() };
         let before = self.findings.list.len();
         let text = self.variables.expand(written, scope, &mut self.findings);
         if self.findings.list.len() > before {
@@ -285,18 +268,9 @@ impl Resolver<'_> {
         let plain = |draft: &Draft| draft.name.replace('-', "_");
         let Some(other) = drafts.iter().position(|draft| plain(draft) == stage_name) else {
             let names: Vec<String> = drafts.iter().map(plain).collect();
-            let label = did_you_mean(
-                stage_name,
-                names.iter().map(String::as_str),
-                "no such stage",
-            );
+            let label = did_you_mean(stage_name, names.iter().map(String::as_str), "no such stage");
             self.findings
-                .at(
-                    "unknown-stage",
-                    format!("`when` names unknown `{name}`"),
-                    &span,
-                    label,
-                )
+                .at("unknown-stage", format!("`when` names unknown `{name}`"), &span, label)
                 .help("a result is STAGE.RESULT; write a `-` of a stage's name as `_`");
             return;
         };
@@ -305,9 +279,7 @@ impl Resolver<'_> {
             let message = format!("`when` looks at `{needed}`, which may not have run yet");
             let label = format!("`{}` does not need `{needed}`", drafts[index].name.value);
             let help = format!("add \"{needed}\" to its `needs`");
-            self.findings
-                .at("not-upstream", message, &span, label)
-                .help(help);
+            self.findings.at("not-upstream", message, &span, label).help(help);
             return;
         }
         let Some(stage) = &drafts[other].stage else {
@@ -317,22 +289,17 @@ impl Resolver<'_> {
         if !results.contains(&result) {
             let label = did_you_mean(result, results.iter().copied(), "no such result");
             let message = format!("stage `{}` has no result `{result}`", stage.name);
-            self.findings
-                .at("unknown-result", message, &span, label)
-                .help(format!(
-                    "results of `{}`: {}",
-                    stage.name,
-                    results.join(", ")
-                ));
+            self.findings.at("unknown-result", message, &span, label).help(format!(
+                "results of `{}`: {}",
+                stage.name,
+                results.join(", ")
+            ));
         }
     }
 
     /// Tells of keys that stages of this kind do not have.
     pub(super) fn fitting_keys(&mut self, name: &str, file: &super::file::StageFile, kind: Kind) {
-        for (key, span, fits) in file
-            .particular_keys()
-            .filter(|(_, _, fits)| !fits.has(kind))
-        {
+        for (key, span, fits) in file.particular_keys().filter(|(_, _, fits)| !fits.has(kind)) {
             let message = format!("`{key}` does not fit `{name}`, a {} stage", kind.name());
             let label = format!("only {} have it", fits.describe());
             self.findings.at("misplaced-key", message, &span, label);
@@ -356,34 +323,5 @@ impl Stage {
             None => {}
         }
         results
-    }
-}
-
-/// Which stages a stage comes after.
-pub(super) struct Upstream<'a> {
-    needs: &'a [Vec<usize>],
-}
-
-impl<'a> Upstream<'a> {
-    pub(super) fn new(needs: &'a [Vec<usize>]) -> Self {
-        Self { needs }
-    }
-
-    /// True when `from` needs `to`, directly or through others.
-    pub(super) fn reaches(&self, from: usize, to: usize) -> bool {
-        if self.needs[from].contains(&to) {
-            return true;
-        }
-        let mut seen = HashSet::new();
-        let mut next = self.needs[from].clone();
-        while let Some(index) = next.pop() {
-            if self.needs[index].contains(&to) {
-                return true;
-            }
-            if seen.insert(index) {
-                next.extend_from_slice(&self.needs[index]);
-            }
-        }
-        false
     }
 }

@@ -55,18 +55,11 @@ impl<'a> Variables<'a> {
     /// Takes in `[vars]`. A variable may use those above it.
     pub(super) fn define(&mut self, vars: &Entries<Spanned<Scalar>>, findings: &mut Findings) {
         for (name, value) in vars {
-            let is_name = name
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+            let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
             if FIXED.contains(&name.as_str()) || name.is_empty() || !is_name {
                 let text = "not a name for a variable";
                 findings
-                    .at(
-                        "bad-name",
-                        format!("bad variable name `{}`", name.value),
-                        &name.span,
-                        text,
-                    )
+                    .at("bad-name", format!("bad variable name `{}`", name.value), &name.span, text)
                     .help(format!(
                         "use letters, digits, `-` and `_`, but none of: {}",
                         FIXED.join(", ")
@@ -104,14 +97,7 @@ impl<'a> Variables<'a> {
         if let Err(Unclosed(from)) = result.as_ref() {
             let span = findings.within(&text.span, &text[*from..]);
             let help = "close it with `}`, or write `$$` for a dollar";
-            findings
-                .at(
-                    "unclosed-variable",
-                    "`${` without `}`",
-                    &span,
-                    "starts here",
-                )
-                .help(help);
+            findings.at("unclosed-variable", "`${` without `}`", &span, "starts here").help(help);
         }
         result.unwrap_or_default().into_owned()
     }
@@ -150,18 +136,12 @@ impl<'a> Variables<'a> {
             self.env_read.insert(name.to_owned());
             return self.loader.env(name);
         }
-        let from_matrix = scope
-            .matrix
-            .iter()
-            .find(|(key, _)| key.strip_prefix("vars.") == Some(name));
+        let from_matrix =
+            scope.matrix.iter().find(|(key, _)| key.strip_prefix("vars.") == Some(name));
         match name {
-            "kernel" if !self.kernel.is_empty() => Some(
-                self.kernel
-                    .iter()
-                    .map(|part| path(part))
-                    .collect::<Vec<_>>()
-                    .join(" "),
-            ),
+            "kernel" if !self.kernel.is_empty() => {
+                Some(self.kernel.iter().map(|part| path(part)).collect::<Vec<_>>().join(" "))
+            }
             "problem" => self.problem.as_deref().map(path),
             "stage" => scope.stage.map(str::to_owned),
             "dir" => Some(path(&self.dir)),
@@ -200,26 +180,17 @@ impl<'a> Variables<'a> {
         let label = did_you_mean(name, known(), "not defined");
         let message = format!("unknown variable `{name}`");
         let help = if nearest(name, known()).is_some() || name.contains("matrix.") {
-            format!(
-                "known: {}, and env.NAME",
-                known().collect::<Vec<_>>().join(", ")
-            )
+            format!("known: {}, and env.NAME", known().collect::<Vec<_>>().join(", "))
         } else {
             let is_simple = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-            let plain = if is_simple {
-                format!("`${name}` or ")
-            } else {
-                String::new()
-            };
+            let plain = if is_simple { format!("`${name}` or ") } else { String::new() };
             format!(
                 "define it under [vars]; for the shell to see it, write {plain}`$${{{name}}}` \
                  (known here: {}, and env.NAME)",
                 known().collect::<Vec<_>>().join(", ")
             )
         };
-        findings
-            .at("unknown-variable", message, &span, label)
-            .help(help);
+        findings.at("unknown-variable", message, &span, label).help(help);
     }
 }
 
@@ -261,9 +232,7 @@ fn substitute(
 /// A path as one word for `sh`.
 fn shell_word(path: &str) -> Cow<'_, str> {
     let is_plain = !path.is_empty()
-        && path
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"_-./+:,@%=".contains(&b));
+        && path.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./+:,@%=".contains(&b));
     if is_plain {
         Cow::Borrowed(path)
     } else {

@@ -37,13 +37,8 @@ impl Condition {
         }
         // All numbers as floats: to the evaluator 1 and 1.0 are not equal.
         for operator in tree.iter_operators_mut() {
-            if let Operator::Const {
-                value: Value::Int(number),
-            } = operator
-            {
-                *operator = Operator::Const {
-                    value: Value::Float(*number as f64),
-                };
+            if let Operator::Const { value: Value::Int(number) } = operator {
+                *operator = Operator::Const { value: Value::Float(*number as f64) };
             }
         }
         let condition = Self { tree };
@@ -68,11 +63,7 @@ impl Condition {
                 .set_value(name.to_owned(), Value::Float(value))
                 .map_err(|error| explain(&error))?;
         }
-        match self
-            .tree
-            .eval_with_context(&context)
-            .map_err(|error| explain(&error))?
-        {
+        match self.tree.eval_with_context(&context).map_err(|error| explain(&error))? {
             Value::Boolean(holds) => Ok(holds),
             Value::Float(number) => Ok(number != 0.0),
             _ => Err("neither true nor false".to_owned()),
@@ -144,19 +135,12 @@ mod tests {
             ("a.x < 1)", "a `)` without its `(`"),
             ("a.x = 1", "`=` assigns: compare with `==`"),
             ("a.x & 1", "a single `&`: double it"),
-            (
-                "!a.x",
-                "`&&`, `||` and `!` take comparisons, such as `a.passed == 1`",
-            ),
+            ("!a.x", "`&&`, `||` and `!` take comparisons, such as `a.passed == 1`"),
             ("foo(a.x) > 1", "no function `foo`"),
             ("a.x b.y", "an operator is missing after `a.x`"),
             ("\"yes\"", "neither true nor false"),
         ] {
-            assert_eq!(
-                Condition::parse(text).map(|_| ()),
-                Err(why.to_owned()),
-                "{text}"
-            );
+            assert_eq!(Condition::parse(text).map(|_| ()), Err(why.to_owned()), "{text}");
         }
         assert_eq!(holds("b.y > 1"), Err("there is no result `b.y`".to_owned()));
         assert!(Condition::parse(&"(".repeat(2000)).is_err());

@@ -35,11 +35,7 @@ pub(super) struct Making<'a> {
 impl<'a> Making<'a> {
     pub(super) fn scope(self) -> Scope<'a> {
         let matrix = &self.point.values;
-        Scope {
-            stage: Some(self.name),
-            matrix,
-            quoting: Quoting::Plain,
-        }
+        Scope { stage: Some(self.name), matrix, quoting: Quoting::Plain }
     }
 }
 
@@ -62,21 +58,13 @@ impl Resolver<'_> {
         let mut variants = Vec::with_capacity(points.len());
         for point in &points {
             self.claims.variant(&point.label);
-            let making = Making {
-                name,
-                file,
-                point,
-                limits,
-            };
+            let making = Making { name, file, point, limits };
             let work = match kind {
                 Kind::Command => Work::Command(self.command(name, making)),
                 Kind::Check => Work::Check(self.check(making)),
                 Kind::Bench => Work::Bench(self.bench(making)),
             };
-            variants.push(Variant {
-                label: point.label.clone(),
-                work,
-            });
+            variants.push(Variant { label: point.label.clone(), work });
         }
         Stage {
             name: name.value.clone(),
@@ -90,20 +78,11 @@ impl Resolver<'_> {
     }
 
     fn limits(&mut self, file: &StageFile, kind: Kind) -> Limits {
-        let otherwise = if kind == Kind::Command {
-            0
-        } else {
-            default::KERNEL_TIMEOUT_MS
-        };
+        let otherwise = if kind == Kind::Command { 0 } else { default::KERNEL_TIMEOUT_MS };
         Limits {
             timeout_ms: self.findings.timeout(file.timeout.as_ref(), otherwise),
-            grace_ms: self
-                .findings
-                .duration("grace", file.grace.as_ref(), default::GRACE_MS),
-            retries: file
-                .retries
-                .as_ref()
-                .map_or(default::RETRIES, |retries| retries.value),
+            grace_ms: self.findings.duration("grace", file.grace.as_ref(), default::GRACE_MS),
+            retries: file.retries.as_ref().map_or(default::RETRIES, |retries| retries.value),
         }
     }
 
@@ -129,10 +108,7 @@ impl Resolver<'_> {
             metric: self.command_metric(file),
             limits,
             cache: file.cache.as_ref().is_none_or(|cache| cache.value),
-            exclusive: file
-                .exclusive
-                .as_ref()
-                .is_some_and(|exclusive| exclusive.value),
+            exclusive: file.exclusive.as_ref().is_some_and(|exclusive| exclusive.value),
             salt: file.salt.as_ref().map_or_else(String::new, |salt| {
                 self.variables.expand(salt, scope, &mut self.findings)
             }),
@@ -149,31 +125,22 @@ impl Resolver<'_> {
         };
         match &making.file.run {
             Some(OneOrMany::One(line)) => {
-                let scope = Scope {
-                    quoting: Quoting::Shell,
-                    ..making.scope()
-                };
+                let scope = Scope { quoting: Quoting::Shell, ..making.scope() };
                 if line.trim().is_empty() {
                     nothing(&line.span, self);
                 }
                 Run::Shell(self.variables.expand(line, scope, &mut self.findings))
             }
             Some(OneOrMany::Many(words)) => {
-                let argv = self
-                    .variables
-                    .expand_all(words, making.scope(), &mut self.findings);
-                if words
-                    .first()
-                    .is_none_or(|program| program.trim().is_empty())
-                {
+                let argv = self.variables.expand_all(words, making.scope(), &mut self.findings);
+                if words.first().is_none_or(|program| program.trim().is_empty()) {
                     nothing(&words.span, self);
                 }
                 Run::Argv(argv.into_iter().map(|word| word.value).collect())
             }
             None => {
                 let message = format!("command stage `{}` has no `run`", name.value);
-                self.findings
-                    .at("missing-key", message, &name.span, "`run` is required here");
+                self.findings.at("missing-key", message, &name.span, "`run` is required here");
                 Run::Shell(String::new())
             }
         }
@@ -204,16 +171,11 @@ impl Resolver<'_> {
     }
 
     fn pass_env(&mut self, file: &StageFile) -> Vec<String> {
-        let names = file
-            .pass_env
-            .as_ref()
-            .map_or(&[][..], |names| names.value.as_slice());
+        let names = file.pass_env.as_ref().map_or(&[][..], |names| names.value.as_slice());
         for name in names {
             self.env_name(name);
             let given = file.env.as_ref().and_then(|env| {
-                env.iter()
-                    .find(|(given, _)| given.value == name.value)
-                    .map(|(given, _)| given)
+                env.iter().find(|(given, _)| given.value == name.value).map(|(given, _)| given)
             });
             if let Some(given) = given {
                 let message = format!("`{}` is both set and passed on", name.value);
@@ -228,15 +190,9 @@ impl Resolver<'_> {
     fn env_name(&mut self, name: &Spanned<String>) {
         if name.is_empty() || name.contains(['=', '\0']) {
             let message = format!("bad environment name `{}`", name.escape_debug());
-            let label = if name.is_empty() {
-                "an empty name"
-            } else {
-                "not a name"
-            };
+            let label = if name.is_empty() { "an empty name" } else { "not a name" };
             let help = "a name has no `=`: write env = { NAME = \"value\" }";
-            self.findings
-                .at("bad-name", message, &name.span, label)
-                .help(help);
+            self.findings.at("bad-name", message, &name.span, label).help(help);
         }
     }
 
@@ -259,11 +215,7 @@ impl Resolver<'_> {
     fn check(&mut self, making: Making<'_>) -> CheckWork {
         CheckWork {
             compile: self.compile(making),
-            launches: making
-                .file
-                .launches
-                .as_ref()
-                .map_or(default::LAUNCHES, |count| count.value),
+            launches: making.file.launches.as_ref().map_or(default::LAUNCHES, |count| count.value),
             limits: making.limits,
         }
     }
@@ -271,16 +223,10 @@ impl Resolver<'_> {
     fn bench(&mut self, making: Making<'_>) -> BenchWork {
         let Making { file, limits, .. } = making;
         BenchWork {
-            purpose: file
-                .purpose
-                .as_ref()
-                .map_or(Purpose::Candidate, |purpose| purpose.value),
+            purpose: file.purpose.as_ref().map_or(Purpose::Candidate, |purpose| purpose.value),
             compile: self.compile(making),
             repeats: self.repeats(making),
-            warmup: file
-                .warmup
-                .as_ref()
-                .map_or(default::WARMUP, |warmup| warmup.value),
+            warmup: file.warmup.as_ref().map_or(default::WARMUP, |warmup| warmup.value),
             early_stop_us: file.early_stop_us.as_ref().map(|limit| limit.value),
             metric: self.bench_metric(file),
             limits,
@@ -290,11 +236,8 @@ impl Resolver<'_> {
 
     fn repeats(&mut self, making: Making<'_>) -> Vec<u32> {
         if let Some(looks) = &making.point.repeats {
-            let placed = looks
-                .iter()
-                .map(|look| Spanned::new(*look, looks.span.clone()));
-            self.findings
-                .repeats(&placed.collect::<Vec<_>>(), &looks.span);
+            let placed = looks.iter().map(|look| Spanned::new(*look, looks.span.clone()));
+            self.findings.repeats(&placed.collect::<Vec<_>>(), &looks.span);
             return looks.value.clone();
         }
         let Some(repeats) = &making.file.repeats else {
@@ -305,11 +248,7 @@ impl Resolver<'_> {
     }
 
     fn bench_metric(&mut self, file: &StageFile) -> String {
-        match file
-            .metric
-            .as_ref()
-            .map(|metric| (&metric.value, &metric.span))
-        {
+        match file.metric.as_ref().map(|metric| (&metric.value, &metric.span)) {
             Some((MetricFile::Named(name), _)) => name.clone(),
             Some((MetricFile::Printed(_), span)) => {
                 let names = super::values::BENCH_METRICS.join(", ");
@@ -328,10 +267,9 @@ impl Resolver<'_> {
 fn best_by(variants: &[Variant]) -> (String, Direction) {
     match variants.first().map(|variant| &variant.work) {
         Some(Work::Bench(bench)) => (bench.metric.clone(), Direction::Lower),
-        Some(Work::Command(CommandWork {
-            metric: Some(metric),
-            ..
-        })) => (metric.name.clone(), metric.better),
+        Some(Work::Command(CommandWork { metric: Some(metric), .. })) => {
+            (metric.name.clone(), metric.better)
+        }
         _ => ("seconds".to_owned(), Direction::Lower),
     }
 }

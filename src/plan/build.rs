@@ -75,7 +75,13 @@ impl<'a> Builder<'a> {
         let mut made_from = BTreeSet::new();
         let pipeline = request.pipeline;
         for path in &pipeline.sources {
-            made_from.insert((Kind::File, relative(request.root, Path::new(""), &path.to_string_lossy())));
+            made_from.insert((
+                Kind::File,
+                relative(request.root, Path::new(""), &path.to_string_lossy()),
+            ));
+        }
+        if let Some((problem, _)) = &pipeline.problem {
+            made_from.insert((Kind::File, relative(request.root, &pipeline.dir, problem)));
         }
         let presets = pipeline.preset_dir.to_string_lossy();
         made_from.insert((Kind::Listing, relative(request.root, Path::new(""), &presets)));
@@ -243,12 +249,15 @@ impl<'a> Builder<'a> {
         for id in 0..self.nodes.len() {
             let mut needs: BTreeSet<usize> = self.nodes[id].needs.iter().copied().collect();
             let best = matches!(self.nodes[id].stored.definition, Definition::Best(_));
-            if let Some(stage) = stages.get(self.nodes[id].stored.stage.as_str()).filter(|_| !best) {
+            if let Some(stage) = stages.get(self.nodes[id].stored.stage.as_str()).filter(|_| !best)
+            {
                 // Unknown names were reported when the pipeline was read.
                 needs.extend(stage.needs.iter().filter_map(|(n, _)| self.node(n)));
             }
             let writers = self.nodes[id].inputs.iter().filter(|(k, _)| *k == Kind::File);
-            needs.extend(writers.filter_map(|(_, path)| self.outputs.get(path)).filter(|&&w| w != id));
+            needs.extend(
+                writers.filter_map(|(_, path)| self.outputs.get(path)).filter(|&&w| w != id),
+            );
             self.nodes[id].needs = needs.into_iter().collect();
         }
     }
@@ -261,7 +270,9 @@ impl<'a> Builder<'a> {
         let ids: Vec<usize> =
             (0..self.nodes.len()).filter(|&i| self.nodes[i].stored.stage == stage.name).collect();
         for id in ids {
-            let Definition::Command(work) = &self.nodes[id].stored.definition else { continue };
+            let Definition::Command(work) = &self.nodes[id].stored.definition else {
+                continue;
+            };
             for pattern in work.inputs.clone().iter().filter(|i| glob::is_pattern(i)) {
                 self.pattern(stage, id, pattern);
             }
@@ -350,7 +361,11 @@ fn has_patterns(work: &Work) -> bool {
 ///
 /// # Errors
 /// One error per name that is no stage, with the nearest that is.
-pub fn select(names: &[String], wanted: &[String], needs: &[Vec<usize>]) -> Result<Vec<usize>, Vec<Diagnostic>> {
+pub fn select(
+    names: &[String],
+    wanted: &[String],
+    needs: &[Vec<usize>],
+) -> Result<Vec<usize>, Vec<Diagnostic>> {
     if wanted.is_empty() {
         return Ok((0..names.len()).collect());
     }

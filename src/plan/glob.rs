@@ -26,13 +26,13 @@ pub type List<'a> = &'a dyn Fn(&str) -> Vec<String>;
 /// # Errors
 /// When the pattern is malformed, in globset's words.
 pub fn resolve(pattern: &str, list: List<'_>) -> Result<Matches, String> {
-    let matcher = matcher(pattern)?;
+    let glob = matcher(pattern)?;
     let fixed = pattern.split('/').take_while(|part| !is_pattern(part)).collect::<Vec<_>>();
     let start = fixed.join("/");
     let depth = pattern.split('/').count() - fixed.len();
     let levels = if pattern.contains("**") { usize::MAX } else { depth };
     let mut matches = Matches::default();
-    collect(&start, levels, &matcher, list, &mut matches);
+    collect(&start, levels, &glob, list, &mut matches);
     Ok(matches)
 }
 

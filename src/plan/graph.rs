@@ -63,9 +63,7 @@ impl Graph {
     fn cycles(&self) -> Vec<Cycle> {
         let mut cycles: Vec<Cycle> = tarjan_scc(&self.inner)
             .into_iter()
-            .filter(|knot| {
-                knot.len() > 1 || self.inner.find_edge(knot[0], knot[0]).is_some()
-            })
+            .filter(|knot| knot.len() > 1 || self.inner.find_edge(knot[0], knot[0]).is_some())
             .map(|knot| self.cycle_in(&knot))
             .collect();
         cycles.sort();
@@ -105,10 +103,11 @@ impl Graph {
 
     /// Edges `(needed, needs it)` without those that follow from others, in a fixed order.
     fn reduced_edges(&self) -> Vec<(usize, usize)> {
-        let Ok(order) = self.order() else { return Vec::new() };
+        let Ok(order) = self.order() else {
+            return Vec::new();
+        };
         let order: Vec<NodeIndex> = order.into_iter().map(NodeIndex::new).collect();
-        let (list, _) =
-            dag_to_toposorted_adjacency_list::<_, u32>(&self.inner, &order);
+        let (list, _) = dag_to_toposorted_adjacency_list::<_, u32>(&self.inner, &order);
         let (reduction, _) = dag_transitive_reduction_closure(&list);
         let mut edges: Vec<(usize, usize)> = reduction
             .edge_indices()

@@ -93,21 +93,21 @@ fn kernel_binary(
         format!("compile[{}]", variant.label)
     };
     let fallback = format!("compile({})", stage.name);
-    compile(builder, stage, Wanted { names: [preferred, fallback], sources, problem, work: work.clone() })
+    compile(
+        builder,
+        stage,
+        Wanted { names: [preferred, fallback], sources, problem, work: work.clone() },
+    )
 }
 
-fn reference_binary(
-    builder: &mut Builder<'_>,
-    stage: &Stage,
-    problem: &Problem,
-) -> Option<String> {
+fn reference_binary(builder: &mut Builder<'_>, stage: &Stage, problem: &Problem) -> Option<String> {
     let root = builder.request.root;
     let source = super::build::relative(root, Path::new(""), &problem.reference.to_string_lossy());
     let work = CompileWork {
         cc: String::new(),
         // No flags that trade exactness for speed, and none that tie it to this machine.
         flags: vec!["-O2".to_owned(), "-ffp-contract=off".to_owned()],
-        defines: Default::default(),
+        defines: std::collections::BTreeMap::new(),
         include_dirs: Vec::new(),
         timeout_ms: 120_000,
     };
@@ -167,7 +167,9 @@ fn compile(builder: &mut Builder<'_>, stage: &Stage, wanted: Wanted) -> Option<S
 fn output_path(builder: &Builder<'_>, name: &str) -> String {
     let pipeline = builder.request.pipeline.path.file_stem();
     let pipeline = pipeline.map_or_else(|| "pipeline".into(), |s| s.to_string_lossy());
-    let clean = |c: char| if c.is_alphanumeric() || "=.-_,".contains(c) { c } else { '_' };
+    let clean = |c: char| {
+        if c.is_alphanumeric() || "=.-_,".contains(c) { c } else { '_' }
+    };
     let file: String = name.chars().map(clean).collect();
     format!(".optloop/build/{pipeline}/{file}.so")
 }

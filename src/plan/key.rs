@@ -206,10 +206,7 @@ mod tests {
 
     #[test]
     fn every_field_of_a_command_that_counts_is_named_when_it_changes() {
-        assert_eq!(
-            changed(|w| w.run = Run::Shell("echo ho".to_owned())),
-            ["definition.run.Shell"]
-        );
+        assert_eq!(changed(|w| w.run = Run::Shell("echo ho".to_owned())), ["definition.run.Shell"]);
         assert_eq!(changed(|w| w.inputs.push("c".to_owned())), ["definition.inputs"]);
         assert_eq!(changed(|w| w.outputs.push("c".to_owned())), ["definition.outputs"]);
         assert_eq!(

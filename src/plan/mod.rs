@@ -9,9 +9,11 @@
 pub mod build;
 pub mod glob;
 pub mod graph;
-pub mod key;
 pub mod kernel;
+pub mod key;
 pub mod layout;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 

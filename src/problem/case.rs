@@ -108,29 +108,17 @@ pub fn stage(problem: &Problem, case: &Case, seed: u64) -> Result<Staged, CaseEr
 fn stage_arg(arg: &Arg, case: &Case, rng: &mut ChaCha8Rng) -> Result<StagedArg, CaseError> {
     let (name, dtype) = (arg.name.clone(), arg.dtype);
     match &arg.kind {
-        ArgKind::Scalar(expr) => Ok(StagedArg::Scalar {
-            name,
-            dtype,
-            bytes: scalar(expr, dtype, &case.sizes)?,
-        }),
-        ArgKind::Buffer {
-            shape,
-            role,
-            fill: what,
-        } => {
+        ArgKind::Scalar(expr) => {
+            Ok(StagedArg::Scalar { name, dtype, bytes: scalar(expr, dtype, &case.sizes)? })
+        }
+        ArgKind::Buffer { shape, role, fill: what } => {
             let shape = extents(shape, &case.sizes)?;
             let bytes = buffer_bytes(&arg.name, &shape, dtype)?;
             let data = match role {
                 Role::Out => vec![0; bytes],
                 Role::In | Role::Inout => fill(what, dtype, bytes / dtype.size_bytes(), rng),
             };
-            Ok(StagedArg::Buffer {
-                name,
-                dtype,
-                role: *role,
-                shape,
-                data,
-            })
+            Ok(StagedArg::Buffer { name, dtype, role: *role, shape, data })
         }
     }
 }
@@ -156,10 +144,7 @@ pub fn bytes_needed(problem: &Problem, case: &Case) -> Result<u64, CaseError> {
 /// say, or says nothing finite at this case.
 pub fn work(problem: &Problem, case: &Case) -> CaseWork {
     let number = |expr: &Option<String>| eval_f64(expr.as_deref()?, &case.sizes).ok();
-    CaseWork {
-        flops: number(&problem.flops),
-        bytes: number(&problem.bytes),
-    }
+    CaseWork { flops: number(&problem.flops), bytes: number(&problem.bytes) }
 }
 
 /// Draws the hold-out cases: each new, and each one that can be staged. Fewer than asked for when
@@ -182,10 +167,7 @@ pub fn draw_holdout(problem: &Problem, rng: &mut ChaCha8Rng) -> Vec<Case> {
         if known(&problem.cases) || known(&drawn) {
             continue;
         }
-        let case = Case {
-            label: label(problem, &sizes),
-            sizes,
-        };
+        let case = Case { label: label(problem, &sizes), sizes };
         if bytes_needed(problem, &case).is_ok() {
             drawn.push(case);
         }
@@ -196,17 +178,10 @@ pub fn draw_holdout(problem: &Problem, rng: &mut ChaCha8Rng) -> Vec<Case> {
 /// `rows=64 cols=1024`, in the order of the problem's own cases.
 fn label(problem: &Problem, sizes: &BTreeMap<String, i64>) -> String {
     let model = problem.cases.first().map_or("", |case| case.label.as_str());
-    let place = |name: &str| {
-        model
-            .split(' ')
-            .position(|part| part.split('=').next() == Some(name))
-    };
+    let place = |name: &str| model.split(' ').position(|part| part.split('=').next() == Some(name));
     let mut named: Vec<_> = sizes.iter().collect();
     named.sort_by_key(|(name, _)| place(name));
-    let parts: Vec<String> = named
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
+    let parts: Vec<String> = named.iter().map(|(name, value)| format!("{name}={value}")).collect();
     parts.join(" ")
 }
 
@@ -222,10 +197,7 @@ pub(super) fn extents(
 pub(super) fn extent(expr: &str, sizes: &BTreeMap<String, i64>) -> Result<usize, CaseError> {
     let value = integer(expr, sizes)?;
     if value < 1 {
-        return Err(CaseError::Extent {
-            expr: expr.to_owned(),
-            value,
-        });
+        return Err(CaseError::Extent { expr: expr.to_owned(), value });
     }
     usize::try_from(value).map_err(|_| CaseError::TooLarge(expr.to_owned()))
 }
@@ -234,9 +206,7 @@ pub(super) fn extent(expr: &str, sizes: &BTreeMap<String, i64>) -> Result<usize,
 pub(super) fn buffer_bytes(name: &str, shape: &[usize], dtype: Dtype) -> Result<usize, CaseError> {
     shape
         .iter()
-        .try_fold(dtype.size_bytes(), |bytes, extent| {
-            bytes.checked_mul(*extent)
-        })
+        .try_fold(dtype.size_bytes(), |bytes, extent| bytes.checked_mul(*extent))
         .filter(|bytes| isize::try_from(*bytes).is_ok())
         .ok_or_else(|| CaseError::TooLarge(name.to_owned()))
 }
@@ -247,11 +217,7 @@ pub(super) fn scalar(
     dtype: Dtype,
     sizes: &BTreeMap<String, i64>,
 ) -> Result<[u8; 8], CaseError> {
-    let outside = |value: f64| CaseError::Scalar {
-        expr: expr.to_owned(),
-        value,
-        dtype,
-    };
+    let outside = |value: f64| CaseError::Scalar { expr: expr.to_owned(), value, dtype };
     if dtype.is_float() {
         let value = eval_f64(expr, sizes).map_err(|error| at(expr, error))?;
         if value.abs() > dtype.max_finite() {
@@ -288,10 +254,7 @@ fn integer(expr: &str, sizes: &BTreeMap<String, i64>) -> Result<i64, CaseError> 
 }
 
 fn at(expr: &str, error: ExprError) -> CaseError {
-    CaseError::Expr {
-        expr: expr.to_owned(),
-        error,
-    }
+    CaseError::Expr { expr: expr.to_owned(), error }
 }
 
 #[cfg(test)]

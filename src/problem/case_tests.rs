@@ -4,16 +4,9 @@ use crate::verify::Tolerance;
 
 /// A softmax over two cases.
 pub(in crate::problem) fn problem() -> Problem {
-    let buffer = |role, fill| ArgKind::Buffer {
-        shape: vec!["rows".into(), "cols".into()],
-        role,
-        fill,
-    };
-    let arg = |name: &str, dtype, kind| Arg {
-        name: name.into(),
-        dtype,
-        kind,
-    };
+    let buffer =
+        |role, fill| ArgKind::Buffer { shape: vec!["rows".into(), "cols".into()], role, fill };
+    let arg = |name: &str, dtype, kind| Arg { name: name.into(), dtype, kind };
     Problem {
         name: "softmax".into(),
         entry: "softmax".into(),
@@ -23,26 +16,13 @@ pub(in crate::problem) fn problem() -> Problem {
             count: 3,
         }),
         args: vec![
-            arg(
-                "x",
-                Dtype::F32,
-                buffer(
-                    Role::In,
-                    Fill::Normal {
-                        mean: 0.0,
-                        std: 1.0,
-                    },
-                ),
-            ),
+            arg("x", Dtype::F32, buffer(Role::In, Fill::Normal { mean: 0.0, std: 1.0 })),
             arg("y", Dtype::F32, buffer(Role::Out, Fill::Zeros)),
             arg("rows", Dtype::I32, ArgKind::Scalar("rows".into())),
             arg("scale", Dtype::F16, ArgKind::Scalar("0.5".into())),
         ],
         reference: "/problems/reference.c".into(),
-        tolerance: Tolerance {
-            rtol: 1e-5,
-            atol: 1e-6,
-        },
+        tolerance: Tolerance { rtol: 1e-5, atol: 1e-6 },
         flops: Some("5*rows*cols".into()),
         bytes: Some("8*rows*cols".into()),
         cuda: None,
@@ -66,23 +46,9 @@ fn data(arg: &StagedArg) -> &[u8] {
 #[test]
 fn arguments_are_staged_in_order_with_their_shapes_and_values() {
     let staged = stage(&problem(), &case(4, 8), 1).unwrap();
-    let [x, y, rows, scale] = staged.args.as_slice() else {
-        panic!("{staged:?}")
-    };
-    let StagedArg::Buffer {
-        name,
-        role,
-        shape,
-        data: bytes,
-        ..
-    } = x
-    else {
-        panic!("{x:?}")
-    };
-    assert_eq!(
-        (name.as_str(), *role, shape.as_slice()),
-        ("x", Role::In, &[4, 8][..])
-    );
+    let [x, y, rows, scale] = staged.args.as_slice() else { panic!("{staged:?}") };
+    let StagedArg::Buffer { name, role, shape, data: bytes, .. } = x else { panic!("{x:?}") };
+    assert_eq!((name.as_str(), *role, shape.as_slice()), ("x", Role::In, &[4, 8][..]));
     assert!(bytes.len() == 4 * 8 * 4 && bytes.iter().any(|b| *b != 0));
     assert_eq!(data(y), vec![0; 4 * 8 * 4]);
     assert_eq!(data(rows), [4, 0, 0, 0, 0, 0, 0, 0]);
@@ -102,10 +68,7 @@ fn contents_depend_on_the_seed_and_not_on_later_arguments() {
 #[test]
 fn two_arguments_with_one_fill_differ() {
     let mut twice = problem();
-    twice.args[1] = Arg {
-        name: "z".into(),
-        ..twice.args[0].clone()
-    };
+    twice.args[1] = Arg { name: "z".into(), ..twice.args[0].clone() };
     let staged = stage(&twice, &case(4, 8), 1).unwrap();
     assert_ne!(data(&staged.args[0]), data(&staged.args[1]));
 }
@@ -130,11 +93,7 @@ fn what_cannot_be_staged_is_told() {
         assert_eq!(error.to_string(), expected);
     }
     for (expr, dtype, expected) in [
-        (
-            "3000000000",
-            Dtype::I32,
-            "`3000000000` is 3000000000, which i32 cannot hold",
-        ),
+        ("3000000000", Dtype::I32, "`3000000000` is 3000000000, which i32 cannot hold"),
         ("2", Dtype::Bool, "`2` is 2, which bool cannot hold"),
         ("-1", Dtype::U8, "`-1` is -1, which u8 cannot hold"),
         (
@@ -142,11 +101,7 @@ fn what_cannot_be_staged_is_told() {
             Dtype::F32,
             "`1e39` is 1000000000000000000000000000000000000000, which f32 cannot hold",
         ),
-        (
-            "0.5",
-            Dtype::I32,
-            "`0.5`: the result is 0.5, not an integer",
-        ),
+        ("0.5", Dtype::I32, "`0.5`: the result is 0.5, not an integer"),
     ] {
         let error = scalar(expr, dtype, &BTreeMap::new()).expect_err("it cannot be staged");
         assert_eq!(error.to_string(), expected);
@@ -179,8 +134,5 @@ fn ranges_that_hold_too_few_cases_give_fewer() {
         count: 3,
     });
     let drawn = draw_holdout(&tight, &mut ChaCha8Rng::seed_from_u64(1));
-    assert_eq!(
-        drawn.iter().map(|c| c.label.as_str()).collect::<Vec<_>>(),
-        ["rows=4 cols=9"]
-    );
+    assert_eq!(drawn.iter().map(|c| c.label.as_str()).collect::<Vec<_>>(), ["rows=4 cols=9"]);
 }

@@ -14,9 +14,8 @@ const MAX_CHARS: usize = 256;
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Functions that an expression may call.
-pub const FUNCTIONS: [&str; 12] = [
-    "min", "max", "abs", "floor", "ceil", "round", "sqrt", "log2", "ln", "exp", "ceil_div", "if",
-];
+pub const FUNCTIONS: [&str; 12] =
+    ["min", "max", "abs", "floor", "ceil", "round", "sqrt", "log2", "ln", "exp", "ceil_div", "if"];
 
 /// Why an expression has no value.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -85,13 +84,8 @@ pub fn names(expr: &str) -> Result<Vec<String>, ExprError> {
 }
 
 fn evaluate(expr: &str, names: &BTreeMap<String, i64>) -> Result<Value, ExprError> {
-    let values = names
-        .iter()
-        .map(|(name, value)| (name.as_str(), Value::Int(*value)))
-        .collect();
-    let value = parse(expr)?
-        .eval_with_context(&Sizes { values })
-        .map_err(explain)?;
+    let values = names.iter().map(|(name, value)| (name.as_str(), Value::Int(*value))).collect();
+    let value = parse(expr)?.eval_with_context(&Sizes { values }).map_err(explain)?;
     match value {
         Value::Float(value) if !value.is_finite() => Err(ExprError::NotFinite),
         value => Ok(value),
@@ -115,10 +109,7 @@ fn parse(expr: &str) -> Result<Node, ExprError> {
     }
     let known = |c: char| c.is_ascii_alphanumeric() || " _.+-*/%^(),<>=!&|".contains(c);
     if let Some(stray) = expr.chars().find(|c| !known(*c)) {
-        return malformed(&format!(
-            "`{}` has no meaning in an expression",
-            stray.escape_debug()
-        ));
+        return malformed(&format!("`{}` has no meaning in an expression", stray.escape_debug()));
     }
     let tree = evalexpr::build_operator_tree(expr).map_err(explain)?;
     check_operators(&tree)?;
@@ -167,14 +158,10 @@ fn explain(error: EvalexprError) -> ExprError {
         E::VariableIdentifierNotFound(name) => ExprError::UnknownName(name),
         E::FunctionIdentifierNotFound(name) => ExprError::UnknownFunction(name),
         E::AdditionError { augend, addend } => overflow(&augend, '+', &addend),
-        E::SubtractionError {
-            minuend,
-            subtrahend,
-        } => overflow(&minuend, '-', &subtrahend),
-        E::MultiplicationError {
-            multiplicand,
-            multiplier,
-        } => overflow(&multiplicand, '*', &multiplier),
+        E::SubtractionError { minuend, subtrahend } => overflow(&minuend, '-', &subtrahend),
+        E::MultiplicationError { multiplicand, multiplier } => {
+            overflow(&multiplicand, '*', &multiplier)
+        }
         E::NegationError { argument } => ExprError::Overflow(format!("-({argument})")),
         E::DivisionError { dividend, divisor } => division(&dividend, '/', &divisor),
         E::ModulationError { dividend, divisor } => division(&dividend, '%', &divisor),
@@ -246,11 +233,7 @@ impl Context for Sizes<'_> {
 }
 
 fn call(name: &str, argument: &Value) -> EvalexprResult<Value> {
-    let single = || {
-        argument
-            .as_number()
-            .map_err(|_| arguments(name, "one number"))
-    };
+    let single = || argument.as_number().map_err(|_| arguments(name, "one number"));
     let real = |function: fn(f64) -> f64| Ok(Value::Float(function(single()?)));
     match name {
         "floor" => real(f64::floor),
@@ -260,16 +243,13 @@ fn call(name: &str, argument: &Value) -> EvalexprResult<Value> {
         "log2" => real(f64::log2),
         "ln" => real(f64::ln),
         "exp" => real(f64::exp),
-        "abs" => {
-            match argument {
-                Value::Int(value) => value.checked_abs().map(Value::Int).ok_or_else(|| {
-                    EvalexprError::NegationError {
-                        argument: argument.clone(),
-                    }
-                }),
-                _ => real(f64::abs),
-            }
-        }
+        "abs" => match argument {
+            Value::Int(value) => value
+                .checked_abs()
+                .map(Value::Int)
+                .ok_or_else(|| EvalexprError::NegationError { argument: argument.clone() }),
+            _ => real(f64::abs),
+        },
         "min" => choose(name, argument, i64::min, f64::min),
         "max" => choose(name, argument, i64::max, f64::max),
         "ceil_div" => ceil_div(argument),
@@ -302,9 +282,7 @@ fn choose(
     }
     let floats: EvalexprResult<Vec<f64>> = parts.iter().map(Value::as_number).collect();
     let chosen = floats?.into_iter().reduce(of_floats);
-    chosen
-        .map(Value::Float)
-        .ok_or_else(|| arguments(name, "two or more numbers"))
+    chosen.map(Value::Float).ok_or_else(|| arguments(name, "two or more numbers"))
 }
 
 /// Integer division that rounds up.

@@ -3,15 +3,9 @@ use proptest::prelude::*;
 use super::*;
 
 fn sizes() -> BTreeMap<String, i64> {
-    [
-        ("rows", 64),
-        ("cols", 1024),
-        ("zero", 0),
-        ("huge", i64::MAX),
-        ("block.x", 256),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    [("rows", 64), ("cols", 1024), ("zero", 0), ("huge", i64::MAX), ("block.x", 256)]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
 }
 
 #[test]
@@ -44,13 +38,9 @@ fn integers_stay_integers() {
 
 #[test]
 fn numbers_may_be_fractions() {
-    for (expr, expected) in [
-        ("1.5", 1.5),
-        ("rows / 128.0", 0.5),
-        ("sqrt(rows)", 8.0),
-        ("1e-3", 0.001),
-        ("rows", 64.0),
-    ] {
+    for (expr, expected) in
+        [("1.5", 1.5), ("rows / 128.0", 0.5), ("sqrt(rows)", 8.0), ("1e-3", 0.001), ("rows", 64.0)]
+    {
         assert_eq!(eval_f64(expr, &sizes()), Ok(expected), "{expr}");
     }
 }
@@ -60,39 +50,21 @@ fn every_refusal_says_why() {
     for (expr, expected) in [
         ("row", "there is no size called `row`"),
         ("len(rows)", "there is no function called `len`"),
-        (
-            "huge + 1",
-            "`9223372036854775807 + 1` overflows a 64-bit integer",
-        ),
-        (
-            "huge * 2",
-            "`9223372036854775807 * 2` overflows a 64-bit integer",
-        ),
+        ("huge + 1", "`9223372036854775807 + 1` overflows a 64-bit integer"),
+        ("huge * 2", "`9223372036854775807 * 2` overflows a 64-bit integer"),
         ("rows / zero", "`64 / 0` divides by zero"),
         ("rows % zero", "`64 % 0` divides by zero"),
         ("ceil_div(rows, zero)", "`64 / 0` divides by zero"),
-        (
-            "rows / 3.0",
-            "the result is 21.333333333333332, not an integer",
-        ),
+        ("rows / 3.0", "the result is 21.333333333333332, not an integer"),
         ("rows / 0.0", "the result is not a finite number"),
         ("inf", "the result is not a finite number"),
         ("", "the expression is empty"),
         ("  ", "the expression is empty"),
-        (
-            "rows // 2",
-            "`//` and `/*` have no meaning here; `/` divides integers as C does",
-        ),
-        (
-            "rows ** 2",
-            "`**` has no meaning here; a power is written `^`",
-        ),
+        ("rows // 2", "`//` and `/*` have no meaning here; `/` divides integers as C does"),
+        ("rows ** 2", "`**` has no meaning here; a power is written `^`"),
         ("rows; cols", "`;` has no meaning in an expression"),
         ("\"rows\"", "`\\\"` has no meaning in an expression"),
-        (
-            "rows = 3",
-            "`=` has no meaning here; equality is written `==`",
-        ),
+        ("rows = 3", "`=` has no meaning here; equality is written `==`"),
         ("rows cols", "there is no function called `rows`"),
         ("2 rows", "an operator is missing between two values"),
         ("(rows", "a `(` is never closed"),
@@ -107,10 +79,7 @@ fn every_refusal_says_why() {
         ),
         ("min(rows)", "`min` takes two or more numbers"),
         ("if(1, 2, 3)", "`if` takes a comparison and two numbers"),
-        (
-            "rows && cols",
-            "`&&`, `||` and `!` need comparisons around them",
-        ),
+        ("rows && cols", "`&&`, `||` and `!` need comparisons around them"),
     ] {
         let error = eval_int(expr, &sizes()).map_err(|e| e.to_string());
         assert_eq!(error, Err(expected.to_owned()), "{expr}");
@@ -120,18 +89,12 @@ fn every_refusal_says_why() {
 #[test]
 fn a_result_that_floating_point_cannot_hold_exactly_is_refused() {
     assert_eq!(eval_int("2^53", &sizes()), Ok(1 << 53));
-    assert!(matches!(
-        eval_int("2^60", &sizes()),
-        Err(ExprError::NotInteger(_))
-    ));
+    assert!(matches!(eval_int("2^60", &sizes()), Err(ExprError::NotInteger(_))));
 }
 
 #[test]
 fn names_are_listed_once_in_order() {
-    assert_eq!(
-        names("b*a + b + block.x"),
-        Ok(vec!["b".into(), "a".into(), "block.x".into()])
-    );
+    assert_eq!(names("b*a + b + block.x"), Ok(vec!["b".into(), "a".into(), "block.x".into()]));
     assert_eq!(names("3 + 4"), Ok(vec![]));
     assert_eq!(names("max(m, n)"), Ok(vec!["m".into(), "n".into()]));
 }
@@ -174,37 +137,27 @@ impl Tree {
     fn text(&self) -> String {
         let wrapped = |inner: &Self, least: u8| {
             let text = inner.text();
-            if inner.strength() < least {
-                format!("({text})")
-            } else {
-                text
-            }
+            if inner.strength() < least { format!("({text})") } else { text }
         };
         match self {
             Self::Number(value) => value.to_string(),
             Self::Negative(inner) => format!("-{}", wrapped(inner, 3)),
             Self::Pair(left, operator, right) => {
                 let own = self.strength();
-                format!(
-                    "{} {operator} {}",
-                    wrapped(left, own),
-                    wrapped(right, own + 1)
-                )
+                format!("{} {operator} {}", wrapped(left, own), wrapped(right, own + 1))
             }
         }
     }
 }
 
 fn trees() -> impl Strategy<Value = Tree> {
-    (0i64..50)
-        .prop_map(Tree::Number)
-        .prop_recursive(5, 24, 2, |inner| {
-            prop_oneof![
-                1 => inner.clone().prop_map(|t| Tree::Negative(Box::new(t))),
-                4 => (inner.clone(), prop::sample::select(vec!['+', '-', '*', '/', '%']), inner)
-                    .prop_map(|(l, op, r)| Tree::Pair(Box::new(l), op, Box::new(r))),
-            ]
-        })
+    (0i64..50).prop_map(Tree::Number).prop_recursive(5, 24, 2, |inner| {
+        prop_oneof![
+            1 => inner.clone().prop_map(|t| Tree::Negative(Box::new(t))),
+            4 => (inner.clone(), prop::sample::select(vec!['+', '-', '*', '/', '%']), inner)
+                .prop_map(|(l, op, r)| Tree::Pair(Box::new(l), op, Box::new(r))),
+        ]
+    })
 }
 
 proptest! {

@@ -34,9 +34,7 @@ pub fn fill(fill: &Fill, dtype: Dtype, elements: usize, rng: &mut ChaCha8Rng) ->
         }),
         Fill::Permutation => permutation(dtype, elements, &mut out, rng),
         Fill::Normal { mean, std } => drawn(dtype, &mut out, rng, |rng, part| {
-            write_numbers(dtype, part, || {
-                mean + std * rng.sample::<f64, _>(StandardNormal)
-            });
+            write_numbers(dtype, part, || mean + std * rng.sample::<f64, _>(StandardNormal));
         }),
         Fill::Uniform { low, high } => drawn(dtype, &mut out, rng, |rng, part| {
             write_numbers(dtype, part, || uniform(dtype, low, high, rng));
@@ -58,12 +56,12 @@ pub fn fill(fill: &Fill, dtype: Dtype, elements: usize, rng: &mut ChaCha8Rng) ->
 pub fn fits(fill: &Fill, dtype: Dtype, elements: u64) -> Result<(), String> {
     let (least, most) = dtype.exact_integers();
     match *fill {
-        Fill::Normal { .. } if !dtype.is_float() => Err(format!(
-            "`normal` gives fractions, which {dtype} cannot hold"
-        )),
-        Fill::Uniform { .. } if !dtype.is_float() => Err(format!(
-            "`uniform` gives fractions, which {dtype} cannot hold"
-        )),
+        Fill::Normal { .. } if !dtype.is_float() => {
+            Err(format!("`normal` gives fractions, which {dtype} cannot hold"))
+        }
+        Fill::Uniform { .. } if !dtype.is_float() => {
+            Err(format!("`uniform` gives fractions, which {dtype} cannot hold"))
+        }
         Fill::Normal { mean, std } => {
             let reach = mean.abs() + 8.0 * std;
             if std < 0.0 {
@@ -71,28 +69,22 @@ pub fn fits(fill: &Fill, dtype: Dtype, elements: u64) -> Result<(), String> {
             } else if reach.is_finite() && reach <= dtype.max_finite() {
                 Ok(())
             } else {
-                Err(format!(
-                    "`normal` with mean {mean} and std {std} leaves the range of {dtype}"
-                ))
+                Err(format!("`normal` with mean {mean} and std {std} leaves the range of {dtype}"))
             }
         }
         Fill::Uniform { low, high } => {
             let widest = low.abs().max(high.abs());
             if !(low.is_finite() && high.is_finite() && low < high) {
-                Err(format!(
-                    "`uniform` needs low < high, got low {low} and high {high}"
-                ))
+                Err(format!("`uniform` needs low < high, got low {low} and high {high}"))
             } else if widest <= dtype.max_finite() {
                 Ok(())
             } else {
-                Err(format!(
-                    "`uniform` up to {widest:e} leaves the range of {dtype}"
-                ))
+                Err(format!("`uniform` up to {widest:e} leaves the range of {dtype}"))
             }
         }
-        Fill::Integers { low, high } if low > high => Err(format!(
-            "`integers` needs low <= high, got low {low} and high {high}"
-        )),
+        Fill::Integers { low, high } if low > high => {
+            Err(format!("`integers` needs low <= high, got low {low} and high {high}"))
+        }
         Fill::Integers { low, high } if low < least || high > most => Err(format!(
             "`integers` from {low} to {high} leaves the integers that {dtype} holds exactly, \
              {least} to {most}"
@@ -104,11 +96,7 @@ pub fn fits(fill: &Fill, dtype: Dtype, elements: u64) -> Result<(), String> {
             if i64::try_from(highest).is_ok_and(|value| value <= most) {
                 return Ok(());
             }
-            let name = if matches!(fill, Fill::Iota) {
-                "iota"
-            } else {
-                "permutation"
-            };
+            let name = if matches!(fill, Fill::Iota) { "iota" } else { "permutation" };
             Err(format!(
                 "`{name}` of {elements} elements needs values up to {highest}, and {dtype} holds \
                  integers exactly only up to {most}"
@@ -124,11 +112,7 @@ fn constant_fits(value: f64, dtype: Dtype) -> Result<(), String> {
     } else {
         value.fract() == 0.0 && value >= least as f64 && value <= most as f64
     };
-    if fine {
-        Ok(())
-    } else {
-        Err(format!("{dtype} cannot hold the constant {value}"))
-    }
+    if fine { Ok(()) } else { Err(format!("{dtype} cannot hold the constant {value}")) }
 }
 
 /// Calls `write` with each chunk and the position of its first element.
@@ -159,11 +143,7 @@ fn uniform(dtype: Dtype, low: f64, high: f64, rng: &mut ChaCha8Rng) -> f64 {
     // Not low + (high - low) * share, which overflows for the widest ranges.
     let value = low * (1.0 - share) + high * share;
     // Rounding to the element type may reach the excluded bound.
-    if round_to(dtype, value) < high {
-        value
-    } else {
-        low
-    }
+    if round_to(dtype, value) < high { value } else { low }
 }
 
 fn round_to(dtype: Dtype, value: f64) -> f64 {

@@ -3,14 +3,8 @@ use proptest::prelude::*;
 use super::*;
 
 const FILLS: [Fill; 9] = [
-    Fill::Normal {
-        mean: 0.0,
-        std: 1.0,
-    },
-    Fill::Uniform {
-        low: -1.0,
-        high: 1.0,
-    },
+    Fill::Normal { mean: 0.0, std: 1.0 },
+    Fill::Uniform { low: -1.0, high: 1.0 },
     Fill::Integers { low: 0, high: 1 },
     Fill::Zeros,
     Fill::Ones,
@@ -26,12 +20,7 @@ fn seeded(seed: u64) -> ChaCha8Rng {
 
 fn f32s(what: &Fill, elements: usize, seed: u64) -> Vec<f32> {
     let bytes = fill(what, Dtype::F32, elements, &mut seeded(seed));
-    bytes
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|b| f32::from_ne_bytes(*b))
-        .collect()
+    bytes.as_chunks::<4>().0.iter().map(|b| f32::from_ne_bytes(*b)).collect()
 }
 
 /// Every element as a number.
@@ -61,17 +50,9 @@ fn every_fill_that_fits_gives_finite_values_of_its_type_and_the_same_again() {
                 assert!(!dtype.is_float(), "{what:?} must fit {dtype}");
                 continue;
             }
-            let elements = if matches!(what, Fill::Iota | Fill::Permutation) {
-                2
-            } else {
-                3000
-            };
+            let elements = if matches!(what, Fill::Iota | Fill::Permutation) { 2 } else { 3000 };
             let bytes = fill(&what, dtype, elements, &mut seeded(1));
-            assert_eq!(
-                bytes,
-                fill(&what, dtype, elements, &mut seeded(1)),
-                "{what:?} {dtype}"
-            );
+            assert_eq!(bytes, fill(&what, dtype, elements, &mut seeded(1)), "{what:?} {dtype}");
             let found = values(dtype, &bytes);
             assert_eq!(found.len(), elements);
             assert!(found.iter().all(|v| v.is_finite()), "{what:?} {dtype}");
@@ -93,10 +74,7 @@ fn another_seed_gives_other_values() {
 fn the_number_of_threads_does_not_matter() {
     let elements = 3 * CHUNK + 17;
     let with = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| f32s(&FILLS[0], elements, 7))
     };
     assert_eq!(with(1), with(4));
@@ -117,21 +95,10 @@ fn a_second_buffer_from_the_same_generator_differs_from_the_first() {
 
 #[test]
 fn normal_has_its_mean_and_deviation() {
-    let found = f32s(
-        &Fill::Normal {
-            mean: 2.0,
-            std: 3.0,
-        },
-        40_000,
-        5,
-    );
+    let found = f32s(&Fill::Normal { mean: 2.0, std: 3.0 }, 40_000, 5);
     let n = found.len() as f64;
     let mean = found.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
-    let variance = found
-        .iter()
-        .map(|v| (f64::from(*v) - mean).powi(2))
-        .sum::<f64>()
-        / n;
+    let variance = found.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / n;
     assert!((mean - 2.0).abs() < 0.1, "{mean}");
     assert!((variance.sqrt() - 3.0).abs() < 0.1, "{variance}");
 }
@@ -139,10 +106,7 @@ fn normal_has_its_mean_and_deviation() {
 #[test]
 fn uniform_never_reaches_its_upper_bound() {
     // The next f16 below 1.0 is 0.9995: rounding reaches 1.0 in one of 4,000 draws.
-    let what = Fill::Uniform {
-        low: 0.0,
-        high: 1.0,
-    };
+    let what = Fill::Uniform { low: 0.0, high: 1.0 };
     let found = values(Dtype::F16, &fill(&what, Dtype::F16, 40_000, &mut seeded(5)));
     assert!(found.iter().all(|v| (0.0..1.0).contains(v)));
     assert!(found.iter().any(|v| *v > 0.99) && found.iter().any(|v| *v < 0.01));
@@ -166,37 +130,18 @@ fn adversarial_holds_what_breaks_kernels() {
     assert!(holds(|v| *v == 0.0 && v.is_sign_negative()));
     assert!(holds(|v| v.abs() > 1e6));
     assert!(holds(|v| *v != 0.0 && v.abs() < 1e-6 && v.is_normal()));
-    assert!(
-        found
-            .windows(2)
-            .filter(|w| w[0].to_bits() == w[1].to_bits())
-            .count()
-            > 400
-    );
+    assert!(found.windows(2).filter(|w| w[0].to_bits() == w[1].to_bits()).count() > 400);
     // Products of two stay finite.
     assert!(found.iter().all(|v| (v * v).is_finite()));
-    let ints = values(
-        Dtype::I32,
-        &fill(&Fill::Adversarial, Dtype::I32, 4000, &mut seeded(9)),
-    );
+    let ints = values(Dtype::I32, &fill(&Fill::Adversarial, Dtype::I32, 4000, &mut seeded(9)));
     assert!(ints.contains(&f64::from(i32::MIN)) && ints.contains(&f64::from(i32::MAX)));
 }
 
 #[test]
 fn what_does_not_fit_is_told() {
     for (what, dtype, elements, expected) in [
-        (
-            FILLS[0],
-            Dtype::Bool,
-            4,
-            "`normal` gives fractions, which bool cannot hold",
-        ),
-        (
-            FILLS[1],
-            Dtype::I32,
-            4,
-            "`uniform` gives fractions, which i32 cannot hold",
-        ),
+        (FILLS[0], Dtype::Bool, 4, "`normal` gives fractions, which bool cannot hold"),
+        (FILLS[1], Dtype::I32, 4, "`uniform` gives fractions, which i32 cannot hold"),
         (
             Fill::Permutation,
             Dtype::U8,
@@ -223,47 +168,23 @@ fn what_does_not_fit_is_told() {
             4,
             "`integers` needs low <= high, got low 3 and high 1",
         ),
+        (Fill::Constant(0.5), Dtype::I32, 4, "i32 cannot hold the constant 0.5"),
+        (Fill::Constant(1e5), Dtype::F16, 4, "f16 cannot hold the constant 100000"),
+        (Fill::Constant(f64::NAN), Dtype::F64, 4, "f64 cannot hold the constant NaN"),
         (
-            Fill::Constant(0.5),
-            Dtype::I32,
-            4,
-            "i32 cannot hold the constant 0.5",
-        ),
-        (
-            Fill::Constant(1e5),
-            Dtype::F16,
-            4,
-            "f16 cannot hold the constant 100000",
-        ),
-        (
-            Fill::Constant(f64::NAN),
-            Dtype::F64,
-            4,
-            "f64 cannot hold the constant NaN",
-        ),
-        (
-            Fill::Normal {
-                mean: 0.0,
-                std: -1.0,
-            },
+            Fill::Normal { mean: 0.0, std: -1.0 },
             Dtype::F32,
             4,
             "a standard deviation of -1 is negative",
         ),
         (
-            Fill::Normal {
-                mean: 0.0,
-                std: 1e5,
-            },
+            Fill::Normal { mean: 0.0, std: 1e5 },
             Dtype::F16,
             4,
             "`normal` with mean 0 and std 100000 leaves the range of f16",
         ),
         (
-            Fill::Uniform {
-                low: 1.0,
-                high: 1.0,
-            },
+            Fill::Uniform { low: 1.0, high: 1.0 },
             Dtype::F32,
             4,
             "`uniform` needs low < high, got low 1 and high 1",

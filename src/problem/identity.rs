@@ -14,10 +14,7 @@ const VERSION: &[u8] = b"optloop problem 1";
 /// # Panics
 /// Never: the encoding takes any plain data.
 pub fn canonical_digest(problem: &Problem, reference_text: &str) -> Digest {
-    let meaning = Problem {
-        reference: PathBuf::new(),
-        ..problem.clone()
-    };
+    let meaning = Problem { reference: PathBuf::new(), ..problem.clone() };
     let encoded = postcard::to_stdvec(&meaning).expect("a problem holds plain data only");
     let mut bytes = Vec::with_capacity(encoded.len() + reference_text.len() + 64);
     for part in [VERSION, &encoded, reference_text.as_bytes()] {
@@ -42,10 +39,7 @@ mod tests {
             change(&mut other);
             canonical_digest(&other, "text")
         };
-        assert_eq!(
-            base,
-            changed(|p| p.reference = "/elsewhere/reference.c".into())
-        );
+        assert_eq!(base, changed(|p| p.reference = "/elsewhere/reference.c".into()));
         assert_ne!(base, canonical_digest(&problem, "other text"));
         let every_change: [fn(&mut Problem); 8] = [
             |p| p.entry.push('x'),

@@ -56,22 +56,13 @@ pub fn geometry(
 ) -> Result<Geometry, LaunchError> {
     let mut names = case.sizes.clone();
     let own = block.map(|axes| axes.map(|axis| axis.to_string()).to_vec());
-    let block = axes(
-        "block",
-        own.as_ref().unwrap_or(&launch.block),
-        &mut names,
-        BLOCK_LIMITS,
-    )?;
+    let block = axes("block", own.as_ref().unwrap_or(&launch.block), &mut names, BLOCK_LIMITS)?;
     let threads = block.iter().map(|axis| i64::from(*axis)).product();
     in_range("the product of block", threads, 1, THREADS)?;
     let grid = axes("grid", &launch.grid, &mut names, GRID_LIMITS)?;
     let shared = value(&launch.shared, &names)?;
     let shared_bytes = in_range("shared", shared, 0, i64::from(i32::MAX))?;
-    Ok(Geometry {
-        grid,
-        block,
-        shared_bytes,
-    })
+    Ok(Geometry { grid, block, shared_bytes })
 }
 
 /// Three axes (missing ones are 1), which become names of the expressions after them.
@@ -93,19 +84,11 @@ fn axes(
 }
 
 fn value(expr: &str, names: &BTreeMap<String, i64>) -> Result<i64, CaseError> {
-    eval_int(expr, names).map_err(|error| CaseError::Expr {
-        expr: expr.to_owned(),
-        error,
-    })
+    eval_int(expr, names).map_err(|error| CaseError::Expr { expr: expr.to_owned(), error })
 }
 
 fn in_range(what: &str, value: i64, least: i64, most: i64) -> Result<u32, LaunchError> {
-    let error = || LaunchError::Range {
-        what: what.to_owned(),
-        value,
-        least,
-        most,
-    };
+    let error = || LaunchError::Range { what: what.to_owned(), value, least, most };
     if value < least || value > most {
         return Err(error());
     }
@@ -123,21 +106,14 @@ mod tests {
             block: texts(block),
             shared: "4*block.x*grid.y".into(),
         };
-        let case = Case {
-            label: "n=1000".into(),
-            sizes: [("n".to_owned(), 1000)].into(),
-        };
+        let case = Case { label: "n=1000".into(), sizes: [("n".to_owned(), 1000)].into() };
         geometry(&launch, &case, own).map_err(|error| error.to_string())
     }
 
     #[test]
     fn the_grid_may_use_the_block_and_a_kernel_may_bring_its_own() {
         let found = check(&["ceil_div(n, block.x)", "2"], &["256"], None);
-        let expected = Geometry {
-            grid: [4, 2, 1],
-            block: [256, 1, 1],
-            shared_bytes: 2048,
-        };
+        let expected = Geometry { grid: [4, 2, 1], block: [256, 1, 1], shared_bytes: 2048 };
         assert_eq!(found, Ok(expected));
         let own = check(&["ceil_div(n, block.x)"], &["256"], Some([128, 2, 1])).unwrap();
         assert_eq!((own.grid, own.block), ([8, 1, 1], [128, 2, 1]));
@@ -146,28 +122,12 @@ mod tests {
     #[test]
     fn what_no_device_takes_is_refused() {
         for (grid, block, expected) in [
-            (
-                &["n"][..],
-                &["n*2"][..],
-                "block.x is 2000, and must be 1 to 1024",
-            ),
-            (
-                &["n"],
-                &["64", "32"],
-                "the product of block is 2048, and must be 1 to 1024",
-            ),
+            (&["n"][..], &["n*2"][..], "block.x is 2000, and must be 1 to 1024"),
+            (&["n"], &["64", "32"], "the product of block is 2048, and must be 1 to 1024"),
             (&["0"], &["1"], "grid.x is 0, and must be 1 to 2147483647"),
-            (
-                &["1", "n*100"],
-                &["1"],
-                "grid.y is 100000, and must be 1 to 65535",
-            ),
+            (&["1", "n*100"], &["1"], "grid.y is 100000, and must be 1 to 65535"),
             (&["m"], &["1"], "`m`: there is no size called `m`"),
-            (
-                &["1"],
-                &["grid.x"],
-                "`grid.x`: there is no size called `grid.x`",
-            ),
+            (&["1"], &["grid.x"], "`grid.x`: there is no size called `grid.x`"),
         ] {
             assert_eq!(check(grid, block, None), Err(expected.to_owned()));
         }

@@ -49,35 +49,21 @@ pub fn load(path: &Path, files: &dyn Files) -> Loaded {
     found.append(&mut checker.found);
     crate::diagnostic::SourceMap::new(&source).sort(&mut found);
     let problem = made.filter(|_| found.is_empty());
-    Loaded {
-        problem,
-        reference_text,
-        diagnostics: found,
-    }
+    Loaded { problem, reference_text, diagnostics: found }
 }
 
 impl Loaded {
     fn refused(diagnostics: Vec<Diagnostic>) -> Self {
-        Self {
-            problem: None,
-            reference_text: None,
-            diagnostics,
-        }
+        Self { problem: None, reference_text: None, diagnostics }
     }
 }
 
 /// Keys that are absent, as against written with a mistake, which is told already.
 fn missing_keys(checker: &mut Checker<'_>) {
     let (table, _told) = toml::de::DeTable::parse_recoverable(&checker.source.text);
-    let written: BTreeSet<&str> = table
-        .get_ref()
-        .keys()
-        .map(|key| key.get_ref().as_ref())
-        .collect();
-    let missing: Vec<&str> = NEEDED
-        .into_iter()
-        .filter(|key| !written.contains(key))
-        .collect();
+    let written: BTreeSet<&str> =
+        table.get_ref().keys().map(|key| key.get_ref().as_ref()).collect();
+    let missing: Vec<&str> = NEEDED.into_iter().filter(|key| !written.contains(key)).collect();
     for key in missing {
         let label = format!("`{key}` is required here");
         checker.tell("missing-key", format!("missing key `{key}`"), 0..0, label);
@@ -92,10 +78,7 @@ pub(super) fn absolute(problem_file: &Path, relative: &str) -> PathBuf {
 
 /// A path that the problem file names, as users would write it.
 pub(super) fn beside(problem_file: &Path, relative: &str) -> PathBuf {
-    problem_file
-        .parent()
-        .unwrap_or(Path::new(""))
-        .join(relative)
+    problem_file.parent().unwrap_or(Path::new("")).join(relative)
 }
 
 #[cfg(test)]

@@ -23,10 +23,7 @@ impl Files for Shelf {
 }
 
 fn loaded(text: &str) -> Loaded {
-    let files = [
-        ("/p/problem.toml", text),
-        ("/p/reference.c", "void f(void) {}\n"),
-    ];
+    let files = [("/p/problem.toml", text), ("/p/reference.c", "void f(void) {}\n")];
     let shelf = Shelf(files.map(|(path, text)| (path.into(), text.into())).into());
     load(Path::new("/p/problem.toml"), &shelf)
 }
@@ -87,82 +84,35 @@ fn a_whole_file_becomes_the_problem_it_says() {
     assert!(loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
     assert_eq!(loaded.reference_text.as_deref(), Some("void f(void) {}\n"));
     let problem = loaded.problem.expect("a good file");
-    assert_eq!(
-        (problem.name.as_str(), problem.entry.as_str()),
-        ("scan", "scan_sum")
-    );
+    assert_eq!((problem.name.as_str(), problem.entry.as_str()), ("scan", "scan_sum"));
     assert_eq!(problem.reference, Path::new("/p/reference.c"));
-    let labels: Vec<&str> = problem
-        .cases
-        .iter()
-        .map(|case| case.label.as_str())
-        .collect();
-    assert_eq!(
-        labels,
-        ["rows=64 cols=1024", "cols=257 rows=4096"],
-        "file order"
-    );
+    let labels: Vec<&str> = problem.cases.iter().map(|case| case.label.as_str()).collect();
+    assert_eq!(labels, ["rows=64 cols=1024", "cols=257 rows=4096"], "file order");
     let holdout = problem.holdout.unwrap();
     assert_eq!(
-        (
-            holdout.ranges["rows"],
-            holdout.ranges["cols"],
-            holdout.count
-        ),
+        (holdout.ranges["rows"], holdout.ranges["cols"], holdout.count),
         ((1, 512), (8, 8), 3)
     );
     assert!(problem.tolerance.is_exact());
-    assert_eq!(
-        (problem.flops.as_deref(), problem.bytes),
-        (Some("2.5*rows*cols"), None)
-    );
+    assert_eq!((problem.flops.as_deref(), problem.bytes), (Some("2.5*rows*cols"), None));
     let cuda = problem.cuda.unwrap();
-    assert_eq!(
-        (cuda.block, cuda.shared),
-        (vec!["256".to_owned()], "4*block.x".to_owned())
-    );
+    assert_eq!((cuda.block, cuda.shared), (vec!["256".to_owned()], "4*block.x".to_owned()));
 }
 
 #[test]
 fn what_an_argument_does_not_say_is_filled_in() {
     let problem = loaded(WHOLE).problem.expect("a good file");
-    let kinds: Vec<_> = problem
-        .args
-        .iter()
-        .map(|arg| (arg.dtype, &arg.kind))
-        .collect();
+    let kinds: Vec<_> = problem.args.iter().map(|arg| (arg.dtype, &arg.kind)).collect();
     let shape = |extents: &[&str]| extents.iter().map(|&e| e.to_owned()).collect::<Vec<_>>();
     let rows = shape(&["rows"]);
-    let fill = Fill::Uniform {
-        low: -1.0,
-        high: 1.5,
-    };
-    let x = ArgKind::Buffer {
-        shape: shape(&["rows", "2*cols", "3"]),
-        role: Role::In,
-        fill,
-    };
+    let fill = Fill::Uniform { low: -1.0, high: 1.5 };
+    let x = ArgKind::Buffer { shape: shape(&["rows", "2*cols", "3"]), role: Role::In, fill };
     let fill = Fill::Integers { low: 0, high: 1 };
-    let keep = ArgKind::Buffer {
-        shape: rows.clone(),
-        role: Role::In,
-        fill,
-    };
+    let keep = ArgKind::Buffer { shape: rows.clone(), role: Role::In, fill };
     let fill = Fill::Constant(2.0);
-    let acc = ArgKind::Buffer {
-        shape: shape(&["1"]),
-        role: Role::Inout,
-        fill,
-    };
-    let y = ArgKind::Buffer {
-        shape: rows,
-        role: Role::Out,
-        fill: Fill::Zeros,
-    };
-    let (alpha, last) = (
-        ArgKind::Scalar("1e-7".into()),
-        ArgKind::Scalar("rows - 1".into()),
-    );
+    let acc = ArgKind::Buffer { shape: shape(&["1"]), role: Role::Inout, fill };
+    let y = ArgKind::Buffer { shape: rows, role: Role::Out, fill: Fill::Zeros };
+    let (alpha, last) = (ArgKind::Scalar("1e-7".into()), ArgKind::Scalar("rows - 1".into()));
     assert_eq!(
         kinds,
         [
@@ -198,24 +148,13 @@ fn fills_of_every_form_are_read() {
         ("\"iota\"", Fill::Iota),
         ("\"permutation\"", Fill::Permutation),
         ("\"adversarial\"", Fill::Adversarial),
-        (
-            "{ normal = { mean = 0, std = 3.0 } }",
-            Fill::Normal {
-                mean: 0.0,
-                std: 3.0,
-            },
-        ),
-        (
-            "{ integers = { low = -3, high = 9 } }",
-            Fill::Integers { low: -3, high: 9 },
-        ),
+        ("{ normal = { mean = 0, std = 3.0 } }", Fill::Normal { mean: 0.0, std: 3.0 }),
+        ("{ integers = { low = -3, high = 9 } }", Fill::Integers { low: -3, high: 9 }),
         ("{ constant = 0.5 }", Fill::Constant(0.5)),
     ] {
         let whole = WHOLE.replace("{ uniform = { low = -1, high = 1.5 } }", text);
         let problem = loaded(&whole).problem.expect(text);
-        let ArgKind::Buffer { fill, .. } = &problem.args[0].kind else {
-            panic!("{text}")
-        };
+        let ArgKind::Buffer { fill, .. } = &problem.args[0].kind else { panic!("{text}") };
         assert_eq!(*fill, expected);
     }
 }
@@ -242,14 +181,8 @@ fn half_of_memory_is_enough_and_a_byte_more_is_not() {
 #[test]
 fn the_schema_tells_editors_the_keys_and_what_they_mean() {
     let schema = schemars::schema_for!(ProblemFile).to_value();
-    for key in NEEDED
-        .into_iter()
-        .chain(["holdout", "tolerance", "work", "launch"])
-    {
-        assert!(
-            schema["properties"][key]["description"].is_string(),
-            "{key}"
-        );
+    for key in NEEDED.into_iter().chain(["holdout", "tolerance", "work", "launch"]) {
+        assert!(schema["properties"][key]["description"].is_string(), "{key}");
     }
 }
 

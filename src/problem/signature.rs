@@ -36,16 +36,8 @@ mod tests {
 
     #[test]
     fn inputs_are_const_and_scalars_are_values() {
-        let buffer = |role| ArgKind::Buffer {
-            shape: vec!["n".into()],
-            role,
-            fill: Fill::Zeros,
-        };
-        let arg = |name: &str, dtype, kind| Arg {
-            name: name.into(),
-            dtype,
-            kind,
-        };
+        let buffer = |role| ArgKind::Buffer { shape: vec!["n".into()], role, fill: Fill::Zeros };
+        let arg = |name: &str, dtype, kind| Arg { name: name.into(), dtype, kind };
         let mut problem = crate::problem::case::tests::problem();
         problem.entry = "mix".into();
         problem.args = vec![

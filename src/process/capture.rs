@@ -27,10 +27,7 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(pipe: OwnedFd, limit: usize) -> Self {
-        Self {
-            pipe: Some(pipe),
-            kept: Kept::new(limit),
-        }
+        Self { pipe: Some(pipe), kept: Kept::new(limit) }
     }
 
     /// The descriptor to poll, until the last writer has gone.
@@ -53,13 +50,7 @@ impl Stream {
     pub(super) fn read_available(&mut self) {
         while let Some(pipe) = &self.pipe {
             let mut fds = [PollFd::new(pipe, PollFlags::IN)];
-            match poll(
-                &mut fds,
-                Some(&Timespec {
-                    tv_sec: 0,
-                    tv_nsec: 0,
-                }),
-            ) {
+            match poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
                 Ok(0) => return,
                 Ok(_) => self.read(),
                 Err(Errno::INTR) => {}
@@ -86,12 +77,7 @@ struct Kept {
 
 impl Kept {
     fn new(limit: usize) -> Self {
-        Self {
-            head: Vec::new(),
-            tail: VecDeque::new(),
-            half: limit / 2,
-            left_out: 0,
-        }
+        Self { head: Vec::new(), tail: VecDeque::new(), half: limit / 2, left_out: 0 }
     }
 
     fn push(&mut self, data: &[u8]) {
@@ -124,10 +110,7 @@ mod tests {
             kept.push(piece.as_bytes());
         }
         let (bytes, truncated) = kept.finish();
-        (
-            String::from_utf8(bytes).expect("text in, text out"),
-            truncated,
-        )
+        (String::from_utf8(bytes).expect("text in, text out"), truncated)
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! A token is one byte in a pipe that everybody shares. The descriptors that make names in
 //! `MAKEFLAGS` are opened anew, so that reading them can be non-blocking (and so be waited for
 //! beside a cancel) without changing them for make and its other children.
+#![expect(clippy::disallowed_methods, reason = "make names its tokens in the environment")]
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -64,17 +65,13 @@ impl Tokens {
     ///
     /// To be called first in `main`: later, other files may have the numbers that make named.
     pub fn from_env_or_new(jobs: Option<usize>) -> Self {
-        let found = VARIABLES
-            .iter()
-            .filter_map(std::env::var_os)
-            .find(|value| !value.is_empty());
+        let found = VARIABLES.iter().filter_map(std::env::var_os).find(|value| !value.is_empty());
         Self::from_flags(found.as_deref(), jobs)
     }
 
     fn from_flags(flags: Option<&OsStr>, jobs: Option<usize>) -> Self {
-        let wanted = flags
-            .filter(|_| jobs.is_none())
-            .and_then(|flags| Some((flags, address(flags)?)));
+        let wanted =
+            flags.filter(|_| jobs.is_none()).and_then(|flags| Some((flags, address(flags)?)));
         let Some((flags, address)) = wanted else {
             return Self::own(jobs.unwrap_or_else(processors), None);
         };
@@ -90,12 +87,7 @@ impl Tokens {
     }
 
     fn own(jobs: usize, warning: Option<String>) -> Self {
-        Self {
-            flags: None,
-            jobs: jobs.max(1),
-            warning,
-            pool: OnceLock::new(),
-        }
+        Self { flags: None, jobs: jobs.max(1), warning, pool: OnceLock::new() }
     }
 
     /// What is wrong with the jobserver that `MAKEFLAGS` names, and what to do about it.
@@ -133,23 +125,15 @@ impl Tokens {
         let mut counter = [0; 8];
         match rustix::io::read(&pool.implicit, &mut counter) {
             Ok(_) => {
-                return Ok(Some(Token {
-                    tokens: self,
-                    byte: None,
-                }));
+                return Ok(Some(Token { tokens: self, byte: None }));
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         let mut byte = [0];
         match rustix::io::read(&pool.read, &mut byte) {
-            Ok(0) => Err(io::Error::other(
-                "the jobserver's pipe was closed; make has ended",
-            )),
-            Ok(_) => Ok(Some(Token {
-                tokens: self,
-                byte: Some(byte[0]),
-            })),
+            Ok(0) => Err(io::Error::other("the jobserver's pipe was closed; make has ended")),
+            Ok(_) => Ok(Some(Token { tokens: self, byte: Some(byte[0]) })),
             Err(Errno::AGAIN | Errno::INTR) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -180,15 +164,12 @@ impl Tokens {
     fn wait_for_token(&self, cancel: &Cancel) -> io::Result<()> {
         let pool = self.pool()?;
         let cancel_fd = cancel.fd();
-        let mut fds: Vec<PollFd<'_>> = [
-            Some(pool.read.as_fd()),
-            Some(pool.implicit.as_fd()),
-            cancel_fd,
-        ]
-        .into_iter()
-        .flatten()
-        .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
-        .collect();
+        let mut fds: Vec<PollFd<'_>> =
+            [Some(pool.read.as_fd()), Some(pool.implicit.as_fd()), cancel_fd]
+                .into_iter()
+                .flatten()
+                .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+                .collect();
         match poll(&mut fds, None) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
@@ -247,10 +228,7 @@ fn reopen(read: i32, write: i32) -> Result<Pool, Errno> {
 }
 
 fn implicit() -> Result<OwnedFd, Errno> {
-    eventfd(
-        1,
-        EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC | EventfdFlags::SEMAPHORE,
-    )
+    eventfd(1, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC | EventfdFlags::SEMAPHORE)
 }
 
 fn connect(address: &Address) -> Result<Pool, String> {
@@ -266,27 +244,15 @@ fn connect(address: &Address) -> Result<Pool, String> {
             if same_pipe {
                 return Ok(pool);
             }
-            Err(format!(
-                "descriptors {read} and {write} are other files here"
-            ))
+            Err(format!("descriptors {read} and {write} are other files here"))
         }
         Address::Fifo(path) => {
             let failed = |error| format!("`{}` cannot be opened ({error})", path.display());
-            let open = || {
-                open(
-                    path,
-                    OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC,
-                    Mode::empty(),
-                )
-            };
+            let open =
+                || open(path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
             let read = open().map_err(failed)?;
             let write = open().map_err(failed)?;
-            Ok(Pool {
-                read,
-                write,
-                implicit: implicit().map_err(failed)?,
-                inherited: None,
-            })
+            Ok(Pool { read, write, implicit: implicit().map_err(failed)?, inherited: None })
         }
     }
 }
@@ -329,13 +295,8 @@ fn address(flags: &OsStr) -> Option<Result<Address, String>> {
 
 /// The number after `-j` in `MAKEFLAGS`; make passes it on since 4.2.
 fn make_jobs(flags: &OsStr) -> Option<usize> {
-    let words = flags
-        .as_bytes()
-        .split(u8::is_ascii_whitespace)
-        .take_while(|word| *word != b"--");
-    words
-        .filter_map(|word| str::from_utf8(word.strip_prefix(b"-j")?).ok()?.parse().ok())
-        .last()
+    let words = flags.as_bytes().split(u8::is_ascii_whitespace).take_while(|word| *word != b"--");
+    words.filter_map(|word| str::from_utf8(word.strip_prefix(b"-j")?).ok()?.parse().ok()).last()
 }
 
 fn processors() -> usize {
@@ -358,23 +319,14 @@ mod tests {
             (" -j4 --jobserver-auth=3,4", pair(3, 4)),
             ("kw -j --jobserver-fds=5,6 --jobserver-auth=7,8", pair(7, 8)),
             ("--jobserver-auth=-2,-2", None),
-            (
-                "--jobserver-auth=fifo:/tmp/x,y",
-                Some(Ok(Address::Fifo("/tmp/x,y".into()))),
-            ),
+            ("--jobserver-auth=fifo:/tmp/x,y", Some(Ok(Address::Fifo("/tmp/x,y".into())))),
             ("-- --jobserver-auth=3,4", None),
         ];
         for (flags, expected) in table {
             assert_eq!(address(OsStr::new(flags)), expected, "{flags}");
         }
-        assert!(matches!(
-            address(OsStr::new("--jobserver-auth=3")),
-            Some(Err(_))
-        ));
-        assert_eq!(
-            make_jobs(OsStr::new("w -j3 --jobserver-auth=3,4 -- j=9")),
-            Some(3)
-        );
+        assert!(matches!(address(OsStr::new("--jobserver-auth=3")), Some(Err(_))));
+        assert_eq!(make_jobs(OsStr::new("w -j3 --jobserver-auth=3,4 -- j=9")), Some(3));
         assert_eq!(make_jobs(OsStr::new("w -j")), None);
     }
 
@@ -383,16 +335,12 @@ mod tests {
         let tokens = Tokens::from_flags(None, Some(3));
         let cancel = Cancel::default();
         assert_eq!(tokens.parallelism(), 3);
-        let mut held: Vec<_> = (0..3)
-            .map(|_| tokens.acquire(&cancel).expect("a pipe").expect("a token"))
-            .collect();
+        let mut held: Vec<_> =
+            (0..3).map(|_| tokens.acquire(&cancel).expect("a pipe").expect("a token")).collect();
         assert!(tokens.try_acquire().expect("a pipe").is_none());
         for _ in 0..3 {
             held.pop();
-            held.insert(
-                0,
-                tokens.acquire(&cancel).expect("a pipe").expect("a token"),
-            );
+            held.insert(0, tokens.acquire(&cancel).expect("a pipe").expect("a token"));
             assert!(tokens.try_acquire().expect("a pipe").is_none());
         }
     }
@@ -419,10 +367,7 @@ mod tests {
         std::thread::scope(|scope| {
             let waiter = scope.spawn(|| tokens.acquire(&cancel).expect("a pipe").is_some());
             drop(held);
-            assert!(
-                waiter.join().expect("no panic"),
-                "the implicit token wakes the waiter"
-            );
+            assert!(waiter.join().expect("no panic"), "the implicit token wakes the waiter");
         });
         let _again = tokens.acquire(&cancel).expect("a pipe");
         std::thread::scope(|scope| {
@@ -436,40 +381,22 @@ mod tests {
     fn a_fifo_is_shared_with_whoever_opened_it() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("jobs");
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            &path,
-            FileType::Fifo,
-            Mode::RUSR | Mode::WUSR,
-            0,
-        )
-        .expect("a fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
+            .expect("a fifo");
         let flags = format!("-j2 --jobserver-auth=fifo:{}", path.display());
         let one = Tokens::from_flags(Some(OsStr::new(&flags)), None);
         let two = Tokens::from_flags(Some(OsStr::new(&flags)), None);
         assert_eq!((one.warning(), one.parallelism()), (None, 2));
         rustix::io::write(&one.pool().expect("open").write, b"x").expect("room for a token");
-        let implicit = one
-            .try_acquire()
-            .expect("open")
-            .expect("the implicit token");
+        let implicit = one.try_acquire().expect("open").expect("the implicit token");
         let shared = one.try_acquire().expect("open").expect("the shared token");
         assert_eq!(shared.byte, Some(b'x'));
-        let _own = two
-            .try_acquire()
-            .expect("open")
-            .expect("the other's implicit token");
+        let _own = two.try_acquire().expect("open").expect("the other's implicit token");
         assert!(two.try_acquire().expect("open").is_none());
         drop(implicit);
-        assert!(
-            two.try_acquire().expect("open").is_none(),
-            "an implicit token is not shared"
-        );
+        assert!(two.try_acquire().expect("open").is_none(), "an implicit token is not shared");
         drop(shared);
-        assert_eq!(
-            two.try_acquire().expect("open").expect("given back").byte,
-            Some(b'x')
-        );
+        assert_eq!(two.try_acquire().expect("open").expect("given back").byte, Some(b'x'));
     }
 
     #[test]
@@ -484,10 +411,7 @@ mod tests {
             let tokens = Tokens::from_flags(Some(OsStr::new(flags)), None);
             assert_eq!(tokens.parallelism(), 1, "{flags}");
             let warning = tokens.warning().expect("a warning");
-            assert!(
-                warning.contains("+optloop") && warning.contains("--jobs"),
-                "{warning}"
-            );
+            assert!(warning.contains("+optloop") && warning.contains("--jobs"), "{warning}");
         }
     }
 
@@ -526,9 +450,7 @@ mod tests {
         let mut spec = make(dir.path(), rules);
         spec.env.extend(tokens.child_env().expect("a pipe"));
         for (held, expected) in [(1, 3), (2, 2), (3, 1)] {
-            let _held: Vec<_> = (0..held)
-                .map(|_| tokens.try_acquire().expect("a pipe"))
-                .collect();
+            let _held: Vec<_> = (0..held).map(|_| tokens.try_acquire().expect("a pipe")).collect();
             let finished = run(&spec, &Cancel::default()).expect("make starts");
             assert_eq!(finished.exit, Exit::Code(0));
             let log = String::from_utf8_lossy(&finished.stdout);
@@ -570,8 +492,7 @@ mod tests {
         ] {
             let mut spec = make(dir.path(), &rules);
             spec.args[1] = command.into();
-            spec.env
-                .push(("OPTLOOP_TEST_BELOW_MAKE".into(), "1".into()));
+            spec.env.push(("OPTLOOP_TEST_BELOW_MAKE".into(), "1".into()));
             let finished = run(&spec, &Cancel::default()).expect("make starts");
             let log = String::from_utf8_lossy(&finished.stdout);
             assert_eq!(finished.exit, Exit::Code(0), "{log}");

@@ -48,7 +48,9 @@ fn stale(prefix: &str, known: &HashSet<(i32, u64)>) -> Vec<Proc> {
         .collect();
     loop {
         let before = inside.len();
-        inside.extend(table.iter().filter(|p| inside.contains(&p.parent)).map(|p| p.pid).collect::<Vec<_>>());
+        inside.extend(
+            table.iter().filter(|p| inside.contains(&p.parent)).map(|p| p.pid).collect::<Vec<_>>(),
+        );
         if inside.len() == before {
             break;
         }

@@ -31,14 +31,6 @@ impl Limits {
 
 /// Hard limit too: what is given away here cannot be taken back by the code that follows.
 fn lower(resource: Resource, bound: u64) -> io::Result<()> {
-    let maximum = getrlimit(resource)
-        .maximum
-        .map_or(bound, |old| old.min(bound));
-    Ok(setrlimit(
-        resource,
-        Rlimit {
-            current: Some(maximum),
-            maximum: Some(maximum),
-        },
-    )?)
+    let maximum = getrlimit(resource).maximum.map_or(bound, |old| old.min(bound));
+    Ok(setrlimit(resource, Rlimit { current: Some(maximum), maximum: Some(maximum) })?)
 }

@@ -31,19 +31,11 @@ impl Proc {
     fn parse(line: &[u8]) -> Option<Self> {
         let open = line.iter().position(|&byte| byte == b'(')?;
         let close = line.iter().rposition(|&byte| byte == b')')?;
-        let pid = str::from_utf8(line.get(..open)?)
-            .ok()?
-            .trim()
-            .parse()
-            .ok()?;
+        let pid = str::from_utf8(line.get(..open)?).ok()?.trim().parse().ok()?;
         let name = String::from_utf8_lossy(line.get(open + 1..close)?).into_owned();
         let rest = str::from_utf8(line.get(close + 1..)?).ok()?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-        let number = |index: usize| {
-            fields
-                .get(index)
-                .and_then(|field| field.parse::<i64>().ok())
-        };
+        let number = |index: usize| fields.get(index).and_then(|field| field.parse::<i64>().ok());
         Some(Self {
             pid,
             name,
@@ -86,11 +78,7 @@ pub(super) fn children_of_main() -> Option<Vec<i32>> {
         return None;
     }
     let text = str::from_utf8(text).ok()?;
-    Some(
-        text.split_ascii_whitespace()
-            .filter_map(|pid| pid.parse().ok())
-            .collect(),
-    )
+    Some(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
 }
 
 /// The value of one variable in the environment that a process was started with.
@@ -155,16 +143,9 @@ mod tests {
         let me = std::process::id() as i32;
         let process = Proc::read(me).expect("we exist");
         assert!(!process.is_zombie());
-        assert!(
-            all()
-                .iter()
-                .any(|other| other.pid == me && other.start == process.start)
-        );
+        assert!(all().iter().any(|other| other.pid == me && other.start == process.start));
         let path = std::env::var_os("PATH").expect("tests have a PATH");
-        assert_eq!(
-            environment_value(me, "PATH"),
-            Some(path.into_encoded_bytes())
-        );
+        assert_eq!(environment_value(me, "PATH"), Some(path.into_encoded_bytes()));
         assert_eq!(environment_value(me, "PAT"), None);
     }
 }

@@ -33,11 +33,7 @@ mod tests {
 
     fn world() -> tempfile::TempDir {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        for (name, mode) in [
-            ("bin/tool", 0o755),
-            ("other/tool", 0o755),
-            ("bin/text", 0o644),
-        ] {
+        for (name, mode) in [("bin/tool", 0o755), ("other/tool", 0o755), ("bin/text", 0o644)] {
             let path = dir.path().join(name);
             fs::create_dir_all(path.parent().expect("a folder")).expect("created");
             fs::write(&path, "").expect("written");
@@ -51,11 +47,7 @@ mod tests {
     fn names_are_found_as_a_shell_finds_them() {
         let dir = world();
         let at = |name: &str| Some(dir.path().join(name));
-        let absolute = format!(
-            "{}/other:{}/bin",
-            dir.path().display(),
-            dir.path().display()
-        );
+        let absolute = format!("{}/other:{}/bin", dir.path().display(), dir.path().display());
         let table = [
             ("tool", absolute.as_str(), at("other/tool")),
             ("tool", "bin:other", at("bin/tool")),

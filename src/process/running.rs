@@ -116,9 +116,7 @@ impl Running {
             tree,
             streams,
             started,
-            deadline: spec
-                .timeout
-                .and_then(|timeout| started.checked_add(timeout)),
+            deadline: spec.timeout.and_then(|timeout| started.checked_add(timeout)),
             grace: spec.grace,
             ended: None,
             status: None,
@@ -168,11 +166,7 @@ impl Running {
     ) -> io::Result<Wake> {
         loop {
             // After the end only what the watched descriptor still holds is of interest.
-            let limit = if self.ended.is_some() {
-                Some(Instant::now())
-            } else {
-                until
-            };
+            let limit = if self.ended.is_some() { Some(Instant::now()) } else { until };
             if self.poll_once(watch, limit, Some(cancel))? {
                 return Ok(Wake::Ready);
             }
@@ -199,11 +193,7 @@ impl Running {
             Ok(Wake::Exited | Wake::Ready) => None,
             Err(source) => {
                 let program = std::mem::take(&mut self.program);
-                return Err(SpawnError::Watch {
-                    program,
-                    what: "poll",
-                    source,
-                });
+                return Err(SpawnError::Watch { program, what: "poll", source });
             }
         };
         match forced {
@@ -251,9 +241,8 @@ impl Running {
     ) -> io::Result<bool> {
         let cancel_fd = cancel.and_then(Cancel::fd);
         let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(self.streams.len() + 3);
-        let open: Vec<usize> = (0..self.streams.len())
-            .filter(|&index| self.streams[index].fd().is_some())
-            .collect();
+        let open: Vec<usize> =
+            (0..self.streams.len()).filter(|&index| self.streams[index].fd().is_some()).collect();
         fds.extend(self.streams.iter().filter_map(Stream::fd).map(readable));
         let exit_at = fds.len();
         fds.extend(self.ended.is_none().then(|| readable(self.pidfd.as_fd())));
@@ -312,27 +301,13 @@ impl Running {
             stream.read_available();
         }
         let wall = self.ended.unwrap_or_else(Instant::now) - self.started;
-        let cpu = if self.reaper.is_none() {
-            cpu_time(self.pid())
-        } else {
-            None
-        };
+        let cpu = if self.reaper.is_none() { cpu_time(self.pid()) } else { None };
         let own = self.reap();
         let exit = forced.unwrap_or(own);
-        let mut outputs = std::mem::take(&mut self.streams)
-            .into_iter()
-            .map(Stream::finish);
+        let mut outputs = std::mem::take(&mut self.streams).into_iter().map(Stream::finish);
         let (stdout, cut) = outputs.next().unwrap_or_default();
         let (stderr, cut_too) = outputs.next().unwrap_or_default();
-        Finished {
-            exit,
-            stdout,
-            stderr,
-            truncated: cut || cut_too,
-            wall,
-            cpu,
-            leftovers,
-        }
+        Finished { exit, stdout, stderr, truncated: cut || cut_too, wall, cpu, leftovers }
     }
 
     /// A killed leader goes within moments unless it is stuck in the kernel.
@@ -369,25 +344,14 @@ impl Running {
             self.pump_until(Instant::now() + LEFTOVER_GRACE, &Cancel::default());
         }
         let killed = self.tree.sweep();
-        let survived = |pid: u32| {
-            killed
-                .iter()
-                .any(|left| left.pid == pid && left.fate == Fate::Survived)
-        };
+        let survived =
+            |pid: u32| killed.iter().any(|left| left.pid == pid && left.fate == Fate::Survived);
         found
             .into_iter()
             .map(|process| {
                 let pid = process.pid as u32;
-                let fate = if survived(pid) {
-                    Fate::Survived
-                } else {
-                    Fate::Ended
-                };
-                Leftover {
-                    pid,
-                    name: process.name,
-                    fate,
-                }
+                let fate = if survived(pid) { Fate::Survived } else { Fate::Ended };
+                Leftover { pid, name: process.name, fate }
             })
             .filter(|leftover| !already_killed || leftover.fate == Fate::Survived)
             .collect()
@@ -402,9 +366,9 @@ impl Running {
             };
         }
         match self.status {
-            Some(status) => status
-                .code()
-                .map_or_else(|| Exit::Signal(status.signal().unwrap_or(0)), Exit::Code),
+            Some(status) => {
+                status.code().map_or_else(|| Exit::Signal(status.signal().unwrap_or(0)), Exit::Code)
+            }
             None => Exit::Signal(0),
         }
     }
@@ -430,11 +394,7 @@ fn readable(fd: BorrowedFd<'_>) -> PollFd<'_> {
 /// The time that poll may take; in slices when a cancel cannot wake it.
 fn timeout(until: Option<Instant>, blind: bool) -> Option<Timespec> {
     let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-    let left = if blind {
-        Some(left.unwrap_or(SLICE).min(SLICE))
-    } else {
-        left
-    };
+    let left = if blind { Some(left.unwrap_or(SLICE).min(SLICE)) } else { left };
     left.and_then(|left| Timespec::try_from(left).ok())
 }
 

@@ -74,11 +74,9 @@ impl Cancel {
 impl Shared {
     /// Runs inside the signal handler too: atomics and one `write`, nothing that locks.
     fn raise_level(&self) {
-        let _level = self
-            .level
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |level| {
-                (level < 2).then_some(level + 1)
-            });
+        let _level = self.level.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |level| {
+            (level < 2).then_some(level + 1)
+        });
         fence(Ordering::SeqCst);
         self.signal_waiters();
     }
@@ -96,11 +94,7 @@ impl Shared {
             return;
         };
         let now = epoch.elapsed().as_millis() as u64;
-        if self
-            .signal
-            .compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst)
-            .is_ok()
-        {
+        if self.signal.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
             self.first_ms.store(now, Ordering::SeqCst);
             self.raise_level();
         } else if now >= self.first_ms.load(Ordering::SeqCst) + SAME_REQUEST.as_millis() as u64 {
@@ -117,9 +111,7 @@ impl Shared {
 pub fn install() -> io::Result<Cancel> {
     let cancel = Cancel::default();
     if cancel.fd().is_none() {
-        return Err(io::Error::other(
-            "no file descriptor left for the signal handler",
-        ));
+        return Err(io::Error::other("no file descriptor left for the signal handler"));
     }
     let _epoch = cancel.0.epoch.set(Instant::now());
     let ignored = ignored_signals();
@@ -155,15 +147,7 @@ mod tests {
     fn readable(cancel: &Cancel) -> bool {
         let fd = cancel.fd().expect("a descriptor");
         let mut fds = [PollFd::new(&fd, PollFlags::IN)];
-        poll(
-            &mut fds,
-            Some(&Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            }),
-        )
-        .expect("poll")
-            == 1
+        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).expect("poll") == 1
     }
 
     #[test]
@@ -192,14 +176,7 @@ mod tests {
         let thread = std::thread::spawn(move || {
             let fd = waiter.fd().expect("a descriptor");
             let mut fds = [PollFd::new(&fd, PollFlags::IN)];
-            poll(
-                &mut fds,
-                Some(&Timespec {
-                    tv_sec: 5,
-                    tv_nsec: 0,
-                }),
-            )
-            .expect("poll")
+            poll(&mut fds, Some(&Timespec { tv_sec: 5, tv_nsec: 0 })).expect("poll")
         });
         cancel.request();
         assert_eq!(thread.join().expect("no panic"), 1);
@@ -208,9 +185,8 @@ mod tests {
     #[test]
     fn signals_close_together_count_once_and_a_later_one_forces() {
         let cancel = Cancel::default();
-        let epoch = Instant::now()
-            .checked_sub(Duration::from_secs(10))
-            .expect("a clock past ten seconds");
+        let epoch =
+            Instant::now().checked_sub(Duration::from_secs(10)).expect("a clock past ten seconds");
         cancel.0.epoch.set(epoch).expect("set once");
         cancel.0.on_signal(SIGTERM);
         cancel.0.on_signal(SIGTERM);

@@ -2,6 +2,7 @@
 //!
 //! The standard library stays on `posix_spawn` as long as the program is an absolute path and
 //! nothing runs between fork and exec; a `pre_exec` closure would make a start ten times dearer.
+#![expect(clippy::disallowed_methods, reason = "the only room that spawns")]
 
 use std::ffi::OsString;
 use std::io;
@@ -130,9 +131,7 @@ pub(super) fn launch(
     adjust: impl FnOnce(&mut Command),
 ) -> Result<Running, SpawnError> {
     if !spec.program.is_absolute() {
-        return Err(SpawnError::NotAbsolute {
-            program: spec.program.clone(),
-        });
+        return Err(SpawnError::NotAbsolute { program: spec.program.clone() });
     }
     let fail = |source| start_error(spec, source);
     become_subreaper().map_err(fail)?;
@@ -205,10 +204,5 @@ fn start_error(spec: &CommandSpec, source: io::Error) -> SpawnError {
     } else {
         "the interpreter on the program's first line, or its loader, does not exist".to_owned()
     };
-    SpawnError::Start {
-        program: spec.program.clone(),
-        dir: spec.dir.clone(),
-        hint,
-        source,
-    }
+    SpawnError::Start { program: spec.program.clone(), dir: spec.dir.clone(), hint, source }
 }

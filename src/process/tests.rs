@@ -1,4 +1,5 @@
 //! Real commands: exits, output, deadlines, and that nothing survives.
+#![expect(clippy::disallowed_methods, reason = "tests watch this process from outside")]
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -13,20 +14,13 @@ const LONG: Duration = Duration::from_secs(20);
 /// A name that no other test, and no other run of this test, uses.
 pub(super) fn unique(name: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!(
-        "{name}.{}.{}",
-        std::process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    )
+    format!("{name}.{}.{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 pub(super) fn shell(script: &str) -> CommandSpec {
     let mut spec = CommandSpec::new("/bin/sh", "/", unique("test"));
     spec.args = ["-c", script].map(OsString::from).to_vec();
-    spec.env = vec![(
-        "PATH".into(),
-        std::env::var_os("PATH").expect("tests have a PATH"),
-    )];
+    spec.env = vec![("PATH".into(), std::env::var_os("PATH").expect("tests have a PATH"))];
     spec.timeout = Some(LONG);
     spec
 }
@@ -90,10 +84,7 @@ fn split_output_keeps_the_streams_apart() {
     let mut spec = shell("echo one; echo two >&2");
     spec.capture = Capture::Split;
     let finished = finish(&spec);
-    assert_eq!(
-        (text(&finished.stdout), text(&finished.stderr)),
-        ("one\n", "two\n")
-    );
+    assert_eq!((text(&finished.stdout), text(&finished.stderr)), ("one\n", "two\n"));
 }
 
 #[test]
@@ -134,11 +125,8 @@ fn what_cannot_start_says_why() {
         ("sh", "/", "absolute"),
     ];
     for (program, at, expected) in table {
-        let error = run(
-            &CommandSpec::new(program, at, unique("start")),
-            &Cancel::default(),
-        )
-        .expect_err("it cannot start");
+        let error = run(&CommandSpec::new(program, at, unique("start")), &Cancel::default())
+            .expect_err("it cannot start");
         assert!(error.to_string().contains(expected), "{program}: {error}");
     }
 }
@@ -161,11 +149,8 @@ fn a_background_child_that_holds_the_pipe_is_ended_and_named() {
     assert_eq!(finished.exit, Exit::Code(3));
     assert_eq!(text(&finished.stdout), "before\n");
     assert!(finished.wall < Duration::from_secs(5));
-    let names: Vec<_> = finished
-        .leftovers
-        .iter()
-        .map(|left| (left.name.as_str(), left.fate))
-        .collect();
+    let names: Vec<_> =
+        finished.leftovers.iter().map(|left| (left.name.as_str(), left.fate)).collect();
     assert_eq!(names, [("sleep", Fate::Ended)]);
     assert_eq!(alive(&tag), Vec::<String>::new());
 }
@@ -209,11 +194,7 @@ fn a_timeout_ends_everything_however_it_hides_and_spares_other_commands() {
 
     assert_eq!(alive(&other_tag).len(), 1, "the sibling must live");
     drop(sibling);
-    assert_eq!(
-        alive(&other_tag),
-        Vec::<String>::new(),
-        "dropping ends the sibling"
-    );
+    assert_eq!(alive(&other_tag), Vec::<String>::new(), "dropping ends the sibling");
 }
 
 #[test]
@@ -279,29 +260,17 @@ fn a_worker_is_talked_to_stopped_and_resumed() {
 
     worker.stop().expect("it runs");
     ours.write_all(b"hello\n").expect("written");
-    assert_eq!(
-        worker.wait(watch, soon(), &cancel).expect("wait"),
-        Wake::Deadline
-    );
+    assert_eq!(worker.wait(watch, soon(), &cancel).expect("wait"), Wake::Deadline);
     worker.resume().expect("it is there");
     let later = Some(Instant::now() + LONG);
-    assert_eq!(
-        worker.wait(watch, later, &cancel).expect("wait"),
-        Wake::Ready
-    );
+    assert_eq!(worker.wait(watch, later, &cancel).expect("wait"), Wake::Ready);
     let mut answer = [0; 10];
     ours.read_exact(&mut answer).expect("an answer");
     assert_eq!(&answer, b"got hello\n");
     ours.write_all(b"bye\n").expect("written");
-    assert_eq!(
-        worker.wait(None, later, &cancel).expect("wait"),
-        Wake::Exited
-    );
+    assert_eq!(worker.wait(None, later, &cancel).expect("wait"), Wake::Exited);
     let finished = worker.complete(&cancel).expect("it ended");
-    assert_eq!(
-        (finished.exit, text(&finished.stdout)),
-        (Exit::Code(5), "log\n")
-    );
+    assert_eq!((finished.exit, text(&finished.stdout)), (Exit::Code(5), "log\n"));
     assert_eq!(ours.read(&mut answer).expect("a hang-up"), 0);
 }
 
@@ -323,9 +292,7 @@ fn other_half(test: &str, part: &str) -> CommandSpec {
     let this = std::env::current_exe().expect("a test binary");
     let mut spec = CommandSpec::new(this, "/", unique("half"));
     let name = format!("process::tests::{test}");
-    spec.args = ["-q", "--nocapture", "--exact", &name]
-        .map(OsString::from)
-        .to_vec();
+    spec.args = ["-q", "--nocapture", "--exact", &name].map(OsString::from).to_vec();
     spec.env = vec![("OPTLOOP_TEST_PART".into(), part.into())];
     spec.timeout = Some(LONG);
     spec
@@ -338,27 +305,15 @@ fn part() -> Option<String> {
 #[test]
 fn limits_hold_and_cannot_be_taken_back() {
     if part().is_some() {
-        let limits = Limits {
-            file_bytes: 1000,
-            open_files: 64,
-            cpu_seconds: 600,
-        };
+        let limits = Limits { file_bytes: 1000, open_files: 64, cpu_seconds: 600 };
         limits.apply().expect("lowering is always allowed");
-        let looser = Limits {
-            file_bytes: 5000,
-            open_files: 5000,
-            cpu_seconds: 5000,
-        };
+        let looser = Limits { file_bytes: 5000, open_files: 5000, cpu_seconds: 5000 };
         looser.apply().expect("a lower limit stays");
         let limits = std::fs::read_to_string("/proc/self/limits").expect("readable");
         for name in ["core file size", "file size", "open files", "cpu time"] {
-            let line = limits
-                .lines()
-                .find(|line| line.starts_with(&format!("Max {name}")));
-            let numbers = line
-                .unwrap_or("?")
-                .split_ascii_whitespace()
-                .skip(name.split(' ').count() + 1);
+            let line = limits.lines().find(|line| line.starts_with(&format!("Max {name}")));
+            let numbers =
+                line.unwrap_or("?").split_ascii_whitespace().skip(name.split(' ').count() + 1);
             let numbers = numbers.take(2).collect::<Vec<_>>().join(" ");
             writeln!(std::io::stderr(), "{name} {numbers}").expect("a pipe");
         }
@@ -366,12 +321,9 @@ fn limits_hold_and_cannot_be_taken_back() {
     }
     let finished = finish(&other_half("limits_hold_and_cannot_be_taken_back", "child"));
     let log = text(&finished.stdout);
-    for line in [
-        "core file size 0 0",
-        "file size 1000 1000",
-        "open files 64 64",
-        "cpu time 600 600",
-    ] {
+    for line in
+        ["core file size 0 0", "file size 1000 1000", "open files 64 64", "cpu time 600 600"]
+    {
         assert!(log.contains(line), "{line} in {log}");
     }
 }
@@ -396,10 +348,8 @@ fn a_signal_becomes_a_cancel_unless_it_was_ignored_before() {
     spec.env.extend(shell("").env);
     // `nohup` in small: the shell ignores HUP, and so does what it executes.
     let script = format!("trap '' HUP; exec {} \"$@\"", spec.program.display());
-    let args = std::mem::replace(
-        &mut spec.args,
-        ["-c", &script, "sh"].map(OsString::from).to_vec(),
-    );
+    let args =
+        std::mem::replace(&mut spec.args, ["-c", &script, "sh"].map(OsString::from).to_vec());
     spec.args.extend(args);
     spec.program = "/bin/sh".into();
     let finished = finish(&spec);
@@ -414,10 +364,7 @@ fn a_worker_ends_with_the_process_that_started_it() {
     match part().as_deref() {
         Some("worker") => {
             let parent = std::os::unix::process::parent_id();
-            assert!(
-                die_with_parent(parent + 1).is_err(),
-                "another parent is refused"
-            );
+            assert!(die_with_parent(parent + 1).is_err(), "another parent is refused");
             die_with_parent(parent).expect("it is our parent");
             let file = std::env::var_os(FILE).expect("given");
             std::fs::write(file, std::process::id().to_string()).expect("written");

@@ -84,17 +84,8 @@ impl Tree {
     /// Announces a command that is about to start.
     pub(super) fn announce(marker: &str) -> Self {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        flights().push(Flight {
-            id,
-            leader: 0,
-            marker: marker.to_owned(),
-        });
-        Self {
-            id,
-            leader: 0,
-            marker: marker.to_owned(),
-            known: HashSet::new(),
-        }
+        flights().push(Flight { id, leader: 0, marker: marker.to_owned() });
+        Self { id, leader: 0, marker: marker.to_owned(), known: HashSet::new() }
     }
 
     /// The command has started.
@@ -130,8 +121,7 @@ impl Tree {
         let table = procfs::all();
         let company = self.company();
         let members = members(self, &company, &table, marker_of);
-        self.known
-            .extend(members.iter().map(|member| (member.pid, member.start)));
+        self.known.extend(members.iter().map(|member| (member.pid, member.start)));
         reap_orphans(&table, &company);
         members
     }
@@ -155,11 +145,7 @@ impl Tree {
         }
         reap_orphans(&orphans, &company);
         let is_ours = |orphan: &Proc| self.owns_orphan(orphan, &company, marker_of);
-        if orphans.iter().any(is_ours) {
-            self.living()
-        } else {
-            Vec::new()
-        }
+        if orphans.iter().any(is_ours) { self.living() } else { Vec::new() }
     }
 
     /// Kills until nothing of the tree is left, or until [`SWEEP_LIMIT`]; returns what it found.
@@ -187,14 +173,7 @@ impl Tree {
         }
         match marker(orphan.pid) {
             Some(found) if found == self.marker.as_bytes() => true,
-            Some(found)
-                if company
-                    .markers
-                    .iter()
-                    .any(|other| found == other.as_bytes()) =>
-            {
-                false
-            }
+            Some(found) if company.markers.iter().any(|other| found == other.as_bytes()) => false,
             // Its environment was cleared. What came to us after this command had started can
             // only be of this command when no other one is in flight, unless it is a helper of
             // our own, or we are a container's init, to whom every orphan comes.
@@ -210,9 +189,8 @@ impl Tree {
     fn company(&self) -> Company {
         let flights = flights();
         let others = flights.iter().filter(|flight| flight.id != self.id);
-        let (leaders, markers) = others
-            .map(|flight| (flight.leader, flight.marker.clone()))
-            .unzip();
+        let (leaders, markers) =
+            others.map(|flight| (flight.leader, flight.marker.clone())).unzip();
         Company {
             leaders,
             markers,
@@ -254,11 +232,8 @@ fn members(tree: &Tree, company: &Company, table: &[Proc], marker: MarkerOf) -> 
             || tree.known.contains(&(process.pid, process.start))
             || (process.parent == company.own_pid && tree.owns_orphan(process, company, marker))
     };
-    let mut inside: HashSet<i32> = table
-        .iter()
-        .filter(|process| is_root(process))
-        .map(|process| process.pid)
-        .collect();
+    let mut inside: HashSet<i32> =
+        table.iter().filter(|process| is_root(process)).map(|process| process.pid).collect();
     loop {
         let before = inside.len();
         for process in table {
@@ -347,10 +322,7 @@ mod tests {
         tree.known.insert((300, 60));
         let company = Company {
             leaders: in_flight.iter().map(|(pid, _)| *pid).collect(),
-            markers: in_flight
-                .iter()
-                .map(|(_, marker)| (*marker).to_owned())
-                .collect(),
+            markers: in_flight.iter().map(|(_, marker)| (*marker).to_owned()).collect(),
             own_pid: 10,
             own_group: 9,
             born: 50,
@@ -376,10 +348,7 @@ mod tests {
             _ => None,
         };
         let found = members(&tree, &company, &table, marker);
-        assert_eq!(
-            found.iter().map(|process| process.pid).collect::<Vec<_>>(),
-            expected
-        );
+        assert_eq!(found.iter().map(|process| process.pid).collect::<Vec<_>>(), expected);
     }
 
     #[test]
@@ -398,16 +367,7 @@ mod tests {
 
     #[test]
     fn this_process_its_helpers_and_strangers_are_never_members() {
-        check(
-            &[
-                (10, 1, 9, b'S'),
-                (11, 10, 9, b'S'),
-                (1, 0, 1, b'S'),
-                (77, 1, 77, b'S'),
-            ],
-            &[],
-            &[],
-        );
+        check(&[(10, 1, 9, b'S'), (11, 10, 9, b'S'), (1, 0, 1, b'S'), (77, 1, 77, b'S')], &[], &[]);
     }
 
     #[test]
@@ -417,11 +377,7 @@ mod tests {
 
     #[test]
     fn an_orphan_with_our_marker_is_ours_also_beside_other_commands() {
-        check(
-            &[(501, 10, 501, b'S'), (601, 10, 601, b'S')],
-            &[(200, "stage b")],
-            &[501],
-        );
+        check(&[(501, 10, 501, b'S'), (601, 10, 601, b'S')], &[(200, "stage b")], &[501]);
     }
 
     #[test]
@@ -434,20 +390,12 @@ mod tests {
 
     #[test]
     fn another_command_just_started_is_not_an_orphan() {
-        check(
-            &[(200, 10, 200, b'S'), (201, 200, 200, b'S')],
-            &[(200, "stage b")],
-            &[],
-        );
+        check(&[(200, 10, 200, b'S'), (201, 200, 200, b'S')], &[(200, "stage b")], &[]);
     }
 
     #[test]
     fn what_was_seen_before_stays_ours_when_its_parent_has_gone() {
-        check(
-            &[(300, 10, 300, b'S'), (301, 300, 301, b'S')],
-            &[(200, "stage b")],
-            &[300, 301],
-        );
+        check(&[(300, 10, 300, b'S'), (301, 300, 301, b'S')], &[(200, "stage b")], &[300, 301]);
     }
 
     #[test]

@@ -48,7 +48,9 @@ impl<'a> Recorder<'a> {
         if matches!(event, Event::Progress { .. }) {
             return;
         }
-        let Ok(mut inner) = self.inner.lock() else { return };
+        let Ok(mut inner) = self.inner.lock() else {
+            return;
+        };
         if let Err(e) = self.try_record(event, &mut inner) {
             inner.failure.get_or_insert(format!("cannot record run {}: {e}", self.run));
         }
@@ -150,7 +152,8 @@ mod tests {
     #[test]
     fn a_recorder_that_cannot_write_says_so_and_does_not_panic() {
         let dir = tempfile::tempdir().expect("tempdir");
-        std::fs::write(dir.path().join("runs"), "a file where the folder should be").expect("write");
+        std::fs::write(dir.path().join("runs"), "a file where the folder should be")
+            .expect("write");
         let recorder = Recorder::new(dir.path(), "r1", &Provenance::default);
         recorder.record(&Event::Notice { text: "x".to_owned() });
         assert!(recorder.failure().is_some_and(|f| f.contains("r1")));

@@ -107,16 +107,11 @@ fn deviation(samples: &[f64], mean: f64) -> f64 {
         return 0.0;
     }
     // Scaled so that the squares of large values stay finite.
-    let scale = samples
-        .iter()
-        .fold(0.0_f64, |m, x| m.max((x / 2.0 - mean / 2.0).abs()));
+    let scale = samples.iter().fold(0.0_f64, |m, x| m.max((x / 2.0 - mean / 2.0).abs()));
     if scale == 0.0 {
         return 0.0;
     }
-    let squares: f64 = samples
-        .iter()
-        .map(|x| ((x / 2.0 - mean / 2.0) / scale).powi(2))
-        .sum();
+    let squares: f64 = samples.iter().map(|x| ((x / 2.0 - mean / 2.0) / scale).powi(2)).sum();
     (2.0 * scale * (squares / (samples.len() - 1) as f64).sqrt()).min(f64::MAX)
 }
 
@@ -156,23 +151,10 @@ fn quantile_ranks(n: usize, p: f64) -> Ranks {
     let slack = 1e-12;
     let distribution = binomial(n, p);
     let below = |rank: usize| distribution[rank - 1];
-    let lower = (1..=n)
-        .take_while(|&r| below(r) <= tail + slack)
-        .last()
-        .unwrap_or(1);
-    let upper = (1..=n)
-        .find(|&s| below(s) >= 1.0 - tail - slack)
-        .unwrap_or(n);
-    let level = if lower < upper {
-        below(upper) - below(lower)
-    } else {
-        0.0
-    };
-    Ranks {
-        lower,
-        upper,
-        level: level.clamp(0.0, 1.0),
-    }
+    let lower = (1..=n).take_while(|&r| below(r) <= tail + slack).last().unwrap_or(1);
+    let upper = (1..=n).find(|&s| below(s) >= 1.0 - tail - slack).unwrap_or(n);
+    let level = if lower < upper { below(upper) - below(lower) } else { 0.0 };
+    Ranks { lower, upper, level: level.clamp(0.0, 1.0) }
 }
 
 /// P(X <= k) of Bin(n, p) for k = 0..n, summed from terms in logarithms, which cannot underflow.
@@ -203,28 +185,16 @@ pub fn geomean(values: &[f64]) -> Option<f64> {
 /// errors. `None` when empty, or when a value or an end is not finite and above 0.
 pub fn combine_log_intervals(parts: &[Interval]) -> Option<Interval> {
     let good = |x: f64| x.is_finite() && x > 0.0;
-    if !parts
-        .iter()
-        .all(|p| good(p.value) && good(p.lower) && good(p.upper))
-    {
+    if !parts.iter().all(|p| good(p.value) && good(p.lower) && good(p.upper)) {
         return None;
     }
     let value = geomean(&parts.iter().map(|p| p.value).collect::<Vec<_>>())?;
     let width = |half: &dyn Fn(&Interval) -> f64| {
-        parts
-            .iter()
-            .map(|p| half(p).max(0.0).powi(2))
-            .sum::<f64>()
-            .sqrt()
-            / parts.len() as f64
+        parts.iter().map(|p| half(p).max(0.0).powi(2)).sum::<f64>().sqrt() / parts.len() as f64
     };
     let down = width(&|p| p.value.ln() - p.lower.ln());
     let up = width(&|p| p.upper.ln() - p.value.ln());
-    Some(Interval {
-        value,
-        lower: value * (-down).exp(),
-        upper: (value * up.exp()).min(f64::MAX),
-    })
+    Some(Interval { value, lower: value * (-down).exp(), upper: (value * up.exp()).min(f64::MAX) })
 }
 
 /// True when even the lower end lies above the limit.
@@ -245,10 +215,7 @@ mod tests {
     #[test]
     fn a_known_sample_has_known_numbers() {
         let s = summary(&[4.0, 1.0, 3.0, 2.0, 10.0]).unwrap();
-        assert_eq!(
-            (s.n, s.median, s.mean, s.min, s.max),
-            (5, 3.0, 4.0, 1.0, 10.0)
-        );
+        assert_eq!((s.n, s.median, s.mean, s.min, s.max), (5, 3.0, 4.0, 1.0, 10.0));
         assert!(close(s.p10, 1.4) && close(s.p90, 7.6), "{s:?}");
         assert!(close(s.sd, 12.5_f64.sqrt()), "{s:?}");
         assert_eq!((s.lower, s.upper), (1.0, 10.0));
@@ -258,15 +225,9 @@ mod tests {
     #[test]
     fn ranks_of_the_median_agree_with_the_published_table() {
         // Two-sided 95 % intervals from the sign test: n, lower, upper.
-        for (n, lower, upper) in [
-            (6, 1, 6),
-            (8, 1, 8),
-            (9, 2, 8),
-            (10, 2, 9),
-            (16, 4, 13),
-            (20, 6, 15),
-            (32, 10, 23),
-        ] {
+        for (n, lower, upper) in
+            [(6, 1, 6), (8, 1, 8), (9, 2, 8), (10, 2, 9), (16, 4, 13), (20, 6, 15), (32, 10, 23)]
+        {
             let ranks = quantile_ranks(n, 0.5);
             assert_eq!((ranks.lower, ranks.upper), (lower, upper), "n = {n}");
             assert!(ranks.level >= LEVEL, "n = {n}: {}", ranks.level);
@@ -285,16 +246,8 @@ mod tests {
     #[test]
     fn a_large_sample_does_not_underflow() {
         let ranks = quantile_ranks(20_000, 0.5);
-        assert!(
-            ranks.lower > 9_800 && ranks.lower < 10_000,
-            "{}",
-            ranks.lower
-        );
-        assert!(
-            ranks.level >= LEVEL && ranks.level < 0.953,
-            "{}",
-            ranks.level
-        );
+        assert!(ranks.lower > 9_800 && ranks.lower < 10_000, "{}", ranks.lower);
+        assert!(ranks.level >= LEVEL && ranks.level < 0.953, "{}", ranks.level);
     }
 
     #[test]
@@ -311,18 +264,11 @@ mod tests {
 
     #[test]
     fn the_geometric_mean_of_equal_intervals_narrows_with_the_root() {
-        let part = Interval {
-            value: 100.0,
-            lower: 90.0,
-            upper: 121.0,
-        };
+        let part = Interval { value: 100.0, lower: 90.0, upper: 121.0 };
         let one = combine_log_intervals(&[part]).unwrap();
         assert!(close(one.lower, 90.0) && close(one.upper, 121.0), "{one:?}");
         let four = combine_log_intervals(&[part; 4]).unwrap();
-        assert!(
-            close(four.value, 100.0) && close(four.upper, 110.0),
-            "{four:?}"
-        );
+        assert!(close(four.value, 100.0) && close(four.upper, 110.0), "{four:?}");
     }
 
     #[test]

@@ -145,29 +145,18 @@ fn compare_in_chunks(
     chunk: usize,
 ) -> Comparison {
     assert_eq!(got.len(), want.len(), "compared buffers have one length");
-    assert_eq!(
-        got.len() % dtype.size_bytes(),
-        0,
-        "a buffer holds whole elements"
-    );
+    assert_eq!(got.len() % dtype.size_bytes(), 0, "a buffer holds whole elements");
     let bytes = chunk * dtype.size_bytes();
     let parts: Vec<Comparison> = got
         .par_chunks(bytes)
         .zip(want.par_chunks(bytes))
         .enumerate()
         .map(|(i, (got, want))| {
-            let pair = Pair {
-                got,
-                want,
-                start: (i * chunk) as u64,
-                tolerance: *tolerance,
-            };
+            let pair = Pair { got, want, start: (i * chunk) as u64, tolerance: *tolerance };
             pair.compare(dtype)
         })
         .collect();
-    parts
-        .into_iter()
-        .fold(Comparison::empty(*tolerance), Comparison::append)
+    parts.into_iter().fold(Comparison::empty(*tolerance), Comparison::append)
 }
 
 /// One chunk of both buffers, and where it begins.
@@ -282,16 +271,8 @@ fn swift<const N: usize>(
         // Sums instead of a branch, which would keep this loop from vector instructions.
         suspect[lane] += 1 - u64::from(near) * u64::from(finite);
         let relative = if size > 0.0 { difference / size } else { 0.0 };
-        max_abs[lane] = if difference > max_abs[lane] {
-            difference
-        } else {
-            max_abs[lane]
-        };
-        max_rel[lane] = if relative > max_rel[lane] {
-            relative
-        } else {
-            max_rel[lane]
-        };
+        max_abs[lane] = if difference > max_abs[lane] { difference } else { max_abs[lane] };
+        max_rel[lane] = if relative > max_rel[lane] { relative } else { max_rel[lane] };
     };
     let (got, want) = (got.as_chunks::<N>().0, want.as_chunks::<N>().0);
     let (got, got_rest) = got.as_chunks::<LANES>();

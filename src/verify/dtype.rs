@@ -140,10 +140,7 @@ mod tests {
         let above = |dtype: Dtype| (dtype.exact_integers().1 + 1) as f64;
         assert_ne!(f64::from(above(Dtype::F32) as f32), above(Dtype::F32));
         assert_ne!(f16::from_f64(above(Dtype::F16)).to_f64(), above(Dtype::F16));
-        assert_ne!(
-            bf16::from_f64(above(Dtype::Bf16)).to_f64(),
-            above(Dtype::Bf16)
-        );
+        assert_ne!(bf16::from_f64(above(Dtype::Bf16)).to_f64(), above(Dtype::Bf16));
         assert_eq!(f16::from_f64(2048.0).to_f64(), 2048.0);
         assert_eq!(bf16::from_f64(256.0).to_f64(), 256.0);
     }

@@ -26,14 +26,7 @@ pub fn report(comparison: &Comparison, name: &str, shape: &[usize]) -> String {
 }
 
 fn headline(comparison: &Comparison, name: &str) -> String {
-    let Comparison {
-        elements,
-        mismatches,
-        max_abs,
-        max_rel,
-        tolerance,
-        ..
-    } = comparison;
+    let Comparison { elements, mismatches, max_abs, max_rel, tolerance, .. } = comparison;
     let errors = format!("largest error {max_abs:.3e} absolute, {max_rel:.3e} relative");
     let allowed = format!("rtol {:e}, atol {:e}", tolerance.rtol, tolerance.atol);
     if *elements == 0 {
@@ -108,10 +101,7 @@ mod tests {
     fn a_report_tells_how_many_where_and_what_was_allowed() {
         let want = bytes(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         let got = bytes(&[1.0, 2.0, 3.0, 4.5, 5.0, f32::NAN]);
-        let tolerance = Tolerance {
-            rtol: 0.01,
-            atol: 0.0,
-        };
+        let tolerance = Tolerance { rtol: 0.01, atol: 0.0 };
         let found = compare(&got, &want, Dtype::F32, &tolerance);
         assert_eq!(
             report(&found, "y", &[2, 3]),
@@ -124,15 +114,7 @@ mod tests {
 
     #[test]
     fn only_the_first_mismatches_are_told_and_the_rest_counted() {
-        let found = compare(
-            &[1; 100],
-            &[2; 100],
-            Dtype::U8,
-            &Tolerance {
-                rtol: 0.0,
-                atol: 0.0,
-            },
-        );
+        let found = compare(&[1; 100], &[2; 100], Dtype::U8, &Tolerance { rtol: 0.0, atol: 0.0 });
         let text = report(&found, "flags", &[100]);
         assert!(text.contains("flags[7]: got 1, want 2"), "{text}");
         assert!(!text.contains("flags[8]"), "{text}");
@@ -142,15 +124,7 @@ mod tests {
     #[test]
     fn a_nan_of_the_reference_is_blamed_on_the_problem() {
         let nan = bytes(&[f32::NAN]);
-        let found = compare(
-            &nan,
-            &nan,
-            Dtype::F32,
-            &Tolerance {
-                rtol: 1.0,
-                atol: 1.0,
-            },
-        );
+        let found = compare(&nan, &nan, Dtype::F32, &Tolerance { rtol: 1.0, atol: 1.0 });
         assert!(report(&found, "y", &[1]).contains("the reference itself gives nan in 1"));
     }
 }

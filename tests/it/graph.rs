@@ -78,7 +78,8 @@ fn a_failure_is_told_with_its_output_at_the_end() {
 
 #[test]
 fn a_condition_decides_and_decides_again_when_results_change() {
-    let mut text = stage("ask", "inputs = [\"in\"]\nmetric = { name = \"n\", regex = 'n=(\\d+)' }", "cat in");
+    let mut text =
+        stage("ask", "inputs = [\"in\"]\nmetric = { name = \"n\", regex = 'n=(\\d+)' }", "cat in");
     text += &stage("many", "needs = [\"ask\"]\nwhen = \"ask.n > 5\"", "");
     text += &stage("follows", "needs = [\"many\"]", "");
     text += &stage("few", "needs = [\"ask\"]\nwhen = \"ask.n <= 5\"", "");
@@ -125,7 +126,11 @@ fn the_best_of_a_matrix_is_its_result() {
     let run = project.run_with(["--format", "json"]).code(0);
     assert_eq!(project.ran(), ["0"]);
     assert_eq!(run.stage("try")["metrics"]["score"], 0.0);
-    project.edit("pipeline.toml", "regex = 'score (\\d+)'", "regex = 'score (\\d+)', better = \"higher\"");
+    project.edit(
+        "pipeline.toml",
+        "regex = 'score (\\d+)'",
+        "regex = 'score (\\d+)', better = \"higher\"",
+    );
     let run = project.run_with(["--format", "json"]).code(0);
     assert_eq!(run.stage("try")["metrics"]["score"], 3.0);
     assert_eq!(run.outcomes()["next"], "skipped");
@@ -157,7 +162,8 @@ fn an_exclusive_stage_runs_alone() {
     let mut text = String::new();
     for i in 0..4 {
         text += &stage(&format!("busy{i}"), "", "sleep 0.02; test -e lock && exit 9; true");
-        text += &stage(&format!("alone{i}"), "exclusive = true", "mkdir lock; sleep 0.02; rmdir lock");
+        text +=
+            &stage(&format!("alone{i}"), "exclusive = true", "mkdir lock; sleep 0.02; rmdir lock");
     }
     let project = Project::new().pipeline(&text);
     project.run_with(["--jobs", "4"]).code(0);
@@ -166,7 +172,9 @@ fn an_exclusive_stage_runs_alone() {
 
 #[test]
 fn two_jobs_run_at_the_same_time() {
-    let meet = |mine: &str, other: &str| format!("touch {mine}; while ! test -e {other}; do sleep 0.01; done");
+    let meet = |mine: &str, other: &str| {
+        format!("touch {mine}; while ! test -e {other}; do sleep 0.01; done")
+    };
     let text = stage("a", "timeout = \"20s\"", &meet("x", "y"))
         + &stage("b", "timeout = \"20s\"", &meet("y", "x"));
     Project::new().pipeline(&text).run_with(["--jobs", "2"]).code(0);
@@ -178,7 +186,8 @@ fn layered() -> Project {
     let mut project = Project::new();
     let mut text = String::new();
     for i in 0..100usize {
-        let above = if i < 10 { Vec::new() } else { vec![i - 10, i - 10 - i % 10 + (i % 10 + 1) % 10] };
+        let above =
+            if i < 10 { Vec::new() } else { vec![i - 10, i - 10 - i % 10 + (i % 10 + 1) % 10] };
         let needs: Vec<String> = above.iter().map(|u| format!("\"s{u:03}\"")).collect();
         let reads: Vec<String> = above.iter().map(|u| format!("out/{u:03}")).collect();
         let inputs: Vec<String> = reads.iter().map(|r| format!(", \"{r}\"")).collect();
@@ -234,7 +243,9 @@ fn a_stage_that_is_never_known_runs_every_time() {
 fn variables_are_set_from_the_command_line_and_each_value_is_known_apart() {
     let text = "[vars]\nx = 1\n".to_owned() + &stage("a", "outputs = [\"out\"]", "echo ${x} > out");
     let project = Project::new().pipeline(&text);
-    for (set, ran, out) in [("x=1", 1, "1\n"), ("x=2", 1, "2\n"), ("x=1", 0, "1\n"), ("x=2", 0, "2\n")] {
+    for (set, ran, out) in
+        [("x=1", 1, "1\n"), ("x=2", 1, "2\n"), ("x=1", 0, "1\n"), ("x=2", 0, "2\n")]
+    {
         project.run_with(["--set", set]).code(0);
         assert_eq!((project.ran().len(), project.read("out").as_str()), (ran, out), "{set}");
     }
@@ -288,7 +299,11 @@ fn what_a_stage_leaves_running_is_ended_and_told() {
 fn ctrl_c_ends_everything_and_the_next_run_goes_on() {
     for signal in [Signal::INT, Signal::TERM] {
         let text = stage("a", "outputs = [\"a\"]", "echo 1 > a")
-            + &stage("b", "needs = [\"a\"]\ngrace = \"200ms\"", &format!("test -e go || {{ {TANGLED}; }}"))
+            + &stage(
+                "b",
+                "needs = [\"a\"]\ngrace = \"200ms\"",
+                &format!("test -e go || {{ {TANGLED}; }}"),
+            )
             + &stage("c", "needs = [\"b\"]", "");
         let project = Project::new().pipeline(&text);
         let run = project.args(["pipeline", "pipeline.toml"]).start();
@@ -344,7 +359,8 @@ fn recorded_output_is_shown_again_when_a_stage_is_known() {
 #[test]
 fn artifact_only_prints_one_path_and_nothing_else() {
     let metric = "metric = { name = \"n\", regex = '\\d+' }";
-    let project = Project::new().pipeline(&(stage("a", metric, "echo 42") + &stage("b", "needs = [\"a\"]", "")));
+    let project = Project::new()
+        .pipeline(&(stage("a", metric, "echo 42") + &stage("b", "needs = [\"a\"]", "")));
     let first = project.run_with(["--artifact-only"]).code(0);
     let path = first.stdout.trim_end().to_owned();
     let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}\n{}", first.all()));
@@ -385,10 +401,51 @@ fn exit_codes_are_those_of_the_table() {
 }
 
 #[test]
+fn edits_of_pipelines_and_presets_are_seen_from_any_folder() {
+    let project = Project::new()
+        .file(
+            "pipelines/p.toml",
+            "name = \"p\"\n[stages.a]\nrun = \"echo a1 >> ../../ran\"\n[stages.mine]\n",
+        )
+        .file("stages/mine.toml", "run = \"echo mine1 >> ../../ran\"\n")
+        .file("sub/x", "");
+    let from = |folder: &str, file: &str| {
+        let folder = project.path(folder);
+        project.args(["pipeline", file]).in_folder(&folder).run()
+    };
+    for (i, (folder, file)) in [
+        (".", "p"),
+        ("sub", "../pipelines/p.toml"),
+        ("pipelines", "p.toml"),
+        ("stages", "../pipelines/p"),
+        ("..", "work/pipelines/p.toml"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        from(folder, file).code(0);
+        project.ran();
+        project.edit("pipelines/p.toml", &format!("a{}", i + 1), &format!("a{}", i + 2));
+        from(folder, file).code(0);
+        assert_eq!(project.ran(), [format!("a{}", i + 2)], "{folder} {file}");
+        project.edit("stages/mine.toml", &format!("mine{}", i + 1), &format!("mine{}", i + 2));
+        from(folder, file).code(0);
+        assert_eq!(project.ran(), [format!("mine{}", i + 2)], "{folder} {file}");
+        project.write("stages/other.toml", "run = \"true\"\n");
+        from(folder, file).code(0);
+        assert_eq!(project.ran(), NOTHING);
+        project.remove("stages/other.toml");
+    }
+    project.remove("stages/mine.toml");
+    from(".", "p").code(1).says("mine");
+}
+
+#[test]
 fn a_pipeline_runs_from_any_folder_and_keeps_its_results_when_the_project_moves() {
     let text = stage("a", "inputs = [\"in\"]\noutputs = [\"out/a\"]", "cat in > out/a")
         .replace("../ran", "$HOME/../ran");
-    let project = Project::new().file("in", "1").file("sub/folder/x", "").pipeline(&text.replace('$', "$$"));
+    let project =
+        Project::new().file("in", "1").file("sub/folder/x", "").pipeline(&text.replace('$', "$$"));
     assert_eq!(project.pass(), ["a"]);
     let elsewhere = project.path("sub/folder");
     project.args(["pipeline", "../../pipeline.toml"]).in_folder(&elsewhere).run().code(0);

@@ -5,5 +5,7 @@ mod artifact;
 mod cache;
 mod explain;
 mod graph;
+mod kernel;
+mod kills;
 mod support;
 mod trials;

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Read as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -14,7 +13,7 @@ use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
 /// Longer than anything here takes: a run that hangs fails instead of holding up the suite.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A project: `work/` is its root, beside it are its own `home/` and `tmp/`, and the file `ran`
 /// to which commands report (`echo NAME >> ../ran`).
@@ -115,7 +114,8 @@ impl Project {
             .map(|e| e.expect("an entry").into_path())
             .map(|path| {
                 let time = fs::metadata(&path).expect("there").modified().expect("a time");
-                let bytes = if path.is_file() { fs::read(&path).expect("a file") } else { Vec::new() };
+                let bytes =
+                    if path.is_file() { fs::read(&path).expect("a file") } else { Vec::new() };
                 (path, (bytes, time))
             })
             .collect()
@@ -305,11 +305,6 @@ impl Running {
         }
     }
 
-    /// True while it runs.
-    pub(crate) fn alive(&mut self) -> bool {
-        self.child.try_wait().expect("a child").is_none()
-    }
-
     /// Waits for its end.
     pub(crate) fn wait(mut self) -> Ran {
         let deadline = Instant::now() + PATIENCE;
@@ -347,9 +342,13 @@ impl Running {
 /// Processes below this one, at any depth.
 fn descendants(of: u32) -> Vec<u32> {
     let children = |pid: u32| -> Vec<u32> {
-        let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
-        let lists = tasks.flatten().filter_map(|t| fs::read_to_string(t.path().join("children")).ok());
-        lists.flat_map(|l| l.split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<_>>())
+        let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+            return Vec::new();
+        };
+        let lists =
+            tasks.flatten().filter_map(|t| fs::read_to_string(t.path().join("children")).ok());
+        lists
+            .flat_map(|l| l.split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<_>>())
             .collect()
     };
     let mut found = children(of);

@@ -7,21 +7,9 @@ use Place::{NeverIn, Only};
 
 /// Words that only some places may say, and why.
 const CONFINED: &[Confined] = &[
-    Confined {
-        words: &["petgraph"],
-        place: Only(&["src/plan/graph"]),
-        tests: Tests::Too,
-    },
-    Confined {
-        words: &["cudarc"],
-        place: Only(&["src/backend/cuda"]),
-        tests: Tests::Too,
-    },
-    Confined {
-        words: &["git2"],
-        place: Only(&["src/campaign/worktree"]),
-        tests: Tests::Too,
-    },
+    Confined { words: &["petgraph"], place: Only(&["src/plan/graph"]), tests: Tests::Too },
+    Confined { words: &["cudarc"], place: Only(&["src/backend/cuda"]), tests: Tests::Too },
+    Confined { words: &["git2"], place: Only(&["src/campaign/worktree"]), tests: Tests::Too },
     Confined {
         words: &["std :: process :: Command", "Command :: new"],
         place: Only(&["src/process"]),
@@ -182,10 +170,7 @@ fn supers_that_leave_the_room(file: &File) -> Vec<String> {
             steps += 1;
             at += 2;
         }
-        let nested = modules
-            .iter()
-            .filter(|body| body.first < line && line < body.last)
-            .count();
+        let nested = modules.iter().filter(|body| body.first < line && line < body.last).count();
         if steps > 0 && steps >= file.depth() + nested {
             complaints.push(file.complaint(line, "`super` leaves the room: write `crate::…`"));
         }
@@ -201,28 +186,16 @@ fn rooms_use_only_lower_floors() {
         &[
             ("src/plan/mod.rs", "use crate::engine::Run;"),
             ("src/pipeline/mod.rs", "use crate::problem::Case;"),
-            (
-                "src/stats/mod.rs",
-                "use crate::{\n    stats::Mean,\n    digest::Digest,\n};",
-            ),
-            (
-                "src/cache/store.rs",
-                "fn f() -> crate::record::Id { todo() }",
-            ),
+            ("src/stats/mod.rs", "use crate::{\n    stats::Mean,\n    digest::Digest,\n};"),
+            ("src/cache/store.rs", "fn f() -> crate::record::Id { todo() }"),
             ("src/verify.rs", "use super::engine::Run;"),
             ("src/cache/store.rs", "use super::super::record::Id;"),
-            (
-                "src/verify.rs",
-                "mod tests {\n    use super::super::engine;\n}",
-            ),
+            ("src/verify.rs", "mod tests {\n    use super::super::engine;\n}"),
             ("src/helpers/mod.rs", ""),
             ("src/cli/mod.rs", "use crate::*;"),
         ],
         &[
-            (
-                "src/engine/mod.rs",
-                "use crate::{cache::{Key, Store}, plan::Plan, engine::Event};",
-            ),
+            ("src/engine/mod.rs", "use crate::{cache::{Key, Store}, plan::Plan, engine::Event};"),
             (
                 "src/stats/mod.rs",
                 "// crate::engine is another matter\nconst A: &str = \"crate::cli\";",
@@ -238,10 +211,7 @@ fn main_only_calls_cli(files: &[File]) -> Vec<String> {
     let mut complaints = Vec::new();
     for file in files.iter().filter(|file| file.path == "src/main.rs") {
         let tokens = tokens(&code_only(&file.text));
-        for at in tokens
-            .windows(3)
-            .filter(|at| at[0].1 == "optloop" && at[1].1 == "::")
-        {
+        for at in tokens.windows(3).filter(|at| at[0].1 == "optloop" && at[1].1 == "::") {
             if at[2].1 != "cli" {
                 complaints.push(file.complaint(at[2].0, "main.rs may only use `optloop::cli`"));
             }
@@ -276,10 +246,7 @@ fn words_stay_in_their_rooms(files: &[File]) -> Vec<String> {
                 continue;
             }
             for (at, (line, _)) in tokens.iter().enumerate() {
-                let said = rule
-                    .words
-                    .iter()
-                    .find(|words| begins_with(&tokens[at..], words));
+                let said = rule.words.iter().find(|words| begins_with(&tokens[at..], words));
                 let Some(words) = said else { continue };
                 if rule.tests == Tests::Too || !tests.contain(*line) {
                     let said = words.replace(' ', "");
@@ -294,8 +261,7 @@ fn words_stay_in_their_rooms(files: &[File]) -> Vec<String> {
 
 /// `src/process` holds `src/process.rs` and `src/process/spawn.rs` but not `src/processor.rs`.
 fn lies_in(path: &str, place: &str) -> bool {
-    path.strip_prefix(place)
-        .is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+    path.strip_prefix(place).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
 }
 
 #[test]
@@ -305,55 +271,25 @@ fn confined_words_stay_in_their_rooms() {
         &[
             ("src/plan/mod.rs", "use petgraph::Graph;"),
             ("src/backend/cpu/mod.rs", "use cudarc::driver::CudaContext;"),
-            (
-                "src/campaign/mod.rs",
-                "mod tests {\n fn f() { git2::Repository::open(\".\"); }\n}",
-            ),
+            ("src/campaign/mod.rs", "mod tests {\n fn f() { git2::Repository::open(\".\"); }\n}"),
             ("src/backend/cpu/mod.rs", "use std::process::Command;"),
             ("src/engine/mod.rs", "fn f() { Command::new(\"cc\"); }"),
             ("src/engine/mod.rs", "fn f() { println!(\"done\"); }"),
-            (
-                "src/record/mod.rs",
-                "fn f() { std::io::stderr().write_all(b\"x\"); }",
-            ),
+            ("src/record/mod.rs", "fn f() { std::io::stderr().write_all(b\"x\"); }"),
             ("src/cache/mod.rs", "fn f() { std::env::var(\"HOME\"); }"),
-            (
-                "src/process/spawn.rs",
-                "fn f() { std::env::var_os(\"HOME\"); }",
-            ),
+            ("src/process/spawn.rs", "fn f() { std::env::var_os(\"HOME\"); }"),
             ("src/plan/key.rs", "fn f() { std::fs::read(path); }"),
-            (
-                "src/stats/mod.rs",
-                "use std::time::Instant;\nfn f() { Instant::now(); }",
-            ),
+            ("src/stats/mod.rs", "use std::time::Instant;\nfn f() { Instant::now(); }"),
             ("src/processor.rs", "fn f() { Command::new(\"cc\"); }"),
         ],
         &[
             ("src/plan/graph.rs", "use petgraph::Graph; // petgraph"),
-            (
-                "src/plan/mod.rs",
-                "// petgraph stays in graph\nconst A: &str = \"petgraph\";",
-            ),
-            (
-                "src/process/mod.rs",
-                "fn f() { std::process::Command::new(\"cc\").stdout(x); }",
-            ),
-            (
-                "src/cli/ui.rs",
-                "fn f() { println!(\"{}\", std::env::var(\"NO_COLOR\")); }",
-            ),
-            (
-                "src/process/jobserver.rs",
-                "fn f() { std::env::var(\"MAKEFLAGS\"); }",
-            ),
-            (
-                "src/engine/mod.rs",
-                "#[cfg(test)]\nmod tests {\n fn f() { println!(\"x\"); }\n}",
-            ),
-            (
-                "src/engine/mod.rs",
-                "fn f(work: Work) { if let Work::Command(c) = work {} }",
-            ),
+            ("src/plan/mod.rs", "// petgraph stays in graph\nconst A: &str = \"petgraph\";"),
+            ("src/process/mod.rs", "fn f() { std::process::Command::new(\"cc\").stdout(x); }"),
+            ("src/cli/ui.rs", "fn f() { println!(\"{}\", std::env::var(\"NO_COLOR\")); }"),
+            ("src/process/jobserver.rs", "fn f() { std::env::var(\"MAKEFLAGS\"); }"),
+            ("src/engine/mod.rs", "#[cfg(test)]\nmod tests {\n fn f() { println!(\"x\"); }\n}"),
+            ("src/engine/mod.rs", "fn f(work: Work) { if let Work::Command(c) = work {} }"),
         ],
     );
 }

@@ -12,9 +12,7 @@ fn sizes_are_small(files: &[File]) -> Vec<String> {
     for file in files.iter().filter(|file| file.is_source()) {
         let code = code_only(&file.text);
         let tests = TestParts::of(file, &code);
-        let lines = (1..=file.text.lines().count())
-            .filter(|&line| !tests.contain(line))
-            .count();
+        let lines = (1..=file.text.lines().count()).filter(|&line| !tests.contain(line)).count();
         if lines > MAX_FILE_LINES {
             let what = format!("{lines} lines without its tests; at most {MAX_FILE_LINES}");
             complaints.push(file.complaint(1, &what));
@@ -46,19 +44,14 @@ fn files_and_functions_are_small() {
 
 fn files_say_what_they_are(files: &[File]) -> Vec<String> {
     let documented = |file: &&File| {
-        let doc = file
-            .text
-            .lines()
-            .position(|line| line.trim_start_matches("//! ") != line);
+        let doc = file.text.lines().position(|line| line.trim_start_matches("//! ") != line);
         doc.is_some_and(|line| {
             let above: Vec<&str> = file.text.lines().take(line).collect();
             let above = code_only(&above.join("\n"));
             above.trim().is_empty() || (above.starts_with("#![") && above.trim().ends_with(']'))
         })
     };
-    let rust = files
-        .iter()
-        .filter(|file| file.is_rust() && !file.is_test_only());
+    let rust = files.iter().filter(|file| file.is_rust() && !file.is_test_only());
     rust.filter(|file| !documented(file))
         .map(|file| file.complaint(1, "begins without a sentence of module doc (`//! …`)"))
         .collect()
@@ -84,11 +77,7 @@ fn every_file_says_what_it_is() {
 }
 
 fn nothing_is_left_undone(files: &[File]) -> Vec<String> {
-    let notes = [
-        concat!("FIX", "ME"),
-        concat!("XX", "X"),
-        concat!("TO", "DO"),
-    ];
+    let notes = [concat!("FIX", "ME"), concat!("XX", "X"), concat!("TO", "DO")];
     let mut complaints = Vec::new();
     for file in files.iter().filter(|file| file.is_rust()) {
         for (line, word) in tokens(&file.text) {
@@ -102,10 +91,7 @@ fn nothing_is_left_undone(files: &[File]) -> Vec<String> {
             let unfinished = begins_with(after, "todo !") || begins_with(after, "unimplemented !");
             let ignored = begins_with(after, "# [ ignore");
             let allow = begins_with(after, "# [ allow (") || begins_with(after, "# ! [ allow (");
-            let reason = after
-                .iter()
-                .take_while(|(_, t)| t != "]")
-                .any(|(_, t)| t == "reason");
+            let reason = after.iter().take_while(|(_, t)| t != "]").any(|(_, t)| t == "reason");
             if unfinished || ignored || (allow && !reason) {
                 let what = "unfinished code, an ignored test or an `allow` without a reason";
                 complaints.push(file.complaint(tokens[at].0, what));
@@ -123,22 +109,13 @@ fn nothing_unfinished_ignored_or_silently_allowed() {
             ("src/stats/mod.rs", "fn f() { todo!() }"),
             ("src/stats/mod.rs", "fn f() { unimplemented!(\"later\") }"),
             ("src/stats/mod.rs", concat!("// FIX", "ME: wrong for n = 1")),
-            (
-                "tests/it/main.rs",
-                "#[test]\n#[ignore = \"slow\"]\nfn f() {}",
-            ),
+            ("tests/it/main.rs", "#[test]\n#[ignore = \"slow\"]\nfn f() {}"),
             ("src/stats/mod.rs", "#[allow(dead_code)]\nfn f() {}"),
             ("src/stats/mod.rs", "#![allow(clippy::all)]"),
         ],
         &[
-            (
-                "src/stats/mod.rs",
-                "#[expect(dead_code, reason = \"read by tests\")]\nfn f() {}",
-            ),
-            (
-                "src/stats/mod.rs",
-                "const A: &str = \"todo!() #[ignore] XXXXXX\";",
-            ),
+            ("src/stats/mod.rs", "#[expect(dead_code, reason = \"read by tests\")]\nfn f() {}"),
+            ("src/stats/mod.rs", "const A: &str = \"todo!() #[ignore] XXXXXX\";"),
         ],
     );
 }

@@ -40,19 +40,13 @@ fn every_dependency_has_its_reason() {
         dependencies_have_reasons,
         &[
             ("Cargo.toml", "[dependencies]\nserde = \"1\""),
-            (
-                "Cargo.toml",
-                "[dependencies]\n# text\na = \"1\"\n\nb = \"1\"",
-            ),
+            ("Cargo.toml", "[dependencies]\n# text\na = \"1\"\n\nb = \"1\""),
             (
                 "Cargo.toml",
                 "[dev-dependencies]\n# text\na = \"1\"\nb = \"1\"\nc = \"1\"\nd = \"1\"",
             ),
         ],
-        &[(
-            "Cargo.toml",
-            "[package]\nname = \"x\"\n[dependencies]\n# text\na = \"1\"\nb = \"1\"",
-        )],
+        &[("Cargo.toml", "[package]\nname = \"x\"\n[dependencies]\n# text\na = \"1\"\nb = \"1\"")],
     );
 }
 
@@ -77,45 +71,25 @@ fn files_are_wired_in(files: &[File]) -> Vec<String> {
 /// The modules that a file says lie in other files, and the files it names by `#[path = …]`.
 fn modules_of(file: &File) -> Vec<String> {
     let tokens = tokens(&code_only(&file.text));
-    let mods = tokens
-        .windows(3)
-        .filter(|at| at[0].1 == "mod" && at[2].1 == ";");
+    let mods = tokens.windows(3).filter(|at| at[0].1 == "mod" && at[2].1 == ";");
     let paths = file.text.lines().filter_map(|line| {
-        let path = line
-            .trim()
-            .strip_prefix("#[path = \"")?
-            .split(".rs\"")
-            .next()?;
+        let path = line.trim().strip_prefix("#[path = \"")?.split(".rs\"").next()?;
         path.rsplit('/').next()
     });
-    mods.map(|at| at[1].1.clone())
-        .chain(paths.map(str::to_owned))
-        .collect()
+    mods.map(|at| at[1].1.clone()).chain(paths.map(str::to_owned)).collect()
 }
 
 #[test]
 fn every_file_is_wired_in() {
     enforce(
         files_are_wired_in,
-        &[
-            ("src/stats/extra.rs", ""),
-            ("tests/it/forgotten.rs", ""),
-            ("src/stats/mod.rs", ""),
-        ],
-        &[
-            ("tests/it/main.rs", ""),
-            ("tests/it.rs", ""),
-            ("src/main.rs", ""),
-        ],
+        &[("src/stats/extra.rs", ""), ("tests/it/forgotten.rs", ""), ("src/stats/mod.rs", "")],
+        &[("tests/it/main.rs", ""), ("tests/it.rs", ""), ("src/main.rs", "")],
     );
 }
 
 fn no_machine_paths(files: &[File]) -> Vec<String> {
-    let places = [
-        concat!("/wo", "rk/"),
-        concat!("/ro", "ot/"),
-        concat!("/ho", "me/"),
-    ];
+    let places = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
     let mut complaints = Vec::new();
     for file in files {
         for (number, line) in file.text.lines().enumerate() {
@@ -145,10 +119,7 @@ fn no_file_names_a_place_on_a_machine() {
             ("src/stats/mod.rs", concat!("// see \"/ho", "me/me/notes\"")),
             (".ci/run", concat!("export X=/ro", "ot/.cargo")),
         ],
-        &[(
-            "README.md",
-            "src/work/mod.rs ./home/x https://example.org/home/x",
-        )],
+        &[("README.md", "src/work/mod.rs ./home/x https://example.org/home/x")],
     );
 }
 
@@ -167,17 +138,8 @@ fn changelog_is_open(files: &[File]) -> Vec<String> {
 fn the_changelog_has_an_unreleased_section_on_top() {
     enforce(
         changelog_is_open,
-        &[
-            (
-                "CHANGELOG.md",
-                "# Changelog\n\n## [0.1.0]\n\n## [Unreleased]\n",
-            ),
-            ("README.md", ""),
-        ],
-        &[(
-            "CHANGELOG.md",
-            "# Changelog\n\n## [Unreleased]\n\n## [0.1.0]\n",
-        )],
+        &[("CHANGELOG.md", "# Changelog\n\n## [0.1.0]\n\n## [Unreleased]\n"), ("README.md", "")],
+        &[("CHANGELOG.md", "# Changelog\n\n## [Unreleased]\n\n## [0.1.0]\n")],
     );
 }
 
@@ -207,10 +169,7 @@ fn the_architecture_page_is_short_and_names_every_room() {
         architecture_is_short_and_whole,
         &[
             ("ARCHITECTURE.md", &rooms.replace("`plan`", "plan")),
-            (
-                "ARCHITECTURE.md",
-                &(rooms.clone() + &"\n".repeat(MAX_ARCHITECTURE_LINES)),
-            ),
+            ("ARCHITECTURE.md", &(rooms.clone() + &"\n".repeat(MAX_ARCHITECTURE_LINES))),
             ("README.md", ""),
         ],
         &[("ARCHITECTURE.md", &rooms)],
@@ -221,12 +180,7 @@ fn the_architecture_page_is_short_and_names_every_room() {
 /// blocks names the file (`README.md`, `docs/make.md` or `docs/*.md`).
 fn documented_commands_are_run(files: &[File]) -> Vec<String> {
     let tests = |file: &&File| file.path.starts_with("tests/") && file.path != "tests/tidy.rs";
-    let runs = |name: &str| {
-        files
-            .iter()
-            .filter(tests)
-            .any(|test| test.text.contains(name))
-    };
+    let runs = |name: &str| files.iter().filter(tests).any(|test| test.text.contains(name));
     let mut complaints = Vec::new();
     for file in files {
         let is_page = file.path.starts_with("docs/") && file.has_extension("md");
@@ -251,14 +205,8 @@ fn documented_commands_are_run(files: &[File]) -> Vec<String> {
 fn every_documented_command_is_run_by_a_test() {
     enforce(
         documented_commands_are_run,
-        &[
-            ("README.md", "```console\n$ optloop --help\n```"),
-            ("docs/make.md", "```sh\nmake\n```"),
-        ],
-        &[
-            ("README.md", "```toml\nname = 1\n```"),
-            ("CONTRIBUTING.md", "```sh\nmake\n```"),
-        ],
+        &[("README.md", "```console\n$ optloop --help\n```"), ("docs/make.md", "```sh\nmake\n```")],
+        &[("README.md", "```toml\nname = 1\n```"), ("CONTRIBUTING.md", "```sh\nmake\n```")],
     );
     let page = File::new("docs/make.md", "```console\n$ make\n```");
     let test = File::new("tests/docs.rs", "cases.case(\"docs/*.md\");");

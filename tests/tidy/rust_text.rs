@@ -13,11 +13,7 @@ pub(crate) fn code_only(text: &str) -> String {
             continue;
         };
         let end = end.min(chars.len());
-        out.extend(
-            chars[at..end]
-                .iter()
-                .map(|&c| if c == '\n' { '\n' } else { ' ' }),
-        );
+        out.extend(chars[at..end].iter().map(|&c| if c == '\n' { '\n' } else { ' ' }));
         at = end;
     }
     out
@@ -86,12 +82,7 @@ fn raw_string_end(chars: &[char], at: usize) -> Option<usize> {
     let mut end = open + 1;
     while end < chars.len() {
         let closes = chars[end] == '"'
-            && chars[end + 1..]
-                .iter()
-                .take(hashes)
-                .filter(|&&c| c == '#')
-                .count()
-                == hashes;
+            && chars[end + 1..].iter().take(hashes).filter(|&&c| c == '#').count() == hashes;
         end += 1;
         if closes {
             return Some(end + hashes);
@@ -153,18 +144,13 @@ pub(crate) fn bodies(code: &str, keyword: &str) -> Vec<Body> {
             continue;
         };
         let close = closing_brace(&tokens, open);
-        let before: Vec<&str> = (0..at)
-            .rev()
-            .map(word)
-            .take_while(|word| !matches!(*word, "{" | "}" | ";"))
-            .collect();
+        let before: Vec<&str> =
+            (0..at).rev().map(word).take_while(|word| !matches!(*word, "{" | "}" | ";")).collect();
         found.push(Body {
             name: word(at + 1).to_owned(),
             first: tokens[at].0,
             last: tokens[close].0,
-            test_only: before
-                .windows(4)
-                .any(|four| four == [")", "test", "(", "cfg"]),
+            test_only: before.windows(4).any(|four| four == [")", "test", "(", "cfg"]),
         });
     }
     found
@@ -219,15 +205,8 @@ fn comments_and_literals_are_blanked_and_code_is_not() {
 fn bodies_end_where_their_brace_does() {
     let code = "fn a(x: [u8; 2]) -> u8 {\n  if x { 1 } else { 2 }\n}\ntrait T {\n  fn b();\n}\n\
                 #[cfg(test)]\nmod tests {\n  fn c() {}\n}";
-    let body = |name: &str, first, last, test_only| Body {
-        name: name.to_owned(),
-        first,
-        last,
-        test_only,
-    };
-    assert_eq!(
-        bodies(code, "fn"),
-        [body("a", 1, 3, false), body("c", 9, 9, false)]
-    );
+    let body =
+        |name: &str, first, last, test_only| Body { name: name.to_owned(), first, last, test_only };
+    assert_eq!(bodies(code, "fn"), [body("a", 1, 3, false), body("c", 9, 9, false)]);
     assert_eq!(bodies(code, "mod"), [body("tests", 8, 10, true)]);
 }

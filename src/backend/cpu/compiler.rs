@@ -93,8 +93,7 @@ pub fn plan(request: &CompileRequest<'_>) -> Result<Compilation, CompileError> {
     for (index, (input, language)) in inputs.zip(&languages).enumerate() {
         let object = request.scratch.join(format!("{index}.o"));
         let depfile = request.scratch.join(format!("{index}.d"));
-        plan.steps
-            .push(compile_step(request, input, *language, (&object, &depfile)));
+        plan.steps.push(compile_step(request, input, *language, (&object, &depfile)));
         plan.depfiles.push(depfile);
         objects.push(object);
     }
@@ -147,19 +146,9 @@ fn compile_step(
         args.push(folder.into());
     }
     args.extend(["-MD".into(), "-MF".into(), depfile.into(), "-x".into()]);
-    args.push(
-        if language == Language::Cpp {
-            "c++"
-        } else {
-            "c"
-        }
-        .into(),
-    );
+    args.push(if language == Language::Cpp { "c++" } else { "c" }.into());
     args.extend(["-c".into(), input.into(), "-o".into(), object.into()]);
-    Step {
-        program: request.compiler.to_owned(),
-        args,
-    }
+    Step { program: request.compiler.to_owned(), args }
 }
 
 fn link_step(request: &CompileRequest<'_>, objects: &[PathBuf]) -> Step {
@@ -169,10 +158,7 @@ fn link_step(request: &CompileRequest<'_>, objects: &[PathBuf]) -> Step {
     args.extend(request.flags.iter().map(OsString::from));
     args.extend(["-lm", "-Wl,-z,defs", "-Wl,--build-id=none", "-s", "-o"].map(OsString::from));
     args.push(request.output.into());
-    Step {
-        program: request.compiler.to_owned(),
-        args,
-    }
+    Step { program: request.compiler.to_owned(), args }
 }
 
 #[cfg(test)]
@@ -183,15 +169,8 @@ mod tests {
     use super::*;
 
     fn signature() -> Signature {
-        let param = Param {
-            name: "x".into(),
-            dtype: Dtype::F32,
-            kind: ParamKind::Write,
-        };
-        Signature {
-            entry: "f".into(),
-            params: vec![param],
-        }
+        let param = Param { name: "x".into(), dtype: Dtype::F32, kind: ParamKind::Write };
+        Signature { entry: "f".into(), params: vec![param] }
     }
 
     fn planned(sources: &[&str]) -> Result<Compilation, CompileError> {
@@ -210,11 +189,7 @@ mod tests {
     }
 
     fn line(step: &Step) -> String {
-        let args: Vec<_> = step
-            .args
-            .iter()
-            .map(|a| a.to_string_lossy().into_owned())
-            .collect();
+        let args: Vec<_> = step.args.iter().map(|a| a.to_string_lossy().into_owned()).collect();
         format!("{} {}", step.program.display(), args.join(" "))
     }
 
@@ -233,21 +208,9 @@ mod tests {
     fn further_sources_are_compiled_in_their_own_language_beside_it() {
         let plan = planned(&["/k/f.c", "/k/g.cc"]).unwrap();
         assert_eq!((plan.steps.len(), plan.depfiles.len()), (3, 2));
-        assert!(
-            line(&plan.steps[0]).contains("-x c -c /s/kernel.c"),
-            "{}",
-            line(&plan.steps[0])
-        );
-        assert!(
-            line(&plan.steps[1]).contains("-x c++ -c /k/g.cc"),
-            "{}",
-            line(&plan.steps[1])
-        );
-        assert!(
-            line(&plan.steps[2]).contains("/s/0.o /s/1.o -shared"),
-            "{}",
-            line(&plan.steps[2])
-        );
+        assert!(line(&plan.steps[0]).contains("-x c -c /s/kernel.c"), "{}", line(&plan.steps[0]));
+        assert!(line(&plan.steps[1]).contains("-x c++ -c /k/g.cc"), "{}", line(&plan.steps[1]));
+        assert!(line(&plan.steps[2]).contains("/s/0.o /s/1.o -shared"), "{}", line(&plan.steps[2]));
     }
 
     #[test]
@@ -260,10 +223,7 @@ mod tests {
 
     #[test]
     fn what_is_neither_c_nor_cpp_is_refused() {
-        assert_eq!(
-            planned(&["/k/f.cu"]),
-            Err(CompileError::NotCompilable("/k/f.cu".into()))
-        );
+        assert_eq!(planned(&["/k/f.cu"]), Err(CompileError::NotCompilable("/k/f.cu".into())));
         assert_eq!(planned(&[]), Err(CompileError::NoSource));
     }
 }

@@ -25,11 +25,7 @@ pub fn parse_depfile(text: &str) -> Vec<PathBuf> {
 
 /// Lines with continuations joined.
 fn logical_lines(text: &str) -> Vec<String> {
-    text.replace("\r\n", "\n")
-        .replace("\\\n", " ")
-        .lines()
-        .map(str::to_owned)
-        .collect()
+    text.replace("\r\n", "\n").replace("\\\n", " ").lines().map(str::to_owned).collect()
 }
 
 /// A word of a rule, and whether the colon that ends the targets stood behind it.
@@ -53,10 +49,7 @@ fn words(rule: &str) -> Vec<Word> {
             // A colon inside a path (`C:/x`, `a:b`) has something behind it.
             ':' if !seen_target && chars.peek().is_none_or(|n| n.is_whitespace()) => {
                 seen_target = true;
-                words.push(Word {
-                    text: std::mem::take(&mut text),
-                    ends_target: true,
-                });
+                words.push(Word { text: std::mem::take(&mut text), ends_target: true });
             }
             c if c.is_whitespace() => push(&mut words, &mut text),
             c => text.push(c),
@@ -68,10 +61,7 @@ fn words(rule: &str) -> Vec<Word> {
 
 fn push(words: &mut Vec<Word>, text: &mut String) {
     if !text.is_empty() {
-        words.push(Word {
-            text: std::mem::take(text),
-            ends_target: false,
-        });
+        words.push(Word { text: std::mem::take(text), ends_target: false });
     }
 }
 
@@ -104,10 +94,7 @@ mod tests {
     use super::*;
 
     fn paths(text: &str) -> Vec<String> {
-        parse_depfile(text)
-            .into_iter()
-            .map(|p| p.display().to_string())
-            .collect()
+        parse_depfile(text).into_iter().map(|p| p.display().to_string()).collect()
     }
 
     #[test]
@@ -116,10 +103,7 @@ mod tests {
             ("a.o: a.c b.h\n", &["a.c", "b.h"]),
             ("a.o: a.c \\\n b.h \\\n  c.h\n", &["a.c", "b.h", "c.h"]),
             ("a.o: a.c \\\r\n b.h\r\n", &["a.c", "b.h"]),
-            (
-                "a.o: my\\ dir/a.c x\\#1.h pri$$ce.h\n",
-                &["my dir/a.c", "x#1.h", "pri$ce.h"],
-            ),
+            ("a.o: my\\ dir/a.c x\\#1.h pri$$ce.h\n", &["my dir/a.c", "x#1.h", "pri$ce.h"]),
             ("a.o: b\\\\\\ c.h\n", &["b\\ c.h"]),
             ("a.o: back\\slash.h a:b.h\n", &["back\\slash.h", "a:b.h"]),
             ("a.o b.o: a.c\nb.h:\n", &["a.c"]),

@@ -58,11 +58,7 @@ fn from_cpuinfo(info: &str) -> CpuIdentity {
             .map_or_else(String::new, |(_, value)| value.trim().to_owned())
     };
     let arm = || {
-        let parts = [
-            field(&["CPU implementer"]),
-            field(&["CPU part"]),
-            field(&["CPU variant"]),
-        ];
+        let parts = [field(&["CPU implementer"]), field(&["CPU part"]), field(&["CPU variant"])];
         parts.join(" ").trim().to_owned()
     };
     let named = field(&["model name", "cpu model", "uarch", "cpu"]);
@@ -86,16 +82,11 @@ mod tests {
     fn x86_and_arm_are_both_named() {
         let x86 = "processor\t: 0\nmodel name\t: Example CPU @ 3.00GHz\nmicrocode\t: 0x1\nflags\t\t: fpu avx2\n\nprocessor\t: 1\nmodel name\t: Other\n";
         let arm = "processor\t: 0\nFeatures\t: fp asimd\nCPU implementer\t: 0x41\nCPU variant\t: 0x3\nCPU part\t: 0xd0c\n";
-        for (info, model, microcode) in [
-            (x86, "Example CPU @ 3.00GHz", "0x1"),
-            (arm, "0x41 0xd0c 0x3", ""),
-            ("", "", ""),
-        ] {
+        for (info, model, microcode) in
+            [(x86, "Example CPU @ 3.00GHz", "0x1"), (arm, "0x41 0xd0c 0x3", ""), ("", "", "")]
+        {
             let id = from_cpuinfo(info);
-            assert_eq!(
-                (id.model.as_str(), id.microcode.as_str()),
-                (model, microcode)
-            );
+            assert_eq!((id.model.as_str(), id.microcode.as_str()), (model, microcode));
         }
     }
 

@@ -114,12 +114,7 @@ mod tests {
     #[test]
     fn poison_is_fresh_each_time_and_reaches_the_end() {
         let segment = Segment::create("test", 3 * 65536 + 4096).unwrap();
-        let tail = Extent {
-            offset: 3 * 65536,
-            region: 4096,
-            start: 0,
-            bytes: 4096,
-        };
+        let tail = Extent { offset: 3 * 65536, region: 4096, start: 0, bytes: 4096 };
         segment.poison().unwrap();
         let first = segment.read(&tail).unwrap();
         segment.poison().unwrap();

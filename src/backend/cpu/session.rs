@@ -84,11 +84,7 @@ impl CpuSession {
             printed: Vec::new(),
         };
         let library = options.library.as_os_str().as_bytes().to_vec();
-        let open = Request::Open {
-            version: VERSION,
-            library,
-            cpu: options.cpu,
-        };
+        let open = Request::Open { version: VERSION, library, cpu: options.cpu };
         session.expect(&open, &[], &Reply::Opened)?;
         Ok(session)
     }
@@ -112,9 +108,7 @@ impl CpuSession {
             Reply::Unloadable(what) => Err(Fault::Unloadable { what }),
             Reply::Failed(what) => Err(Fault::Infrastructure { what }),
             reply if reply == *right => Ok(()),
-            _ => Err(Fault::Cheating {
-                what: "the worker answered out of turn".into(),
-            }),
+            _ => Err(Fault::Cheating { what: "the worker answered out of turn".into() }),
         }
     }
 
@@ -195,10 +189,7 @@ impl CpuSession {
 
     fn batch(&mut self, count: u32, timing: Timing) -> Result<Vec<u64>, Fault> {
         let memory = self.memory.as_ref().ok_or_else(nothing_loaded)?;
-        memory
-            .outputs
-            .poison()
-            .map_err(|e| Fault::infrastructure("poisoning outputs", e))?;
+        memory.outputs.poison().map_err(|e| Fault::infrastructure("poisoning outputs", e))?;
         let sent = Instant::now();
         self.expect(&Request::Launch { count }, &[], &Reply::Done)?;
         let wall = sent.elapsed();
@@ -216,15 +207,11 @@ impl CpuSession {
 }
 
 fn gone() -> Fault {
-    Fault::Infrastructure {
-        what: "the worker is gone already".into(),
-    }
+    Fault::Infrastructure { what: "the worker is gone already".into() }
 }
 
 fn nothing_loaded() -> Fault {
-    Fault::Infrastructure {
-        what: "nothing was loaded before the launch".into(),
-    }
+    Fault::Infrastructure { what: "nothing was loaded before the launch".into() }
 }
 
 /// Launches cannot have taken longer than the judge waited for all of them.
@@ -294,13 +281,8 @@ impl Builder {
 impl Session for CpuSession {
     fn load(&mut self, arguments: &[Argument<'_>]) -> Result<(), Fault> {
         let page = rustix::param::page_size();
-        let mut builder = Builder {
-            slots: Vec::new(),
-            results: Vec::new(),
-            inputs_end: 0,
-            outputs_end: 0,
-            page,
-        };
+        let mut builder =
+            Builder { slots: Vec::new(), results: Vec::new(), inputs_end: 0, outputs_end: 0, page };
         for argument in arguments {
             builder.add(argument).ok_or_else(|| Fault::Infrastructure {
                 what: "a buffer is larger than the address space".into(),
@@ -323,15 +305,9 @@ impl Session for CpuSession {
         let length = (MAX_BATCH as usize * size_of::<u64>()).next_multiple_of(page) as u64;
         let durations = Segment::create("optloop-durations", length).map_err(memory)?;
         durations.fix().map_err(memory)?;
-        let request = Request::Load {
-            slots: builder.slots,
-        };
+        let request = Request::Load { slots: builder.slots };
         self.expect(&request, &[&inputs, &outputs, &durations], &Reply::Loaded)?;
-        self.memory = Some(Memory {
-            outputs,
-            durations,
-            results: builder.results,
-        });
+        self.memory = Some(Memory { outputs, durations, results: builder.results });
         Ok(())
     }
 
@@ -375,10 +351,7 @@ mod tests {
         let wall = Duration::from_nanos(100);
         assert_eq!(plausible(&[40, 60], wall), Ok(()));
         for ns in [&[40, 61][..], &[u64::MAX, u64::MAX]] {
-            assert!(
-                matches!(plausible(ns, wall), Err(Fault::Cheating { .. })),
-                "{ns:?}"
-            );
+            assert!(matches!(plausible(ns, wall), Err(Fault::Cheating { .. })), "{ns:?}");
         }
     }
 }

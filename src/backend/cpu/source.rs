@@ -61,11 +61,7 @@ impl Signature {
     /// The declaration as a user would write it: `void scale(const float *x, float *y, int32_t n)`.
     pub fn declaration(&self) -> String {
         let params: Vec<String> = self.params.iter().map(Param::declaration).collect();
-        let params = if params.is_empty() {
-            "void".into()
-        } else {
-            params.join(", ")
-        };
+        let params = if params.is_empty() { "void".into() } else { params.join(", ") };
         format!("void {}({params})", self.entry)
     }
 }
@@ -126,10 +122,7 @@ pub struct BadPath(pub String);
 /// When the path cannot stand in an `#include`.
 pub fn trampoline(path: &Path, text: &str, signature: &Signature) -> Result<String, BadPath> {
     let bad = || BadPath(path.display().to_string());
-    let name = path
-        .to_str()
-        .filter(|p| !p.contains(['"', '\\', '\n', '\r']))
-        .ok_or_else(bad)?;
+    let name = path.to_str().filter(|p| !p.contains(['"', '\\', '\n', '\r'])).ok_or_else(bad)?;
     Ok(match Language::of(path) {
         Some(Language::Cpp) => cpp_trampoline(name, text, signature),
         _ => c_trampoline(name, signature),
@@ -137,16 +130,8 @@ pub fn trampoline(path: &Path, text: &str, signature: &Signature) -> Result<Stri
 }
 
 fn types(signature: &Signature, language: Language) -> String {
-    let types: Vec<String> = signature
-        .params
-        .iter()
-        .map(|p| p.builtin(language))
-        .collect();
-    if types.is_empty() {
-        "void".into()
-    } else {
-        types.join(", ")
-    }
+    let types: Vec<String> = signature.params.iter().map(|p| p.builtin(language)).collect();
+    if types.is_empty() { "void".into() } else { types.join(", ") }
 }
 
 fn arguments(signature: &Signature, language: Language) -> String {
@@ -154,13 +139,7 @@ fn arguments(signature: &Signature, language: Language) -> String {
         ParamKind::Value => format!("*(const {} *)args[{index}]", param.builtin(language)),
         _ => format!("({})args[{index}]", param.builtin(language)),
     };
-    signature
-        .params
-        .iter()
-        .enumerate()
-        .map(argument)
-        .collect::<Vec<_>>()
-        .join(", ")
+    signature.params.iter().enumerate().map(argument).collect::<Vec<_>>().join(", ")
 }
 
 fn c_trampoline(path: &str, signature: &Signature) -> String {
@@ -205,11 +184,7 @@ fn definition_line(text: &str, entry: &str) -> usize {
             !line[..at].ends_with(word) && line[at + entry.len()..].trim_start().starts_with('(')
         })
     };
-    let found = text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| names_it(line))
-        .last();
+    let found = text.lines().enumerate().filter(|(_, line)| names_it(line)).last();
     found.map_or(1, |(index, _)| index + 1)
 }
 
@@ -218,11 +193,7 @@ mod tests {
     use super::*;
 
     fn scale() -> Signature {
-        let param = |name: &str, dtype, kind| Param {
-            name: name.into(),
-            dtype,
-            kind,
-        };
+        let param = |name: &str, dtype, kind| Param { name: name.into(), dtype, kind };
         Signature {
             entry: "scale".into(),
             params: vec![
@@ -235,14 +206,8 @@ mod tests {
 
     #[test]
     fn the_declaration_reads_as_a_user_would_write_it() {
-        assert_eq!(
-            scale().declaration(),
-            "void scale(const float *x, float *y, int64_t n)"
-        );
-        let empty = Signature {
-            entry: "f".into(),
-            params: Vec::new(),
-        };
+        assert_eq!(scale().declaration(), "void scale(const float *x, float *y, int64_t n)");
+        let empty = Signature { entry: "f".into(), params: Vec::new() };
         assert_eq!(empty.declaration(), "void f(void)");
     }
 

@@ -89,10 +89,7 @@ mod tests {
     #[test]
     fn a_uuid_reads_as_the_driver_tools_print_it() {
         let bytes: [u8; 16] = std::array::from_fn(|i| i as u8 * 17);
-        assert_eq!(
-            uuid_text(&bytes),
-            "GPU-00112233-4455-6677-8899-aabbccddeeff"
-        );
+        assert_eq!(uuid_text(&bytes), "GPU-00112233-4455-6677-8899-aabbccddeeff");
     }
 
     #[test]

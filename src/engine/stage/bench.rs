@@ -67,14 +67,9 @@ fn try_run(
 fn protocol(work: &BenchWork) -> Result<Protocol, Failure> {
     let statistic = Statistic::of_metric(&work.metric).ok_or_else(|| {
         let known = Statistic::ALL.map(Statistic::metric).join(", ");
-        let message = format!(
-            "`{}` is no metric of a measurement; use one of {known}",
-            work.metric
-        );
-        Failure {
-            class: FailureClass::Failed,
-            message,
-        }
+        let message =
+            format!("`{}` is no metric of a measurement; use one of {known}", work.metric);
+        Failure { class: FailureClass::Failed, message }
     })?;
     Ok(Protocol {
         repeats: work.repeats.clone(),
@@ -113,21 +108,13 @@ fn measure(
         .map(|s| {
             move |got: &[Vec<u8>]| {
                 let judged = judge::compare(&def.problem, &s.staged, &s.want, got);
-                if judged.passed() {
-                    Ok(())
-                } else {
-                    Err(judged.reports.join("\n"))
-                }
+                if judged.passed() { Ok(()) } else { Err(judged.reports.join("\n")) }
             }
         })
         .collect();
     let mut measured: Vec<measure::Subject<'_>> = Vec::new();
     for ((subject, session), check) in subjects.iter().zip(sessions).zip(&checks) {
-        measured.push(measure::Subject {
-            label: &subject.case.label,
-            session,
-            check,
-        });
+        measured.push(measure::Subject { label: &subject.case.label, session, check });
     }
     measure::measure(protocol, &mut measured, ctx.progress).map_err(|halt| {
         let label = |case: usize| subjects.get(case).map_or("", |s| s.case.label.as_str());
@@ -153,10 +140,7 @@ fn metrics(measurement: &Measurement) -> BTreeMap<String, f64> {
         metrics.insert("median_upper_us".into(), median.upper);
     }
     metrics.insert("launches".into(), measurement.launches as f64);
-    metrics.insert(
-        "stopped_early".into(),
-        f64::from(u8::from(measurement.stopped_early)),
-    );
+    metrics.insert("stopped_early".into(), f64::from(u8::from(measurement.stopped_early)));
     metrics
 }
 
@@ -196,10 +180,7 @@ fn detail(def: &BenchDef, seed: u64, measurement: &Measurement) -> Value {
 }
 
 fn too_slow(def: &BenchDef, measurement: &Measurement) -> Option<Failure> {
-    let limit = def
-        .work
-        .early_stop_us
-        .filter(|_| measurement.stopped_early)?;
+    let limit = def.work.early_stop_us.filter(|_| measurement.stopped_early)?;
     let metric = &measurement.metric;
     let message = format!(
         "surely slower than early_stop_us = {limit}: {} is {:.3}, at least {:.3}, after look {} of \
@@ -211,8 +192,5 @@ fn too_slow(def: &BenchDef, measurement: &Measurement) -> Option<Failure> {
         def.work.repeats.len(),
         measurement.launches,
     );
-    Some(Failure {
-        class: FailureClass::TooSlow,
-        message,
-    })
+    Some(Failure { class: FailureClass::TooSlow, message })
 }

@@ -33,14 +33,8 @@ pub struct CheckDef {
 /// Checks.
 pub fn run(def: &CheckDef, ctx: &StageContext<'_>) -> StageOutcome {
     let mut outcome = StageOutcome::default();
-    let mut checked = Checked {
-        seed: judge::seed(def.seed),
-        cases: Vec::new(),
-    };
-    let failure = checked
-        .run(def, ctx, &mut outcome.log)
-        .err()
-        .or_else(|| checked.verdict());
+    let mut checked = Checked { seed: judge::seed(def.seed), cases: Vec::new() };
+    let failure = checked.run(def, ctx, &mut outcome.log).err().or_else(|| checked.verdict());
     outcome.metrics = checked.metrics();
     outcome.detail = checked.detail(def);
     outcome.failure = failure;
@@ -62,9 +56,8 @@ impl<'a> Checked<'a> {
         let bench = Bench::new(ctx, &def.limits, def.cpu);
         let subjects = judge::subjects(&def.problem, &def.reference, self.seed, &bench)?;
         let first = subjects.first().map_or("", |s| s.case.label.as_str());
-        let mut session = bench
-            .open(&def.kernel)
-            .map_err(|fault| judge::kernel_failure(first, &fault))?;
+        let mut session =
+            bench.open(&def.kernel).map_err(|fault| judge::kernel_failure(first, &fault))?;
         for (index, subject) in subjects.iter().enumerate() {
             let label = subject.case.label.as_str();
             (ctx.progress)(index as f32 / subjects.len() as f32, label);
@@ -90,10 +83,7 @@ impl<'a> Checked<'a> {
         if reports.is_empty() {
             return None;
         }
-        Some(Failure {
-            class: FailureClass::Wrong,
-            message: reports.join("\n"),
-        })
+        Some(Failure { class: FailureClass::Wrong, message: reports.join("\n") })
     }
 
     fn metrics(&self) -> std::collections::BTreeMap<String, f64> {
@@ -140,12 +130,7 @@ fn check(
     for _ in 0..def.launches.max(1) {
         session.launch(1, Timing::Warmup)?;
         let got = session.outputs()?;
-        all.merge(judge::compare(
-            &def.problem,
-            &subject.staged,
-            &subject.want,
-            &got,
-        ));
+        all.merge(judge::compare(&def.problem, &subject.staged, &subject.want, &got));
         if !all.passed() {
             break;
         }

@@ -17,7 +17,17 @@ const TRY_AGAIN: i32 = 75;
 /// Variables that every command gets although they do not count in its key: where things are and
 /// how text is written, not what comes out.
 const PASSED: [&str; 12] = [
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TERM", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LC_ALL",
+    "TERM",
+    "TZ",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
     "CUDA_HOME",
 ];
 
@@ -212,7 +222,11 @@ mod tests {
     #[test]
     fn a_json_path_reads_the_last_document() {
         let mean = || MetricSource::JsonPath("$.results[0].mean".to_owned());
-        check(mean(), "noise\n{\"results\":[{\"mean\":1}]}\n{\"results\":[{\"mean\":2.5}]}\n", Ok(2.5));
+        check(
+            mean(),
+            "noise\n{\"results\":[{\"mean\":1}]}\n{\"results\":[{\"mean\":2.5}]}\n",
+            Ok(2.5),
+        );
         check(mean(), "log\n{\n \"results\": [{\"mean\": \"7\"}]\n}\n", Ok(7.0));
         check(mean(), "{\"results\":[]}", Err("nothing at that path"));
         check(mean(), "plain", Err("no JSON"));

@@ -67,30 +67,22 @@ fn try_run(
     });
     let ran = run_steps(def, ctx, &plan, outcome);
     // Headers are known even when the code is wrong, and a change of one may mend it.
-    outcome.discovered = dependencies(&plan, ctx);
+    outcome.discovered = dependencies(def, &plan, ctx);
     ran?;
     fs::rename(&unfinished, &def.output)
         .map_err(|e| cannot(&format!("writing {}", def.output.display()), &e))?;
     if let Ok(metadata) = fs::metadata(&def.output) {
-        outcome
-            .metrics
-            .insert("bytes".into(), metadata.len() as f64);
+        outcome.metrics.insert("bytes".into(), metadata.len() as f64);
     }
     Ok(())
 }
 
 fn cannot(what: &str, why: &dyn std::fmt::Display) -> Failure {
-    Failure {
-        class: FailureClass::Infrastructure,
-        message: format!("{what}: {why}"),
-    }
+    Failure { class: FailureClass::Infrastructure, message: format!("{what}: {why}") }
 }
 
 fn failed(message: String) -> Failure {
-    Failure {
-        class: FailureClass::Failed,
-        message,
-    }
+    Failure { class: FailureClass::Failed, message }
 }
 
 fn find_compiler(def: &CompileDef, ctx: &StageContext<'_>) -> Result<PathBuf, Failure> {
@@ -129,12 +121,7 @@ fn plan(
             .map_err(|e| failed(format!("cannot read the kernel {}: {e}", first.display())))?,
         None => Vec::new(),
     };
-    let folders: Vec<PathBuf> = def
-        .compile
-        .include_dirs
-        .iter()
-        .map(|d| ctx.dir.join(d))
-        .collect();
+    let folders: Vec<PathBuf> = def.compile.include_dirs.iter().map(|d| ctx.dir.join(d)).collect();
     compiler::plan(&CompileRequest {
         sources: &def.sources,
         text: &String::from_utf8_lossy(&text),
@@ -159,18 +146,12 @@ fn signature(def: &CompileDef) -> Signature {
             ArgKind::Buffer { .. } => ParamKind::Write,
         },
     };
-    Signature {
-        entry: def.entry.clone(),
-        params: def.problem.args.iter().map(param).collect(),
-    }
+    Signature { entry: def.entry.clone(), params: def.problem.args.iter().map(param).collect() }
 }
 
 fn command_line(step: &Step) -> String {
     let words = std::iter::once(step.program.as_os_str()).chain(step.args.iter().map(|a| &**a));
-    words
-        .map(|w| w.to_string_lossy())
-        .collect::<Vec<_>>()
-        .join(" ")
+    words.map(|w| w.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 fn run_steps(
@@ -190,8 +171,11 @@ fn run_steps(
         spec.timeout = deadline.map(|d| d.saturating_duration_since(Instant::now()));
         let finished =
             process::run(&spec, ctx.cancel).map_err(|e| cannot("starting the compiler", &e))?;
-        outcome.log.extend_from_slice(&finished.stdout);
-        judge(def, &finished)?;
+        // Where the work happens says nothing to anybody, and is another place each time.
+        let own = format!("{}/", ctx.scratch.display());
+        let output = String::from_utf8_lossy(&finished.stdout).replace(&own, "");
+        outcome.log.extend_from_slice(output.as_bytes());
+        judge(def, &finished, &output)?;
     }
     Ok(())
 }
@@ -204,53 +188,47 @@ fn environment(ctx: &StageContext<'_>) -> Vec<(OsString, OsString)> {
     env
 }
 
-fn judge(def: &CompileDef, finished: &Finished) -> Result<(), Failure> {
+fn judge(def: &CompileDef, finished: &Finished, output: &str) -> Result<(), Failure> {
     match finished.exit {
         Exit::Code(0) => Ok(()),
-        Exit::Code(_) => Err(failed(message(def, &finished.stdout))),
-        Exit::Signal(signal) => Err(cannot(
-            "the compiler was ended from outside",
-            &format!("signal {signal}"),
-        )),
+        Exit::Code(_) => Err(failed(message(def, output))),
+        Exit::Signal(signal) => {
+            Err(cannot("the compiler was ended from outside", &format!("signal {signal}")))
+        }
         Exit::TimedOut => Err(Failure {
             class: FailureClass::TimedOut,
-            message: format!(
-                "the compiler took longer than {} ms",
-                def.compile.timeout_ms
-            ),
+            message: format!("the compiler took longer than {} ms", def.compile.timeout_ms),
         }),
-        Exit::Cancelled => Err(Failure {
-            class: FailureClass::Interrupted,
-            message: "interrupted".into(),
-        }),
+        Exit::Cancelled => {
+            Err(Failure { class: FailureClass::Interrupted, message: "interrupted".into() })
+        }
     }
 }
 
 /// The compiler's own words, and the signature that is asked for when they are about the entry.
-fn message(def: &CompileDef, output: &[u8]) -> String {
-    let text = String::from_utf8_lossy(output);
+fn message(def: &CompileDef, text: &str) -> String {
     let lines: Vec<&str> = text.trim_end().lines().collect();
-    let mut message = lines[..lines.len().min(MESSAGE_LINES)].join("\n");
+    let undefined = |line: &str| line.contains("undefined") && line.contains(&def.entry);
+    let mut message = match def.sources.first() {
+        Some(source) if lines.iter().any(|l| undefined(l)) => {
+            format!("{} does not define `{}`\n", source.display(), def.entry)
+        }
+        _ => String::new(),
+    };
+    message += &lines[..lines.len().min(MESSAGE_LINES)].join("\n");
     if lines.len() > MESSAGE_LINES {
-        let _infallible = write!(
-            message,
-            "\n... {} more lines in the log",
-            lines.len() - MESSAGE_LINES
-        );
+        let _infallible =
+            write!(message, "\n... {} more lines in the log", lines.len() - MESSAGE_LINES);
     }
     if text.contains(&def.entry) || text.contains("optloop_entry") {
         let wanted = signature(def).declaration();
-        let _infallible = write!(
-            message,
-            "\nproblem `{}` asks for: {wanted}",
-            def.problem.name
-        );
+        let _infallible = write!(message, "\nproblem `{}` asks for: {wanted}", def.problem.name);
     }
     message
 }
 
 /// What the compiler read, without what was generated here.
-fn dependencies(plan: &Compilation, ctx: &StageContext<'_>) -> Vec<PathBuf> {
+fn dependencies(def: &CompileDef, plan: &Compilation, ctx: &StageContext<'_>) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
     for depfile in &plan.depfiles {
         let Ok(text) = fs::read(depfile) else {
@@ -263,7 +241,25 @@ fn dependencies(plan: &Compilation, ctx: &StageContext<'_>) -> Vec<PathBuf> {
             }
         }
     }
+    let missing = looked_for(def, ctx, &found);
+    found.extend(missing);
     found
+}
+
+/// Where the compiler looked for the headers before it found them: one that appears there would
+/// hide what was read.
+fn looked_for(def: &CompileDef, ctx: &StageContext<'_>, found: &[PathBuf]) -> Vec<PathBuf> {
+    let own = def.sources.iter().filter_map(|s| s.parent()).map(Path::to_owned);
+    let folders: Vec<PathBuf> =
+        own.chain(def.compile.include_dirs.iter().map(|d| ctx.dir.join(d))).collect();
+    let mut missing: Vec<PathBuf> = Vec::new();
+    for (position, folder) in folders.iter().enumerate() {
+        for below in found.iter().filter_map(|path| path.strip_prefix(folder).ok()) {
+            let earlier = folders[..position].iter().map(|f| f.join(below));
+            missing.extend(earlier.filter(|p| !found.contains(p) && !p.exists()));
+        }
+    }
+    missing
 }
 
 #[cfg(test)]

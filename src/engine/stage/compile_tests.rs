@@ -7,16 +7,8 @@ use crate::verify::{Dtype, Tolerance};
 
 /// `void scale(const float *x, float *y, int32_t n)`.
 fn problem() -> Problem {
-    let buffer = |role| ArgKind::Buffer {
-        shape: vec!["n".into()],
-        role,
-        fill: Fill::Zeros,
-    };
-    let arg = |name: &str, dtype, kind| Arg {
-        name: name.into(),
-        dtype,
-        kind,
-    };
+    let buffer = |role| ArgKind::Buffer { shape: vec!["n".into()], role, fill: Fill::Zeros };
+    let arg = |name: &str, dtype, kind| Arg { name: name.into(), dtype, kind };
     Problem {
         name: "scale".into(),
         entry: "scale".into(),
@@ -28,10 +20,7 @@ fn problem() -> Problem {
             arg("n", Dtype::I32, ArgKind::Scalar("n".into())),
         ],
         reference: PathBuf::new(),
-        tolerance: Tolerance {
-            rtol: 0.0,
-            atol: 0.0,
-        },
+        tolerance: Tolerance { rtol: 0.0, atol: 0.0 },
         flops: None,
         bytes: None,
         cuda: None,
@@ -101,10 +90,7 @@ fn a_comment_another_folder_and_another_day_give_the_same_bytes() {
         let extra = "\n#include <assert.h>\nstatic int here(int x) { assert(x); return x; }\n";
         let body = format!("{text}{extra}");
         let commented = format!("{text} /* faster */ {extra}// end\n");
-        let one = World::new(&[
-            ("a/gain.h", "#define GAIN 2\n"),
-            (&format!("a/{name}"), &body),
-        ]);
+        let one = World::new(&[("a/gain.h", "#define GAIN 2\n"), (&format!("a/{name}"), &body)]);
         let two = World::new(&[
             ("elsewhere/b/gain.h", "#define GAIN 2 // twice\n"),
             (&format!("elsewhere/b/{name}"), &commented),
@@ -112,10 +98,8 @@ fn a_comment_another_folder_and_another_day_give_the_same_bytes() {
         let first = one.binary(&[&format!("a/{name}")]);
         let second = two.binary(&[&format!("elsewhere/b/{name}")]);
         assert_eq!(first, second, "{name}");
-        let changed = World::new(&[
-            ("a/gain.h", "#define GAIN 3\n"),
-            (&format!("a/{name}"), &body),
-        ]);
+        let changed =
+            World::new(&[("a/gain.h", "#define GAIN 3\n"), (&format!("a/{name}"), &body)]);
         assert_ne!(first, changed.binary(&[&format!("a/{name}")]), "{name}");
     }
 }
@@ -128,11 +112,7 @@ fn what_was_included_is_discovered_even_when_the_code_is_wrong() {
         let (outcome, _) = world.compile(&["k.c"]);
         for name in ["k.c", "gain.h"] {
             let path = world.dir.path().join(name);
-            assert!(
-                outcome.discovered.contains(&path),
-                "{name}: {:?}",
-                outcome.discovered
-            );
+            assert!(outcome.discovered.contains(&path), "{name}: {:?}", outcome.discovered);
         }
     }
 }
@@ -143,9 +123,7 @@ fn failure(world: &World, source: &str) -> String {
     let failure = outcome.failure.expect("it must not compile");
     assert_eq!(failure.class, FailureClass::Failed);
     assert!(!output.exists(), "a failed compile leaves no output");
-    failure
-        .message
-        .replace(&world.dir.path().display().to_string(), "")
+    failure.message.replace(&world.dir.path().display().to_string(), "")
 }
 
 #[test]
@@ -167,10 +145,7 @@ fn mistakes_are_shown_at_the_users_line() {
         ("k.cc", syntax),
     ] {
         let message = failure(&World::new(&[(name, text)]), name);
-        assert!(
-            message.contains(&format!("/{name}:2:")),
-            "{name} {text}\n{message}"
-        );
+        assert!(message.contains(&format!("/{name}:2:")), "{name} {text}\n{message}");
         let wanted = "problem `scale` asks for: void scale(const float *x, float *y, int n)";
         assert!(message.contains(wanted), "{message}");
     }
@@ -178,10 +153,9 @@ fn mistakes_are_shown_at_the_users_line() {
 
 #[test]
 fn a_kernel_without_its_entry_is_told_which_one_is_wanted() {
-    for (name, other) in [
-        ("k.c", "void other(void) {}\n"),
-        ("k.cc", "namespace a { void scale() {} }\n"),
-    ] {
+    for (name, other) in
+        [("k.c", "void other(void) {}\n"), ("k.cc", "namespace a { void scale() {} }\n")]
+    {
         let message = failure(&World::new(&[(name, other)]), name);
         assert!(message.contains("asks for: void scale("), "{message}");
     }

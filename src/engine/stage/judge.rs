@@ -91,24 +91,12 @@ fn answer(session: &mut dyn Session, staged: &Staged) -> Result<Vec<Vec<u8>>, Fa
 /// The staged arguments as the backend takes them.
 pub(super) fn arguments(staged: &Staged) -> Vec<Argument<'_>> {
     let argument = |arg| match arg {
-        &StagedArg::Scalar {
-            dtype, ref bytes, ..
-        } => Argument::Scalar(&bytes[..dtype.size_bytes()]),
-        StagedArg::Buffer {
-            role: Role::In,
-            data,
-            ..
-        } => Argument::In(data),
-        StagedArg::Buffer {
-            role: Role::Out,
-            data,
-            ..
-        } => Argument::Out(data.len()),
-        StagedArg::Buffer {
-            role: Role::Inout,
-            data,
-            ..
-        } => Argument::Inout(data),
+        &StagedArg::Scalar { dtype, ref bytes, .. } => {
+            Argument::Scalar(&bytes[..dtype.size_bytes()])
+        }
+        StagedArg::Buffer { role: Role::In, data, .. } => Argument::In(data),
+        StagedArg::Buffer { role: Role::Out, data, .. } => Argument::Out(data.len()),
+        StagedArg::Buffer { role: Role::Inout, data, .. } => Argument::Inout(data),
     };
     staged.args.iter().map(argument).collect()
 }
@@ -157,13 +145,9 @@ pub(super) fn compare(
     got: &[Vec<u8>],
 ) -> Judged {
     let outputs = staged.args.iter().filter_map(|arg| match arg {
-        StagedArg::Buffer {
-            name,
-            dtype,
-            role: Role::Out | Role::Inout,
-            shape,
-            ..
-        } => Some((name, *dtype, shape)),
+        StagedArg::Buffer { name, dtype, role: Role::Out | Role::Inout, shape, .. } => {
+            Some((name, *dtype, shape))
+        }
         _ => None,
     });
     let mut judged = Judged::default();
@@ -182,10 +166,7 @@ pub(super) fn kernel_failure(place: &str, fault: &Fault) -> Failure {
         Fault::Unloadable { .. } => format!("the kernel {fault}"),
         _ => format!("case {place}: the kernel {fault}"),
     };
-    Failure {
-        class: class(fault),
-        message,
-    }
+    Failure { class: class(fault), message }
 }
 
 fn class(fault: &Fault) -> FailureClass {
@@ -231,10 +212,7 @@ mod tests {
             (Fault::TimedOut, FailureClass::TimedOut),
             (Fault::Unloadable { what: what() }, FailureClass::Failed),
             (Fault::Cheating { what: what() }, FailureClass::Cheating),
-            (
-                Fault::Infrastructure { what: what() },
-                FailureClass::Infrastructure,
-            ),
+            (Fault::Infrastructure { what: what() }, FailureClass::Infrastructure),
             (Fault::Interrupted, FailureClass::Interrupted),
         ] {
             assert_eq!(kernel_failure("n=1", &fault).class, expected, "{fault:?}");

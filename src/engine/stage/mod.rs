@@ -138,8 +138,7 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
             let (kernel, reference) = binaries(job, shared.root);
             let (problem, launches, limits) = (c.problem.clone(), c.work.launches, c.work.limits);
             let (seed, cpu) = (None, c.cpu);
-            let def =
-                check::CheckDef { problem, kernel, reference, launches, limits, seed, cpu };
+            let def = check::CheckDef { problem, kernel, reference, launches, limits, seed, cpu };
             in_scratch(&ctx, || check::run(&def, &ctx))
         }
         Definition::Bench(b) => {

@@ -20,11 +20,7 @@ impl Checker<'_> {
             .iter()
             .filter_map(|file| {
                 let kind = self.kind(file)?;
-                let arg = Arg {
-                    name: file.name.value.clone(),
-                    dtype: file.dtype.value,
-                    kind,
-                };
+                let arg = Arg { name: file.name.value.clone(), dtype: file.dtype.value, kind };
                 Some((arg, file.span.clone()))
             })
             .collect();
@@ -39,9 +35,7 @@ impl Checker<'_> {
                 let message = format!("`{}` cannot name an argument", name.value);
                 self.tell("bad-name", message, name.span.clone(), why);
             }
-            let twin = files[..i]
-                .iter()
-                .find(|other| other.name.value == name.value);
+            let twin = files[..i].iter().find(|other| other.name.value == name.value);
             if let Some(twin) = twin {
                 let message = format!("two arguments are called `{}`", name.value);
                 self.tell("duplicate-arg", message, name.span.clone(), "again here");
@@ -52,11 +46,8 @@ impl Checker<'_> {
 
     /// A kernel that writes nothing cannot be wrong.
     fn some_output(&mut self, files: &[Spanned<ArgFile>], entry: Option<&Spanned<String>>) {
-        let writes = |file: &Spanned<ArgFile>| {
-            file.role
-                .as_ref()
-                .is_some_and(|role| role.value != Role::In)
-        };
+        let writes =
+            |file: &Spanned<ArgFile>| file.role.as_ref().is_some_and(|role| role.value != Role::In);
         let torn = files.iter().any(|file| self.is_torn(&file.span));
         if !torn && !files.iter().any(writes) {
             let span = entry.map_or(0..0, |entry| entry.span.clone());
@@ -70,12 +61,7 @@ impl Checker<'_> {
         match (&file.shape, &file.value.value) {
             (Some(_), Some(value)) => {
                 let message = format!("`{}` has both a shape and a value", file.name.value);
-                self.tell(
-                    "shape-and-value",
-                    message,
-                    value.span.clone(),
-                    "a buffer has no value",
-                );
+                self.tell("shape-and-value", message, value.span.clone(), "a buffer has no value");
                 self.advise("a buffer has a `shape`, a scalar a `value`");
                 None
             }
@@ -111,9 +97,7 @@ impl Checker<'_> {
             return None;
         }
         let message = format!("`{name}` has no value of type {dtype}");
-        self.at_points("bad-value", &text.span, &message, |sizes| {
-            scalar(&text, dtype, sizes)
-        })?;
+        self.at_points("bad-value", &text.span, &message, |sizes| scalar(&text, dtype, sizes))?;
         Some(ArgKind::Scalar(text.value))
     }
 
@@ -126,37 +110,24 @@ impl Checker<'_> {
             let text = size.clone().map(|size| size.text());
             let message = format!("`{name}` has no extent here");
             let values = self.expr(&text, &[]).then(|| {
-                self.at_points("bad-extent", &text.span, &message, |sizes| {
-                    extent(&text, sizes)
-                })
+                self.at_points("bad-extent", &text.span, &message, |sizes| extent(&text, sizes))
             });
             match values.flatten() {
-                Some(values) => extents
-                    .iter_mut()
-                    .zip(values)
-                    .for_each(|(e, value)| e.push(value)),
+                Some(values) => extents.iter_mut().zip(values).for_each(|(e, value)| e.push(value)),
                 None => whole = false,
             }
             shape.push(text.value);
         }
         let role = arg.role.as_ref().map_or(Role::In, |role| role.value);
         let fill = self.fill(arg, role, whole.then_some(extents.as_slice()));
-        whole.then_some(ArgKind::Buffer {
-            shape,
-            role,
-            fill: fill?,
-        })
+        whole.then_some(ArgKind::Buffer { shape, role, fill: fill? })
     }
 
     /// The fill of a buffer, checked for its type and the largest of `extents`.
     fn fill(&mut self, arg: &ArgFile, role: Role, extents: Option<&[Vec<usize>]>) -> Option<Fill> {
         let dtype = arg.dtype.value;
         let Some(written) = &arg.fill else {
-            return Some(if role == Role::Out {
-                Fill::Zeros
-            } else {
-                usual(dtype)
-            });
+            return Some(if role == Role::Out { Fill::Zeros } else { usual(dtype) });
         };
         if role == Role::Out {
             let message = format!("the output `{}` has a fill", arg.name.value);
@@ -167,12 +138,7 @@ impl Checker<'_> {
         }
         let fill = Fill::from(written.value);
         let bytes = |shape: &Vec<usize>| buffer_bytes(&arg.name, shape, dtype).ok();
-        let most = extents
-            .into_iter()
-            .flatten()
-            .filter_map(bytes)
-            .max()
-            .unwrap_or(0);
+        let most = extents.into_iter().flatten().filter_map(bytes).max().unwrap_or(0);
         if let Err(why) = fits(&fill, dtype, (most / dtype.size_bytes()) as u64) {
             let message = format!("the fill of `{}` does not fit {dtype}", arg.name.value);
             self.tell("bad-fill", message, written.span.clone(), why);
@@ -185,13 +151,7 @@ impl Checker<'_> {
 /// What an input without `fill` starts with.
 fn usual(dtype: Dtype) -> Fill {
     if dtype.is_float() {
-        return Fill::Normal {
-            mean: 0.0,
-            std: 1.0,
-        };
+        return Fill::Normal { mean: 0.0, std: 1.0 };
     }
-    Fill::Integers {
-        low: 0,
-        high: dtype.exact_integers().1.min(100),
-    }
+    Fill::Integers { low: 0, high: dtype.exact_integers().1.min(100) }
 }

@@ -31,12 +31,7 @@ impl Checker<'_> {
             let twin = made.iter().find(|(other, _)| other.sizes == case.sizes);
             if let Some(first) = twin.map(|(_, span)| span.clone()) {
                 let message = format!("the case `{}` is given twice", case.label);
-                self.tell(
-                    "duplicate-case",
-                    message,
-                    file.span.clone(),
-                    "given again here",
-                );
+                self.tell("duplicate-case", message, file.span.clone(), "given again here");
                 self.also(first, "first given here");
             }
             made.push((case, file.span.clone()));
@@ -63,11 +58,7 @@ impl Checker<'_> {
         let taken =
             name.parse::<f64>().is_ok() || ["true", "false", "count"].contains(&name.as_str());
         if !plain || taken {
-            let label = if plain {
-                "means something else here"
-            } else {
-                "no name for a size"
-            };
+            let label = if plain { "means something else here" } else { "no name for a size" };
             let message = format!("a size cannot be called `{}`", name.value);
             self.tell("bad-size-name", message, name.span.clone(), label);
             self.advise("a size is named with letters, digits and `_`, such as `rows`");
@@ -97,12 +88,7 @@ impl Checker<'_> {
         }
         for name in lacking {
             let message = format!("this case lacks the size `{name}`");
-            self.tell(
-                "missing-size",
-                message,
-                file.span.clone(),
-                "other cases have it",
-            );
+            self.tell("missing-size", message, file.span.clone(), "other cases have it");
         }
     }
 
@@ -139,21 +125,11 @@ impl Checker<'_> {
     /// Expressions must have values at both ends of the ranges.
     fn ends(&mut self, ranges: &BTreeMap<String, (i64, i64)>, span: &Range<usize>) {
         let end = |pick: fn(&(i64, i64)) -> i64| -> BTreeMap<String, i64> {
-            ranges
-                .iter()
-                .map(|(name, range)| (name.clone(), pick(range)))
-                .collect()
+            ranges.iter().map(|(name, range)| (name.clone(), pick(range))).collect()
         };
-        for (label, sizes) in [
-            ("low", end(|range| range.0)),
-            ("high", end(|range| range.1)),
-        ] {
+        for (label, sizes) in [("low", end(|range| range.0)), ("high", end(|range| range.1))] {
             let label = format!("the {label} end of the hold-out");
-            self.points.push(Point {
-                label,
-                sizes,
-                span: span.clone(),
-            });
+            self.points.push(Point { label, sizes, span: span.clone() });
         }
     }
 
@@ -167,12 +143,7 @@ impl Checker<'_> {
         };
         let span = text.span.clone();
         let Some((low, high)) = parsed else {
-            self.tell(
-                "bad-range",
-                format!("`{written}` is not a range"),
-                span,
-                "not a range",
-            );
+            self.tell("bad-range", format!("`{written}` is not a range"), span, "not a range");
             self.advise("a range names its first and last value: \"1..=512\"");
             return None;
         };
@@ -187,12 +158,7 @@ impl Checker<'_> {
     fn count(&mut self, file: &Spanned<Entries<Spanned<Size>>>) -> Option<u32> {
         let Some(count) = file.get("count") else {
             let label = "`count` is required here";
-            self.tell(
-                "missing-key",
-                "missing key `count`",
-                file.span.clone(),
-                label,
-            );
+            self.tell("missing-key", "missing key `count`", file.span.clone(), label);
             self.advise("`count = 3` draws three cases");
             return None;
         };
@@ -251,16 +217,8 @@ fn model(files: &[CaseFile]) -> Option<&Entries<Spanned<i64>>> {
 }
 
 fn case(file: &CaseFile) -> Case {
-    let parts: Vec<String> = file
-        .iter()
-        .map(|(name, value)| format!("{}={}", name.value, value.value))
-        .collect();
-    let sizes = file
-        .iter()
-        .map(|(name, value)| (name.value.clone(), value.value))
-        .collect();
-    Case {
-        label: parts.join(" "),
-        sizes,
-    }
+    let parts: Vec<String> =
+        file.iter().map(|(name, value)| format!("{}={}", name.value, value.value)).collect();
+    let sizes = file.iter().map(|(name, value)| (name.value.clone(), value.value)).collect();
+    Case { label: parts.join(" "), sizes }
 }

@@ -51,23 +51,17 @@ impl<'a> Checker<'a> {
 
     /// Remembers where the reading of the file already found mistakes.
     pub(super) fn take_note(&mut self, found: &[Diagnostic]) {
-        let places = found
-            .iter()
-            .filter_map(|diagnostic| diagnostic.labels.first());
+        let places = found.iter().filter_map(|diagnostic| diagnostic.labels.first());
         self.told.extend(places.map(|label| label.span.start));
     }
 
     /// Whether the table at `span` has a mistake of form, so that some of it was left out.
     fn is_torn(&self, span: &Range<usize>) -> bool {
         let text = &self.source.text;
-        let header = text
-            .get(span.clone())
-            .is_some_and(|part| part.starts_with('['));
+        let header = text.get(span.clone()).is_some_and(|part| part.starts_with('['));
         let end = if header {
             // Only the header is the table's span: it reaches to the next one.
-            text[span.end..]
-                .find("\n[")
-                .map_or(text.len(), |at| span.end + at)
+            text[span.end..].find("\n[").map_or(text.len(), |at| span.end + at)
         } else {
             span.end
         };
@@ -80,20 +74,12 @@ impl<'a> Checker<'a> {
         let entry = file.entry.as_ref().map(|entry| self.entry(entry));
         let cases = file.cases.as_ref().map(|cases| self.cases(cases));
         let holdout = file.holdout.as_ref().map(|holdout| self.holdout(holdout));
-        let args = file
-            .args
-            .as_ref()
-            .map(|args| self.args(args, file.entry.as_ref()));
+        let args = file.args.as_ref().map(|args| self.args(args, file.entry.as_ref()));
         self.memory(args.as_deref().unwrap_or_default());
-        let reference = file
-            .reference
-            .as_ref()
-            .map(|reference| self.reference(reference));
+        let reference = file.reference.as_ref().map(|reference| self.reference(reference));
         let tolerance = self.tolerance(&file.tolerance);
-        let (flops, bytes) = (
-            self.work(file.work.flops.as_ref()),
-            self.work(file.work.bytes.as_ref()),
-        );
+        let (flops, bytes) =
+            (self.work(file.work.flops.as_ref()), self.work(file.work.bytes.as_ref()));
         let cuda = file.launch.cuda.as_ref().map(|cuda| self.cuda(cuda));
         Some(Problem {
             name: name?,
@@ -117,8 +103,7 @@ impl<'a> Checker<'a> {
         span: Range<usize>,
         label: impl Into<String>,
     ) {
-        self.found
-            .push(Diagnostic::new(code, message).at(self.source, span, label));
+        self.found.push(Diagnostic::new(code, message).at(self.source, span, label));
     }
 
     /// Says what to do about the mistake told last.
@@ -145,27 +130,17 @@ impl<'a> Checker<'a> {
             }
             Err(error) => {
                 let message = format!("`{}` is not an expression", text.value);
-                self.tell(
-                    "bad-expression",
-                    message,
-                    text.span.clone(),
-                    error.to_string(),
-                );
+                self.tell("bad-expression", message, text.span.clone(), error.to_string());
                 return false;
             }
         };
         let Some(sizes) = self.sizes.clone() else {
             return false;
         };
-        let known: Vec<&str> = sizes
-            .iter()
-            .map(String::as_str)
-            .chain(extra.iter().copied())
-            .collect();
-        let strangers: Vec<String> = names
-            .into_iter()
-            .filter(|name| !known.contains(&name.as_str()))
-            .collect();
+        let known: Vec<&str> =
+            sizes.iter().map(String::as_str).chain(extra.iter().copied()).collect();
+        let strangers: Vec<String> =
+            names.into_iter().filter(|name| !known.contains(&name.as_str())).collect();
         for name in &strangers {
             self.unknown("size", name, text, &known);
         }
@@ -173,16 +148,10 @@ impl<'a> Checker<'a> {
     }
 
     fn unknown(&mut self, what: &str, name: &str, text: &Spanned<String>, known: &[&str]) {
-        let label = nearest(name, known.iter().copied()).map_or_else(
-            || format!("no such {what}"),
-            |near| format!("did you mean `{near}`?"),
-        );
+        let label = nearest(name, known.iter().copied())
+            .map_or_else(|| format!("no such {what}"), |near| format!("did you mean `{near}`?"));
         let span = self.word(&text.span, name);
-        let code = if what == "size" {
-            "unknown-size"
-        } else {
-            "unknown-function"
-        };
+        let code = if what == "size" { "unknown-size" } else { "unknown-function" };
         self.tell(code, format!("unknown {what} `{name}`"), span, label);
         self.advise(format!("{what}s here: {}", known.join(", ")));
     }
@@ -217,9 +186,7 @@ impl<'a> Checker<'a> {
             .match_indices(word)
             .map(|(at, _)| at)
             .find(|at| !text[..*at].ends_with(part) && !text[at + word.len()..].starts_with(part));
-        place.map_or(span.clone(), |at| {
-            span.start + at..span.start + at + word.len()
-        })
+        place.map_or(span.clone(), |at| span.start + at..span.start + at + word.len())
     }
 }
 

@@ -35,9 +35,7 @@ impl Checker<'_> {
     pub(super) fn reference(&mut self, file: &Spanned<ReferenceFile>) -> PathBuf {
         let source = &file.source;
         let (path, span) = (beside(self.path, source), source.span.clone());
-        let extension = Path::new(&source.value)
-            .extension()
-            .and_then(|e| e.to_str());
+        let extension = Path::new(&source.value).extension().and_then(|e| e.to_str());
         if !extension.is_some_and(|e| ["c", "cc", "cpp", "cxx"].contains(&e)) {
             let message = format!("`{}` cannot be a reference", source.value);
             self.tell("bad-reference", message, span, "neither C nor C++");
@@ -70,46 +68,31 @@ impl Checker<'_> {
             }
             value.value
         };
-        Tolerance {
-            rtol: part("rtol", &file.rtol),
-            atol: part("atol", &file.atol),
-        }
+        Tolerance { rtol: part("rtol", &file.rtol), atol: part("atol", &file.atol) }
     }
 
     pub(super) fn work(&mut self, file: Option<&Spanned<Value>>) -> Option<String> {
         let text = file?.clone().map(|value| value.text());
         if self.expr(&text, &[]) {
-            self.at_points(
-                "bad-work",
-                &text.span,
-                "no amount of work",
-                |sizes| match eval_f64(&text, sizes) {
+            self.at_points("bad-work", &text.span, "no amount of work", |sizes| {
+                match eval_f64(&text, sizes) {
                     Ok(value) if value < 0.0 => Err(format!("{value} is negative")),
                     Ok(value) => Ok(value),
                     Err(error) => Err(error.to_string()),
-                },
-            );
+                }
+            });
         }
         Some(text.value)
     }
 
     pub(super) fn cuda(&mut self, file: &Spanned<CudaFile>) -> CudaLaunch {
         let texts = |sizes: &[Spanned<Size>]| -> Vec<Spanned<String>> {
-            sizes
-                .iter()
-                .map(|size| size.clone().map(|size| size.text()))
-                .collect()
+            sizes.iter().map(|size| size.clone().map(|size| size.text())).collect()
         };
         let (grid, block) = (texts(&file.grid), texts(&file.block));
         let shared = file.shared.clone().map(|size| size.map(|size| size.text()));
-        let mut sound = block
-            .iter()
-            .map(|text| self.expr(text, &[]))
-            .fold(true, |a, b| a & b);
-        sound &= grid
-            .iter()
-            .map(|text| self.expr(text, &BLOCK))
-            .fold(true, |a, b| a & b);
+        let mut sound = block.iter().map(|text| self.expr(text, &[])).fold(true, |a, b| a & b);
+        sound &= grid.iter().map(|text| self.expr(text, &BLOCK)).fold(true, |a, b| a & b);
         let all = [BLOCK, GRID].concat();
         sound &= shared.as_ref().is_none_or(|text| self.expr(text, &all));
         let plain =
@@ -121,10 +104,7 @@ impl Checker<'_> {
         };
         if sound {
             self.at_points("bad-launch", &file.span, "no launch geometry", |sizes| {
-                let case = Case {
-                    label: String::new(),
-                    sizes: sizes.clone(),
-                };
+                let case = Case { label: String::new(), sizes: sizes.clone() };
                 geometry(&launch, &case, None)
             });
         }

@@ -59,11 +59,7 @@ impl Stop {
             PTRACE_SYSCALL_INFO_EXIT => {
                 // SAFETY: `op` says that `exit` is the member in use.
                 let exit = unsafe { info.u.exit };
-                Self::Exit(if exit.is_error == 0 {
-                    Ok(exit.sval)
-                } else {
-                    Err(exit.sval)
-                })
+                Self::Exit(if exit.is_error == 0 { Ok(exit.sval) } else { Err(exit.sval) })
             }
             _ => Self::Other,
         }
@@ -76,20 +72,11 @@ impl Call {
             directory: args[directory] as i32,
             address: args[path],
         };
-        let here = |path: usize| At {
-            directory: libc::AT_FDCWD,
-            address: args[path],
-        };
+        let here = |path: usize| At { directory: libc::AT_FDCWD, address: args[path] };
         let exec = |at: At| Self::Exec { path: at.path(tid) };
         Some(match number as libc::c_long {
-            libc::SYS_openat => Self::Open {
-                at: at(0, 1),
-                flags: args[2] as i32,
-            },
-            libc::SYS_openat2 => Self::Open {
-                at: at(0, 1),
-                flags: read_u64(tid, args[2])? as i32,
-            },
+            libc::SYS_openat => Self::Open { at: at(0, 1), flags: args[2] as i32 },
+            libc::SYS_openat2 => Self::Open { at: at(0, 1), flags: read_u64(tid, args[2])? as i32 },
             libc::SYS_execve => exec(here(0)),
             libc::SYS_execveat => exec(at(0, 1)),
             libc::SYS_renameat | libc::SYS_renameat2 | libc::SYS_linkat => {
@@ -97,15 +84,11 @@ impl Call {
             }
             libc::SYS_symlinkat => Self::Makes { at: at(1, 2) },
             #[cfg(target_arch = "x86_64")]
-            libc::SYS_open => Self::Open {
-                at: here(0),
-                flags: args[1] as i32,
-            },
+            libc::SYS_open => Self::Open { at: here(0), flags: args[1] as i32 },
             #[cfg(target_arch = "x86_64")]
-            libc::SYS_creat => Self::Open {
-                at: here(0),
-                flags: libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC,
-            },
+            libc::SYS_creat => {
+                Self::Open { at: here(0), flags: libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC }
+            }
             #[cfg(target_arch = "x86_64")]
             libc::SYS_rename | libc::SYS_link | libc::SYS_symlink => Self::Makes { at: here(1) },
             _ => return None,
@@ -164,11 +147,8 @@ impl At {
         } else {
             format!("/proc/{tid}/fd/{}", self.directory)
         };
-        let path = if given.is_absolute() {
-            given
-        } else {
-            std::fs::read_link(base).ok()?.join(given)
-        };
+        let path =
+            if given.is_absolute() { given } else { std::fs::read_link(base).ok()?.join(given) };
         Some(settle(&path))
     }
 }
@@ -201,10 +181,7 @@ fn read_path(tid: i32, address: u64) -> Option<PathBuf> {
     while bytes.len() < LONGEST_PATH {
         let from = address + bytes.len() as u64;
         let length = (PAGE - from % PAGE) as usize;
-        let count = memory
-            .read_at(&mut page[..length], from)
-            .ok()
-            .filter(|&count| count > 0)?;
+        let count = memory.read_at(&mut page[..length], from).ok().filter(|&count| count > 0)?;
         if let Some(end) = page[..count].iter().position(|&byte| byte == 0) {
             bytes.extend_from_slice(&page[..end]);
             return Some(PathBuf::from(std::ffi::OsString::from_vec(bytes)));
@@ -216,10 +193,7 @@ fn read_path(tid: i32, address: u64) -> Option<PathBuf> {
 
 fn read_u64(tid: i32, address: u64) -> Option<u64> {
     let mut bytes = [0; 8];
-    File::open(format!("/proc/{tid}/mem"))
-        .ok()?
-        .read_exact_at(&mut bytes, address)
-        .ok()?;
+    File::open(format!("/proc/{tid}/mem")).ok()?.read_exact_at(&mut bytes, address).ok()?;
     Some(u64::from_ne_bytes(bytes))
 }
 

@@ -1,10 +1,7 @@
 //! Which files a command touches, seen from its system calls: the way to find an input that
 //! nobody declared. Every call stops the command twice, so this is for looking, not for
 //! measuring.
-#![expect(
-    unsafe_code,
-    reason = "the child asks to be traced between fork and exec"
-)]
+#![expect(unsafe_code, reason = "the child asks to be traced between fork and exec")]
 
 mod call;
 mod tracer;
@@ -100,24 +97,15 @@ pub fn trace(spec: &CommandSpec, cancel: &Cancel) -> Result<Audited, AuditError>
             let _sent = started_in.send(running);
             Ok(Tracer::new(leader as i32, spec.program.clone(), status_in).follow())
         });
-        let finished = started
-            .recv()
-            .ok()
-            .map(|running| running.reaped_by(status).complete(cancel));
-        let followed = tracer
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let finished =
+            started.recv().ok().map(|running| running.reaped_by(status).complete(cancel));
+        let followed = tracer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let followed = followed.map_err(not_permitted)?;
-        let accesses = followed.map_err(|source| AuditError::Broken {
-            program: spec.program.clone(),
-            source,
-        })?;
+        let accesses = followed
+            .map_err(|source| AuditError::Broken { program: spec.program.clone(), source })?;
         let finished = finished
             .ok_or_else(|| io::Error::other("the tracer gave up"))
-            .map_err(|source| AuditError::Broken {
-                program: spec.program.clone(),
-                source,
-            })??;
+            .map_err(|source| AuditError::Broken { program: spec.program.clone(), source })??;
         Ok(Audited { finished, accesses })
     })
 }
@@ -187,9 +175,7 @@ mod tests {
     }
 
     fn expected(list: &[(&str, AccessKind)]) -> Vec<(String, AccessKind)> {
-        list.iter()
-            .map(|(name, kind)| ((*name).to_owned(), *kind))
-            .collect()
+        list.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect()
     }
 
     #[test]
@@ -202,24 +188,10 @@ mod tests {
         assert!(audited.finished.stdout.starts_with(b"one\ntwo\n"));
         assert_eq!(
             inside(&audited, &root),
-            expected(&[
-                ("gone", Missing),
-                ("in", Read),
-                ("out", Write),
-                ("secret", Read)
-            ])
+            expected(&[("gone", Missing), ("in", Read), ("out", Write), ("secret", Read)])
         );
-        let cat = Access {
-            path: "/usr/bin/cat".into(),
-            kind: AccessKind::Exec,
-        };
-        let cat = [
-            cat,
-            Access {
-                path: "/bin/cat".into(),
-                kind: AccessKind::Exec,
-            },
-        ];
+        let cat = Access { path: "/usr/bin/cat".into(), kind: AccessKind::Exec };
+        let cat = [cat, Access { path: "/bin/cat".into(), kind: AccessKind::Exec }];
         assert!(cat.iter().any(|access| audited.accesses.contains(access)));
         assert!(audited.accesses.is_sorted());
     }
@@ -243,21 +215,15 @@ mod tests {
         std::fs::set_permissions(root.join("script"), mode).expect("set");
         let audited = audit(&root, "./script");
         assert!(inside(&audited, &root).contains(&("script".into(), AccessKind::Exec)));
-        let shells: Vec<_> = audited
-            .accesses
-            .iter()
-            .filter(|access| access.kind == AccessKind::Exec)
-            .collect();
+        let shells: Vec<_> =
+            audited.accesses.iter().filter(|access| access.kind == AccessKind::Exec).collect();
         assert!(shells.len() >= 2, "{shells:?}");
     }
 
     #[test]
     fn a_compilers_headers_are_found_through_its_forks() {
         let files = [
-            (
-                "main.c",
-                "#include \"deep.h\"\nint main(void) { return VALUE; }\n",
-            ),
+            ("main.c", "#include \"deep.h\"\nint main(void) { return VALUE; }\n"),
             ("deep.h", "#include \"deeper.h\"\n"),
             ("deeper.h", "#define VALUE 3\n"),
         ];
@@ -266,10 +232,7 @@ mod tests {
         assert_eq!(audited.finished.exit, Exit::Code(0));
         let seen = inside(&audited, &root);
         for name in ["main.c", "deep.h", "deeper.h"] {
-            assert!(
-                seen.contains(&(name.into(), AccessKind::Read)),
-                "{name} in {seen:?}"
-            );
+            assert!(seen.contains(&(name.into(), AccessKind::Read)), "{name} in {seen:?}");
         }
         assert!(seen.contains(&("main.o".into(), AccessKind::Write)));
         assert!(!seen.contains(&("main.o".into(), AccessKind::Read)));
@@ -290,10 +253,7 @@ mod tests {
         assert!(build.expect("gcc starts").success());
         let seen = inside(&audit(&root, "exec ./t"), &root);
         for name in ["one", "two"] {
-            assert!(
-                seen.contains(&(name.into(), AccessKind::Read)),
-                "{name} in {seen:?}"
-            );
+            assert!(seen.contains(&(name.into(), AccessKind::Read)), "{name} in {seen:?}");
         }
     }
 
@@ -318,10 +278,7 @@ mod tests {
 
     #[test]
     fn signals_reach_a_traced_command() {
-        let audited = audit(
-            Path::new("/"),
-            "trap 'echo got' USR1; kill -USR1 $$; kill -9 $$",
-        );
+        let audited = audit(Path::new("/"), "trap 'echo got' USR1; kill -USR1 $$; kill -9 $$");
         assert_eq!(audited.finished.exit, Exit::Signal(9));
         assert_eq!(audited.finished.stdout, b"got\n");
     }

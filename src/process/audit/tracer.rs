@@ -1,8 +1,5 @@
 //! The loop that follows a command and its children from stop to stop.
-#![expect(
-    unsafe_code,
-    reason = "the safe wrapper cannot pass real-time signals on"
-)]
+#![expect(unsafe_code, reason = "the safe wrapper cannot pass real-time signals on")]
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -35,14 +32,7 @@ pub(super) struct Tracer {
 impl Tracer {
     pub(super) fn new(leader: i32, program: PathBuf, status: Sender<ExitStatus>) -> Self {
         let (met, pending) = (HashSet::new(), HashMap::new());
-        Self {
-            leader,
-            program,
-            status,
-            met,
-            pending,
-            seen: Seen::default(),
-        }
+        Self { leader, program, status, met, pending, seen: Seen::default() }
     }
 
     /// Until the last traced process has gone.

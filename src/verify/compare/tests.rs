@@ -2,10 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const EXACT: Tolerance = Tolerance {
-    rtol: 0.0,
-    atol: 0.0,
-};
+const EXACT: Tolerance = Tolerance { rtol: 0.0, atol: 0.0 };
 
 fn f32s(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_ne_bytes()).collect()
@@ -13,21 +10,14 @@ fn f32s(values: &[f32]) -> Vec<u8> {
 
 fn check_f32(got: f32, want: f32, tolerance: Tolerance, passes: bool) {
     let found = compare(&f32s(&[got]), &f32s(&[want]), Dtype::F32, &tolerance);
-    assert_eq!(
-        found.passed(),
-        passes,
-        "got {got}, want {want}, {tolerance:?}"
-    );
+    assert_eq!(found.passed(), passes, "got {got}, want {want}, {tolerance:?}");
     assert_eq!(found.elements, 1);
 }
 
 #[test]
 fn values_that_are_not_finite_equal_only_their_own_class() {
     let inf = f32::INFINITY;
-    let wide = Tolerance {
-        rtol: 1.0,
-        atol: 1e30,
-    };
+    let wide = Tolerance { rtol: 1.0, atol: 1e30 };
     for (got, want, passes) in [
         (inf, inf, true),
         (-inf, -inf, true),
@@ -47,10 +37,7 @@ fn values_that_are_not_finite_equal_only_their_own_class() {
 
 #[test]
 fn the_tolerance_is_relative_to_the_wanted_value_and_its_bound_is_inside() {
-    let half = Tolerance {
-        rtol: 0.5,
-        atol: 0.25,
-    };
+    let half = Tolerance { rtol: 0.5, atol: 0.25 };
     for (got, want, passes) in [
         (3.25, 2.0, true),
         (3.26, 2.0, false),
@@ -68,10 +55,7 @@ fn the_tolerance_is_relative_to_the_wanted_value_and_its_bound_is_inside() {
 fn a_nan_in_the_reference_is_counted() {
     let want = f32s(&[1.0, f32::NAN, f32::NAN]);
     let found = compare(&want, &want, Dtype::F32, &EXACT);
-    assert_eq!(
-        (found.want_nan, found.mismatches, found.passed()),
-        (2, 2, false)
-    );
+    assert_eq!((found.want_nan, found.mismatches, found.passed()), (2, 2, false));
 }
 
 #[test]
@@ -83,20 +67,8 @@ fn nothing_to_compare_is_no_pass() {
 fn every_type_is_read_as_itself() {
     type Case = (Dtype, Vec<u8>, Vec<u8>, &'static str, &'static str);
     let one_off: [Case; 10] = [
-        (
-            Dtype::F64,
-            1.5f64.to_ne_bytes().into(),
-            2f64.to_ne_bytes().into(),
-            "1.5",
-            "2",
-        ),
-        (
-            Dtype::F32,
-            1.5f32.to_ne_bytes().into(),
-            2f32.to_ne_bytes().into(),
-            "1.5",
-            "2",
-        ),
+        (Dtype::F64, 1.5f64.to_ne_bytes().into(), 2f64.to_ne_bytes().into(), "1.5", "2"),
+        (Dtype::F32, 1.5f32.to_ne_bytes().into(), 2f32.to_ne_bytes().into(), "1.5", "2"),
         (
             Dtype::F16,
             f16::from_f64(1.5).to_ne_bytes().into(),
@@ -118,20 +90,8 @@ fn every_type_is_read_as_itself() {
             "9223372036854775807",
             "9223372036854775806",
         ),
-        (
-            Dtype::I32,
-            (-5i32).to_ne_bytes().into(),
-            5i32.to_ne_bytes().into(),
-            "-5",
-            "5",
-        ),
-        (
-            Dtype::I16,
-            (-5i16).to_ne_bytes().into(),
-            5i16.to_ne_bytes().into(),
-            "-5",
-            "5",
-        ),
+        (Dtype::I32, (-5i32).to_ne_bytes().into(), 5i32.to_ne_bytes().into(), "-5", "5"),
+        (Dtype::I16, (-5i16).to_ne_bytes().into(), 5i16.to_ne_bytes().into(), "-5", "5"),
         (Dtype::I8, vec![0xff], vec![1], "-1", "1"),
         (Dtype::U8, vec![0xff], vec![1], "255", "1"),
         (Dtype::Bool, vec![0], vec![1], "0", "1"),
@@ -149,21 +109,10 @@ fn every_type_is_read_as_itself() {
 fn integers_are_exact_unless_a_tolerance_is_given() {
     let (got, want) = (f64::MAX.to_bits() as i64, f64::MAX.to_bits() as i64 + 1);
     let (got, want) = (got.to_ne_bytes(), want.to_ne_bytes());
-    assert!(
-        !compare(&got, &want, Dtype::I64, &EXACT).passed(),
-        "equal as f64, not as integers"
-    );
-    let one = Tolerance {
-        rtol: 0.0,
-        atol: 1.0,
-    };
+    assert!(!compare(&got, &want, Dtype::I64, &EXACT).passed(), "equal as f64, not as integers");
+    let one = Tolerance { rtol: 0.0, atol: 1.0 };
     assert!(compare(&got, &want, Dtype::I64, &one).passed());
-    let far = compare(
-        &i64::MIN.to_ne_bytes(),
-        &i64::MAX.to_ne_bytes(),
-        Dtype::I64,
-        &one,
-    );
+    let far = compare(&i64::MIN.to_ne_bytes(), &i64::MAX.to_ne_bytes(), Dtype::I64, &one);
     assert_eq!((far.passed(), far.max_abs), (false, 2f64.powi(64)));
 }
 

@@ -1,0 +1,155 @@
+//! From pipeline text to plan, through a loader in memory.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use super::build::{Request, build, relative, select};
+use super::{Definition, Plan};
+use crate::cache::Kind;
+use crate::diagnostic::{Diagnostic, render};
+use crate::pipeline::{Loader, Overrides, load};
+
+struct Memory(BTreeMap<&'static str, &'static str>);
+
+impl Loader for Memory {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        let text = self.0.get(path.to_str().unwrap_or_default());
+        text.map(|t| (*t).to_owned()).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+    fn exists(&self, path: &Path) -> bool {
+        let path = path.to_string_lossy();
+        self.0.keys().any(|k| *k == path || k.starts_with(&format!("{path}/")))
+    }
+    fn list(&self, dir: &Path) -> Vec<String> {
+        let dir = dir.to_string_lossy();
+        let prefix = format!("{}/", dir.trim_end_matches("/."));
+        let below = self.0.keys().filter_map(|k| k.strip_prefix(prefix.as_str()));
+        let mut names: Vec<String> = below
+            .map(|rest| match rest.split_once('/') {
+                Some((folder, _)) => format!("{folder}/"),
+                None => rest.to_owned(),
+            })
+            .collect();
+        names.dedup();
+        names
+    }
+    fn env(&self, name: &str) -> Option<String> {
+        (name == "PATH").then(|| "/bin".to_owned())
+    }
+}
+
+fn plan(text: &'static str) -> Result<Plan, Vec<Diagnostic>> {
+    let files = [
+        ("/r/p.toml", text),
+        ("/r/a.txt", ""),
+        ("/r/b.txt", ""),
+        ("/r/deep/c.txt", ""),
+        ("/bin/tool", ""),
+        ("/bin/sh", ""),
+    ];
+    let memory = Memory(BTreeMap::from(files));
+    let loaded = load(Path::new("/r/p.toml"), &Overrides::default(), &memory);
+    assert!(loaded.diagnostics.is_empty(), "{}", render(&loaded.diagnostics, false));
+    let pipeline = loaded.pipeline.expect("a pipeline without mistakes");
+    build(Request { pipeline: &pipeline, problem: None, root: Path::new("/r"), loader: &memory })
+}
+
+fn refused(text: &'static str) -> String {
+    render(&plan(text).expect_err("a mistake"), false)
+}
+
+#[test]
+fn a_cycle_is_drawn_over_the_needs_that_close_it() {
+    insta::assert_snapshot!(refused(
+        r#"name = "p"
+[stages.a]
+run = "true"
+needs = ["b"]
+[stages.b]
+run = "true"
+needs = ["c"]
+[stages.c]
+run = "true"
+needs = ["a"]
+"#
+    ));
+}
+
+#[test]
+fn tools_and_patterns_that_lead_nowhere_are_refused_together() {
+    insta::assert_snapshot!(refused(
+        r#"name = "p"
+[stages.a]
+run = ["no-such-tool", "x"]
+[stages.b]
+run = "true"
+inputs = ["none/*.txt"]
+"#
+    ));
+}
+
+#[test]
+fn reading_what_a_stage_writes_orders_the_two_and_patterns_see_outputs_and_files() {
+    let plan = plan(
+        r#"name = "p"
+[stages.use]
+run = ["tool", "x"]
+inputs = ["*.txt"]
+needs = ["make"]
+[stages.make]
+run = "echo > made.txt"
+inputs = ["a.txt"]
+outputs = ["made.txt"]
+"#,
+    )
+    .expect("a plan");
+    let names: Vec<&str> = plan.nodes.iter().map(|n| n.name.as_str()).collect();
+    assert_eq!(names, ["make", "use"]);
+    let inputs: Vec<&str> = plan.nodes[1].inputs.iter().map(|(_, n)| n.as_str()).collect();
+    assert_eq!(inputs, ["/bin/tool", "a.txt", "b.txt", "made.txt"]);
+    assert!(plan.made_from.contains(&(Kind::Listing, ".".to_owned())));
+    assert!(plan.made_from.contains(&(Kind::Env, "PATH".to_owned())));
+}
+
+#[test]
+fn a_matrix_is_a_node_per_point_and_one_for_the_best() {
+    let plan = plan(
+        r#"name = "p"
+[stages.sweep]
+run = "echo N=${matrix.vars.n}"
+matrix = { vars.n = [1, 2] }
+metric = { name = "n", regex = 'N=(\d+)', better = "lower" }
+[stages.after]
+run = "true"
+needs = ["sweep"]
+"#,
+    )
+    .expect("a plan");
+    let names: Vec<&str> = plan.nodes.iter().map(|n| n.name.as_str()).collect();
+    assert_eq!(names, ["sweep[vars.n=1]", "sweep[vars.n=2]", "sweep", "after"]);
+    assert!(matches!(plan.nodes[2].stored.definition, Definition::Best(_)));
+    assert_eq!((&plan.nodes[2].needs[..], &plan.nodes[3].needs[..]), (&[0, 1][..], &[2][..]));
+}
+
+#[test]
+fn names_below_the_root_are_relative_to_it_whatever_the_way() {
+    for (dir, path, expected) in [
+        ("/r/pipelines", "../kernels/k.c", "kernels/k.c"),
+        ("/r", "./x/../y", "y"),
+        ("/r", "", "."),
+        ("/r", "/other/z", "/other/z"),
+        ("/r", "../z", "/z"),
+    ] {
+        assert_eq!(relative(Path::new("/r"), Path::new(dir), path), expected, "{dir} {path}");
+    }
+}
+
+#[test]
+fn a_stage_that_is_not_there_is_answered_with_the_nearest() {
+    let names = ["smoke", "sweep[a=1]", "sweep"].map(str::to_owned);
+    let needs = [vec![], vec![0], vec![1]];
+    assert_eq!(select(&names, &["sweep".to_owned()], &needs).expect("stages"), [0, 1, 2]);
+    let error = select(&names, &["smok".to_owned()], &needs).expect_err("unknown");
+    assert_eq!(error[0].help.as_deref(), Some("did you mean `smoke`?"));
+}
