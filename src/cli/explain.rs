@@ -87,7 +87,9 @@ pub(super) fn dry_run(session: &Session, selected: &[usize], ui: &Ui) -> Result<
 
 fn forecast<'a>(session: &'a Session, selected: &[usize]) -> Result<Forecast<'a>, Refusal> {
     let mut flags = vec![selected.is_empty(); session.state.index.nodes.len()];
-    selected.iter().for_each(|&n| flags[n] = true);
+    for &node in selected {
+        flags[node] = true;
+    }
     Ok(Forecast::of(&session.state, &Disk, &flags)?)
 }
 

@@ -171,7 +171,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn each_mistake_is_found_at_its_own_place() {
         for (text, under, message, label) in [
             ("nmae = 1\nname = 'a'", "nmae", "unknown key `nmae`", "did you mean `name`?"),

@@ -28,7 +28,9 @@ pub fn explain(state: &State, world: &dyn World, node: u32) -> Result<Explanatio
     for n in (0..=node as usize).rev() {
         if selected[n] {
             let needs = state.index.ids(state.index.nodes[n].needs);
-            needs.iter().for_each(|&need| selected[need as usize] = true);
+            for &need in needs {
+                selected[need as usize] = true;
+            }
         }
     }
     let forecast = Forecast::of(state, world, &selected)?;
@@ -285,12 +287,10 @@ impl<'a> Forecast<'a> {
         if steps.iter().any(read) {
             return Some(Fate { condition: Some(when), ..Fate::of(Answer::Waits, key) });
         }
-        let result = |other: u32| match &self.fates[other as usize] {
-            Some(fate) => (fate.passed(), fate.key),
-            None => {
-                let n = &index.nodes[other as usize];
-                (n.status() == Status::Passed, n.key)
-            }
+        let result = |other: u32| {
+            let n = &index.nodes[other as usize];
+            let recorded = (n.status() == Status::Passed, n.key);
+            self.fates[other as usize].as_ref().map_or(recorded, |fate| (fate.passed(), fate.key))
         };
         let readable = Readable { index, store: &self.state.store, result: &result };
         match readable.holds(node, &when) {
@@ -328,16 +328,14 @@ impl<'a> Forecast<'a> {
             return self.open(&job, &declared, &is_open);
         }
         let always = job.flags & flag::ALWAYS != 0;
-        match job.look_up(&declared, store, &eyes).filter(|_| !always) {
-            Some(hit) => self.hit(&job, &declared, &hit),
-            None => {
-                let (why, changes) = split(job.why(&declared, store, &eyes));
-                let fate = Fate::of(Answer::Runs { why }, job.old_key);
-                let all = || job.changes(&declared, store, &eyes).unwrap_or_default();
-                let changes = if changes.is_empty() { all() } else { changes };
-                Fate { changes: self.fields(&job, changes), ..fate }
-            }
+        if let Some(hit) = job.look_up(&declared, store, &eyes).filter(|_| !always) {
+            return self.hit(&job, &declared, &hit);
         }
+        let (why, changes) = split(job.why(&declared, store, &eyes));
+        let fate = Fate::of(Answer::Runs { why }, job.old_key);
+        let all = || job.changes(&declared, store, &eyes).unwrap_or_default();
+        let changes = if changes.is_empty() { all() } else { changes };
+        Fate { changes: self.fields(&job, changes), ..fate }
     }
 
     /// A node of whose key some fields are not known yet.

@@ -74,19 +74,19 @@ impl Done {
 pub(super) fn perform(mut job: Job, shared: &Shared<'_>) -> Done {
     match Performance::begin(&mut job, shared) {
         Ok(performance) => performance.go(),
-        Err(message) => infrastructure(job, message),
+        Err(message) => infrastructure(&job, message),
     }
 }
 
 /// A job whose world could not even be looked at.
-fn infrastructure(job: Job, message: String) -> Done {
+fn infrastructure(job: &Job, message: String) -> Done {
     let failure = Failure { class: FailureClass::Infrastructure, message };
     Done {
         node: job.node,
         seen: Vec::new(),
         discovered: Vec::new(),
         known: false,
-        finished: blank(&job, Outcome::Failed { failure }),
+        finished: blank(job, Outcome::Failed { failure }),
     }
 }
 

@@ -99,7 +99,7 @@ impl<'a> Engine<'a> {
             around: self.around,
             marker: &marker,
         };
-        let result = Run::new(self, &shared, doubted).to_the_end();
+        let result = Run::new(self, &shared, doubted).complete();
         self.state.journal =
             journal.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         let result = result?;
@@ -155,7 +155,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         all.filter(clean).for_each(|n| self.tell_known(n));
     }
 
-    fn to_the_end(mut self) -> Result<RunFinished, EngineError> {
+    fn complete(mut self) -> Result<RunFinished, EngineError> {
         self.tell_clean();
         let queue = Queue::default();
         let (sender, receiver) = mpsc::channel::<Done>();

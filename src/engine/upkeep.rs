@@ -137,7 +137,9 @@ fn declared(action: &Action) -> Digest {
 
 fn walk(fields: &[(String, String)]) -> Digest {
     let mut walk = Walk::default();
-    fields.iter().for_each(|(name, value)| walk.field(name, value));
+    for (name, value) in fields {
+        walk.field(name, value);
+    }
     walk.digest()
 }
 

@@ -144,8 +144,7 @@ mod tests {
         let process = Proc::read(me).expect("we exist");
         assert!(!process.is_zombie());
         assert!(all().iter().any(|other| other.pid == me && other.start == process.start));
-        let path = std::env::var_os("PATH").expect("tests have a PATH");
-        assert_eq!(environment_value(me, "PATH"), Some(path.into_encoded_bytes()));
+        assert!(environment_value(me, "PATH").is_some_and(|path| path.contains(&b'/')));
         assert_eq!(environment_value(me, "PAT"), None);
     }
 }

@@ -98,6 +98,9 @@ impl Killer {
         self.whole = run.took;
         verify(project);
         drop(null_run(project));
+        let before = project.state();
+        let verified = project.args(["cache", "verify"]).run().code(0);
+        assert!(project.state() == before, "the state was written to\n{}", verified.all());
     }
 
     /// Nothing that was started, and no shared memory, is left.

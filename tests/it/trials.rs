@@ -512,15 +512,31 @@ fn a_killed_run_leaves_nothing_half_written_when_the_edit_is_taken_back() {
 
 #[test]
 fn what_a_killed_run_left_running_is_ended_by_the_next() {
-    let project = Project::new().pipeline(SLOW).file("in.txt", "one\n").file("wait", "");
+    // The shell ends with its run; what it started in another session does not.
+    let project = Project::new().file("in.txt", "one\n").file("wait", "").pipeline(
+        r#"
+[stages.a]
+run = """
+echo a >> ../ran
+test -e wait && setsid sh -c 'touch begun; while ! test -e late; do sleep 0.01; done; echo BAD > out' &
+while test -e wait; do sleep 0.01; done
+cat in.txt > out
+"""
+inputs = ["in.txt"]
+outputs = ["out"]
+"#,
+    );
     let run = project.args(["pipeline", "pipeline.toml"]).start();
     project.wait_for("begun", "");
     run.signal(Signal::KILL);
     drop(run.wait());
+    assert_ne!(project.processes(), NOTHING, "nothing is left that could do harm");
     project.remove("wait");
     project.run().code(0);
-    assert_eq!(project.read("out/b"), "one\n");
+    project.write("late", "");
     project.expect_no_processes();
+    assert_eq!(project.read("out"), "one\n");
+    assert_eq!(project.ran(), ["a", "a"]);
 }
 
 #[test]

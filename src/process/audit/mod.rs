@@ -140,6 +140,7 @@ impl Seen {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a program to trace has to be built")]
 mod tests {
     use super::super::tests::shell;
     use super::super::{Capture, Exit};
