@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::support::Project;
 
@@ -73,7 +74,7 @@ fn any_damage_is_found_and_ends_with_75_and_the_next_run_mends_it() {
     }
     let cases: [(&str, &str, u64); 5] = [
         ("cache/pack.0", "are not those that were kept", 3),
-        ("cache/index.0", "records from the first that does not hold", 5),
+        ("cache/index.0", "records of its index do not hold", 5),
         ("cache/blobs", "its content has the digest", 1000),
         ("/index", "it is damaged", 100),
         ("/journal", "a record in it is damaged", 30),
@@ -145,15 +146,25 @@ fn collecting_all_leaves_the_records_of_runs_and_nothing_known() {
     project.run().code(0).says("2 ran");
 }
 
+/// Whether a process holds a file open.
+fn has_open(process: u32, path: &Path) -> bool {
+    let files = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+    files.filter_map(|f| fs::read_link(f.path()).ok()).any(|f| f == path)
+}
+
 #[test]
 fn collecting_waits_for_a_run() {
     let project = Project::new()
         .pipeline("[stages.a]\nrun = \"touch begun; while ! test -e go; do sleep 0.01; done\"\n");
     let run = project.args(["pipeline", "pipeline.toml"]).start();
     project.wait_for("begun", "");
-    let mut gc = project.args(["cache", "gc", "--all"]).start();
-    std::thread::sleep(std::time::Duration::from_millis(60));
-    assert!(gc.alive(), "it did not wait");
+    let gc = project.args(["cache", "gc", "--all"]).start();
+    let lock = project.path(".optloop/lock");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !has_open(gc.id(), &lock) {
+        assert!(Instant::now() < deadline, "it does not come to the lock");
+        std::thread::sleep(Duration::from_millis(1));
+    }
     project.write("go", "");
     run.wait().code(0);
     gc.wait().code(0).says("waiting for").says("removed 1 results");
