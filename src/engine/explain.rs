@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::event::Reason;
 pub use super::explanation::{Answer, Cause, Counts, Explanation, Field, Link, Why};
+use super::fate::{Fate, Step};
 use super::state::State;
 use super::subject::{Eyes, Hit, Job, Known, Readable};
 use super::{EngineError, condition};
@@ -35,41 +36,6 @@ pub fn explain(state: &State, world: &dyn World, node: u32) -> Result<Explanatio
     }
     let forecast = Forecast::of(state, world, &selected)?;
     Ok(forecast.explanation(node))
-}
-
-/// What a node reads of one that would run.
-#[derive(Debug, Clone)]
-struct Step {
-    from: u32,
-    reads: Vec<String>,
-}
-
-/// What would become of one node.
-#[derive(Debug, Clone)]
-struct Fate {
-    answer: Answer,
-    changes: Vec<Field>,
-    steps: Vec<Step>,
-    provided: Vec<u32>,
-    condition: Option<String>,
-    key: Digest,
-    /// Files that would be put back, with what they would hold.
-    given: Vec<(String, Digest)>,
-}
-
-impl Fate {
-    fn of(answer: Answer, key: Digest) -> Self {
-        let (changes, steps, provided, given) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { answer, changes, steps, provided, condition: None, key, given }
-    }
-
-    fn moves(&self) -> bool {
-        matches!(self.answer, Answer::Runs { .. } | Answer::Waits)
-    }
-
-    fn passed(&self) -> bool {
-        matches!(self.answer, Answer::Known | Answer::PutBack { .. })
-    }
 }
 
 /// What a run would do with every selected node.

@@ -321,3 +321,7 @@ fn verify_state(own: &Path, verified: &mut Verified) {
         Err(e) => verified.find(path.display().to_string(), e.to_string(), PLANNED),
     }
 }
+
+#[cfg(test)]
+#[path = "upkeep_tests.rs"]
+mod tests;

@@ -141,7 +141,10 @@ fn collecting_all_leaves_the_records_of_runs_and_nothing_known() {
     let run = project.args(["cache", "gc", "--all"]).run().code(0);
     run.says("removed 2 results, 3 contents, 1 states of pipelines");
     let after = stats(&project);
-    assert_eq!((&after["results"], &after["states"], &after["runs"]), (&0.into(), &0.into(), &1.into()));
+    assert_eq!(
+        (&after["results"], &after["states"], &after["runs"]),
+        (&0.into(), &0.into(), &1.into())
+    );
     project.args(["cache", "verify"]).run().code(0);
     project.run().code(0).says("2 ran");
 }
