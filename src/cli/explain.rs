@@ -57,13 +57,17 @@ pub(super) fn dry_run(session: &Session, selected: &[usize], ui: &Ui) -> Result<
     let total = if selected.is_empty() { session.state.index.nodes.len() } else { selected.len() };
     begin("dry_run", session, total, ui);
     for node in forecast.notable() {
-        let explanation = forecast.explanation(node);
-        if ui.format == Format::Json {
-            ui.json(&line("would", &explanation));
-            continue;
-        }
+        let explanation = forecast.brief(node);
         let after = forecast.first_cause(node);
-        ui.line(&one_line(&explanation, after.as_deref()));
+        if ui.format == Format::Json {
+            let mut value = line("would", &explanation);
+            // `explain` has the causes; here there is the first of them alone.
+            value.as_object_mut().map(|all| all.remove("causes"));
+            value["after"] = after.into();
+            ui.json(&value);
+        } else {
+            ui.line(&one_line(&explanation, after.as_deref()));
+        }
     }
     if ui.format == Format::Json {
         let mut value = to_value(&counts);

@@ -7,7 +7,7 @@ use super::exit::{self, Exit};
 use super::session::{Access, Refusal, Session};
 use super::ui::Ui;
 use super::words;
-use super::world::{Disk, Located};
+use super::world::{self, Disk, Located};
 use crate::cache::World;
 use crate::cache::index::flag;
 use crate::campaign::worktree;
@@ -55,21 +55,13 @@ fn try_run(args: &PipelineArgs, ui: &Ui) -> Result<Exit, Refusal> {
         session.state.save()?;
         known(&session, &selected, ui)
     };
-    ui.answer(&finished, &shown_state(&session));
+    ui.answer(&finished, &world::shown(&session.state.paths.state));
     if args.artifact_only
         && let Some(artifact) = ui.last_artifact()
     {
         ui.line(&session.state.paths.state.join(artifact).display().to_string());
     }
     Ok(exit::of_run(&finished, &ui.outcomes()))
-}
-
-/// The state folder as people would write it from here.
-fn shown_state(session: &Session) -> std::path::PathBuf {
-    let state = &session.state.paths.state;
-    let here = std::env::current_dir().ok();
-    here.and_then(|h| state.strip_prefix(h).ok().map(Path::to_owned))
-        .unwrap_or_else(|| state.clone())
 }
 
 fn anything_to_do(session: &mut Session, options: &Options, selected: &[usize]) -> bool {

@@ -101,6 +101,11 @@ impl<'a> Forecast<'a> {
 
     /// The whole explanation of a selected node.
     pub fn explanation(&self, node: u32) -> Explanation {
+        Explanation { causes: self.causes(node), ..self.brief(node) }
+    }
+
+    /// The explanation of a selected node without its causes, which take long to find for many.
+    pub fn brief(&self, node: u32) -> Explanation {
         let index = &self.state.index;
         let n = &index.nodes[node as usize];
         let fate = self.fates[node as usize].clone();
@@ -108,7 +113,7 @@ impl<'a> Forecast<'a> {
         Explanation {
             stage: self.name(node),
             implicit: n.has(flag::IMPLICIT),
-            causes: self.causes(node),
+            causes: Vec::new(),
             answer: fate.answer,
             changes: fate.changes,
             provided: fate.provided.iter().map(|&p| self.name(p)).collect(),

@@ -69,9 +69,6 @@ fn any_damage_is_found_and_ends_with_75_and_the_next_run_mends_it() {
         let file = fs::OpenOptions::new().write(true).open(path).expect("a file");
         file.write_all_at(bytes, at).expect("written");
     };
-    fn first(p: &Project, part: &str) -> PathBuf {
-        files(p, part).into_iter().next().unwrap_or_else(|| panic!("no file {part}"))
-    }
     let cases: [(&str, &str, u64); 5] = [
         ("cache/pack.0", "are not those that were kept", 3),
         ("cache/index.0", "records of its index do not hold", 5),
@@ -84,7 +81,7 @@ fn any_damage_is_found_and_ends_with_75_and_the_next_run_mends_it() {
         let path = if part == "/index" {
             files(&project, "state/").into_iter().find(|p| p.ends_with("index")).expect("an index")
         } else {
-            first(&project, part)
+            files(&project, part).into_iter().next().expect("such a file")
         };
         let old = fs::read(&path).expect("a file")[at as usize];
         overwrite(&path, at, &[old ^ 0x55]);
