@@ -333,6 +333,25 @@ mod tests {
     }
 
     #[test]
+    fn a_torn_end_is_no_damage_and_a_whole_record_that_is_wrong_is() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let path = dir.path().join("journal");
+        let whole = written(&path);
+        let damaged = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).expect("write");
+            Journal::replay(&path, &mut base()).expect("journal").1.damaged
+        };
+        for len in 0..=whole.len() {
+            assert!(!damaged(&whole[..len]), "cut at {len}");
+        }
+        for at in [0, HEADER as usize + 8, whole.len() - 1] {
+            let mut bad = whole.clone();
+            bad[at] ^= 0x10;
+            assert!(damaged(&bad), "byte {at}");
+        }
+    }
+
+    #[test]
     fn a_journal_of_another_generation_says_nothing() {
         let dir = tempfile::tempdir().expect("tempdir");
         let path = dir.path().join("journal");

@@ -1,12 +1,16 @@
 //! Advisory locks that a dead owner cannot keep: `flock` on a file, with a note of who holds it.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
 use super::CacheError;
+
+/// Bytes of what a holder says of itself.
+const SIGNATURE: usize = 256;
 
 /// A held lock; released when dropped, or by the kernel when the process ends in any way.
 #[derive(Debug)]
@@ -47,15 +51,17 @@ impl Lock {
     /// Writes who holds it, for those who wait. A null run is over before anyone could ask, so
     /// it does not call this and leaves the file as it was.
     ///
+    /// The text is padded and written over the old one: emptying the file first would make some
+    /// file systems write it out at once, which takes milliseconds.
+    ///
     /// # Errors
     /// When the file cannot be written.
     pub fn sign(&mut self, who: &str) -> Result<(), CacheError> {
-        let mut write = || {
-            self.file.set_len(0)?;
-            self.file.rewind()?;
-            self.file.write_all(who.as_bytes())
-        };
-        write().map_err(CacheError::io("cannot write", &self.path))
+        let mut text = [b' '; SIGNATURE];
+        let end = who.floor_char_boundary(SIGNATURE - 1);
+        text[..end].copy_from_slice(&who.as_bytes()[..end]);
+        text[SIGNATURE - 1] = b'\n';
+        self.file.write_all_at(&text, 0).map_err(CacheError::io("cannot write", &self.path))
     }
 
     /// Where the lock lies.
@@ -67,7 +73,7 @@ impl Lock {
 fn holder(mut file: File) -> String {
     let mut text = String::new();
     match file.read_to_string(&mut text) {
-        Ok(n) if n > 0 => text.trim().to_owned(),
+        Ok(n) if n > 0 => text.lines().next().unwrap_or_default().trim().to_owned(),
         _ => "another optloop".to_owned(),
     }
 }
@@ -83,6 +89,7 @@ mod tests {
         let TryLock::Taken(mut lock) = Lock::try_take(&path).expect("lock") else {
             panic!("free lock not taken");
         };
+        lock.sign(&"long ".repeat(100)).expect("sign");
         lock.sign("pid 7, optloop pipeline x\n").expect("sign");
         match Lock::try_take(&path).expect("lock") {
             TryLock::Held(who) => assert_eq!(who, "pid 7, optloop pipeline x"),

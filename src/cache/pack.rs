@@ -168,7 +168,10 @@ impl Pack {
     /// Appends data under a name; what was there under it is superseded.
     pub(super) fn put(&mut self, name: Name, bytes: &[u8]) -> io::Result<()> {
         if self.writer.is_none() {
-            self.writer = Some(self.open_writer()?);
+            let writer = self.open_writer()?;
+            // A damaged record may point far beyond the data.
+            self.end = self.end.min(writer.data.metadata()?.len());
+            self.writer = Some(writer);
         }
         let Some(writer) = &mut self.writer else {
             return Ok(());
@@ -214,13 +217,14 @@ impl Pack {
         all
     }
 
-    /// Names whose data is not what was put, and how many whole records of the index lie past the
-    /// first that does not hold. What a kill leaves is neither: less than a record at the end.
+    /// Names whose data is not what was put, and how many whole records of the index do not hold.
+    /// What a kill leaves is neither: less than a record at the end.
     pub(super) fn damage(&mut self) -> (Vec<Name>, u64) {
         let names: Vec<Name> = self.names().into_iter().map(|(n, _)| n).collect();
         let damaged = names.into_iter().filter(|n| self.get(n).is_none()).collect();
         let len = std::fs::metadata(self.path("index")).map_or(0, |m| m.len());
-        (damaged, len.saturating_sub(self.good) / ENTRY as u64)
+        let wrong = self.entries.iter().filter(|e| e.name().is_none()).count() as u64;
+        (damaged, wrong + len.saturating_sub(self.good) / ENTRY as u64)
     }
 
     /// Bytes on disk, superseded data included.
@@ -331,6 +335,23 @@ mod tests {
         let mut pack = Pack::open(dir.path()).expect("open");
         assert_eq!(pack.get(&name("one")), None);
         assert_eq!(pack.get(&name("two")).as_deref(), Some(&b"two"[..]));
+    }
+
+    #[test]
+    fn a_damaged_record_is_counted_and_does_not_move_the_end_of_the_data() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        assert_eq!(filled(dir.path()).damage(), (Vec::new(), 0));
+        let index = dir.path().join("index.0");
+        let mut bytes = std::fs::read(&index).expect("read");
+        bytes[std::mem::offset_of!(Entry, start) + 7] = 0x7f;
+        std::fs::write(&index, bytes).expect("write");
+        let mut pack = Pack::open(dir.path()).expect("open");
+        assert_eq!(pack.damage(), (Vec::new(), 1));
+        assert_eq!(pack.get(&name("one")), None);
+        pack.put(name("one"), b"one").expect("put again");
+        let mut again = Pack::open(dir.path()).expect("open");
+        assert_eq!(again.get(&name("one")).as_deref(), Some(&b"one"[..]));
+        assert_eq!(again.get(&name("three")).as_deref(), Some(&b"three"[..]));
     }
 
     #[test]

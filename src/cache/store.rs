@@ -1,4 +1,4 @@
-//! Results and blobs under their digests: small ones in the [pack](super::pack), large ones as
+//! Results and blobs under their digests: small ones in the pack, large ones as
 //! files `blobs/xx/…`.
 //!
 //! A kill at any instant leaves a valid store: data is appended before what points to it, and

@@ -6,6 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
 use super::args::{ArtifactCommand, Format};
+use super::columns::{number, pairs};
 use super::exit::Exit;
 use super::session::Refusal;
 use super::ui::Ui;
@@ -37,7 +38,7 @@ fn list(stage: Option<&str>, ui: &Ui) -> Result<(), Refusal> {
     for path in Artifact::list(&state) {
         match Artifact::read(&path) {
             Ok(artifact) if stage.is_none_or(|s| is_of(&artifact, s)) => {
-                rows.push((path, artifact))
+                rows.push((path, artifact));
             }
             Ok(_) => {}
             Err(message) => ui.complain(&message),
@@ -99,21 +100,6 @@ fn headline(artifact: &Artifact) -> String {
     }
     let first = artifact.metrics.iter().next();
     first.map(|(name, value)| format!("{name} {}", number(*value))).unwrap_or_default()
-}
-
-/// A number as short as six digits allow.
-fn number(value: f64) -> String {
-    let magnitude = value.abs();
-    if value.fract() == 0.0 && magnitude < 1e15 {
-        return format!("{value}");
-    }
-    if !(1e-3..1e6).contains(&magnitude) {
-        return format!("{value:.3e}");
-    }
-    let before = magnitude.log10().floor().max(0.0) as usize + 1;
-    let digits = 6usize.saturating_sub(before);
-    let text = format!("{value:.digits$}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// The artifact of a path, RUN/STAGE, a run or `last`.
@@ -224,52 +210,7 @@ fn section(title: &str, body: &str) -> String {
 }
 
 fn indented(text: &str) -> String {
-    text.trim_end().lines().map(|l| format!("  {l}\n")).collect()
-}
-
-/// Names and values in two columns of 80 characters together; longer values go on below.
-fn pairs(rows: &[(String, String)]) -> String {
-    const WIDTH: usize = 80;
-    let longest = rows.iter().map(|(n, _)| n.chars().count()).max().unwrap_or(0).min(34);
-    let room = WIDTH - 4 - longest;
-    let mut text = String::new();
-    for (name, value) in rows {
-        let mut name = format!("  {name:<longest$}  ");
-        if name.chars().count() > longest + 4 {
-            text += name.trim_end();
-            text.push('\n');
-            name = " ".repeat(longest + 4);
-        }
-        for line in wrapped(value, room) {
-            text += (name.clone() + &line).trim_end();
-            text.push('\n');
-            name = " ".repeat(longest + 4);
-        }
-    }
-    text
-}
-
-/// Broken at blanks where there are any.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_inclusive([' ', '\n']) {
-        let mut letters: Vec<char> = word.chars().collect();
-        while !letters.is_empty() {
-            let last = lines.len() - 1;
-            let used = lines[last].chars().count();
-            if used > 0 && used + word.trim_end().chars().count().min(width) > width {
-                lines.push(String::new());
-                continue;
-            }
-            let rest = letters.split_off(letters.len().min(width - used));
-            lines[last].extend(letters.iter().filter(|c| **c != '\n'));
-            if letters.last() == Some(&'\n') {
-                lines.push(String::new());
-            }
-            letters = rest;
-        }
-    }
-    lines
+    text.trim_end().lines().map(|line| "  ".to_owned() + line + "\n").collect()
 }
 
 /// Fields of the key with digests shortened; nothing and empty lists are left out.
@@ -301,10 +242,10 @@ fn cases(result: &Value) -> String {
     for case in labels {
         any = true;
         let label = format!("  {}", case["label"].as_str().unwrap_or_default());
-        let number = |name: &str| case.get(name).and_then(Value::as_f64);
-        let time = |name: &str| number(name).map(words::duration_us).unwrap_or_default();
+        let value = |name: &str| case.get(name).and_then(Value::as_f64);
+        let time = |name: &str| value(name).map(words::duration_us).unwrap_or_default();
         if measured {
-            let interval = match (number("lower_us"), number("upper_us")) {
+            let interval = match (value("lower_us"), value("upper_us")) {
                 (Some(_), Some(_)) => format!("{} .. {}", time("lower_us"), time("upper_us")),
                 _ => String::new(),
             };
@@ -385,24 +326,5 @@ mod tests {
         let named = |stage: &str| Artifact { stage: stage.to_owned(), ..artifact() };
         assert!(is_of(&named("sweep[B=1]"), "sweep") && is_of(&named("sweep"), "sweep"));
         assert!(!is_of(&named("sweeper"), "sweep"));
-    }
-
-    #[test]
-    fn numbers_are_short_and_keep_their_size() {
-        for (value, text) in
-            [(3.0, "3"), (235.153_629, "235.154"), (0.5, "0.5"), (1.0e-7, "1.000e-7"), (0.0, "0")]
-        {
-            assert_eq!(number(value), text);
-        }
-    }
-
-    #[test]
-    fn no_text_is_lost_when_it_is_broken() {
-        for text in ["", "a", "a bb ccc", &"x".repeat(50), "one two\nthree"] {
-            let lines = wrapped(text, 7);
-            assert!(lines.iter().all(|l| l.trim_end().chars().count() <= 7), "{lines:?}");
-            let without = |t: &str| t.replace([' ', '\n'], "");
-            assert_eq!(without(&lines.concat()), without(text));
-        }
     }
 }

@@ -5,6 +5,7 @@
 mod args;
 mod artifact;
 mod cache;
+mod columns;
 mod completions;
 mod devices;
 mod doctor;

@@ -228,7 +228,7 @@ impl Ui {
         if !self.quiet || failed {
             self.outcome_line(finished);
         }
-        if show_log && !finished.log.trim().is_empty() {
+        if show_log && !finished.log.trim().is_empty() && !said_already(finished) {
             self.complain(finished.log.trim_end());
         }
     }
@@ -292,4 +292,10 @@ impl Ui {
         let seen = self.seen.lock().ok()?;
         seen.finished.iter().rev().map(|f| f.artifact.clone()).find(|a| !a.is_empty())
     }
+}
+
+/// A compiler's words are the failure's message already.
+fn said_already(finished: &StageFinished) -> bool {
+    matches!(&finished.outcome, Outcome::Failed { failure }
+        if failure.message.contains(finished.log.trim()))
 }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::event::Reason;
 pub use super::explanation::{Answer, Cause, Counts, Explanation, Field, Link, Why};
+use super::fate::{Fate, Step};
 use super::state::State;
 use super::subject::{Eyes, Hit, Job, Known, Readable};
 use super::{EngineError, condition};
@@ -37,39 +38,6 @@ pub fn explain(state: &State, world: &dyn World, node: u32) -> Result<Explanatio
     Ok(forecast.explanation(node))
 }
 
-/// What a node reads of one that would run.
-#[derive(Debug, Clone)]
-struct Step {
-    from: u32,
-    reads: Vec<String>,
-}
-
-/// What would become of one node.
-#[derive(Debug, Clone)]
-struct Fate {
-    answer: Answer,
-    changes: Vec<Field>,
-    steps: Vec<Step>,
-    provided: Vec<u32>,
-    condition: Option<String>,
-    key: Digest,
-}
-
-impl Fate {
-    fn of(answer: Answer, key: Digest) -> Self {
-        let (changes, steps, provided) = (Vec::new(), Vec::new(), Vec::new());
-        Self { answer, changes, steps, provided, condition: None, key }
-    }
-
-    fn moves(&self) -> bool {
-        matches!(self.answer, Answer::Runs { .. } | Answer::Waits)
-    }
-
-    fn passed(&self) -> bool {
-        matches!(self.answer, Answer::Known | Answer::PutBack { .. })
-    }
-}
-
 /// What a run would do with every selected node.
 pub struct Forecast<'a> {
     state: &'a State,
@@ -96,7 +64,8 @@ impl<'a> Forecast<'a> {
         let (given, written) = (HashMap::new(), HashMap::new());
         let mut forecast = Self { state, world, fates, given, written };
         for node in (0..selected.len() as u32).filter(|&n| selected[n as usize]) {
-            let fate = forecast.one(node)?;
+            let mut fate = forecast.one(node)?;
+            forecast.given.extend(std::mem::take(&mut fate.given));
             if fate.moves() {
                 let outputs = state.index.ids(state.index.nodes[node as usize].outputs);
                 forecast.written.extend(outputs.iter().map(|&e| (e, node)));
@@ -372,18 +341,19 @@ impl<'a> Forecast<'a> {
         if hit.action.outputs.len() != job.outputs.len() {
             return Fate { changes, ..lost(&job.name) };
         }
-        let mut files = Vec::new();
+        let (mut files, mut given) = (Vec::new(), Vec::new());
         for (known, output) in job.outputs.iter().zip(&hit.action.outputs) {
             if known.digest != output.digest {
                 if !store.has_blob(&output.digest) {
                     return Fate { changes, ..lost(&known.name) };
                 }
                 files.push(known.name.clone());
+                given.push((known.name.clone(), output.digest));
             }
         }
         let known = files.is_empty() && hit.key == job.old_key;
         let answer = if known { Answer::Known } else { Answer::PutBack { files } };
-        Fate { changes, ..Fate::of(answer, hit.key) }
+        Fate { changes, given, ..Fate::of(answer, hit.key) }
     }
 
     /// Changes with the files they stand for.

@@ -15,6 +15,7 @@ pub mod condition;
 pub mod event;
 pub mod explain;
 mod explanation;
+mod fate;
 mod job;
 pub mod lease;
 mod queue;

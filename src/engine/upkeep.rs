@@ -236,7 +236,7 @@ fn verify_pack(store: &Store, state_dir: &Path, verified: &mut Verified) {
     }
     if unread > 0 {
         let what = state_dir.join("cache").display().to_string();
-        let wrong = format!("its index has {unread} records from the first that does not hold");
+        let wrong = format!("{unread} records of its index do not hold");
         verified.find(what, wrong, ANEW);
     }
 }
@@ -321,3 +321,7 @@ fn verify_state(own: &Path, verified: &mut Verified) {
         Err(e) => verified.find(path.display().to_string(), e.to_string(), PLANNED),
     }
 }
+
+#[cfg(test)]
+#[path = "upkeep_tests.rs"]
+mod tests;

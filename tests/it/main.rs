@@ -1,6 +1,9 @@
 //! The program as people run it, on projects in folders of their own. One binary, so that it
 //! links once.
 
+mod artifact;
+mod cache;
+mod explain;
 mod graph;
 mod kernel;
 mod kills;

@@ -1,7 +1,7 @@
 //! The CPU: C and C++ kernels built to shared objects and launched in worker processes.
 //!
 //! [`compiler`] turns sources into a shared object around a [`source`] trampoline that checks the
-//! signature; [`session`] is the judge's side of a worker that has it loaded; [`identity`] says
+//! signature; [`session`] is the judge's side of a worker that has it loaded; [`mod@identity`] says
 //! which machine this is.
 
 pub mod compiler;
