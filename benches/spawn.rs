@@ -1,5 +1,10 @@
 //! What starting a command costs, beside the standard library alone.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what `run` costs is compared with the bare library"
+)]
+
 use std::hint::black_box;
 use std::process::{Command, Stdio};
 

@@ -5,6 +5,9 @@
 //! some file systems, and a first run of a thousand stages would create two thousand. A record is
 //! appended after its data, so a kill leaves at most bytes that nothing points to; a record whose
 //! checksum does not hold ends the index, which is cut there before anything is added.
+//!
+//! The index begins with a header and a sorted part, in which a question is answered by a few
+//! small reads; records added since follow. A run that added many sorts them in at its end.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -83,6 +86,13 @@ impl Name {
 }
 
 impl Entry {
+    /// As [`Name::first_bytes`].
+    fn first_bytes(&self) -> u64 {
+        let mut first = [0; 8];
+        first.copy_from_slice(&self.digest.0[..8]);
+        u64::from_le_bytes(first) ^ u64::from(self.room)
+    }
+
     fn name(&self) -> Option<Name> {
         let room = match self.room {
             1 => Room::Keys,
@@ -97,8 +107,10 @@ impl Entry {
 /// An open pack.
 #[derive(Debug, Default)]
 pub(super) struct Pack {
-    entries: Vec<Entry>,
-    /// From the first bytes of a name to its newest entry.
+    sorted: Sorted,
+    /// Records after the sorted part.
+    tail: Vec<Entry>,
+    /// From the first bytes of a name to its newest entry in the tail.
     places: HashMap<u64, u32, BuildHasherDefault<FirstBytes>>,
     /// Opened by the first read.
     reader: Option<File>,
@@ -107,6 +119,7 @@ pub(super) struct Pack {
     generation: u64,
     /// Bytes of the index that hold.
     good: u64,
+    /// Bytes of the data that records point to.
     end: u64,
 }
 
@@ -116,37 +129,114 @@ struct Writer {
     index: File,
 }
 
+/// The sorted part: searched on disk at first, in memory once many ask.
+#[derive(Debug, Default)]
+struct Sorted {
+    file: Option<File>,
+    count: u64,
+    asked: u32,
+    loaded: Option<Vec<Entry>>,
+}
+
+impl Sorted {
+    fn at(&mut self, i: u64) -> Option<Entry> {
+        if let Some(loaded) = &self.loaded {
+            return loaded.get(i as usize).copied();
+        }
+        let mut entry = Entry::zeroed();
+        let bytes = bytemuck::bytes_of_mut(&mut entry);
+        self.file.as_ref()?.read_exact_at(bytes, (1 + i) * ENTRY as u64).ok()?;
+        Some(entry)
+    }
+
+    fn find(&mut self, name: &Name) -> Option<Entry> {
+        const MANY: u32 = 64;
+        self.asked += 1;
+        if self.asked > MANY {
+            self.all();
+        }
+        let wanted = name.first_bytes();
+        let (mut low, mut high) = (0, self.count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let entry = self.at(middle)?;
+            match entry.first_bytes().cmp(&wanted) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+                std::cmp::Ordering::Equal => return Some(entry),
+            }
+        }
+        None
+    }
+
+    fn all(&mut self) -> &[Entry] {
+        let (file, count) = (&self.file, self.count);
+        self.loaded.get_or_insert_with(|| {
+            let mut entries: Vec<Entry> = bytemuck::zeroed_vec(count as usize);
+            let bytes = bytemuck::cast_slice_mut(&mut entries);
+            match file.as_ref().map(|f| f.read_exact_at(bytes, ENTRY as u64)) {
+                Some(Ok(())) => entries,
+                _ => Vec::new(),
+            }
+        })
+    }
+}
+
+/// The first record of an index: how many sorted ones follow, and where the data ended then.
+fn header(count: u64, end: u64) -> Entry {
+    let mut digest = Digest::default();
+    digest.0[..8].copy_from_slice(&end.to_le_bytes());
+    let mut header = Entry { digest, start: count, ..Entry::zeroed() };
+    header.own_crc = own_crc(&header);
+    header
+}
+
 impl Pack {
-    /// Reads the index of the pack in `dir`; an absent one is empty.
+    /// Opens the pack in `dir`; an absent one, or one whose index does not begin well, is empty.
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         let generation = newest(dir);
         let mut pack = Self { dir: dir.to_owned(), generation, ..Self::default() };
-        let bytes = match std::fs::read(pack.path("index")) {
-            Ok(bytes) => bytes,
+        let file = match File::open(pack.path("index")) {
+            Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(pack),
             Err(e) => return Err(e),
         };
-        let whole = bytes.len() / ENTRY;
-        pack.entries = bytemuck::zeroed_vec(whole);
-        bytemuck::cast_slice_mut(&mut pack.entries).copy_from_slice(&bytes[..whole * ENTRY]);
-        // Only the end can be torn; anything else that is damaged shows when it is read.
-        while pack.entries.last().is_some_and(|e| e.name().is_none()) {
-            pack.entries.pop();
+        let records = file.metadata()?.len() / ENTRY as u64;
+        let mut first = Entry::zeroed();
+        let begins = file.read_exact_at(bytemuck::bytes_of_mut(&mut first), 0).is_ok();
+        if !begins || first.own_crc != own_crc(&first) || first.start >= records {
+            return Ok(pack);
         }
-        pack.good = (pack.entries.len() * ENTRY) as u64;
-        pack.places.reserve(pack.entries.len());
-        for (i, entry) in pack.entries.iter().enumerate() {
-            let mut first = [0; 8];
-            first.copy_from_slice(&entry.digest.0[..8]);
-            let first = u64::from_le_bytes(first) ^ u64::from(entry.room);
-            pack.places.insert(first, i as u32);
+        let mut tail: Vec<Entry> = bytemuck::zeroed_vec((records - 1 - first.start) as usize);
+        let behind = (1 + first.start) * ENTRY as u64;
+        file.read_exact_at(bytemuck::cast_slice_mut(&mut tail), behind)?;
+        // Only the end can be torn; anything else that is damaged shows when it is read.
+        while tail.last().is_some_and(|e| e.name().is_none()) {
+            tail.pop();
+        }
+        let mut end = [0; 8];
+        end.copy_from_slice(&first.digest.0[..8]);
+        pack.end = u64::from_le_bytes(end);
+        pack.good = behind;
+        pack.sorted = Sorted { file: Some(file), count: first.start, ..Sorted::default() };
+        for entry in tail {
             pack.end = pack.end.max(entry.start.saturating_add(u64::from(entry.len)));
+            pack.add(entry);
         }
         Ok(pack)
     }
 
-    fn entry(&self, name: &Name) -> Option<Entry> {
-        let entry = self.entries[*self.places.get(&name.first_bytes())? as usize];
+    fn add(&mut self, entry: Entry) {
+        self.places.insert(entry.first_bytes(), self.tail.len() as u32);
+        self.tail.push(entry);
+        self.good += ENTRY as u64;
+    }
+
+    fn entry(&mut self, name: &Name) -> Option<Entry> {
+        let entry = match self.places.get(&name.first_bytes()) {
+            Some(&place) => self.tail[place as usize],
+            None => self.sorted.find(name)?,
+        };
         (entry.name() == Some(*name)).then_some(entry)
     }
 
@@ -187,32 +277,53 @@ impl Pack {
         entry.own_crc = own_crc(&entry);
         writer.data.write_all_at(bytes, entry.start)?;
         writer.index.write_all_at(bytemuck::bytes_of(&entry), self.good)?;
-        self.good += ENTRY as u64;
         self.end += u64::from(entry.len);
-        self.add(name, entry);
+        self.add(entry);
         Ok(())
     }
 
-    fn add(&mut self, name: Name, entry: Entry) {
-        self.places.insert(name.first_bytes(), self.entries.len() as u32);
-        self.entries.push(entry);
-    }
-
-    fn open_writer(&self) -> io::Result<Writer> {
+    fn open_writer(&mut self) -> io::Result<Writer> {
         std::fs::create_dir_all(&self.dir)?;
         let open =
             |path: PathBuf| OpenOptions::new().create(true).truncate(false).write(true).open(path);
         let writer = Writer { data: open(self.path("pack"))?, index: open(self.path("index"))? };
+        if self.good == 0 {
+            writer.index.write_all_at(bytemuck::bytes_of(&header(0, 0)), 0)?;
+            self.good = ENTRY as u64;
+        }
         // A torn record is cut off; data that nothing points to is overwritten.
         writer.index.set_len(self.good)?;
         Ok(writer)
     }
 
+    /// The newest record of every name, in the order of the sorted part.
+    fn newest(&mut self) -> Vec<Entry> {
+        let places = &self.places;
+        let old = self.sorted.all().iter().filter(|e| !places.contains_key(&e.first_bytes()));
+        let mut all: Vec<Entry> = old.copied().collect();
+        all.extend(places.values().map(|&i| self.tail[i as usize]));
+        all.retain(|e| e.name().is_some());
+        all.sort_unstable_by_key(Entry::first_bytes);
+        all
+    }
+
+    /// Sorts in what was added, when that is much.
+    pub(super) fn settle(&mut self) -> io::Result<()> {
+        const MUCH: usize = 512;
+        if self.tail.len() < MUCH {
+            return Ok(());
+        }
+        let all = self.newest();
+        write_index(&self.dir, self.generation, &all, self.end)?;
+        *self = Self::open(&self.dir)?;
+        Ok(())
+    }
+
     /// All names, in a fixed order, with the size of their data.
-    pub(super) fn names(&self) -> Vec<(Name, u64)> {
-        let newest = self.places.values().map(|&i| self.entries[i as usize]);
+    pub(super) fn names(&mut self) -> Vec<(Name, u64)> {
+        let all = self.newest();
         let mut all: Vec<(Name, u64)> =
-            newest.filter_map(|e| Some((e.name()?, u64::from(e.len)))).collect();
+            all.iter().filter_map(|e| Some((e.name()?, u64::from(e.len)))).collect();
         all.sort_by_key(|(n, _)| (n.room, n.digest));
         all
     }
@@ -223,8 +334,9 @@ impl Pack {
         let names: Vec<Name> = self.names().into_iter().map(|(n, _)| n).collect();
         let damaged = names.into_iter().filter(|n| self.get(n).is_none()).collect();
         let len = std::fs::metadata(self.path("index")).map_or(0, |m| m.len());
-        let wrong = self.entries.iter().filter(|e| e.name().is_none()).count() as u64;
-        (damaged, wrong + len.saturating_sub(self.good) / ENTRY as u64)
+        let tail = self.tail.iter().filter(|e| e.name().is_none()).count();
+        let sorted = self.sorted.all().iter().filter(|e| e.name().is_none()).count();
+        (damaged, (tail + sorted) as u64 + len.saturating_sub(self.good) / ENTRY as u64)
     }
 
     /// Bytes on disk, superseded data included.
@@ -238,32 +350,35 @@ impl Pack {
     pub(super) fn rewrite(&mut self, keep: impl Fn(&Name) -> bool) -> io::Result<()> {
         let next = self.generation + 1;
         std::fs::create_dir_all(&self.dir)?;
-        let temporary = self.dir.join("index.new");
         let mut data = File::create(self.dir.join(format!("pack.{next}")))?;
-        let mut index = File::create(&temporary)?;
-        let dir = self.dir.clone();
-        let mut new = Self { dir, generation: next, ..Self::default() };
-        for (name, _) in self.names().into_iter().filter(|(n, _)| keep(n)) {
-            let (Some(bytes), Some(old)) = (self.get(&name), self.entry(&name)) else {
-                continue;
-            };
-            let mut entry = Entry { start: new.end, ..old };
+        let (mut kept, mut end) = (Vec::new(), 0);
+        for old in self.newest() {
+            let Some(name) = old.name().filter(|n| keep(n)) else { continue };
+            let Some(bytes) = self.get(&name) else { continue };
+            let mut entry = Entry { start: end, ..old };
             entry.own_crc = own_crc(&entry);
             data.write_all(&bytes)?;
-            index.write_all(bytemuck::bytes_of(&entry))?;
-            new.end += u64::from(entry.len);
-            new.good += ENTRY as u64;
-            new.add(name, entry);
+            end += u64::from(entry.len);
+            kept.push(entry);
         }
         data.sync_data()?;
-        index.sync_data()?;
-        std::fs::rename(&temporary, self.dir.join(format!("index.{next}")))?;
+        write_index(&self.dir, next, &kept, end)?;
         for what in ["index", "pack"] {
             drop(std::fs::remove_file(self.path(what)));
         }
-        *self = new;
+        *self = Self::open(&self.dir)?;
         Ok(())
     }
+}
+
+/// Writes a whole index of sorted records and renames it into place.
+fn write_index(dir: &Path, generation: u64, sorted: &[Entry], end: u64) -> io::Result<()> {
+    let temporary = dir.join("index.new");
+    let mut file = File::create(&temporary)?;
+    file.write_all(bytemuck::bytes_of(&header(sorted.len() as u64, end)))?;
+    file.write_all(bytemuck::cast_slice(sorted))?;
+    file.sync_data()?;
+    std::fs::rename(&temporary, dir.join(format!("index.{generation}")))
 }
 
 /// The highest generation that has an index; 0 when there is none.
@@ -318,11 +433,11 @@ mod tests {
             std::fs::write(&index, &whole[..len]).expect("write");
             std::fs::write(dir.path().join("pack.0"), &data).expect("write");
             let mut pack = Pack::open(dir.path()).expect("open");
-            assert_eq!(pack.entry(&name("one")).is_some(), len >= ENTRY, "cut at {len}");
+            assert_eq!(pack.entry(&name("one")).is_some(), len >= 2 * ENTRY, "cut at {len}");
             pack.put(name("four"), b"four").expect("put");
             let mut again = Pack::open(dir.path()).expect("open");
             assert_eq!(again.get(&name("four")).as_deref(), Some(&b"four"[..]), "cut at {len}");
-            assert_eq!(again.get(&name("one")).is_some(), len >= ENTRY, "cut at {len}");
+            assert_eq!(again.get(&name("one")).is_some(), len >= 2 * ENTRY, "cut at {len}");
         }
     }
 
@@ -343,7 +458,7 @@ mod tests {
         assert_eq!(filled(dir.path()).damage(), (Vec::new(), 0));
         let index = dir.path().join("index.0");
         let mut bytes = std::fs::read(&index).expect("read");
-        bytes[std::mem::offset_of!(Entry, start) + 7] = 0x7f;
+        bytes[ENTRY + std::mem::offset_of!(Entry, start) + 7] = 0x7f;
         std::fs::write(&index, bytes).expect("write");
         let mut pack = Pack::open(dir.path()).expect("open");
         assert_eq!(pack.damage(), (Vec::new(), 1));
@@ -352,6 +467,43 @@ mod tests {
         let mut again = Pack::open(dir.path()).expect("open");
         assert_eq!(again.get(&name("one")).as_deref(), Some(&b"one"[..]));
         assert_eq!(again.get(&name("three")).as_deref(), Some(&b"three"[..]));
+    }
+
+    #[test]
+    fn an_index_that_does_not_begin_well_is_empty_and_begun_anew() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        filled(dir.path());
+        let index = dir.path().join("index.0");
+        let mut bytes = std::fs::read(&index).expect("read");
+        bytes[3] ^= 1;
+        std::fs::write(&index, bytes).expect("write");
+        let mut pack = Pack::open(dir.path()).expect("open");
+        assert_eq!((pack.get(&name("one")), pack.damage()), (None, (Vec::new(), 4)));
+        pack.put(name("one"), b"one").expect("put");
+        let mut again = Pack::open(dir.path()).expect("open");
+        assert_eq!(again.get(&name("one")).as_deref(), Some(&b"one"[..]));
+        assert_eq!(again.damage(), (Vec::new(), 0));
+    }
+
+    #[test]
+    fn many_records_are_sorted_in_and_found_on_disk_and_in_memory() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let mut pack = filled(dir.path());
+        let names: Vec<String> = (0..600).map(|i| format!("entry {i}")).collect();
+        for text in &names {
+            pack.put(name(text), text.as_bytes()).expect("put");
+        }
+        pack.settle().expect("settle");
+        pack.put(name("entry 7"), b"newer").expect("put");
+        let mut again = Pack::open(dir.path()).expect("open");
+        assert_eq!((again.tail.len(), again.sorted.count), (1, 603));
+        assert_eq!(again.get(&name("entry 7")).as_deref(), Some(&b"newer"[..]));
+        assert_eq!(again.get(&name("absent")), None);
+        // More questions than are answered from disk.
+        for text in names.iter().filter(|n| *n != "entry 7") {
+            assert_eq!(again.get(&name(text)).as_deref(), Some(text.as_bytes()));
+        }
+        assert_eq!((again.names().len(), again.damage()), (603, (Vec::new(), 0)));
     }
 
     #[test]

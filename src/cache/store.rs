@@ -263,7 +263,7 @@ impl Store {
 
     /// Everything kept: what it is, its digest, its size.
     pub fn contents(&self) -> Vec<(Room, Digest, u64)> {
-        let packed = self.with_pack(|pack| pack.names());
+        let packed = self.with_pack(Pack::names);
         let packed = packed.into_iter().map(|(n, size)| (n.room, n.digest, size));
         let large = self.large().into_iter().filter_map(|(digest, path)| {
             Some((Room::Blobs, digest?, path.metadata().map_or(0, |m| m.len())))
@@ -298,6 +298,17 @@ impl Store {
                 (digest, e.into_path())
             })
             .collect()
+    }
+
+    /// Makes what a run added quick to find for the next. A store nobody asked has nothing to do.
+    ///
+    /// # Errors
+    /// When it cannot be written; everything kept is then still found.
+    pub fn settle(&self) -> Result<(), CacheError> {
+        if self.pack.get().is_none() {
+            return Ok(());
+        }
+        self.with_pack(Pack::settle).map_err(CacheError::io("cannot write", &self.dir))
     }
 
     /// Bytes on disk, superseded data included.

@@ -103,6 +103,7 @@ impl<'a> Engine<'a> {
         self.state.journal =
             journal.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         let result = result?;
+        self.state.store.settle()?;
         self.state.save()?;
         Ok(result)
     }
