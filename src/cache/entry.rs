@@ -302,23 +302,35 @@ pub fn measure_value(kind: Kind, name: &str, world: &dyn World) -> Digest {
     }
 }
 
-/// The file system's own clock, by setting a file's time to "now" and reading it back.
-///
-/// # Errors
-/// When the file cannot be made or touched.
-pub fn fs_clock_ns(clock_file: &Path) -> io::Result<i64> {
-    use rustix::fs::{Timespec, Timestamps, UTIME_NOW};
-    let fd = rustix::fs::open(
-        clock_file,
-        OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC,
-        Mode::from_raw_mode(0o644),
-    )?;
-    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
-    rustix::fs::futimens(&fd, &Timestamps { last_access: now, last_modification: now })?;
-    let stat = rustix::fs::fstat(&fd)?;
-    let ns = stat.st_mtime.saturating_mul(1_000_000_000).saturating_add(stat.st_mtime_nsec as i64);
-    // A clock that knows whole seconds only could still write within this second.
-    Ok(if stat.st_mtime_nsec == 0 { ns - 999_999_999 } else { ns })
+/// The file system's own clock, read by setting a file's time to "now" and asking for it.
+#[derive(Debug)]
+pub struct Clock(OwnedFd);
+
+impl Clock {
+    /// Opens the file whose time is set, which is made when it is not there.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn open(file: &Path) -> io::Result<Self> {
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
+        Ok(Self(rustix::fs::open(file, flags, Mode::from_raw_mode(0o644))?))
+    }
+
+    /// Now, ns since the epoch.
+    ///
+    /// # Errors
+    /// When the time cannot be set or read.
+    pub fn now_ns(&self) -> io::Result<i64> {
+        use rustix::fs::{Timespec, Timestamps, UTIME_NOW};
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let both = Timestamps { last_access: now, last_modification: now };
+        rustix::fs::futimens(&self.0, &both)?;
+        let stat = rustix::fs::fstat(&self.0)?;
+        let ns =
+            stat.st_mtime.saturating_mul(1_000_000_000).saturating_add(stat.st_mtime_nsec as i64);
+        // A clock that knows whole seconds only could still write within this second.
+        Ok(if stat.st_mtime_nsec == 0 { ns - 999_999_999 } else { ns })
+    }
 }
 
 #[cfg(test)]
@@ -420,7 +432,7 @@ mod tests {
         fs::write(dir.path().join("f"), "x").expect("write");
         let fd = open(dir.path());
         let before = stat_path(fd.as_fd(), "f").expect("stat").newest_ns();
-        let clock = fs_clock_ns(&dir.path().join("clock")).expect("clock");
+        let clock = Clock::open(&dir.path().join("clock")).expect("open").now_ns().expect("now");
         assert!(clock >= before || clock % 1_000_000_000 == 1);
     }
 }

@@ -297,6 +297,7 @@ mod tests {
             kind: "bench".to_owned(),
             provenance: Provenance { commit: "c".repeat(40), ..Provenance::default() },
             command: vec!["sh".to_owned(), "word ".repeat(40)],
+            exit_code: None,
             status: "too_slow".to_owned(),
             message: "surely slower".to_owned(),
             output: "one\ntwo\n".to_owned(),

@@ -198,6 +198,13 @@ fn stage_finished() -> Keys {
         ("detail", json!({"description": "The stage kind's own record."})),
         ("log", string("What it printed; of a known result, what it printed then.")),
         ("command", list(&string("A word."), "The exact command, for stages that run one.")),
+        (
+            "exit_code",
+            json!({
+                "type": ["integer", "null"],
+                "description": "The exit code of its command, where one was seen to exit.",
+            }),
+        ),
         ("finished_ms", whole("When the result was made, ms since the epoch.")),
         ("duration_us", whole("How long that took, microseconds.")),
         ("artifact", string("The artifact, relative to the state folder; empty for none.")),

@@ -132,6 +132,8 @@ pub struct StageFinished {
     pub log: String,
     /// The exact command, for stages that run one.
     pub command: Vec<String>,
+    /// Its exit code, for commands that were seen to exit.
+    pub exit_code: Option<i32>,
     /// When the result was made, ms since the epoch.
     pub finished_ms: i64,
     /// How long that took, µs.
@@ -156,6 +158,7 @@ impl StageFinished {
             detail: serde_json::Value::Null,
             log: String::new(),
             command: Vec::new(),
+            exit_code: None,
             finished_ms: 0,
             duration_us: 0,
             artifact: String::new(),

@@ -9,11 +9,12 @@ use super::stage::{self, Failure, FailureClass, StageOutcome};
 use super::state::Seen;
 use super::subject::{Eyes, Hit, Job, Known, with_discovered};
 use super::{Options, Surroundings};
-use crate::cache::entry;
+use crate::cache::entry::{self, Clock};
 use crate::cache::index::flag;
 use crate::cache::store::ACTION_VERSION;
 use crate::cache::{Action, Journal, Output, Record, Store};
 use crate::digest::Digest;
+use crate::plan::Definition;
 use crate::plan::key::Walk;
 
 /// What all jobs of a run share.
@@ -21,7 +22,7 @@ pub(super) struct Shared<'a> {
     pub(super) root: &'a Path,
     pub(super) root_fd: BorrowedFd<'a>,
     pub(super) state_dir: &'a Path,
-    pub(super) clock: &'a Path,
+    pub(super) clock: Option<&'a Clock>,
     pub(super) store: &'a Store,
     pub(super) journal: &'a Mutex<Journal>,
     pub(super) options: &'a Options,
@@ -45,7 +46,7 @@ pub(super) struct Done {
 impl Shared<'_> {
     fn eyes(&self) -> Eyes<'_> {
         let (root_fd, world) = (self.root_fd, self.around.world);
-        Eyes { root_fd, world, clock: Some(self.clock), given: None }
+        Eyes { root_fd, world, clock: self.clock, given: None }
     }
 
     pub(super) fn tell(&self, event: &Event) {
@@ -233,6 +234,7 @@ impl<'a> Performance<'a> {
         (finished.metrics, finished.detail) = (outcome.metrics, outcome.detail);
         (finished.key, finished.fields, finished.duration_us) = (key, fields, duration_us);
         finished.finished_ms = (self.shared.around.now_ms)();
+        finished.exit_code = outcome.exit_code;
         finished.command = stage::command_line(self.job);
         finished.artifact = self.artifact();
         // Outputs of a failed run may be half written: whoever comes next must look.
@@ -386,6 +388,8 @@ fn from_action(job: &Job, outcome: Outcome, key: Digest, action: &Action) -> Sta
         duration_us: action.duration_us,
         artifact: action.artifact.clone(),
         command: stage::command_line(job),
+        // Only what exited with 0 is kept.
+        exit_code: matches!(job.stored.definition, Definition::Command(_)).then_some(0),
         ..blank(job, outcome)
     }
 }

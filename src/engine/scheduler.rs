@@ -14,6 +14,7 @@ use super::state::{Names, State};
 use super::subject::{Job, Known, Readable};
 use super::waves::{Stand, Waves};
 use super::{EngineError, Options, Surroundings, lease, report};
+use crate::cache::entry::Clock;
 use crate::cache::index::flag;
 use crate::cache::{Finish, Journal, Kind, Record, Status};
 use crate::digest::Digest;
@@ -86,13 +87,14 @@ impl<'a> Engine<'a> {
         })?;
         let paths = self.state.paths.clone();
         let store = self.state.store.clone();
-        let clock = paths.own.join("clock");
+        // Without a clock every digest is made anew each time, which is slow and right.
+        let clock = Clock::open(&paths.own.join("clock")).ok();
         let marker = marker(&paths.own);
         let shared = Shared {
             root: &paths.root,
             root_fd: std::os::fd::AsFd::as_fd(&root_fd),
             state_dir: &paths.state,
-            clock: &clock,
+            clock: clock.as_ref(),
             store: &store,
             journal: &journal,
             options: self.options,

@@ -213,7 +213,7 @@ impl State {
         use rayon::prelude::*;
         const WORTH_THREADS: usize = 64;
         // Without a state folder yet there is no clock; nothing can be trusted by its stat then.
-        let clock = || entry::fs_clock_ns(&self.paths.own.join("clock")).ok();
+        let clock = || entry::Clock::open(&self.paths.own.join("clock")).ok()?.now_ns().ok();
         let stamp_ns = (!self.read_only).then(clock).flatten().unwrap_or(i64::MIN);
         let one = |&id: &u32| -> Result<Seen, EngineError> {
             let (kind, name) = self.index.entry_name(id);

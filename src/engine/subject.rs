@@ -3,12 +3,11 @@
 
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
-use std::path::Path;
 
 use super::condition::{self, Results};
 use super::event::Reason;
 use super::state::Seen;
-use crate::cache::entry::{self, Stat, World};
+use crate::cache::entry::{self, Clock, Stat, World};
 use crate::cache::index::flag;
 use crate::cache::{Action, Index, Kind, Status, Store};
 use crate::digest::Digest;
@@ -56,14 +55,14 @@ pub(super) struct Eyes<'a> {
     pub(super) world: &'a dyn World,
     /// The file that tells the file system's time; `None` leaves the disk as it is, and nothing
     /// seen is then vouched for by its stat fields later.
-    pub(super) clock: Option<&'a Path>,
+    pub(super) clock: Option<&'a Clock>,
     /// Contents that are not on disk yet but will be.
     pub(super) given: Option<&'a HashMap<String, Digest>>,
 }
 
 impl Eyes<'_> {
     pub(super) fn clock_ns(&self) -> i64 {
-        self.clock.and_then(|c| entry::fs_clock_ns(c).ok()).unwrap_or(i64::MIN)
+        self.clock.and_then(|c| c.now_ns().ok()).unwrap_or(i64::MIN)
     }
 
     /// Brings a known entry up to date with the disk, hashing only when its stat fields cannot

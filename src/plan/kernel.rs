@@ -10,6 +10,17 @@ use crate::pipeline::{CompileWork, DeviceRequest, Stage, Variant, Work};
 use crate::problem::{Problem, Role};
 use crate::verify::Tolerance;
 
+/// What a kernel's worker gets of the environment: what a threaded runtime reads, and where
+/// libraries lie. It counts in the key of what is checked and measured.
+pub const WORKER_ENV: [&str; 6] = [
+    "LD_LIBRARY_PATH",
+    "OMP_NUM_THREADS",
+    "OMP_PLACES",
+    "OMP_PROC_BIND",
+    "OMP_SCHEDULE",
+    "OMP_WAIT_POLICY",
+];
+
 /// The node of a check or bench stage; its compiles are added on the way.
 pub(super) fn node(
     builder: &mut Builder<'_>,
@@ -47,6 +58,7 @@ pub(super) fn node(
     let measures = matches!(definition, Definition::Bench(_));
     let mut node = builder.bare(stage, name, definition);
     node.inputs = vec![(Kind::File, kernel), (Kind::File, reference)];
+    node.inputs.extend(WORKER_ENV.map(|name| (Kind::Env, name.to_owned())));
     if measures {
         node.inputs.push((Kind::Device, "cpu".to_owned()));
     }

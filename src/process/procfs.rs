@@ -13,8 +13,6 @@ pub(super) struct Proc {
     pub(super) parent: i32,
     pub(super) group: i32,
     pub(super) session: i32,
-    /// User and system time of the process and of the children it waited for, in clock ticks.
-    pub(super) cpu_ticks: u64,
     /// Clock ticks between boot and start: together with the pid it names a process for ever.
     pub(super) start: u64,
 }
@@ -43,7 +41,6 @@ impl Proc {
             parent: number(1)? as i32,
             group: number(2)? as i32,
             session: number(3)? as i32,
-            cpu_ticks: (11..=14).filter_map(number).sum::<i64>().max(0) as u64,
             start: number(19)? as u64,
         })
     }
@@ -128,7 +125,7 @@ mod tests {
         assert_eq!(process.name, "a) (b c");
         assert_eq!((process.state, process.parent), (b'S', 7));
         assert_eq!((process.group, process.session), (42, 41));
-        assert_eq!((process.cpu_ticks, process.start), (100, 987_654));
+        assert_eq!(process.start, 987_654);
     }
 
     #[test]

@@ -13,7 +13,6 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::capture::Stream;
-use super::procfs::Proc;
 use super::signals::Cancel;
 use super::spawn::{CommandSpec, SpawnError};
 use super::tree::{Fate, Leftover, Tree};
@@ -53,8 +52,6 @@ pub struct Finished {
     pub truncated: bool,
     /// From start to end.
     pub wall: Duration,
-    /// Processor time of the command and of the children that it waited for, in steps of 10 ms.
-    pub cpu: Option<Duration>,
     /// What it had left running; after a timeout or a cancel only what could not be ended.
     pub leftovers: Vec<Leftover>,
 }
@@ -301,13 +298,12 @@ impl Running {
             stream.read_available();
         }
         let wall = self.ended.unwrap_or_else(Instant::now) - self.started;
-        let cpu = if self.reaper.is_none() { cpu_time(self.pid()) } else { None };
         let own = self.reap();
         let exit = forced.unwrap_or(own);
         let mut outputs = std::mem::take(&mut self.streams).into_iter().map(Stream::finish);
         let (stdout, cut) = outputs.next().unwrap_or_default();
         let (stderr, cut_too) = outputs.next().unwrap_or_default();
-        Finished { exit, stdout, stderr, truncated: cut || cut_too, wall, cpu, leftovers }
+        Finished { exit, stdout, stderr, truncated: cut || cut_too, wall, leftovers }
     }
 
     /// A killed leader goes within moments unless it is stuck in the kernel.
@@ -396,10 +392,4 @@ fn timeout(until: Option<Instant>, blind: bool) -> Option<Timespec> {
     let left = until.map(|until| until.saturating_duration_since(Instant::now()));
     let left = if blind { Some(left.unwrap_or(SLICE).min(SLICE)) } else { left };
     left.and_then(|left| Timespec::try_from(left).ok())
-}
-
-fn cpu_time(pid: u32) -> Option<Duration> {
-    let ticks = Proc::read(pid as i32)?.cpu_ticks;
-    let per_second = rustix::param::clock_ticks_per_second();
-    Some(Duration::from_secs_f64(ticks as f64 / per_second as f64))
 }

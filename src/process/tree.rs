@@ -336,7 +336,6 @@ mod tests {
                 parent,
                 group,
                 session: group,
-                cpu_ticks: 0,
                 // Made-up pids that end in 99 were there before the leader.
                 start: u64::from(pid % 100 != 99) * 60,
             })

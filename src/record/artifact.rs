@@ -49,6 +49,8 @@ pub struct Artifact {
     pub provenance: Provenance,
     /// The exact command, for stages that run one.
     pub command: Vec<String>,
+    /// Its exit code; `null` for stages that run no command, and for commands ended by a signal.
+    pub exit_code: Option<i32>,
     /// `passed` or the failure's class.
     pub status: String,
     /// The failure's message; empty when it passed.

@@ -104,6 +104,7 @@ impl<'a> Recorder<'a> {
             kind: finished.kind.clone(),
             provenance,
             command: finished.command.clone(),
+            exit_code: finished.exit_code,
             status,
             message,
             output: finished.log.clone(),

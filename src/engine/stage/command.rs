@@ -107,6 +107,10 @@ fn conclude(work: &CommandWork, setting: &Setting<'_>, finished: &Finished) -> S
         outcome.log.extend_from_slice(note.as_bytes());
     }
     outcome.failure = failure(work, finished);
+    outcome.exit_code = match finished.exit {
+        Exit::Code(code) => Some(code),
+        _ => None,
+    };
     if outcome.failure.is_some() {
         return outcome;
     }

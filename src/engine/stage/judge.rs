@@ -10,19 +10,10 @@ use super::{Failure, FailureClass, StageContext};
 use crate::backend::cpu::{CpuSession, SessionOptions};
 use crate::backend::{Argument, Fault, Session, Timing};
 use crate::pipeline::Limits;
+use crate::plan::kernel::WORKER_ENV;
 use crate::problem::{Case, Problem, Role};
 use crate::problem::{Staged, StagedArg, stage};
 use crate::verify::{self, Comparison};
-
-/// What a threaded kernel's runtime reads, and where libraries lie.
-const PASSED: [&str; 6] = [
-    "LD_LIBRARY_PATH",
-    "OMP_NUM_THREADS",
-    "OMP_PLACES",
-    "OMP_PROC_BIND",
-    "OMP_SCHEDULE",
-    "OMP_WAIT_POLICY",
-];
 
 /// Where and until when a stage's workers run.
 pub(super) struct Bench<'a> {
@@ -41,7 +32,7 @@ impl<'a> Bench<'a> {
     pub(super) fn open(&self, library: &Path) -> Result<CpuSession, Fault> {
         CpuSession::start(&SessionOptions {
             program: self.ctx.program,
-            env: self.ctx.inherited(&PASSED),
+            env: self.ctx.inherited(&WORKER_ENV),
             marker: self.ctx.marker,
             library,
             cpu: self.cpu,

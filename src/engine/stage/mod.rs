@@ -61,6 +61,8 @@ pub struct StageOutcome {
     pub metrics: BTreeMap<String, f64>,
     /// The kind's own record (cases, samples, mismatches): kept in the artifact.
     pub detail: serde_json::Value,
+    /// The exit code of its command, for stages that run one and see it exit.
+    pub exit_code: Option<i32>,
     /// Absolute paths of files it read beyond its declared inputs (includes).
     pub discovered: Vec<PathBuf>,
     /// Why it did not pass.
