@@ -9,36 +9,59 @@ use super::subject::Job;
 /// Jobs for the threads.
 #[derive(Default)]
 pub(super) struct Queue {
-    jobs: Mutex<(VecDeque<Job>, bool)>,
+    state: Mutex<State>,
     bell: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    closed: bool,
+    /// A job failed: nothing more may start.
+    halted: bool,
 }
 
 impl Queue {
     pub(super) fn push(&self, job: Job) {
-        if let Ok(mut jobs) = self.jobs.lock() {
-            jobs.0.push_back(job);
+        if let Ok(mut state) = self.state.lock() {
+            state.jobs.push_back(job);
         }
         self.bell.notify_one();
     }
 
     pub(super) fn close(&self) {
-        if let Ok(mut jobs) = self.jobs.lock() {
-            jobs.1 = true;
+        if let Ok(mut state) = self.state.lock() {
+            state.closed = true;
         }
         self.bell.notify_all();
     }
 
+    /// Keeps every job that has not started from starting.
+    fn halt(&self) {
+        if let Ok(mut state) = self.state.lock() {
+            state.halted = true;
+        }
+    }
+
+    /// Takes back the nodes of jobs that have not started.
+    pub(super) fn take_back(&self) -> Vec<u32> {
+        let Ok(mut state) = self.state.lock() else { return Vec::new() };
+        state.jobs.drain(..).map(|job| job.node).collect()
+    }
+
     /// The next job; `None` when there will be no more.
     fn pop(&self) -> Option<Job> {
-        let mut jobs = self.jobs.lock().ok()?;
+        let mut state = self.state.lock().ok()?;
         loop {
-            if let Some(job) = jobs.0.pop_front() {
+            if !state.halted
+                && let Some(job) = state.jobs.pop_front()
+            {
                 return Some(job);
             }
-            if jobs.1 {
+            if state.closed {
                 return None;
             }
-            jobs = self.bell.wait(jobs).ok()?;
+            state = self.bell.wait(state).ok()?;
         }
     }
 }
@@ -52,6 +75,10 @@ pub(super) fn work(queue: &Queue, sender: &mpsc::Sender<Done>, shared: &Shared<'
         let (node, name) = (job.node, job.name.clone());
         let perform = std::panic::AssertUnwindSafe(|| job::perform(job, shared));
         let done = std::panic::catch_unwind(perform).unwrap_or_else(|_| Done::defect(node, name));
+        // Before this thread asks for the next one: it may be there already.
+        if !done.finished.outcome.passed() && !shared.options.keep_going {
+            queue.halt();
+        }
         if sender.send(done).is_err() {
             return;
         }

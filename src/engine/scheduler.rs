@@ -184,6 +184,12 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
                 if let Err(e) = self.take(done) {
                     break Err(e);
                 }
+                if self.stopping() {
+                    for node in queue.take_back() {
+                        self.running -= 1;
+                        self.waves.put_back(node);
+                    }
+                }
             };
             queue.close();
             result
@@ -194,7 +200,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
 
     /// Hands out work while there are free threads and nothing forbids it.
     fn dispatch(&mut self, queue: &Queue, threads: usize) -> Result<(), EngineError> {
-        while !self.stopping() && !self.running_alone && self.running < threads {
+        while !self.stopping() && !self.running_alone && self.running < self.depth(threads) {
             if let Some(node) = self.waves.next() {
                 self.start(node, queue)?;
             } else if self.running == 0
@@ -212,6 +218,14 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
             }
         }
         Ok(())
+    }
+
+    /// How many jobs may be out. Where many wait, one more than there are threads: whoever ends
+    /// then goes on at once, without a wake-up there and back. Where few do, the order in which
+    /// they become ready matters more.
+    fn depth(&self, threads: usize) -> usize {
+        const MANY: usize = 16;
+        if self.waves.ready() > MANY { threads + 1 } else { threads }
     }
 
     fn stopping(&self) -> bool {

@@ -69,6 +69,16 @@ impl Waves {
         self.alone.pop().map(|(_, Reverse(node))| node)
     }
 
+    /// How many nodes could go now that time nothing.
+    pub(super) fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// A node that was to run will not.
+    pub(super) fn put_back(&mut self, node: u32) {
+        self.make_ready(node);
+    }
+
     /// A node is on a job thread now.
     pub(super) fn run(&mut self, node: u32) {
         self.stands[node as usize] = Stand::Running;

@@ -61,6 +61,19 @@ fn a_failure_ends_starts_and_lets_finish_what_runs() {
 }
 
 #[test]
+fn a_failure_among_many_ready_stages_starts_nothing_more() {
+    let mut text = stage("s00", "", "exit 1");
+    for i in 1..40 {
+        text += &stage(&format!("s{i:02}"), "", "");
+    }
+    let project = Project::new().pipeline(&text);
+    let run = project.run_with(["--jobs", "1", "--format", "json"]).code(1);
+    assert_eq!(project.ran(), ["s00"], "{}", run.all());
+    let last = run.json().pop().expect("a line");
+    assert_eq!((&last["failed"], &last["blocked"]), (&1.into(), &39.into()));
+}
+
+#[test]
 fn keep_going_runs_all_that_does_not_depend_on_the_failure() {
     let project = with_a_failure();
     let run = project.run_with(["--jobs", "2", "--keep-going", "--format", "json"]).code(1);
