@@ -227,7 +227,7 @@ impl Call<'_> {
 
     fn command(&self) -> Command {
         let dir = self.project.dir.path();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_optloop"));
+        let mut command = optloop();
         command
             .args(&self.args)
             .env_clear()
@@ -451,4 +451,19 @@ impl Ran {
             .map(|e| (text(&e["stage"]), text(&e["outcome"]["how"])))
             .collect()
     }
+}
+
+/// The program, with Ctrl-C as a terminal gives it. A shell without job control starts what runs
+/// in the background with SIGINT ignored, children inherit that, and optloop respects it.
+fn optloop() -> Command {
+    let program = env!("CARGO_BIN_EXE_optloop");
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|l| l.strip_prefix("SigIgn:")).unwrap_or_default();
+    let sigint = u64::from_str_radix(ignored.trim(), 16).unwrap_or_default() & 0b10;
+    if sigint == 0 {
+        return Command::new(program);
+    }
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT", program]);
+    command
 }
