@@ -20,7 +20,7 @@ use optloop::engine::stage::bench::BenchDef;
 use optloop::engine::stage::check::CheckDef;
 use optloop::engine::stage::compile::CompileDef;
 use optloop::engine::stage::{FailureClass, StageContext, StageOutcome, bench, check, compile};
-use optloop::pipeline::{BenchWork, CompileWork, Limits, Purpose};
+use optloop::pipeline::{BenchWork, CacheMode, CompileWork, Cores, Limits, Purpose, SandboxMode};
 use optloop::problem::{Arg, ArgKind, Case, Files, Fill, Problem, Role, load};
 use optloop::process::Cancel;
 use optloop::verify::{Dtype, Tolerance};
@@ -136,7 +136,7 @@ impl World {
             launches: 3,
             limits: self.limits,
             seed: None,
-            cpu: None,
+            cores: Cores::Picked,
         }
     }
 
@@ -147,6 +147,10 @@ impl World {
             repeats: vec![8, 16, 32],
             warmup: 2,
             early_stop_us: self.early_stop_us,
+            precision: None,
+            mode: CacheMode::Hot,
+            sandbox: SandboxMode::Auto,
+            telemetry: None,
             metric: "median_us".into(),
             limits: self.limits,
             cache: true,
@@ -157,7 +161,7 @@ impl World {
             reference: self.reference(),
             work,
             seed: Some(7),
-            cpu: None,
+            cores: Cores::Picked,
         };
         self.in_context(|ctx| bench::run(&def, ctx))
     }
@@ -182,7 +186,7 @@ fn a_right_kernel_is_measured() {
     assert_eq!(outcome.failure, None);
     assert_eq!(outcome.metrics["launches"], 96.0);
     assert_eq!(outcome.detail["looks_used"], 3);
-    assert_eq!(outcome.detail["cases"][0]["samples_ns"].as_array().unwrap().len(), 32);
+    assert_eq!(outcome.detail["cases"][0]["processes"].as_array().unwrap().len(), 8);
     let metric = |name: &str| outcome.metrics[name];
     assert!(metric("min_us") <= metric("median_us") && metric("median_us") <= metric("p90_us"));
     assert!(metric("median_lower_us") <= metric("median_us"));
@@ -343,7 +347,7 @@ fn every_element_type_arrives_as_itself() {
             launches: 1,
             limits: world.limits,
             seed: Some(1),
-            cpu: None,
+            cores: Cores::Picked,
         };
         let outcome = world.in_context(|ctx| check::run(&scratch_def, ctx));
         assert_eq!(outcome.failure, None, "{dtype:?}");
@@ -404,7 +408,7 @@ fn every_shipped_kernel_is_right() {
                 launches: 2,
                 limits: world.limits,
                 seed: None,
-                cpu: None,
+                cores: Cores::Picked,
             };
             let outcome = world.in_context(|ctx| check::run(&def, ctx));
             assert_eq!(outcome.failure, None, "{kernel}");

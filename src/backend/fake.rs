@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::{Argument, Fault, Launches, Session, Timing};
+use super::{Argument, Fault, Launched, Order, Session, Timer};
 
 /// What all sessions of a test share: a clock, and what happened in which order.
 #[derive(Debug, Default, Clone)]
@@ -22,7 +22,7 @@ impl World {
         self.0.borrow().now_ns
     }
 
-    /// What happened so far, such as `small: 8 timed`.
+    /// What happened so far, such as `small: 3..4`.
     pub fn events(&self) -> Vec<String> {
         self.0.borrow().events.clone()
     }
@@ -41,6 +41,10 @@ pub struct Script {
     pub outputs_from: BTreeMap<u64, Vec<Vec<u8>>>,
     /// Faults by the number of the launch that runs into them.
     pub faults: BTreeMap<u64, Fault>,
+    /// Its clock.
+    pub timer: Timer,
+    /// It reports times divided by this; 0 and 1 are honest.
+    pub forged_by: u64,
 }
 
 /// A session that follows a [`Script`].
@@ -49,13 +53,14 @@ pub struct FakeSession {
     world: World,
     script: Script,
     launched: u64,
-    loaded: bool,
+    /// Per loaded set, the number of the launch that it was in.
+    left: Vec<Option<u64>>,
 }
 
 impl FakeSession {
     /// A kernel that does what `script` says, on the clock of `world`.
     pub fn new(world: &World, script: Script) -> Self {
-        Self { world: world.clone(), script, launched: 0, loaded: false }
+        Self { world: world.clone(), script, launched: 0, left: Vec::new() }
     }
 
     fn launch_once(&mut self) -> Result<u64, Fault> {
@@ -79,26 +84,39 @@ impl FakeSession {
 }
 
 impl Session for FakeSession {
-    fn load(&mut self, _arguments: &[Argument<'_>]) -> Result<(), Fault> {
-        self.note("load");
-        self.loaded = true;
+    fn load(&mut self, sets: &[Vec<Argument<'_>>]) -> Result<(), Fault> {
+        self.note(&format!("load {}", sets.len()));
+        self.left = vec![None; sets.len()];
         Ok(())
     }
 
-    fn launch(&mut self, count: u32, timing: Timing) -> Result<Launches, Fault> {
-        let word = if timing == Timing::Timed { "timed" } else { "warmup" };
-        self.note(&format!("{count} {word}"));
-        if !self.loaded {
-            return Err(Fault::Infrastructure { what: "nothing is loaded".into() });
+    fn launch(&mut self, order: Order) -> Result<Launched, Fault> {
+        let (first, end) = (order.first as usize, (order.first + order.count) as usize);
+        if end > self.left.len() {
+            return Err(Fault::Infrastructure { what: "such a set is not loaded".into() });
         }
-        let ns = (0..count).map(|_| self.launch_once()).collect::<Result<Vec<_>, _>>()?;
-        Ok(Launches { ns: if timing == Timing::Timed { ns } else { Vec::new() } })
+        self.note(&format!("{first}..{end}"));
+        let mut ns = 0;
+        for set in first..end {
+            ns += self.launch_once()?;
+            self.left[set] = Some(self.launched - 1);
+        }
+        let reported = ns / self.script.forged_by.max(1);
+        let judged_ns = ns + self.script.timer.handover_ns as u64;
+        Ok(Launched { reported_ns: reported, judged_ns })
     }
 
-    fn outputs(&mut self) -> Result<Vec<Vec<u8>>, Fault> {
-        let last = self.launched.saturating_sub(1);
-        let from = self.script.outputs_from.range(..=last).next_back();
+    fn outputs(&mut self, set: u32) -> Result<Vec<Vec<u8>>, Fault> {
+        let launch = self.left.get(set as usize).copied().flatten();
+        let Some(launch) = launch else {
+            return Err(Fault::Infrastructure { what: "that set was not launched".into() });
+        };
+        let from = self.script.outputs_from.range(..=launch).next_back();
         Ok(from.map_or(&self.script.outputs, |(_, outputs)| outputs).clone())
+    }
+
+    fn timer(&self) -> Timer {
+        self.script.timer
     }
 
     fn finish(&mut self) -> Vec<u8> {

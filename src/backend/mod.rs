@@ -7,6 +7,9 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 pub mod cpu;
 pub mod cuda;
 pub mod fake;
@@ -26,41 +29,84 @@ pub enum Argument<'a> {
     Scalar(&'a [u8]),
 }
 
-/// Whether a batch counts.
+/// How the caches are when the clock starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Buffers were just touched by the core that runs the kernel, as far as its caches hold them.
+    Hot,
+    /// Buffers were written back to memory and dropped from every cache.
+    Cold,
+}
+
+impl Mode {
+    /// The word in files and records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hot => "hot",
+            Self::Cold => "cold",
+        }
+    }
+}
+
+/// What is to be launched: each of `count` sets once, back to back, timed as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Timing {
-    /// The durations are thrown away.
-    Warmup,
-    /// The durations are samples.
-    Timed,
+pub struct Order {
+    /// The first set, counted from 0 in the order of [`Session::load`].
+    pub first: u32,
+    /// How many; at least 1.
+    pub count: u32,
+    /// How the caches are when it starts.
+    pub mode: Mode,
 }
 
-/// What a batch of launches took.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Launches {
-    /// Nanoseconds of each launch, in order; empty for a warm-up.
-    pub ns: Vec<u64>,
+/// What an [`Order`] took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Launched {
+    /// Nanoseconds around all launches by the clock beside the kernel: exact, and not to be
+    /// believed alone.
+    pub reported_ns: u64,
+    /// Nanoseconds from the order to the answer by the judge's own clock, out of the kernel's
+    /// reach; [`Timer::handover_ns`] longer than what is reported, or more when the judge was off
+    /// its core.
+    pub judged_ns: u64,
 }
 
-/// The judge's side of one kernel that is ready to be launched.
+/// The clock of a session, measured before the kernel was loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Timer {
+    /// The smallest step that it shows.
+    pub step_ns: f64,
+    /// What it reports for nothing at all; taken off every launch.
+    pub overhead_ns: f64,
+    /// What the judge's clock shows beyond the reported time when nothing goes wrong.
+    pub handover_ns: f64,
+}
+
+/// The judge's side of one process in which a kernel is ready to be launched.
 pub trait Session {
-    /// Puts the arguments of one case into place.
+    /// Stages one set of arguments per launch, each with buffers of its own; replaces what was
+    /// staged before. Outputs hold random bytes.
     ///
     /// # Errors
     /// The fault that ended the kernel's process, or that the memory is not there.
-    fn load(&mut self, arguments: &[Argument<'_>]) -> Result<(), Fault>;
+    fn load(&mut self, sets: &[Vec<Argument<'_>>]) -> Result<(), Fault>;
 
-    /// Launches the kernel `count` times on what was loaded. Outputs are poisoned before.
+    /// Launches the kernel. `Inout` buffers start from their staged bytes.
     ///
     /// # Errors
     /// What the kernel did instead.
-    fn launch(&mut self, count: u32, timing: Timing) -> Result<Launches, Fault>;
+    fn launch(&mut self, order: Order) -> Result<Launched, Fault>;
 
-    /// What the last launch left in each `Out` and `Inout` buffer, in argument order.
+    /// What a set's launch left in each `Out` and `Inout` buffer, in argument order. The process is
+    /// stopped first and stays so until the next launch, so that nothing can be finished later.
     ///
     /// # Errors
-    /// When the memory cannot be read.
-    fn outputs(&mut self) -> Result<Vec<Vec<u8>>, Fault>;
+    /// That the kernel wrote beside its buffers, or that the memory cannot be read.
+    fn outputs(&mut self, set: u32) -> Result<Vec<Vec<u8>>, Fault>;
+
+    /// The session's clock.
+    fn timer(&self) -> Timer;
 
     /// Ends the kernel's process and gives back what it printed.
     fn finish(&mut self) -> Vec<u8>;
@@ -73,6 +119,18 @@ pub enum Fault {
     Crashed {
         /// The signal's number.
         signal: i32,
+        /// Where, as far as it is known: which buffer, which function; else empty.
+        place: String,
+    },
+    /// It wrote beside its buffers.
+    Stray {
+        /// Which buffer, how far outside.
+        what: String,
+    },
+    /// A sanitizer stopped it.
+    Sanitizer {
+        /// The sanitizer's finding in a line or two.
+        what: String,
     },
     /// It ended its process by itself.
     Exited {
@@ -110,10 +168,15 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Crashed { signal } => match signal_name(*signal) {
-                Some((name, words)) => write!(f, "crashed with {name} ({words})"),
-                None => write!(f, "crashed with signal {signal}"),
-            },
+            Self::Crashed { signal, place } => {
+                match signal_name(*signal) {
+                    Some((name, words)) => write!(f, "crashed with {name} ({words})")?,
+                    None => write!(f, "crashed with signal {signal}")?,
+                }
+                if place.is_empty() { Ok(()) } else { write!(f, ": {place}") }
+            }
+            Self::Stray { what } => write!(f, "wrote where it must not: {what}"),
+            Self::Sanitizer { what } => write!(f, "was stopped by a sanitizer: {what}"),
             Self::Exited { code } => {
                 write!(f, "ended its process with exit code {code} instead of returning")
             }
@@ -150,11 +213,16 @@ fn signal_name(signal: i32) -> Option<(&'static str, &'static str)> {
 mod tests {
     use super::*;
 
+    fn crashed(signal: i32, place: &str) -> Fault {
+        Fault::Crashed { signal, place: place.into() }
+    }
+
     #[test]
     fn faults_read_as_what_the_kernel_did() {
         for (fault, words) in [
-            (Fault::Crashed { signal: 11 }, "crashed with SIGSEGV (an access"),
-            (Fault::Crashed { signal: 64 }, "crashed with signal 64"),
+            (crashed(11, ""), "crashed with SIGSEGV (an access"),
+            (crashed(64, ""), "crashed with signal 64"),
+            (crashed(11, "past `y`"), "input): past `y`"),
             (Fault::Exited { code: 3 }, "exit code 3"),
             (
                 Fault::infrastructure("creating shared memory", "no space"),

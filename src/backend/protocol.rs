@@ -12,13 +12,10 @@ use rustix::net::{
 use serde::{Deserialize, Serialize};
 
 /// Both sides are one executable; this catches one that was replaced in between.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// The longest message either side accepts.
 pub(crate) const MAX_MESSAGE: usize = 64 * 1024;
-
-/// Launches of one request; longer batches are several requests.
-pub(crate) const MAX_BATCH: u32 = 1 << 16;
 
 /// Buffers start on a cache line, as far as their size lets them end at a guard page.
 pub(crate) const ALIGNMENT: usize = 64;
@@ -40,12 +37,19 @@ pub(crate) enum Request {
     },
     /// Map the segments that come with this message; replaces what was mapped before.
     Load {
-        /// One per argument.
+        /// The first set's arguments.
         slots: Vec<Slot>,
+        /// How many sets there are.
+        sets: u32,
+        /// Bytes between two sets' inputs and between their outputs.
+        strides: (u64, u64),
     },
-    /// Launch so often, writing nanoseconds to the durations segment.
+    /// Launch sets `first .. first + count` once each, writing the nanoseconds that all took to the
+    /// durations segment.
     Launch {
-        /// At most [`MAX_BATCH`].
+        /// The first set.
+        first: u32,
+        /// How many.
         count: u32,
     },
     /// Leave.
@@ -85,6 +89,11 @@ impl Extent {
         let region = bytes.max(1).checked_next_multiple_of(page)?;
         let start = (region - bytes) / ALIGNMENT * ALIGNMENT;
         Some(Self { offset, region: region as u64, start: start as u64, bytes: bytes as u64 })
+    }
+
+    /// The same place `bytes` further on.
+    pub(crate) fn shifted(&self, bytes: u64) -> Self {
+        Self { offset: self.offset + bytes, ..*self }
     }
 
     /// First byte of the buffer in the segment.
@@ -209,7 +218,8 @@ mod tests {
     fn a_message_arrives_with_its_descriptors() {
         let (a, b) = pair();
         let file = tempfile::tempfile().unwrap();
-        let request = Request::Load { slots: vec![Slot::Scalar(vec![1, 2, 3, 4])] };
+        let request =
+            Request::Load { slots: vec![Slot::Scalar(vec![1, 2, 3, 4])], sets: 1, strides: (0, 0) };
         send(a.as_fd(), &request, &[file.as_fd()]).unwrap();
         match receive::<Request>(&b, RecvFlags::empty()).unwrap() {
             Received::Message(message, fds) => {

@@ -16,7 +16,7 @@ use rustix::net::RecvFlags;
 use rustix::thread::{CpuSet, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::protocol::{self, Extent, MAX_BATCH, Received, Reply, Request, SEGMENTS, Slot, VERSION};
+use super::protocol::{self, Extent, Received, Reply, Request, SEGMENTS, Slot, VERSION};
 use crate::process::{Limits, die_with_parent};
 
 /// The name of the function that a built kernel exports.
@@ -101,16 +101,15 @@ fn serve(socket: &OwnedFd) -> std::io::Result<()> {
                     Reply::Opened
                 })
             }
-            (Request::Load { slots }, Some(kernel)) => {
+            (Request::Load { slots, sets, strides }, Some(kernel)) => {
                 kernel.loaded = None;
-                Loaded::map(&slots, fds).map(|loaded| {
+                Loaded::map(&Layout { slots, sets, strides }, fds).map(|loaded| {
                     kernel.loaded = Some(loaded);
                     Reply::Loaded
                 })
             }
-            (Request::Launch { count }, Some(Kernel { launch, loaded: Some(loaded) })) => {
-                loaded.run(*launch, count);
-                Ok(Reply::Done)
+            (Request::Launch { first, count }, Some(Kernel { launch, loaded: Some(loaded) })) => {
+                loaded.run(*launch, first, count).map(|()| Reply::Done)
             }
             _ => Err(Reply::Failed("a request out of order".into())),
         };
@@ -156,13 +155,26 @@ fn pin(cpu: u32) -> rustix::io::Result<()> {
     sched_setaffinity(None, &set)
 }
 
-/// Mapped memory of one case.
+/// Where the sets of a case lie in their segments.
+struct Layout {
+    slots: Vec<Slot>,
+    sets: u32,
+    strides: (u64, u64),
+}
+
+/// Mapped memory of one case: one set of arguments per launch.
 struct Loaded {
+    sets: Vec<Set>,
+    durations: Guarded,
+}
+
+/// The arguments of one launch.
+#[derive(Default)]
+struct Set {
     /// What the trampoline is given: one pointer per argument, to the buffer or the value.
     pointers: Vec<*mut c_void>,
-    /// Copied before each launch.
+    /// Copied before the launch.
     restores: Vec<Restore>,
-    durations: Guarded,
     /// What `pointers` point to, with `buffers`.
     #[expect(clippy::vec_box, reason = "a value stays in place while the list grows")]
     scalars: Vec<Box<Scalar>>,
@@ -181,35 +193,65 @@ struct Restore {
 }
 
 impl Loaded {
-    fn map(slots: &[Slot], fds: Vec<OwnedFd>) -> Result<Self, Reply> {
+    fn map(layout: &Layout, fds: Vec<OwnedFd>) -> Result<Self, Reply> {
         let [inputs, outputs, durations]: [OwnedFd; SEGMENTS] =
             fds.try_into().map_err(|_| Reply::Failed("segments are missing".into()))?;
         let failed = |e: rustix::io::Errno| Reply::Failed(format!("mapping shared memory: {e}"));
         let page = rustix::param::page_size();
-        let bytes = MAX_BATCH as usize * size_of::<u64>();
-        let whole = Extent::place(0, bytes.next_multiple_of(page), page)
-            .ok_or(Reply::Failed("the page size is not one".into()))?;
+        let whole =
+            Extent::place(0, page, page).ok_or(Reply::Failed("the page size is not one".into()))?;
         let mut loaded = Self {
-            pointers: Vec::new(),
-            restores: Vec::new(),
+            sets: Vec::new(),
             durations: Guarded::map(&durations, &whole, Access::Write).map_err(failed)?,
-            scalars: Vec::new(),
-            buffers: Vec::new(),
         };
-        for slot in slots {
-            loaded.add(slot, &inputs, &outputs).map_err(failed)?;
+        for index in 0..u64::from(layout.sets) {
+            let shift = (layout.strides.0 * index, layout.strides.1 * index);
+            let mut set = Set::default();
+            for slot in &layout.slots {
+                set.add(slot, shift, (&inputs, &outputs)).map_err(failed)?;
+            }
+            loaded.sets.push(set);
         }
         Ok(loaded)
     }
 
-    fn add(&mut self, slot: &Slot, inputs: &OwnedFd, outputs: &OwnedFd) -> rustix::io::Result<()> {
+    fn run(&self, launch: Launch, first: u32, count: u32) -> Result<(), Reply> {
+        let range = first as usize..first as usize + count as usize;
+        let missing = || Reply::Failed("a launch of a set that is not there".into());
+        let sets = self.sets.get(range).ok_or_else(missing)?;
+        for set in sets {
+            set.restore();
+        }
+        let start = now();
+        for set in sets {
+            // SAFETY: the trampoline takes as many pointers as the problem has arguments, and the
+            // judge sent as many slots. What the candidate does with them is contained by the
+            // process, not by this call.
+            unsafe { launch(set.pointers.as_ptr()) };
+        }
+        let end = now();
+        // SAFETY: the segment is a page long.
+        unsafe {
+            self.durations.data.cast::<u64>().write_volatile(end.saturating_sub(start));
+        }
+        Ok(())
+    }
+}
+
+impl Set {
+    fn add(
+        &mut self,
+        slot: &Slot,
+        shift: (u64, u64),
+        (inputs, outputs): (&OwnedFd, &OwnedFd),
+    ) -> rustix::io::Result<()> {
         let pointer = match slot {
             Slot::Scalar(bytes) => self.scalar(bytes)?,
-            Slot::In(extent) => self.buffer(Guarded::map(inputs, extent, Access::Read)?, extent),
-            Slot::Out(extent) => self.buffer(Guarded::map(outputs, extent, Access::Write)?, extent),
+            Slot::In(extent) => self.buffer(inputs, &extent.shifted(shift.0), Access::Read)?,
+            Slot::Out(extent) => self.buffer(outputs, &extent.shifted(shift.1), Access::Write)?,
             Slot::Inout(from, to) => {
-                let source = self.buffer(Guarded::map(inputs, from, Access::Read)?, from);
-                let target = self.buffer(Guarded::map(outputs, to, Access::Write)?, to);
+                let source = self.buffer(inputs, &from.shifted(shift.0), Access::Read)?;
+                let target = self.buffer(outputs, &to.shifted(shift.1), Access::Write)?;
                 let bytes = from.bytes.min(to.bytes) as usize;
                 self.restores.push(Restore { from: source.cast(), to: target.cast(), bytes });
                 target
@@ -219,10 +261,16 @@ impl Loaded {
         Ok(())
     }
 
-    fn buffer(&mut self, mapped: Guarded, extent: &Extent) -> *mut c_void {
+    fn buffer(
+        &mut self,
+        segment: &OwnedFd,
+        extent: &Extent,
+        access: Access,
+    ) -> rustix::io::Result<*mut c_void> {
+        let mapped = Guarded::map(segment, extent, access)?;
         let pointer = mapped.buffer(extent);
         self.buffers.push(mapped);
-        pointer
+        Ok(pointer)
     }
 
     fn scalar(&mut self, bytes: &[u8]) -> rustix::io::Result<*mut c_void> {
@@ -234,24 +282,12 @@ impl Loaded {
         Ok(pointer)
     }
 
-    fn run(&self, launch: Launch, count: u32) {
-        let durations: *mut u64 = self.durations.data.cast();
-        for index in 0..count.min(MAX_BATCH) as usize {
-            for restore in &self.restores {
-                // SAFETY: two mappings of at least `bytes` bytes, which never overlap.
-                unsafe {
-                    restore.from.copy_to_nonoverlapping(restore.to, restore.bytes);
-                }
-            }
-            let start = now();
-            // SAFETY: the trampoline takes as many pointers as the problem has arguments, and the
-            // judge sent as many slots. What the candidate does with them is contained by the
-            // process, not by this call.
-            unsafe { launch(self.pointers.as_ptr()) };
-            let end = now();
-            // SAFETY: the segment holds `MAX_BATCH` durations.
+    /// Gives `Inout` buffers their staged bytes.
+    fn restore(&self) {
+        for restore in &self.restores {
+            // SAFETY: two mappings of at least `bytes` bytes, which never overlap.
             unsafe {
-                durations.add(index).write_volatile(end.saturating_sub(start));
+                restore.from.copy_to_nonoverlapping(restore.to, restore.bytes);
             }
         }
     }

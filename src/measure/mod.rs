@@ -1,9 +1,17 @@
-//! The sampling protocol: how often each case is launched, in which order, and when to stop.
+//! The sampling protocol: fresh processes, warm-up, launches timed singly, looks at the data, and
+//! when to stop.
 //!
-//! Not for: where kernels run (that is `backend`), what their outputs must be (the caller says),
-//! or what the numbers mean for a stage (that is `engine`).
+//! Not for: where kernels run (that is `backend`), where inputs come from and what outputs must be
+//! (the caller says through [`Subject`]), or what the numbers mean for a stage (that is `engine`).
 
+mod estimate;
 mod protocol;
+mod slot;
 mod stopping;
+#[cfg(test)]
+mod tests;
 
-pub use protocol::{CaseResult, Check, Halt, Measurement, Protocol, Statistic, Subject, measure};
+pub use estimate::{CaseResult, Measurement, Statistic};
+pub use protocol::{Halt, Protocol, Subject, measure};
+pub use slot::{Loaded, Sample};
+pub use stopping::Stopped;

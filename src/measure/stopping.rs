@@ -1,23 +1,49 @@
-//! When a measurement is given up. One function per criterion.
+//! When a measurement ends before its last look. One function per criterion.
 
-use crate::stats::{Interval, surely_above};
+use serde::{Deserialize, Serialize};
 
-/// The estimate is surely above the limit: even its lower end is.
-pub(super) fn too_slow(metric: &Interval, early_stop_us: Option<f64>) -> bool {
-    early_stop_us.is_some_and(|limit| surely_above(metric.lower, limit))
+use super::estimate::{Measurement, Taken};
+use super::protocol::Protocol;
+use crate::stats::{self, surely_above};
+
+/// After one process, this much over the limit in the fastest launch of every case is hopeless
+/// (the rule for pairs gives up at the same factor, decision-rule section 5, step 2).
+const GROSS: f64 = 1.25;
+
+/// Why a measurement ended before its last look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stopped {
+    /// Even the estimate's lower end is above the limit.
+    TooSlow,
+    /// Before the first look: even the fastest launches are far above the limit.
+    GrosslySlow,
+    /// The interval is as narrow as was asked for.
+    Precise,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_lower_end_above_the_limit_stops() {
-        for (lower, limit, expected) in
-            [(901.0, Some(900.0), true), (900.0, Some(900.0), false), (1e9, None, false)]
-        {
-            let metric = Interval { value: lower + 1.0, lower, upper: lower + 2.0 };
-            assert_eq!(too_slow(&metric, limit), expected, "{lower} {limit:?}");
-        }
+impl Stopped {
+    /// True when it was given up for its slowness.
+    pub fn is_slow(self) -> bool {
+        self != Self::Precise
     }
+}
+
+/// What a look says.
+pub(super) fn at_look(protocol: &Protocol, measurement: &Measurement) -> Option<Stopped> {
+    let metric = &measurement.metric;
+    if protocol.early_stop_us.is_some_and(|limit| surely_above(metric.lower, limit)) {
+        return Some(Stopped::TooSlow);
+    }
+    let is_last = protocol.looks.len() as u32 == measurement.looks_used;
+    let narrow = protocol.precision.is_some_and(|p| stats::relative_half_width(metric) <= p);
+    (narrow && !is_last).then_some(Stopped::Precise)
+}
+
+/// True when the geometric mean of the cases' fastest launches is far above the limit: no median
+/// or mean of launches that are still to come is worth waiting for.
+pub(super) fn hopeless(protocol: &Protocol, cases: &[Taken]) -> bool {
+    let Some(limit) = protocol.early_stop_us else { return false };
+    let fastest: Vec<f64> = cases.iter().filter_map(Taken::fastest_us).collect();
+    fastest.len() == cases.len() && stats::geomean(&fastest).is_some_and(|us| us > GROSS * limit)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::DeviceRequest;
+use super::{Cores, DeviceRequest};
 
 impl FromStr for DeviceRequest {
     type Err = String;
@@ -12,10 +12,11 @@ impl FromStr for DeviceRequest {
         let (kind, rest) = text.split_once(':').map_or((text, None), |(k, rest)| (k, Some(rest)));
         match (kind, rest) {
             ("auto", None) => Ok(Self::Auto),
-            ("cpu", None) => Ok(Self::Cpu(None)),
+            ("cpu", None) => Ok(Self::Cpu(Cores::Picked)),
+            ("cpu", Some("all")) => Ok(Self::Cpu(Cores::All)),
             ("cpu", Some(core)) => match core.parse() {
-                Ok(core) => Ok(Self::Cpu(Some(core))),
-                Err(_) => Err(format!("`{core}` is not a core's number")),
+                Ok(core) => Ok(Self::Cpu(Cores::One(core))),
+                Err(_) => Err(format!("`{core}` is neither a core's number nor `all`")),
             },
             ("cuda", None) => Err("which one? `cuda:0` is the first".to_owned()),
             ("cuda", Some(name)) => {
@@ -43,8 +44,9 @@ impl fmt::Display for DeviceRequest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Auto => formatter.write_str("auto"),
-            Self::Cpu(None) => formatter.write_str("cpu"),
-            Self::Cpu(Some(core)) => write!(formatter, "cpu:{core}"),
+            Self::Cpu(Cores::Picked) => formatter.write_str("cpu"),
+            Self::Cpu(Cores::All) => formatter.write_str("cpu:all"),
+            Self::Cpu(Cores::One(core)) => write!(formatter, "cpu:{core}"),
             Self::Cuda(name) => write!(formatter, "cuda:{name}"),
         }
     }
@@ -56,7 +58,7 @@ mod tests {
 
     #[test]
     fn devices_read_as_they_are_written() {
-        for text in ["auto", "cpu", "cpu:3", "cuda:0", "cuda:GPU-12ab-34"] {
+        for text in ["auto", "cpu", "cpu:3", "cpu:all", "cuda:0", "cuda:GPU-12ab-34"] {
             let device: DeviceRequest = text.parse().expect("a device");
             assert_eq!(device.to_string(), text);
         }

@@ -6,8 +6,8 @@ use std::ops::Range;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Purpose;
 use super::values::{MetricFile, OneOrMany, Scalar};
+use super::{CacheMode, Purpose, SandboxMode};
 use crate::diagnostic::{Entries, Spanned};
 
 /// A list of strings that all know their places.
@@ -119,6 +119,19 @@ pub struct StageFile {
     /// Launches whose outputs are compared, per case.
     #[schemars(range(min = 1))]
     pub launches: Option<Spanned<u32>>,
+    /// Launches of one process on one case, to find what goes wrong only later; 0 for none.
+    pub endurance: Option<Spanned<u32>>,
+    /// Also run a build with sanitizers, where the compiler has them.
+    pub sanitize: Option<Spanned<bool>>,
+    /// Whether the kernel is confined: as far as the system can, fully or not at all.
+    pub sandbox: Option<Spanned<SandboxMode>>,
+    /// How the caches are when a launch begins.
+    pub mode: Option<Spanned<CacheMode>>,
+    /// Stop at a look once the interval's half-width is at most this share of the time: `0.01`.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub precision: Option<Spanned<f64>>,
+    /// A command that prints counts per resource as JSON, for bounds; written like `run`.
+    pub telemetry: Option<OneOrMany<String>>,
     /// Timed launches per case: one number, or a rising list of looks.
     pub repeats: Option<OneOrMany<u32>>,
     /// Untimed launches first.
@@ -179,6 +192,12 @@ impl StageFile {
         over(&mut self.exclusive, below.exclusive.as_ref());
         over(&mut self.salt, below.salt.as_ref());
         over(&mut self.launches, below.launches.as_ref());
+        over(&mut self.endurance, below.endurance.as_ref());
+        over(&mut self.sanitize, below.sanitize.as_ref());
+        over(&mut self.sandbox, below.sandbox.as_ref());
+        over(&mut self.mode, below.mode.as_ref());
+        over(&mut self.precision, below.precision.as_ref());
+        over(&mut self.telemetry, below.telemetry.as_ref());
         over(&mut self.repeats, below.repeats.as_ref());
         over(&mut self.warmup, below.warmup.as_ref());
         over(&mut self.early_stop_us, below.early_stop_us.as_ref());
@@ -206,6 +225,12 @@ impl StageFile {
             ("cache", place(self.cache.as_ref()), Fits::COMMAND.or(Fits::BENCH)),
             ("compile", place(self.compile.as_ref()), Fits::KERNEL),
             ("launches", place(self.launches.as_ref()), Fits::CHECK),
+            ("endurance", place(self.endurance.as_ref()), Fits::CHECK),
+            ("sanitize", place(self.sanitize.as_ref()), Fits::CHECK),
+            ("sandbox", place(self.sandbox.as_ref()), Fits::KERNEL),
+            ("mode", place(self.mode.as_ref()), Fits::BENCH),
+            ("precision", place(self.precision.as_ref()), Fits::BENCH),
+            ("telemetry", self.telemetry.as_ref().map(OneOrMany::span), Fits::BENCH),
             ("repeats", self.repeats.as_ref().map(OneOrMany::span), Fits::BENCH),
             ("warmup", place(self.warmup.as_ref()), Fits::BENCH),
             ("early_stop_us", place(self.early_stop_us.as_ref()), Fits::BENCH),

@@ -106,10 +106,21 @@ pub struct Pipeline {
 pub enum DeviceRequest {
     /// The best there is: the first CUDA device for CUDA sources, else the CPU.
     Auto,
-    /// The CPU, pinned to a core or to one the engine picks.
-    Cpu(Option<u32>),
+    /// The CPU.
+    Cpu(Cores),
     /// A CUDA device by index or `GPU-<uuid>`.
     Cuda(String),
+}
+
+/// Which cores a kernel may run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cores {
+    /// One that the engine picks.
+    Picked,
+    /// The one of that number.
+    One(u32),
+    /// Every one, for kernels with threads.
+    All,
 }
 
 /// One `[stages.NAME]`.
@@ -251,6 +262,12 @@ pub struct CheckWork {
     pub compile: CompileWork,
     /// Launches whose outputs are compared, per case.
     pub launches: u32,
+    /// Launches of one process on one case, to find what goes wrong only later.
+    pub endurance: u32,
+    /// Also run a build with sanitizers, where the compiler has them.
+    pub sanitize: bool,
+    /// What happens where the system cannot confine the kernel.
+    pub sandbox: SandboxMode,
     /// Limits.
     pub limits: Limits,
 }
@@ -268,6 +285,14 @@ pub struct BenchWork {
     pub warmup: u32,
     /// Give up once the estimate is surely above this.
     pub early_stop_us: Option<f64>,
+    /// Stop at a look once the interval's relative half-width is at most this.
+    pub precision: Option<f64>,
+    /// How the caches are when a launch begins.
+    pub mode: CacheMode,
+    /// What happens where the system cannot confine the kernel.
+    pub sandbox: SandboxMode,
+    /// A command that prints counts per resource as JSON, for bounds.
+    pub telemetry: Option<Run>,
     /// The stage's headline number: `median_us`, `mean_us`, `min_us` or `p90_us`
     /// (geometric mean over cases).
     pub metric: String,
@@ -275,6 +300,28 @@ pub struct BenchWork {
     pub limits: Limits,
     /// False: measures every time.
     pub cache: bool,
+}
+
+/// How the caches are when a launch begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheMode {
+    /// Buffers were just touched by the core that runs the kernel.
+    Hot,
+    /// Buffers were dropped from every cache.
+    Cold,
+}
+
+/// What happens where the system cannot confine the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SandboxMode {
+    /// As much as the system offers; the level is recorded.
+    Auto,
+    /// All of it, or the stage fails.
+    Required,
+    /// None beyond a process of its own; for debugging.
+    Off,
 }
 
 /// Why a stage measures.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{
-    BenchWork, CheckWork, CommandWork, DeviceRequest, Direction, Loaded, Loader, Overrides,
+    BenchWork, CheckWork, CommandWork, Cores, DeviceRequest, Direction, Loaded, Loader, Overrides,
     Pipeline, Purpose, Run, Stage, Work, load,
 };
 
@@ -189,7 +189,7 @@ fn set_changes_variables_and_paths_of_the_file() {
         ("device", "cpu:1"),
     ]);
     let pipeline = good_with(&text, &over, &[]);
-    assert_eq!(pipeline.device, DeviceRequest::Cpu(Some(1)));
+    assert_eq!(pipeline.device, DeviceRequest::Cpu(Cores::One(1)));
     assert_eq!(check(&pipeline.stages[0]).limits.timeout_ms, 5000);
     assert_eq!(bench(&pipeline.stages[1], 0).repeats, [4, 8]);
     assert_eq!(command(&pipeline.stages[2], 0).run, Run::Shell("run 5".to_owned()));
@@ -225,7 +225,7 @@ fn flags_reach_every_stage_they_fit() {
     let pipeline = good_with(&text, &over, &[("/w/in.cpp", "")]);
     assert_eq!(
         (pipeline.kernel, pipeline.device),
-        (vec!["in.cpp".to_owned()], DeviceRequest::Cpu(None))
+        (vec!["in.cpp".to_owned()], DeviceRequest::Cpu(Cores::Picked))
     );
     assert_eq!(check(&pipeline.stages[0]).limits.timeout_ms, 1500);
     let measured = bench(&pipeline.stages[1], 0);

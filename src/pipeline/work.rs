@@ -8,8 +8,8 @@ use super::resolve::Resolver;
 use super::values::{MetricFile, OneOrMany, Scalar};
 use super::variables::{Quoting, Scope};
 use super::{
-    BenchWork, CheckWork, CommandMetric, CommandWork, Direction, Limits, Purpose, Run, Stage,
-    Variant, Work,
+    BenchWork, CacheMode, CheckWork, CommandMetric, CommandWork, Direction, Limits, Purpose, Run,
+    SandboxMode, Stage, Variant, Work,
 };
 use crate::diagnostic::{Entries, Spanned};
 
@@ -20,6 +20,7 @@ mod default {
     pub(super) const GRACE_MS: u64 = 2000;
     pub(super) const KERNEL_TIMEOUT_MS: u64 = 60_000;
     pub(super) const LAUNCHES: u32 = 2;
+    pub(super) const ENDURANCE: u32 = 64;
     pub(super) const WARMUP: u32 = 3;
 }
 
@@ -116,32 +117,37 @@ impl Resolver<'_> {
     }
 
     fn run(&mut self, name: &Spanned<String>, making: Making<'_>) -> Run {
+        let Some(written) = &making.file.run else {
+            let message = format!("command stage `{}` has no `run`", name.value);
+            self.findings.at("missing-key", message, &name.span, "`run` is required here");
+            return Run::Shell(String::new());
+        };
+        self.command_line("run", written, making)
+    }
+
+    /// A command as it stands under `key`.
+    fn command_line(&mut self, key: &str, written: &OneOrMany<String>, making: Making<'_>) -> Run {
         let nothing = |span: &std::ops::Range<usize>, resolver: &mut Self| {
             let help = "write the program and its arguments, or a line for the shell";
             resolver
                 .findings
-                .at("empty", "`run` must not be empty", span, "nothing to run")
+                .at("empty", format!("`{key}` must not be empty"), span, "nothing to run")
                 .help(help);
         };
-        match &making.file.run {
-            Some(OneOrMany::One(line)) => {
+        match written {
+            OneOrMany::One(line) => {
                 let scope = Scope { quoting: Quoting::Shell, ..making.scope() };
                 if line.trim().is_empty() {
                     nothing(&line.span, self);
                 }
                 Run::Shell(self.variables.expand(line, scope, &mut self.findings))
             }
-            Some(OneOrMany::Many(words)) => {
+            OneOrMany::Many(words) => {
                 let argv = self.variables.expand_all(words, making.scope(), &mut self.findings);
                 if words.first().is_none_or(|program| program.trim().is_empty()) {
                     nothing(&words.span, self);
                 }
                 Run::Argv(argv.into_iter().map(|word| word.value).collect())
-            }
-            None => {
-                let message = format!("command stage `{}` has no `run`", name.value);
-                self.findings.at("missing-key", message, &name.span, "`run` is required here");
-                Run::Shell(String::new())
             }
         }
     }
@@ -216,6 +222,9 @@ impl Resolver<'_> {
         CheckWork {
             compile: self.compile(making),
             launches: making.file.launches.as_ref().map_or(default::LAUNCHES, |count| count.value),
+            endurance: making.file.endurance.as_ref().map_or(default::ENDURANCE, |n| n.value),
+            sanitize: making.file.sanitize.as_ref().is_none_or(|sanitize| sanitize.value),
+            sandbox: sandbox(making.file),
             limits: making.limits,
         }
     }
@@ -228,6 +237,11 @@ impl Resolver<'_> {
             repeats: self.repeats(making),
             warmup: file.warmup.as_ref().map_or(default::WARMUP, |warmup| warmup.value),
             early_stop_us: file.early_stop_us.as_ref().map(|limit| limit.value),
+            precision: file.precision.as_ref().map(|share| share.value),
+            mode: file.mode.as_ref().map_or(CacheMode::Hot, |mode| mode.value),
+            sandbox: sandbox(file),
+            telemetry: (file.telemetry.as_ref())
+                .map(|written| self.command_line("telemetry", written, making)),
             metric: self.bench_metric(file),
             limits,
             cache: file.cache.as_ref().is_none_or(|cache| cache.value),
@@ -261,6 +275,10 @@ impl Resolver<'_> {
             None => "median_us".to_owned(),
         }
     }
+}
+
+fn sandbox(file: &StageFile) -> SandboxMode {
+    file.sandbox.as_ref().map_or(SandboxMode::Auto, |mode| mode.value)
 }
 
 /// The number that says which variant is best.

@@ -6,7 +6,7 @@ use super::build::Builder;
 use super::{Bench, Check, Compile, Definition, PlanNode, StoredNode};
 use crate::cache::Kind;
 use crate::cache::index::flag;
-use crate::pipeline::{CompileWork, DeviceRequest, Stage, Variant, Work};
+use crate::pipeline::{CompileWork, Cores, DeviceRequest, Stage, Variant, Work};
 use crate::problem::{Problem, Role};
 use crate::verify::Tolerance;
 
@@ -37,21 +37,21 @@ pub(super) fn node(
     };
     let kernel = kernel_binary(builder, stage, variant, compile)?;
     let reference = reference_binary(builder, stage, problem)?;
-    let cpu = match &builder.request.pipeline.device {
-        DeviceRequest::Cpu(core) => *core,
-        _ => None,
+    let cores = match &builder.request.pipeline.device {
+        DeviceRequest::Cpu(cores) => *cores,
+        _ => Cores::Picked,
     };
     let problem = without_paths(problem);
     let (definition, flags) = match &variant.work {
         Work::Check(work) => {
             let work = work.clone();
-            (Definition::Check(Check { problem, work, cpu }), flag::RESULT)
+            (Definition::Check(Check { problem, work, cores }), flag::RESULT)
         }
         Work::Bench(work) => {
             let always = if work.cache { 0 } else { flag::ALWAYS };
             let work = work.clone();
             let flags = flag::RESULT | flag::ALONE | always;
-            (Definition::Bench(Bench { problem, work, cpu }), flags)
+            (Definition::Bench(Bench { problem, work, cores }), flags)
         }
         Work::Command(_) => return None,
     };

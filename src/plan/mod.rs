@@ -18,7 +18,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::Kind;
-use crate::pipeline::{BenchWork, CheckWork, CommandWork, CompileWork, Direction};
+use crate::pipeline::{BenchWork, CheckWork, CommandWork, CompileWork, Cores, Direction};
 use crate::problem::Problem;
 
 /// A graph of nodes, in an order in which everything comes after what it needs.
@@ -99,8 +99,8 @@ pub struct Check {
     pub problem: Problem,
     /// How much is compared.
     pub work: CheckWork,
-    /// The core to run on.
-    pub cpu: Option<u32>,
+    /// Where it runs.
+    pub cores: Cores,
 }
 
 /// A measurement.
@@ -110,8 +110,8 @@ pub struct Bench {
     pub problem: Problem,
     /// How it is measured.
     pub work: BenchWork,
-    /// The core to run on.
-    pub cpu: Option<u32>,
+    /// Where it runs.
+    pub cores: Cores,
 }
 
 /// The best of a matrix.

@@ -197,6 +197,19 @@ pub fn combine_log_intervals(parts: &[Interval]) -> Option<Interval> {
     Some(Interval { value, lower: value * (-down).exp(), upper: (value * up.exp()).min(f64::MAX) })
 }
 
+/// Half the interval's width, relative to the estimate.
+pub fn relative_half_width(interval: &Interval) -> f64 {
+    (interval.upper - interval.lower) / 2.0 / interval.value
+}
+
+/// True when warm-up times no longer fall.
+pub fn settled(times: &[f64]) -> bool {
+    let Some(last) = times.last_chunk::<3>() else { return false };
+    let (low, high) =
+        (last.iter().copied().fold(f64::MAX, f64::min), last.iter().copied().fold(0.0, f64::max));
+    high <= 1.05 * low
+}
+
 /// True when even the lower end lies above the limit.
 pub fn surely_above(lower: f64, limit: f64) -> bool {
     lower > limit

@@ -41,6 +41,15 @@ pub fn identity() -> CpuIdentity {
     }
 }
 
+/// The last of the cores that this process may run on.
+pub fn last_core() -> Option<u32> {
+    let set = rustix::thread::sched_getaffinity(None).ok()?;
+    (0..rustix::thread::CpuSet::MAX_CPU)
+        .rev()
+        .find(|&core| set.is_set(core))
+        .map(|core| core as u32)
+}
+
 fn cores() -> u32 {
     match rustix::thread::sched_getaffinity(None) {
         Ok(set) => set.count(),

@@ -13,6 +13,6 @@ pub mod source;
 
 pub use compiler::{Compilation, CompileRequest, Step};
 pub use depfile::parse_depfile;
-pub use identity::{CpuIdentity, identity};
+pub use identity::{CpuIdentity, identity, last_core};
 pub use session::{CpuSession, SessionOptions, WORKER_COMMAND};
 pub use source::{Language, Param, ParamKind, Signature};

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
 
-use super::super::protocol::{self, Extent, MAX_BATCH, Received, Reply, Request, Slot, VERSION};
+use super::super::protocol::{self, Extent, Received, Reply, Request, Slot, VERSION};
 use super::super::worker::{EXIT_ALONE, EXIT_CUT_OFF};
-use super::super::{Argument, Fault, Launches, Session, Timing};
+use super::super::{Argument, Fault, Launched, Order, Session, Timer};
 use super::segment::Segment;
 use crate::process::{self, Cancel, CommandSpec, Exit, Finished, Running, Stdin, Wake};
 
@@ -60,8 +60,11 @@ pub struct CpuSession {
 struct Memory {
     outputs: Segment,
     durations: Segment,
-    /// Buffers that are read back, in argument order.
+    /// Buffers of the first set that are read back, in argument order.
     results: Vec<Extent>,
+    /// How many sets, and how far apart their outputs lie.
+    sets: u32,
+    stride: u64,
 }
 
 impl CpuSession {
@@ -164,7 +167,7 @@ impl CpuSession {
                         Fault::Cheating { what }
                     }
                     Exit::Code(code) => Fault::Exited { code },
-                    Exit::Signal(signal) => Fault::Crashed { signal },
+                    Exit::Signal(signal) => Fault::Crashed { signal, place: String::new() },
                     Exit::TimedOut => Fault::TimedOut,
                     Exit::Cancelled => Fault::Interrupted,
                 }
@@ -186,24 +189,6 @@ impl CpuSession {
         self.printed.extend(finished.stdout);
         self.printed.extend(finished.stderr);
     }
-
-    fn batch(&mut self, count: u32, timing: Timing) -> Result<Vec<u64>, Fault> {
-        let memory = self.memory.as_ref().ok_or_else(nothing_loaded)?;
-        memory.outputs.poison().map_err(|e| Fault::infrastructure("poisoning outputs", e))?;
-        let sent = Instant::now();
-        self.expect(&Request::Launch { count }, &[], &Reply::Done)?;
-        let wall = sent.elapsed();
-        if timing == Timing::Warmup {
-            return Ok(Vec::new());
-        }
-        let memory = self.memory.as_ref().ok_or_else(nothing_loaded)?;
-        let ns = memory
-            .durations
-            .read_u64s(count as usize)
-            .map_err(|e| Fault::infrastructure("reading durations", e))?;
-        plausible(&ns, wall)?;
-        Ok(ns)
-    }
 }
 
 fn gone() -> Fault {
@@ -214,16 +199,14 @@ fn nothing_loaded() -> Fault {
     Fault::Infrastructure { what: "nothing was loaded before the launch".into() }
 }
 
-/// Launches cannot have taken longer than the judge waited for all of them.
-fn plausible(ns: &[u64], wall: Duration) -> Result<(), Fault> {
-    let sum = ns.iter().map(|&ns| u128::from(ns)).sum::<u128>();
-    if sum <= wall.as_nanos() {
-        return Ok(());
+/// A launch cannot have taken longer than the judge waited for it.
+fn plausible(launched: Launched) -> Result<Launched, Fault> {
+    if launched.reported_ns <= launched.judged_ns {
+        return Ok(launched);
     }
     let what = format!(
-        "{} launches are reported as {sum} ns together, and the judge's clock saw {} ns",
-        ns.len(),
-        wall.as_nanos()
+        "a launch is reported as {} ns, and the judge's clock saw {} ns",
+        launched.reported_ns, launched.judged_ns
     );
     Err(Fault::Cheating { what })
 }
@@ -264,6 +247,20 @@ impl Builder {
         Some(())
     }
 
+    /// Writes a set's inputs `shift` bytes behind the first set's.
+    fn stage(&self, set: &[Argument<'_>], inputs: &Segment, shift: u64) -> std::io::Result<()> {
+        for (slot, argument) in self.slots.iter().zip(set) {
+            if let (
+                Slot::In(extent) | Slot::Inout(extent, _),
+                Argument::In(bytes) | Argument::Inout(bytes),
+            ) = (slot, argument)
+            {
+                inputs.write(&extent.shifted(shift), bytes)?;
+            }
+        }
+        Ok(())
+    }
+
     fn input(&mut self, bytes: usize) -> Option<Extent> {
         let extent = Extent::place(self.inputs_end, bytes, self.page)?;
         self.inputs_end = extent.end();
@@ -279,54 +276,60 @@ impl Builder {
 }
 
 impl Session for CpuSession {
-    fn load(&mut self, arguments: &[Argument<'_>]) -> Result<(), Fault> {
+    fn load(&mut self, sets: &[Vec<Argument<'_>>]) -> Result<(), Fault> {
         let page = rustix::param::page_size();
         let mut builder =
             Builder { slots: Vec::new(), results: Vec::new(), inputs_end: 0, outputs_end: 0, page };
-        for argument in arguments {
+        let first = sets.first().ok_or_else(nothing_loaded)?;
+        for argument in first {
             builder.add(argument).ok_or_else(|| Fault::Infrastructure {
                 what: "a buffer is larger than the address space".into(),
             })?;
         }
+        let (strides, count) = ((builder.inputs_end, builder.outputs_end), sets.len() as u64);
         let memory = |e| Fault::infrastructure("creating shared memory", e);
-        let inputs = Segment::create("optloop-inputs", builder.inputs_end).map_err(memory)?;
-        for (slot, argument) in builder.slots.iter().zip(arguments) {
-            if let (
-                Slot::In(extent) | Slot::Inout(extent, _),
-                Argument::In(b) | Argument::Inout(b),
-            ) = (slot, argument)
-            {
-                inputs.write(extent, b).map_err(memory)?;
-            }
+        let inputs = Segment::create("optloop-inputs", strides.0 * count).map_err(memory)?;
+        for (index, set) in sets.iter().enumerate() {
+            builder.stage(set, &inputs, strides.0 * index as u64).map_err(memory)?;
         }
         inputs.freeze().map_err(memory)?;
-        let outputs = Segment::create("optloop-outputs", builder.outputs_end).map_err(memory)?;
+        let outputs = Segment::create("optloop-outputs", strides.1 * count).map_err(memory)?;
         outputs.fix().map_err(memory)?;
-        let length = (MAX_BATCH as usize * size_of::<u64>()).next_multiple_of(page) as u64;
-        let durations = Segment::create("optloop-durations", length).map_err(memory)?;
+        outputs.poison().map_err(memory)?;
+        let durations = Segment::create("optloop-durations", page as u64).map_err(memory)?;
         durations.fix().map_err(memory)?;
-        let request = Request::Load { slots: builder.slots };
+        let request = Request::Load { slots: builder.slots, sets: count as u32, strides };
         self.expect(&request, &[&inputs, &outputs, &durations], &Reply::Loaded)?;
-        self.memory = Some(Memory { outputs, durations, results: builder.results });
+        let (results, sets, stride) = (builder.results, count as u32, strides.1);
+        self.memory = Some(Memory { outputs, durations, results, sets, stride });
         Ok(())
     }
 
-    fn launch(&mut self, count: u32, timing: Timing) -> Result<Launches, Fault> {
-        let mut ns = Vec::new();
-        let mut left = count;
-        while left > 0 {
-            let part = left.min(MAX_BATCH);
-            ns.extend(self.batch(part, timing)?);
-            left -= part;
-        }
-        Ok(Launches { ns })
+    fn launch(&mut self, order: Order) -> Result<Launched, Fault> {
+        self.memory.as_ref().ok_or_else(nothing_loaded)?;
+        let sent = Instant::now();
+        let request = Request::Launch { first: order.first, count: order.count };
+        self.expect(&request, &[], &Reply::Done)?;
+        let judged_ns = sent.elapsed().as_nanos() as u64;
+        let memory = self.memory.as_ref().ok_or_else(nothing_loaded)?;
+        let ns = memory.durations.read_u64s(1);
+        let ns = ns.map_err(|e| Fault::infrastructure("reading durations", e))?;
+        plausible(Launched { reported_ns: ns[0], judged_ns })
     }
 
-    fn outputs(&mut self) -> Result<Vec<Vec<u8>>, Fault> {
+    fn outputs(&mut self, set: u32) -> Result<Vec<Vec<u8>>, Fault> {
         let memory = self.memory.as_ref().ok_or_else(nothing_loaded)?;
-        let read = |extent| memory.outputs.read(extent);
+        if set >= memory.sets {
+            return Err(nothing_loaded());
+        }
+        let shift = memory.stride * u64::from(set);
+        let read = |extent: &Extent| memory.outputs.read(&extent.shifted(shift));
         let outputs: std::io::Result<Vec<_>> = memory.results.iter().map(read).collect();
         outputs.map_err(|e| Fault::infrastructure("reading outputs", e))
+    }
+
+    fn timer(&self) -> Timer {
+        Timer { step_ns: 20.0, overhead_ns: 20.0, handover_ns: 200_000.0 }
     }
 
     fn finish(&mut self) -> Vec<u8> {
@@ -348,10 +351,8 @@ mod tests {
 
     #[test]
     fn durations_beyond_the_judges_clock_are_cheating() {
-        let wall = Duration::from_nanos(100);
-        assert_eq!(plausible(&[40, 60], wall), Ok(()));
-        for ns in [&[40, 61][..], &[u64::MAX, u64::MAX]] {
-            assert!(matches!(plausible(ns, wall), Err(Fault::Cheating { .. })), "{ns:?}");
-        }
+        let launched = |reported_ns| Launched { reported_ns, judged_ns: 100 };
+        assert!(plausible(launched(100)).is_ok());
+        assert!(matches!(plausible(launched(101)), Err(Fault::Cheating { .. })));
     }
 }

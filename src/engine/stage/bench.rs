@@ -6,12 +6,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::judge::{self, Bench, Subject};
+use super::judge::{self, Bench, Judge};
 use super::{Failure, FailureClass, StageContext, StageOutcome};
-use crate::backend::Session;
-use crate::backend::cpu::CpuSession;
-use crate::measure::{self, CaseResult, Halt, Measurement, Protocol, Statistic};
-use crate::pipeline::BenchWork;
+use crate::backend::{Fault, Mode, Session};
+use crate::measure::{self, CaseResult, Halt, Measurement, Protocol, Statistic, Stopped};
+use crate::pipeline::{BenchWork, CacheMode, Cores};
 use crate::problem::Problem;
 
 /// What is to be measured.
@@ -27,15 +26,15 @@ pub struct BenchDef {
     pub work: BenchWork,
     /// What inputs are drawn from; drawn itself when there is none.
     pub seed: Option<u64>,
-    /// The core to run on.
-    pub cpu: Option<u32>,
+    /// Where it runs.
+    pub cores: Cores,
 }
 
 /// Measures.
 pub fn run(def: &BenchDef, ctx: &StageContext<'_>) -> StageOutcome {
     let mut outcome = StageOutcome::default();
     let seed = judge::seed(def.seed);
-    outcome.detail = json!({ "seed": seed, "core": def.cpu });
+    outcome.detail = json!({ "seed": seed });
     match try_run(def, ctx, seed, &mut outcome.log) {
         Ok(measurement) => {
             outcome.metrics = metrics(&measurement);
@@ -53,18 +52,29 @@ fn try_run(
     seed: u64,
     log: &mut Vec<u8>,
 ) -> Result<Measurement, Failure> {
-    let protocol = protocol(&def.work)?;
-    let bench = Bench::new(ctx, &def.work.limits, def.cpu);
-    let subjects = judge::subjects(&def.problem, &def.reference, seed, &bench)?;
-    let mut sessions = open(def, &bench, &subjects)?;
-    let result = measure(&protocol, def, ctx, &subjects, &mut sessions);
-    for session in &mut sessions {
-        log.extend(session.finish());
+    let protocol = protocol(def, seed)?;
+    let bench = Bench::new(ctx, &def.work.limits, def.cores);
+    let judge = Judge::new(&def.problem, &def.reference, seed, &bench);
+    let mut benched = Benched { def, bench: &bench, judge, log, failure: None };
+    let result = measure::measure(&protocol, &mut benched, ctx.progress);
+    if let Some(failure) = benched.failure.take() {
+        return Err(failure);
     }
-    result
+    let label = |case: usize| benched.judge.cases.get(case).map_or("", |c| c.label.as_str());
+    result.map_err(|halt| match halt {
+        Halt::Fault { case, fault } => judge::kernel_failure(label(case), &fault),
+        Halt::Wrong { case, report } => Failure {
+            class: FailureClass::Wrong,
+            message: format!("case {}: {report}", label(case)),
+        },
+    })
 }
 
-fn protocol(work: &BenchWork) -> Result<Protocol, Failure> {
+/// Timed samples per case that a process gives before a fresh one takes over.
+const PER_PROCESS: u32 = 4;
+
+fn protocol(def: &BenchDef, seed: u64) -> Result<Protocol, Failure> {
+    let work = &def.work;
     let statistic = Statistic::of_metric(&work.metric).ok_or_else(|| {
         let known = Statistic::ALL.map(Statistic::metric).join(", ");
         let message =
@@ -72,60 +82,57 @@ fn protocol(work: &BenchWork) -> Result<Protocol, Failure> {
         Failure { class: FailureClass::Failed, message }
     })?;
     Ok(Protocol {
-        repeats: work.repeats.clone(),
+        looks: work.repeats.clone(),
+        per_process: PER_PROCESS,
         warmup: work.warmup,
         early_stop_us: work.early_stop_us,
+        precision: work.precision,
         statistic,
+        mode: match work.mode {
+            CacheMode::Hot => Mode::Hot,
+            CacheMode::Cold => Mode::Cold,
+        },
+        seed,
     })
 }
 
-/// One worker per case: a fresh process each, asleep while the others run.
-fn open(
-    def: &BenchDef,
-    bench: &Bench<'_>,
-    subjects: &[Subject<'_>],
-) -> Result<Vec<CpuSession>, Failure> {
-    let open = |subject: &Subject<'_>| {
-        let mut session = bench.open(&def.kernel)?;
-        session.load(&judge::arguments(&subject.staged))?;
-        Ok(session)
-    };
-    subjects
-        .iter()
-        .map(|s| open(s).map_err(|fault| judge::kernel_failure(&s.case.label, &fault)))
-        .collect()
+/// A kernel to be measured, with its judge.
+struct Benched<'a> {
+    def: &'a BenchDef,
+    bench: &'a Bench<'a>,
+    judge: Judge<'a>,
+    log: &'a mut Vec<u8>,
+    /// A failure that is not the kernel's, kept on its way through the protocol.
+    failure: Option<Failure>,
 }
 
-fn measure(
-    protocol: &Protocol,
-    def: &BenchDef,
-    ctx: &StageContext<'_>,
-    subjects: &[Subject<'_>],
-    sessions: &mut [CpuSession],
-) -> Result<Measurement, Failure> {
-    let checks: Vec<_> = subjects
-        .iter()
-        .map(|s| {
-            move |got: &[Vec<u8>]| {
-                let judged = judge::compare(&def.problem, &s.staged, &s.want, got);
-                if judged.passed() { Ok(()) } else { Err(judged.reports.join("\n")) }
-            }
-        })
-        .collect();
-    let mut measured: Vec<measure::Subject<'_>> = Vec::new();
-    for ((subject, session), check) in subjects.iter().zip(sessions).zip(&checks) {
-        measured.push(measure::Subject { label: &subject.case.label, session, check });
+impl measure::Subject for Benched<'_> {
+    fn labels(&self) -> Vec<String> {
+        self.judge.cases.iter().map(|c| c.label.clone()).collect()
     }
-    measure::measure(protocol, &mut measured, ctx.progress).map_err(|halt| {
-        let label = |case: usize| subjects.get(case).map_or("", |s| s.case.label.as_str());
-        match halt {
-            Halt::Fault { case, fault } => judge::kernel_failure(label(case), &fault),
-            Halt::Wrong { case, report } => Failure {
-                class: FailureClass::Wrong,
-                message: format!("case {}: {report}", label(case)),
-            },
-        }
-    })
+
+    fn start(&mut self) -> Result<Box<dyn Session>, Fault> {
+        Ok(Box::new(self.bench.open(&self.def.kernel)?))
+    }
+
+    fn load(&mut self, session: &mut dyn Session, case: usize, wanted: u32) -> Result<u32, Fault> {
+        let sets = self.judge.draw(case, wanted).map_err(|failure| {
+            let what = failure.message.clone();
+            self.failure = Some(failure);
+            Fault::Infrastructure { what }
+        })?;
+        session.load(&self.judge.arguments(case, sets))?;
+        Ok(sets)
+    }
+
+    fn check(&mut self, case: usize, set: u32, outputs: &[Vec<u8>]) -> Result<(), String> {
+        let judged = self.judge.compare(case, set, outputs);
+        if judged.passed() { Ok(()) } else { Err(judged.reports.join("\n")) }
+    }
+
+    fn finish(&mut self, mut session: Box<dyn Session>) {
+        self.log.extend(session.finish());
+    }
 }
 
 fn metrics(measurement: &Measurement) -> BTreeMap<String, f64> {
@@ -140,7 +147,7 @@ fn metrics(measurement: &Measurement) -> BTreeMap<String, f64> {
         metrics.insert("median_upper_us".into(), median.upper);
     }
     metrics.insert("launches".into(), measurement.launches as f64);
-    metrics.insert("stopped_early".into(), f64::from(u8::from(measurement.stopped_early)));
+    metrics.insert("stopped_early".into(), f64::from(u8::from(gave_up(measurement))));
     metrics
 }
 
@@ -161,12 +168,17 @@ fn detail(def: &BenchDef, seed: u64, measurement: &Measurement) -> Value {
             "p99_us": s.p99,
             "sd_us": s.sd,
             "launches": s.n,
-            "samples_ns": case.samples_ns,
+            "processes": case.processes,
+            "loop": case.looped,
+            "staged_sets": case.ring,
+            "warmup_launches": case.warmups,
+            "unconfirmed": case.unconfirmed,
+            "timer": case.timer,
         })
     };
     json!({
         "seed": seed,
-        "core": def.cpu,
+        "core": judge::core(def.cores),
         "metric": def.work.metric,
         "value_us": measurement.metric.value,
         "lower_us": measurement.metric.lower,
@@ -174,13 +186,22 @@ fn detail(def: &BenchDef, seed: u64, measurement: &Measurement) -> Value {
         "launches": measurement.launches,
         "looks_used": measurement.looks_used,
         "looks": def.work.repeats,
-        "stopped_early": measurement.stopped_early,
+        "stopped": measurement.stopped,
+        "stopped_early": gave_up(measurement),
+        "saved_launches": measurement.saved_launches,
+        "processes": measurement.processes,
+        "mode": def.work.mode,
         "cases": measurement.cases.iter().map(case).collect::<Vec<_>>(),
     })
 }
 
+/// Whether it was given up for its slowness.
+fn gave_up(measurement: &Measurement) -> bool {
+    measurement.stopped.is_some_and(Stopped::is_slow)
+}
+
 fn too_slow(def: &BenchDef, measurement: &Measurement) -> Option<Failure> {
-    let limit = def.work.early_stop_us.filter(|_| measurement.stopped_early)?;
+    let limit = def.work.early_stop_us.filter(|_| gave_up(measurement))?;
     let metric = &measurement.metric;
     let message = format!(
         "surely slower than early_stop_us = {limit}: {} is {:.3}, at least {:.3}, after look {} of \

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::judge::{self, Bench, Judged, Subject};
+use super::judge::{self, Bench, Judge, Judged};
 use super::{Failure, FailureClass, StageContext, StageOutcome};
-use crate::backend::{Fault, Session, Timing};
-use crate::pipeline::Limits;
+use crate::backend::cpu::CpuSession;
+use crate::backend::{Fault, Mode, Order, Session};
+use crate::pipeline::{Cores, Limits};
 use crate::problem::Problem;
 
 /// What is to be checked.
@@ -26,8 +27,8 @@ pub struct CheckDef {
     pub limits: Limits,
     /// What inputs are drawn from; drawn itself when there is none.
     pub seed: Option<u64>,
-    /// The core to run on.
-    pub cpu: Option<u32>,
+    /// Where it runs.
+    pub cores: Cores,
 }
 
 /// Checks.
@@ -41,32 +42,33 @@ pub fn run(def: &CheckDef, ctx: &StageContext<'_>) -> StageOutcome {
     outcome
 }
 
-struct Checked<'a> {
+struct Checked {
     seed: u64,
-    cases: Vec<(&'a str, Judged)>,
+    cases: Vec<(String, Judged)>,
 }
 
-impl<'a> Checked<'a> {
+impl Checked {
     fn run(
         &mut self,
-        def: &'a CheckDef,
+        def: &CheckDef,
         ctx: &StageContext<'_>,
         log: &mut Vec<u8>,
     ) -> Result<(), Failure> {
-        let bench = Bench::new(ctx, &def.limits, def.cpu);
-        let subjects = judge::subjects(&def.problem, &def.reference, self.seed, &bench)?;
-        let first = subjects.first().map_or("", |s| s.case.label.as_str());
+        let bench = Bench::new(ctx, &def.limits, def.cores);
+        let mut judge = Judge::new(&def.problem, &def.reference, self.seed, &bench);
+        let first = judge.cases.first().map_or(String::new(), |c| c.label.clone());
         let mut session =
-            bench.open(&def.kernel).map_err(|fault| judge::kernel_failure(first, &fault))?;
-        for (index, subject) in subjects.iter().enumerate() {
-            let label = subject.case.label.as_str();
-            (ctx.progress)(index as f32 / subjects.len() as f32, label);
-            let judged = check(def, subject, &mut session);
+            bench.open(&def.kernel).map_err(|fault| judge::kernel_failure(&first, &fault))?;
+        for case in 0..judge.cases.len() {
+            let label = judge.cases[case].label.clone();
+            (ctx.progress)(case as f32 / judge.cases.len() as f32, &label);
+            let sets = judge.draw(case, def.launches.max(1))?;
+            let judged = check(&judge, (case, sets), &mut session);
             match judged {
                 Ok(judged) => self.cases.push((label, judged)),
                 Err(fault) => {
                     log.extend(session.finish());
-                    return Err(judge::kernel_failure(label, &fault));
+                    return Err(judge::kernel_failure(&label, &fault));
                 }
             }
         }
@@ -100,7 +102,7 @@ impl<'a> Checked<'a> {
     }
 
     fn detail(&self, def: &CheckDef) -> Value {
-        let case = |(label, judged): &(&str, Judged)| {
+        let case = |(label, judged): &(String, Judged)| {
             json!({
                 "label": label,
                 "elements": judged.elements,
@@ -112,25 +114,25 @@ impl<'a> Checked<'a> {
         };
         json!({
             "seed": self.seed,
-            "core": def.cpu,
+            "core": judge::core(def.cores),
             "launches": def.launches,
             "cases": self.cases.iter().map(case).collect::<Vec<_>>(),
         })
     }
 }
 
-/// Launches one case as often as asked, comparing after each; stops at the first that differs.
+/// Launches one case once on each set, comparing after each; stops at the first that differs.
 fn check(
-    def: &CheckDef,
-    subject: &Subject<'_>,
-    session: &mut dyn Session,
+    judge: &Judge<'_>,
+    (case, sets): (usize, u32),
+    session: &mut CpuSession,
 ) -> Result<Judged, Fault> {
-    session.load(&judge::arguments(&subject.staged))?;
+    session.load(&judge.arguments(case, sets))?;
     let mut all = Judged::default();
-    for _ in 0..def.launches.max(1) {
-        session.launch(1, Timing::Warmup)?;
-        let got = session.outputs()?;
-        all.merge(judge::compare(&def.problem, &subject.staged, &subject.want, &got));
+    for set in 0..sets {
+        session.launch(Order { first: set, count: 1, mode: Mode::Hot })?;
+        let got = session.outputs(set)?;
+        all.merge(judge.compare(case, set, &got));
         if !all.passed() {
             break;
         }

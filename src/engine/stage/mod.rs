@@ -139,14 +139,14 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
         Definition::Check(c) => {
             let (kernel, reference) = binaries(job, shared.root);
             let (problem, launches, limits) = (c.problem.clone(), c.work.launches, c.work.limits);
-            let (seed, cpu) = (None, c.cpu);
-            let def = check::CheckDef { problem, kernel, reference, launches, limits, seed, cpu };
+            let (seed, cores) = (None, c.cores);
+            let def = check::CheckDef { problem, kernel, reference, launches, limits, seed, cores };
             in_scratch(&ctx, || check::run(&def, &ctx))
         }
         Definition::Bench(b) => {
             let (kernel, reference) = binaries(job, shared.root);
             let (problem, work, seed) = (b.problem.clone(), b.work.clone(), None);
-            let def = bench::BenchDef { problem, kernel, reference, work, seed, cpu: b.cpu };
+            let def = bench::BenchDef { problem, kernel, reference, work, seed, cores: b.cores };
             in_scratch(&ctx, || bench::run(&def, &ctx))
         }
     }

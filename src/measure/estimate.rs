@@ -1,0 +1,211 @@
+//! From samples to numbers.
+
+use serde::{Deserialize, Serialize};
+
+use super::slot::Sample;
+use super::stopping::Stopped;
+use crate::backend::Timer;
+use crate::stats::{self, Interval, Summary};
+
+/// What stands for a case's launches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Statistic {
+    /// The middle.
+    Median,
+    /// The arithmetic mean.
+    Mean,
+    /// The fastest.
+    Min,
+    /// The 90 % quantile.
+    P90,
+}
+
+impl Statistic {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Median, Self::Mean, Self::Min, Self::P90];
+
+    /// The name of its metric in pipelines and results.
+    pub fn metric(self) -> &'static str {
+        match self {
+            Self::Median => "median_us",
+            Self::Mean => "mean_us",
+            Self::Min => "min_us",
+            Self::P90 => "p90_us",
+        }
+    }
+
+    /// The statistic behind a metric's name.
+    pub fn of_metric(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.metric() == name)
+    }
+}
+
+/// What was taken of one case so far.
+#[derive(Debug, Clone)]
+pub(super) struct Taken {
+    pub(super) label: String,
+    /// One list per process.
+    pub(super) processes: Vec<Vec<Sample>>,
+    pub(super) looped: Option<u32>,
+    pub(super) ring: u32,
+    pub(super) warmups: u32,
+    pub(super) timer: Timer,
+}
+
+impl Taken {
+    pub(super) fn new(label: &str) -> Self {
+        Self {
+            label: label.to_owned(),
+            processes: Vec::new(),
+            looped: None,
+            ring: 0,
+            warmups: 0,
+            timer: Timer::default(),
+        }
+    }
+
+    pub(super) fn samples(&self) -> usize {
+        self.processes.iter().map(Vec::len).sum()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Sample> {
+        self.processes.iter().flatten()
+    }
+
+    pub(super) fn unconfirmed(&self) -> usize {
+        self.all().filter(|s| !s.confirmed).count()
+    }
+
+    /// What the two clocks say, for a case whose times are not believed.
+    pub(super) fn disbelief(&self) -> String {
+        let middle = |value: fn(&Sample) -> f64| {
+            let values: Vec<f64> = self.all().map(value).collect();
+            stats::summary(&values).map_or(0.0, |s| s.median / 1e3)
+        };
+        format!(
+            "{} of {} launches are reported as shorter than the judge saw them: {:.1} µs against \
+             {:.1} µs in the middle",
+            self.unconfirmed(),
+            self.samples(),
+            middle(|s| s.ns),
+            middle(|s| s.judged_ns)
+        )
+    }
+
+    /// The fastest confirmed launch.
+    pub(super) fn fastest_us(&self) -> Option<f64> {
+        self.all().filter(|s| s.confirmed).map(|s| s.ns / 1e3).reduce(f64::min)
+    }
+
+    /// Times that count, per process: those which the judge's clock bears out, or all of a process
+    /// where it bears out none.
+    fn counted_us(&self) -> Vec<Vec<f64>> {
+        let counted = |samples: &Vec<Sample>| {
+            let any = samples.iter().any(|s| s.confirmed);
+            let kept = samples.iter().filter(|s| s.confirmed || !any);
+            // A launch within one step of the clock still has a logarithm.
+            kept.map(|s| s.ns.max(0.1) / 1e3).collect()
+        };
+        self.processes.iter().map(counted).collect()
+    }
+}
+
+/// What was measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    /// One per case, in order.
+    pub cases: Vec<CaseResult>,
+    /// The headline number in microseconds: the geometric mean of the statistic over cases.
+    pub metric: Interval,
+    /// How many looks were taken.
+    pub looks_used: u32,
+    /// Why it ended before the last look, if it did.
+    pub stopped: Option<Stopped>,
+    /// Timed samples over all cases.
+    pub launches: u64,
+    /// Samples that stopping early saved.
+    pub saved_launches: u64,
+    /// Fresh processes.
+    pub processes: u64,
+}
+
+/// One case's launches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CaseResult {
+    /// The case's label.
+    pub label: String,
+    /// In microseconds.
+    pub summary: Summary,
+    /// Every timed sample, one list per process, in order of time.
+    pub processes: Vec<Vec<Sample>>,
+    /// Launches per sample.
+    pub looped: u32,
+    /// Sets of arguments that were staged at a time.
+    pub ring: u32,
+    /// Untimed launches.
+    pub warmups: u32,
+    /// Samples that the judge's clock did not bear out; they are kept and not counted.
+    pub unconfirmed: u64,
+    /// The clock of the latest process.
+    pub timer: Timer,
+}
+
+pub(super) fn describe(statistic: Statistic, taken: &[Taken]) -> Option<Measurement> {
+    let cases = taken.iter().map(case).collect::<Option<Vec<_>>>()?;
+    Some(Measurement {
+        metric: geometric_mean(&cases, statistic)?,
+        looks_used: 0,
+        stopped: None,
+        launches: taken.iter().map(|t| t.samples() as u64).sum(),
+        saved_launches: 0,
+        processes: taken.iter().map(|t| t.processes.len() as u64).max().unwrap_or(0),
+        cases,
+    })
+}
+
+fn case(taken: &Taken) -> Option<CaseResult> {
+    Some(CaseResult {
+        label: taken.label.clone(),
+        summary: stats::summary(&taken.counted_us().concat())?,
+        processes: taken.processes.clone(),
+        looped: taken.looped.unwrap_or(1),
+        ring: taken.ring,
+        warmups: taken.warmups,
+        unconfirmed: taken.unconfirmed() as u64,
+        timer: taken.timer,
+    })
+}
+
+impl Measurement {
+    /// The geometric mean over cases of a statistic, in microseconds.
+    pub fn geometric_mean(&self, statistic: Statistic) -> Option<Interval> {
+        geometric_mean(&self.cases, statistic)
+    }
+}
+
+fn geometric_mean(cases: &[CaseResult], statistic: Statistic) -> Option<Interval> {
+    let parts: Option<Vec<Interval>> = cases.iter().map(|c| c.interval(statistic)).collect();
+    stats::combine_log_intervals(&parts?)
+}
+
+impl CaseResult {
+    /// The statistic of this case with its interval, in microseconds.
+    pub fn interval(&self, statistic: Statistic) -> Option<Interval> {
+        let s = &self.summary;
+        let like_median = |value: f64| Interval {
+            value,
+            lower: (value * s.lower / s.median).min(value),
+            upper: (value * s.upper / s.median).max(value),
+        };
+        Some(match statistic {
+            Statistic::Median => Interval { value: s.median, lower: s.lower, upper: s.upper },
+            Statistic::P90 => like_median(s.p90),
+            Statistic::Min => like_median(s.min),
+            Statistic::Mean => {
+                let scaled = like_median(s.mean);
+                Interval { lower: scaled.lower.min(s.lower), ..scaled }
+            }
+        })
+    }
+}

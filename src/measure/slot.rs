@@ -1,0 +1,219 @@
+//! One case in one process: load, warm up, time, compare.
+
+use serde::{Deserialize, Serialize};
+
+use super::protocol::Subject;
+use crate::backend::{Fault, Launched, Mode, Order, Session, Timer};
+use crate::stats;
+
+/// Inputs that warm-ups take turns on; they are never timed.
+const WARM_SETS: u32 = 2;
+
+/// Launches that bring code and predictors back after a pause, before the clock counts again.
+const DISCARDED: u32 = 1;
+
+/// Warm-ups go on at most this many times as long as asked for.
+const PATIENCE: u32 = 8;
+
+/// Warm-ups beyond those asked for take at most this long together.
+const WARMUP_NS: u64 = 200_000_000;
+
+/// A launch shorter than so many steps of the clock is timed in a loop (decision-rule, section 5:
+/// the step must be under 0.2 % of what is timed).
+const STEPS: f64 = 500.0;
+
+/// The judge's clock may show so much more than the reported time and the hand-over.
+const SLACK_NS: f64 = 2_000.0;
+
+/// And this share of the reported time.
+const SLACK_SHARE: f64 = 0.05;
+
+/// One timed sample.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Nanoseconds per launch.
+    pub ns: f64,
+    /// Nanoseconds per launch by the judge's clock.
+    pub judged_ns: f64,
+    /// Whether the judge's clock bears it out.
+    pub confirmed: bool,
+}
+
+/// What a slot gave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// In order of time.
+    pub samples: Vec<Sample>,
+    /// Launches per sample.
+    pub looped: u32,
+    /// Untimed launches.
+    pub warmups: u32,
+    /// Sets that were staged at a time.
+    pub ring: u32,
+}
+
+/// Why a slot gave nothing.
+pub(super) enum SlotEnd {
+    Fault(Fault),
+    Wrong(String),
+}
+
+impl From<Fault> for SlotEnd {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// What is to be done.
+pub(super) struct Slot {
+    pub(super) case: usize,
+    /// Samples to take.
+    pub(super) wanted: u32,
+    /// Warm-ups, at least.
+    pub(super) warmup: u32,
+    pub(super) mode: Mode,
+    /// Launches per sample, once they are known.
+    pub(super) looped: Option<u32>,
+    /// A random number: when to look at outputs.
+    pub(super) draw: u64,
+}
+
+impl Slot {
+    pub(super) fn run(
+        &self,
+        session: &mut dyn Session,
+        subject: &mut dyn Subject,
+    ) -> Result<Loaded, SlotEnd> {
+        let looped = self.looped.unwrap_or(1);
+        let mut ring = self.load(session, subject, looped)?;
+        let (mut warmups, typical) = self.warm_up(session)?;
+        let needed = self.looped.unwrap_or_else(|| loops(typical, session.timer()));
+        if needed > looped {
+            ring = self.load(session, subject, needed)?;
+            warmups += self.warm_up(session)?.0;
+        }
+        let mut samples = Vec::with_capacity(self.wanted as usize);
+        let looped = needed.min(ring - WARM_SETS.min(ring - 1)).max(1);
+        loop {
+            let left = self.wanted - samples.len() as u32;
+            let timed = self.time(session, subject, (ring, looped, left))?;
+            samples.extend(timed);
+            if samples.len() as u32 >= self.wanted {
+                return Ok(Loaded { samples, looped, warmups, ring });
+            }
+            // Memory is short: the next launches get fresh inputs in the same space.
+            ring = self.load(session, subject, looped)?;
+        }
+    }
+
+    fn load(
+        &self,
+        session: &mut dyn Session,
+        subject: &mut dyn Subject,
+        looped: u32,
+    ) -> Result<u32, SlotEnd> {
+        let wanted = WARM_SETS + self.wanted * looped;
+        let ring = subject.load(session, self.case, wanted)?;
+        if ring < 2 {
+            let what = "there is no memory for the inputs of two launches".into();
+            return Err(Fault::Infrastructure { what }.into());
+        }
+        Ok(ring)
+    }
+
+    /// Launches on inputs of its own until times have settled; how often, and the latest time.
+    fn warm_up(&self, session: &mut dyn Session) -> Result<(u32, u64), SlotEnd> {
+        let mut times: Vec<f64> = Vec::new();
+        let mut spent = 0;
+        loop {
+            let first = times.len() as u32 % WARM_SETS.min(1 + self.warmup);
+            let launched = session.launch(Order { first, count: 1, mode: self.mode })?;
+            let latest = launched.reported_ns;
+            times.push(latest.max(1) as f64);
+            spent += launched.judged_ns;
+            let done = times.len() as u32;
+            let patient = done < self.warmup.max(1) * PATIENCE && spent < WARMUP_NS;
+            if done >= self.warmup && (stats::settled(&times) || !patient) {
+                return Ok((done, latest));
+            }
+        }
+    }
+
+    /// Times as many samples as the loaded sets allow, and compares every launch's outputs: of
+    /// all at the end, and of those so far after a launch drawn in secret, so that none can leave
+    /// its work to the next.
+    fn time(
+        &self,
+        session: &mut dyn Session,
+        subject: &mut dyn Subject,
+        (ring, looped, left): (u32, u32, u32),
+    ) -> Result<Vec<Sample>, SlotEnd> {
+        let warm = WARM_SETS.min(ring - 1);
+        let count = left.min((ring - warm) / looped).max(1);
+        let surprise = (self.draw % u64::from(count)) as u32;
+        let mut samples = Vec::with_capacity(count as usize);
+        let mut compared = warm;
+        for index in 0..count {
+            if index == 0 || index == surprise + 1 {
+                for again in 0..DISCARDED {
+                    session.launch(Order { first: again % warm, count: 1, mode: self.mode })?;
+                }
+            }
+            let first = warm + index * looped;
+            let launched = session.launch(Order { first, count: looped, mode: self.mode })?;
+            samples.push(sample(launched, session.timer(), looped));
+            if index == surprise || index + 1 == count {
+                let end = first + looped;
+                for set in compared..end {
+                    let outputs = session.outputs(set)?;
+                    subject.check(self.case, set, &outputs).map_err(SlotEnd::Wrong)?;
+                }
+                compared = end;
+            }
+        }
+        Ok(samples)
+    }
+}
+
+/// Launches per sample that make it long enough for the clock.
+fn loops(typical_ns: u64, timer: Timer) -> u32 {
+    let needed = STEPS * timer.step_ns;
+    let launch = (typical_ns as f64 - timer.overhead_ns).max(1.0);
+    if launch >= needed { 1 } else { (needed / launch).ceil().min(10_000.0) as u32 }
+}
+
+fn sample(launched: Launched, timer: Timer, looped: u32) -> Sample {
+    let (reported, judged) = (launched.reported_ns as f64, launched.judged_ns as f64);
+    let per_launch = |ns: f64| ns.max(0.0) / f64::from(looped);
+    let slack = SLACK_NS + timer.handover_ns + SLACK_SHARE * reported;
+    Sample {
+        ns: per_launch(reported - timer.overhead_ns),
+        judged_ns: per_launch(judged - timer.handover_ns),
+        confirmed: judged - reported - timer.handover_ns <= slack,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn launches_under_500_steps_are_looped() {
+        let timer = Timer { step_ns: 20.0, overhead_ns: 20.0, handover_ns: 200.0 };
+        for (ns, expected) in [(10_020, 1), (5_020, 2), (1_020, 10), (20, 10_000), (1 << 40, 1)] {
+            assert_eq!(loops(ns, timer), expected, "{ns} ns");
+        }
+    }
+
+    #[test]
+    fn a_time_that_the_judge_does_not_see_is_not_confirmed() {
+        let timer = Timer { step_ns: 1.0, overhead_ns: 10.0, handover_ns: 200.0 };
+        let judged_ns = 101_000;
+        for (reported_ns, confirmed) in [(100_000, true), (60_000, false), (10, false)] {
+            let sample = sample(Launched { reported_ns, judged_ns }, timer, 1);
+            assert_eq!(sample.confirmed, confirmed, "{reported_ns} ns");
+        }
+        let looped = sample(Launched { reported_ns: 100_010, judged_ns }, timer, 10);
+        assert_eq!((looped.ns, looped.confirmed), (10_000.0, true));
+    }
+}
