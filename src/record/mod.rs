@@ -4,7 +4,9 @@
 //! A recorder is just another reader of events. Not for: deciding anything, or caching.
 
 pub mod artifact;
+pub mod board;
 pub mod recorder;
 
 pub use artifact::{Artifact, Provenance};
+pub use board::Board;
 pub use recorder::Recorder;

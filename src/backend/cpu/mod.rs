@@ -5,6 +5,7 @@
 //! which machine this is.
 
 pub mod compiler;
+pub mod conditions;
 pub mod depfile;
 pub mod identity;
 mod segment;
