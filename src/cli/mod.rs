@@ -4,6 +4,7 @@
 
 mod args;
 mod artifact;
+mod board;
 mod cache;
 mod columns;
 mod completions;
