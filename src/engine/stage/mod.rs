@@ -4,6 +4,7 @@ pub mod bench;
 pub mod check;
 pub mod compile;
 mod judge;
+mod numbers;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
