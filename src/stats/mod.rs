@@ -3,6 +3,8 @@
 //! Not for: sampling (that is `measure`) or deciding (that is `campaign`). A sample that is empty
 //! or holds a NaN or an infinity has no summary; NaN never leaves this room.
 
+pub mod roofline;
+
 use serde::{Deserialize, Serialize};
 
 /// What a sample looks like.
