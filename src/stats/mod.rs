@@ -8,6 +8,9 @@
 
 pub mod levels;
 pub mod signed_rank;
+pub mod roofline;
+
+use serde::{Deserialize, Serialize};
 
 mod outliers;
 mod settled;

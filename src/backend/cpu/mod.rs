@@ -2,12 +2,13 @@
 //!
 //! [`compiler`] turns sources into a shared object around a [`source`] trampoline that checks the
 //! signature; [`session`] is the judge's side of a worker that has it loaded; [`mod@identity`] says
-//! which machine this is.
+//! which machine this is and [`peaks`] what it can do at most.
 
 pub mod compiler;
 pub mod conditions;
 pub mod depfile;
 pub mod identity;
+pub mod peaks;
 mod segment;
 pub mod session;
 pub mod source;
