@@ -93,7 +93,7 @@ pub(super) fn confine(spec: &Confinement) -> Result<(), RulesetError> {
     Ok(())
 }
 
-/// A path that is not there needs no rule.
+/// A path that is not there needs no rule; for a file, what only folders allow is left out.
 fn allow(
     rules: RulesetCreated,
     path: &Path,
@@ -102,7 +102,6 @@ fn allow(
     let Ok(opened) = PathFd::new(path) else {
         return Ok(rules);
     };
-    let access = if path.is_dir() { access } else { access & AccessFs::from_file(KNOWN) };
     rules.add_rule(PathBeneath::new(opened, access))
 }
 
