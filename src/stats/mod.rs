@@ -7,10 +7,8 @@
 //! intervals that know it; [`signed_rank`] is the exact distribution behind them.
 
 pub mod levels;
-pub mod signed_rank;
 pub mod roofline;
-
-use serde::{Deserialize, Serialize};
+pub mod signed_rank;
 
 mod outliers;
 mod settled;
