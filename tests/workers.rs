@@ -80,6 +80,7 @@ impl World {
             name: "stage",
             dir: self.dir.path(),
             scratch: scratch.path(),
+            state: self.dir.path(),
             program: Path::new(env!("CARGO_BIN_EXE_optloop")),
             marker: &marker,
             env: &|name| std::env::var_os(name),

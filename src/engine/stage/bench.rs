@@ -8,13 +8,15 @@ use serde_json::json;
 
 use super::judge::{self, Bench, Judge};
 use super::numbers::{Account, Digests, gave_up};
+use super::roofline::{self, Roof};
 use super::{Failure, FailureClass, StageContext, StageOutcome};
 use crate::backend::cpu::conditions;
 use crate::backend::{Fault, Mode, Session};
 use crate::digest::Digest;
-use crate::measure::{self, Halt, Measurement, Protocol, Statistic, Stopped};
+use crate::measure::{self, CaseResult, Halt, Measurement, Protocol, Statistic, Stopped};
 use crate::pipeline::{BenchWork, CacheMode, Cores};
 use crate::problem::{self, Problem};
+use crate::stats::roofline::Work;
 
 /// What is to be measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +47,7 @@ pub fn run(def: &BenchDef, ctx: &StageContext<'_>) -> StageOutcome {
     });
     match measured {
         Ok((measurement, digests)) => {
+            let roofs = roofs(def, ctx, &measurement);
             let account = Account {
                 def,
                 measurement: &measurement,
@@ -54,10 +57,11 @@ pub fn run(def: &BenchDef, ctx: &StageContext<'_>) -> StageOutcome {
                 conditions: conditions::between(&before, &conditions::moment()),
                 seconds: started.elapsed().as_secs_f64(),
                 digests,
+                roofs: &roofs,
             };
             outcome.metrics = account.metrics();
             outcome.detail = account.detail();
-            outcome.failure = too_slow(def, &measurement);
+            outcome.failure = too_slow(def, &measurement).or_else(|| too_fast(def, &roofs));
         }
         Err(failure) => outcome.failure = Some(failure),
     }
@@ -190,4 +194,41 @@ fn too_slow(def: &BenchDef, measurement: &Measurement) -> Option<Failure> {
         ),
     };
     Some(Failure { class: FailureClass::TooSlow, message })
+}
+
+/// Where each case stands, for problems that say what a launch has to do; `Err` says why nowhere.
+pub(super) type Roofs = Result<Vec<Option<Roof>>, String>;
+
+fn roofs(def: &BenchDef, ctx: &StageContext<'_>, measurement: &Measurement) -> Roofs {
+    let works: Vec<Option<Work>> = def
+        .problem
+        .cases
+        .iter()
+        .map(|case| roofline::work(&def.problem, case, def.work.mode))
+        .collect();
+    if works.iter().all(Option::is_none) {
+        return Err("the problem does not say what a launch has to do (`[work]`)".to_owned());
+    }
+    let peaks = roofline::peaks(ctx, judge::core(def.cores))?;
+    let stand = |(work, case): (&Option<Work>, &CaseResult)| {
+        let median = case.estimate(Statistic::Median)?;
+        roofline::stand(&peaks, work.as_ref()?, &median.interval)
+    };
+    Ok(works.iter().zip(&measurement.cases).map(stand).collect())
+}
+
+fn too_fast(def: &BenchDef, roofs: &Roofs) -> Option<Failure> {
+    let roofs = roofs.as_ref().ok()?.iter().zip(&def.problem.cases);
+    let told: Vec<String> = roofs
+        .filter_map(|(roof, case)| {
+            let floor = roof.as_ref()?.implausible_under_us?;
+            Some(format!("case {} under {floor:.3} µs", case.label))
+        })
+        .collect();
+    let message = format!(
+        "not even the nearest cache and every arithmetic unit of this machine, and a quarter more, \
+         allow {}; either `[work]` of the problem says too much, or the kernel does not do its work",
+        told.join(", ")
+    );
+    (!told.is_empty()).then_some(Failure { class: FailureClass::Implausible, message })
 }

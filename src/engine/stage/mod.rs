@@ -6,6 +6,7 @@ pub mod compile;
 pub mod counters;
 mod judge;
 mod numbers;
+mod roofline;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -34,6 +35,8 @@ pub struct StageContext<'a> {
     pub dir: &'a Path,
     /// A private folder for this attempt, removed afterwards.
     pub scratch: &'a Path,
+    /// The state folder: what is known of this machine lies below it.
+    pub state: &'a Path,
     /// This very program, which workers are started from.
     pub program: &'a Path,
     /// What processes carry in their environment, so that a later run can find what a killed one
@@ -96,10 +99,13 @@ pub enum FailureClass {
     Cheating,
     /// Surely slower than `early_stop_us`.
     TooSlow,
+
     /// Not the candidate's doing.
     Infrastructure,
     /// Ctrl-C.
     Interrupted,
+    /// Faster than this machine can be.
+    Implausible,
 }
 
 impl StageOutcome {
@@ -125,6 +131,7 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
         name: &job.name,
         dir: &dir,
         scratch: &scratch,
+        state: shared.state_dir,
         program: shared.around.program,
         marker: &format!("{}:{}", shared.marker, job.node),
         env: &|name| shared.around.world.env(name).map(OsString::from_vec),

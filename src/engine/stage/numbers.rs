@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::bench::BenchDef;
+use super::bench::{BenchDef, Roofs};
 use crate::backend::cpu::conditions::Conditions;
 use crate::measure::{CaseResult, Measurement, Statistic, Stopped};
 use crate::stats::{self, Basis, Estimate, Severity, Side};
@@ -26,6 +26,7 @@ pub(super) struct Account<'a> {
     /// Seconds that the launches took, with everything between them.
     pub(super) seconds: f64,
     pub(super) digests: Digests,
+    pub(super) roofs: &'a Roofs,
 }
 
 /// What was measured, and by what.
@@ -90,8 +91,21 @@ impl Account<'_> {
             "timer": measurement.cases.first().map(|c| c.timer),
             "conditions": self.conditions,
             "unstable": self.unstable(),
-            "cases": measurement.cases.iter().map(case).collect::<Vec<_>>(),
+            "no_roofline": self.roofs.as_ref().err(),
+            "cases": self.cases(),
         })
+    }
+
+    fn cases(&self) -> Vec<Value> {
+        let roof = |index: usize| self.roofs.as_ref().ok().and_then(|r| r.get(index)?.as_ref());
+        let cases = self.measurement.cases.iter().enumerate();
+        cases
+            .map(|(index, measured)| {
+                let mut value = case(measured);
+                value["roofline"] = json!(roof(index));
+                value
+            })
+            .collect()
     }
 
     /// What the launches that were left out would have taken, at the pace of the others.
