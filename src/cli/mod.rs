@@ -14,6 +14,7 @@ mod explain;
 mod graph;
 mod init;
 mod man;
+mod picture;
 mod pipeline;
 mod schema;
 mod session;
