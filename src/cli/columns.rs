@@ -133,8 +133,13 @@ pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
                 lines.push(String::new());
                 continue;
             }
-            let rest = letters.split_off(letters.len().min(width - used));
-            lines[last].extend(letters.iter().filter(|c| **c != '\n'));
+            let mut rest = letters.split_off(letters.len().min(width - used));
+            // A blank that ends a full line does not begin the next.
+            if rest.iter().all(|c| c.is_whitespace()) {
+                letters.append(&mut rest);
+            }
+            let letters_of_line = letters.iter().filter(|c| **c != '\n');
+            lines[last].extend(letters_of_line.take(width - used));
             if letters.last() == Some(&'\n') {
                 lines.push(String::new());
             }
@@ -192,7 +197,9 @@ mod tests {
 
     #[test]
     fn no_text_is_lost_when_it_is_broken() {
-        for text in ["", "a", "a bb ccc", &"x".repeat(50), "one two\nthree"] {
+        assert_eq!(wrapped("aaa bbb ccc", 7), ["aaa bbb", "ccc"]);
+        assert_eq!(wrapped("aaa bbb\nccc", 7), ["aaa bbb", "ccc"]);
+        for text in ["", "a", "a bb ccc", &"x".repeat(50), "one two\nthree", "1234567  8"] {
             let lines = wrapped(text, 7);
             assert!(lines.iter().all(|l| l.trim_end().chars().count() <= 7), "{lines:?}");
             let without = |t: &str| t.replace([' ', '\n'], "");

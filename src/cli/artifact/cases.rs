@@ -152,6 +152,7 @@ pub(super) fn pictures(cases: &[&Value], charset: Charset) -> String {
 
 fn picture(label: &str, processes: &[Vec<f64>], whole: bool, charset: Charset) -> String {
     const WIDTH: usize = 76;
+    const BARS: usize = 60;
     const ROWS: usize = 7;
     /// Fewer are told apart in the sparkline.
     const ENOUGH: usize = 8;
@@ -177,7 +178,7 @@ fn picture(label: &str, processes: &[Vec<f64>], whole: bool, charset: Charset) -
     text += &format!("    {}\n", spark.marks);
     let all = processes.concat();
     if whole && all.len() >= ENOUGH {
-        for line in histogram(&all, ROWS, WIDTH, charset) {
+        for line in histogram(&all, ROWS, BARS, charset) {
             text += &format!("    {line}\n");
         }
     }

@@ -29,7 +29,9 @@ pub(super) fn list(stage: Option<&str>, ui: &Ui) -> Result<(), Refusal> {
     }
     if ui.format == Format::Json {
         ui.json(&json!({ "event": "artifacts", "version": VERSION, "count": accounts.len() }));
-        accounts.iter().for_each(|account| ui.json(&line(account)));
+        for account in &accounts {
+            ui.json(&line(account));
+        }
         return Ok(());
     }
     if accounts.is_empty() {

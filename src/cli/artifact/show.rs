@@ -105,11 +105,15 @@ fn what(artifact: &Artifact, path: &Path) -> Vec<(String, String)> {
     filled([
         ("kernel", from.kernel.join(", ")),
         ("problem", from.problem.clone()),
-        ("device", format!("{} {}", from.device, from.device_identity)),
+        ("device", format!("{} {}", from.device, digests_shortened(&from.device_identity))),
         ("at", format!("{} ({})", artifact.at, when(&artifact.at))),
         ("took", words::duration_us(artifact.seconds * 1e6)),
         ("file", path.display().to_string()),
     ])
+}
+
+fn digests_shortened(text: &str) -> String {
+    text.split_whitespace().map(words::short).collect::<Vec<_>>().join(" ")
 }
 
 fn origin(artifact: &Artifact) -> Vec<(String, String)> {
