@@ -129,9 +129,9 @@ fn in_columns(rows: &[[String; 3]]) -> String {
         let mut start = format!("{:<device$} {:<name$} ", row[0], row[1]);
         let indent = " ".repeat(start.chars().count());
         for line in wrapped(&row[2], WIDTH - indent.len()) {
-            text += (start + &line).trim_end();
+            text += format!("{start}{line}").trim_end();
             text.push('\n');
-            start = indent.clone();
+            start.clone_from(&indent);
         }
     }
     text

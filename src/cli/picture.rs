@@ -132,12 +132,12 @@ pub(super) fn histogram(
     charset: Charset,
 ) -> Vec<String> {
     let all = sorted(samples);
-    let (Some(low), Some(high)) = (all.first(), all.last()) else {
+    if all.is_empty() {
         return Vec::new();
-    };
+    }
     let edges = edges(&all, rows.max(1));
     let counts = counts(&all, &edges);
-    let labels = labels(&edges, *low, *high);
+    let labels = labels(&edges);
     let most = counts.iter().max().copied().unwrap_or(0).max(1);
     let numbers = most.to_string().len();
     let label = labels.iter().map(|l| l.chars().count()).max().unwrap_or(0);
@@ -176,8 +176,9 @@ fn counts(sorted: &[f64], edges: &[f64]) -> Vec<usize> {
 }
 
 /// The lower ends in one unit, with as many digits as tell them apart.
-fn labels(edges: &[f64], low: f64, high: f64) -> Vec<String> {
-    let (factor, unit) = match high {
+fn labels(edges: &[f64]) -> Vec<String> {
+    let (low, last) = (edges[0], edges[edges.len() - 1]);
+    let (factor, unit) = match last {
         us if us < 1.0 => (1e3, "ns"),
         us if us < 1e3 => (1.0, "us"),
         us if us < 1e6 => (1e-3, "ms"),
