@@ -7,5 +7,6 @@ mod explain;
 mod graph;
 mod kernel;
 mod kills;
+mod machine;
 mod support;
 mod trials;
