@@ -15,6 +15,7 @@ use super::ui::Ui;
 use super::world;
 use crate::backend::cpu::identity;
 use crate::backend::cuda::{CudaProbe, probe};
+use crate::process::sandbox::SandboxLevel;
 
 /// How one thing stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +107,7 @@ fn checks() -> Vec<Check> {
     all.push(tools::sanitizers());
     all.push(state(Path::new(".")));
     all.extend(machine);
-    all.extend(sandbox_line());
+    all.push(sandbox_line());
     all.extend(tools::others());
     all.push(cuda(&probe()));
     all
@@ -127,19 +128,21 @@ fn state(dir: &Path) -> Check {
 }
 
 /// How far workers are shut in; no line where nothing tells.
-fn sandbox_line() -> Option<Check> {
-    sandbox(None)
+fn sandbox_line() -> Check {
+    let level = SandboxLevel::available();
+    let words = level.describe();
+    sandbox(if level.is_full() { Ok(words) } else { Err(words) })
 }
 
 /// From the level's own words: everything that keeps a worker in, or what of it is missing.
-fn sandbox(level: Option<Result<String, String>>) -> Option<Check> {
+fn sandbox(level: Result<String, String>) -> Check {
     const COST: &str = "a kernel can write files and reach the network";
     const MEND: &str = "Linux 5.13 or newer with Landlock (boot with lsm=landlock,…) and seccomp; in \
                         a container, one whose profile lets both through";
-    Some(match level? {
+    match level {
         Ok(whole) => Check::ok("sandbox", whole),
         Err(part) => Check::weak("sandbox", part, COST, MEND),
-    })
+    }
 }
 
 fn cuda(probe: &CudaProbe) -> Check {
@@ -213,10 +216,9 @@ mod tests {
     }
 
     #[test]
-    fn a_sandbox_in_part_is_weak_and_one_that_is_not_told_has_no_line() {
-        let standing = |level| sandbox(level).map(|check| check.standing);
-        assert_eq!(standing(None), None);
-        assert_eq!(standing(Some(Ok("landlock abi 7, seccomp".into()))), Some(Standing::Ok));
-        assert_eq!(standing(Some(Err("seccomp".into()))), Some(Standing::Weak));
+    fn a_sandbox_in_part_is_weak() {
+        let standing = |level| sandbox(level).standing;
+        assert_eq!(standing(Ok("landlock abi 7, seccomp".into())), Standing::Ok);
+        assert_eq!(standing(Err("seccomp".into())), Standing::Weak);
     }
 }
