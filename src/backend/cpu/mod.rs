@@ -1,12 +1,15 @@
 //! The CPU: C and C++ kernels built to shared objects and launched in worker processes.
 //!
 //! [`compiler`] turns sources into a shared object around a [`source`] trampoline that checks the
-//! signature; [`session`] is the judge's side of a worker that has it loaded; [`mod@identity`] says
-//! which machine this is.
+//! signature; [`assembly`] reads the same sources as assembly, and [`remarks`] what a compiler says
+//! about them; [`session`] is the judge's side of a worker that has it loaded; [`mod@identity`]
+//! says which machine this is.
 
+pub mod assembly;
 pub mod compiler;
 pub mod depfile;
 pub mod identity;
+pub mod remarks;
 mod segment;
 pub mod session;
 pub mod source;
