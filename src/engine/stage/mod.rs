@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod check;
 pub mod compile;
+pub mod counters;
 mod judge;
 
 use std::collections::BTreeMap;
