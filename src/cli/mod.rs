@@ -13,6 +13,7 @@ mod exit;
 mod explain;
 mod graph;
 mod init;
+mod inspect;
 mod man;
 mod pipeline;
 mod schema;
@@ -74,6 +75,7 @@ fn dispatch(cli: &Cli, ui: Ui) -> Exit {
         Command::Completions(args) => completions::run(args, &ui),
         Command::Man(args) => man::run(args, &ui),
         Command::Explain(args) => explain::run(args, &ui),
+        Command::Inspect(command) => inspect::run(command, &ui),
         Command::Artifact(command) => artifact::run(command, &ui),
         Command::Cache(command) => cache::run(command, &ui),
     }
