@@ -15,6 +15,7 @@ mod explain;
 mod graph;
 mod hardware;
 mod init;
+mod inspect;
 mod man;
 mod noise;
 mod picture;
@@ -78,6 +79,7 @@ fn dispatch(cli: &Cli, ui: Ui) -> Exit {
         Command::Completions(args) => completions::run(args, &ui),
         Command::Man(args) => man::run(args, &ui),
         Command::Explain(args) => explain::run(args, &ui),
+        Command::Inspect(command) => inspect::run(command, &ui),
         Command::Artifact(command) => artifact::run(command, &ui),
         Command::Cache(command) => cache::run(command, &ui),
     }

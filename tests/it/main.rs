@@ -5,6 +5,7 @@ mod artifact;
 mod cache;
 mod explain;
 mod graph;
+mod inspect;
 mod kernel;
 mod kills;
 mod machine;

@@ -77,7 +77,7 @@ fn listing_step(step: &Step, intel: bool) -> Step {
 pub enum Architecture {
     /// x86-64 in AT&T syntax.
     X86,
-    /// AArch64.
+    /// 64-bit ARM.
     Arm,
 }
 
@@ -150,6 +150,11 @@ pub struct Function {
 }
 
 impl Function {
+    /// What it is for.
+    pub fn architecture(&self) -> Architecture {
+        self.architecture
+    }
+
     /// Counts over the whole function.
     pub fn counts(&self) -> Counts {
         Counts::of(self.architecture, self.lines.iter().filter_map(Line::instruction))
@@ -182,7 +187,9 @@ impl Assembly {
 
 /// Reads what a compiler wrote for `-S -g1`.
 pub fn parse(text: &str) -> Assembly {
-    let arm = text.lines().any(|l| l.contains(".type") && l.contains("%function"));
+    // The first is GCC's way to write it, the second clang's.
+    let arm = |l: &str| l.contains(", %function") || l.contains("// -- Begin function");
+    let arm = text.lines().filter(|l| !l.starts_with('#')).any(arm);
     let architecture = if arm { Architecture::Arm } else { Architecture::X86 };
     let mut reader = Reader::new(text, architecture);
     for line in text.lines() {

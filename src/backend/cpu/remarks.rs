@@ -143,10 +143,10 @@ fn gcc(said: Vec<Remark>) -> Vec<Remark> {
     let mut found: Vec<Remark> = Vec::new();
     let mut open: Option<Remark> = None;
     for mut remark in said {
-        if let Some(text) = remark.text.strip_prefix("optimized: ") {
-            remark.kind = vector_bytes(text)
+        if let Some(text) = remark.text.strip_prefix("optimized: ").map(str::to_owned) {
+            remark.kind = vector_bytes(&text)
                 .map_or(RemarkKind::Note, |bytes| RemarkKind::Vectorised { bytes: Some(bytes) });
-            remark.text = text.to_owned();
+            remark.text = text;
             found.extend(open.take());
             found.push(remark);
         } else if let Some(text) = remark.text.strip_prefix("missed: ").map(str::to_owned) {
@@ -213,10 +213,10 @@ fn clang(said: Vec<Remark>) -> Vec<Remark> {
             }
             RemarkKind::Spill
         } else if text == LOOP {
-            remark.text = UNVECTORISED.to_owned();
-            if let Some((at, because)) = why.take() {
-                remark.text = reason(&remark, &at, &because);
-            }
+            remark.text = match why.take() {
+                Some((at, because)) => reason(&remark, &at, &because),
+                None => UNVECTORISED.to_owned(),
+            };
             RemarkKind::Missed
         } else if text.starts_with("vectorized loop") || text.contains("SLP vectorized with") {
             RemarkKind::Vectorised { bytes: None }

@@ -85,7 +85,7 @@ pub fn take(request: &CountersRequest<'_>) -> CountersReport {
                 report.unavailable.extend(counted.unavailable);
                 let unavailable = std::mem::take(&mut report.unavailable);
                 let derived = derived(&counted.counters);
-                return CountersReport { unavailable, derived, ..counted };
+                return CountersReport { derived, unavailable, ..counted };
             }
             Err(why) => report.unavailable.push(why),
         }

@@ -216,6 +216,12 @@ pub(super) fn spill(
     (mnemonic, operands): (&str, &str),
     comment: &str,
 ) -> Spill {
+    const READS: [&str; 12] = [
+        "cmp", "test", "comis", "vcomis", "ucomis", "vucomis", "push", "div", "idiv", "mul",
+        "imul", "call",
+    ];
+    const WRITES: [&str; 9] =
+        ["mov", "vmov", "set", "pextr", "vpextr", "vextract", "kmov", "fst", "fist"];
     if comment.contains("Spill") || comment.contains("Reload") {
         return Spill { stores: comment.contains("Spill"), loads: comment.contains("Reload") };
     }
@@ -226,12 +232,6 @@ pub(super) fn spill(
         let stores = mnemonic.starts_with("st");
         return Spill { stores, loads: !stores };
     }
-    const READS: [&str; 12] = [
-        "cmp", "test", "comis", "vcomis", "ucomis", "vucomis", "push", "div", "idiv", "mul",
-        "imul", "call",
-    ];
-    const WRITES: [&str; 9] =
-        ["mov", "vmov", "set", "pextr", "vpextr", "vextract", "kmov", "fst", "fist"];
     let starts = |with: &[&str]| with.iter().any(|p| mnemonic.starts_with(p));
     // The destination stands last; commas inside brackets are followed by no blank.
     let written = operands.ends_with(')');

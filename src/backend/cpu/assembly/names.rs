@@ -26,15 +26,13 @@ pub fn is_of(name: &str, entry: &str) -> bool {
 fn nested_name(mut rest: &str) -> Option<String> {
     let mut parts = Vec::new();
     while !rest.starts_with('E') {
-        let unnamed = rest.strip_prefix("12_GLOBAL__N_1");
-        rest = match unnamed {
-            Some(after) => after,
-            None => {
-                let (name, after) = length_and_name(rest.strip_prefix('L').unwrap_or(rest))?;
-                parts.push(name);
-                after
-            }
-        };
+        if let Some(after) = rest.strip_prefix("12_GLOBAL__N_1") {
+            rest = after;
+            continue;
+        }
+        let (name, after) = length_and_name(rest.strip_prefix('L').unwrap_or(rest))?;
+        parts.push(name);
+        rest = after;
     }
     (!parts.is_empty()).then(|| parts.join("::"))
 }

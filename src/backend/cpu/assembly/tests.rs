@@ -220,6 +220,39 @@ fn clang_text_has_spills_and_places_in_headers() {
     assert_eq!(reload.and_then(|i| i.place), None);
 }
 
+/// What clang 14 wrote for 64-bit ARM, shortened.
+const ARM: &str = r#"
+	.text
+	.file	"vector_add.c"
+	.hidden	vector_add                      // -- Begin function vector_add
+	.type	vector_add,@function
+vector_add:                             // @vector_add
+	.file	1 "/k" "vector_add.c"
+	.loc	1 8 0                           // /k/vector_add.c:8:0
+	cbz	w3, .LBB0_3
+	str	x19, [sp, #8]                   // 8-byte Folded Spill
+.LBB0_2:                                // =>This Inner Loop Header: Depth=1
+	.loc	1 9 27                          // /k/vector_add.c:9:27
+	ldr	q0, [x0], #16
+	fmla	v0.4s, v1.4s, v2.4s
+	subs	x3, x3, #4
+	b.ne	.LBB0_2
+.LBB0_3:
+	ret
+.Lfunc_end0:
+	.size	vector_add, .Lfunc_end0-vector_add
+"#;
+
+#[test]
+fn arm_text_is_known_by_its_comments() {
+    let (assembly, function) = only(ARM);
+    assert_eq!(assembly.architecture, Architecture::Arm);
+    assert_eq!(loops(&function), [(".L1", 1, true, 9)]);
+    let counts = function.counts();
+    assert_eq!((counts.instructions, counts.vector_128, counts.fma), (7, 1, 1));
+    assert_eq!((counts.spill_stores, counts.spill_loads), (1, 0));
+}
+
 #[test]
 fn keys_forget_labels_and_know_constants() {
     let key = |text: &str, start: &str| {

@@ -2,6 +2,7 @@
 //! a machine with AVX-512; places of sources are shortened.
 
 use super::super::assembly;
+use super::RemarkKind::{Missed, Spill, Vectorised};
 use super::*;
 
 const GCC: &str = "\
@@ -43,8 +44,8 @@ const CLANG: &str = "\
 fn shown(remarks: &[Remark]) -> String {
     let line = |r: &Remark| {
         let kind = match r.kind {
-            RemarkKind::Vectorised { bytes: Some(bytes) } => format!("vectorised {bytes}"),
-            RemarkKind::Vectorised { bytes: None } => "vectorised".to_owned(),
+            Vectorised { bytes: Some(bytes) } => format!("vectorised {bytes}"),
+            Vectorised { bytes: None } => "vectorised".to_owned(),
             other => format!("{other:?}").to_lowercase(),
         };
         let name = r.file.file_name().unwrap_or_default().to_string_lossy();
@@ -149,7 +150,6 @@ fn what_costs_most_comes_first() {
     let all = parse(Family::Gcc, said).into_iter().chain(spills(&assembly)).collect();
     let ranked = rank(all, &inner);
     let lines: Vec<(u32, RemarkKind)> = ranked.iter().map(|r| (r.line, r.kind)).collect();
-    use RemarkKind::{Missed, Spill, Vectorised};
     let wide = Vectorised { bytes: Some(64) };
     assert_eq!(lines, [(3, Missed), (3, Spill), (1, Spill), (2, Spill), (9, wide), (2, Missed)]);
 }
