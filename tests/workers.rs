@@ -161,6 +161,7 @@ impl World {
             kernel: self.build("kernel", body),
             reference: self.reference(),
             work,
+            build: None,
             seed: Some(7),
             cores: Cores::Picked,
         };

@@ -35,14 +35,17 @@ use clap::error::ErrorKind;
 pub use args::Cli;
 pub use exit::{Exit, TABLE};
 
+use crate::backend::{cpu, worker};
 use args::Command;
 use ui::Ui;
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|a| a == crate::backend::cpu::session::WORKER_COMMAND)
-    {
-        return crate::backend::worker::main();
+    // What this executable is when it starts itself.
+    match std::env::args_os().nth(1) {
+        Some(a) if a == cpu::WORKER_COMMAND => return worker::main(),
+        Some(a) if a == cpu::replay::REPLAY_COMMAND => return cpu::replay::main(),
+        _ => {}
     }
     match Cli::try_parse() {
         Ok(cli) => run(&cli).into(),

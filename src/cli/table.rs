@@ -112,6 +112,10 @@ fn notes(stage: &StageFinished) -> Vec<String> {
             words::duration_us(1e6 * number("saved_seconds")),
         ));
     }
+    let lines = account.get("profile").and_then(|p| p.get("lines")?.as_array());
+    for line in lines.into_iter().flatten().filter_map(Value::as_str) {
+        notes.push(format!("{name}: {line}"));
+    }
     let reasons = account.get("unstable").and_then(Value::as_array);
     let reasons: Vec<&str> =
         reasons.map(|all| all.iter().filter_map(Value::as_str).collect()).unwrap_or_default();

@@ -12,11 +12,12 @@ pub mod depfile;
 pub mod identity;
 pub mod peaks;
 pub mod remarks;
+pub mod replay;
 mod segment;
 pub mod session;
 pub mod source;
 
-pub use compiler::{Compilation, CompileRequest, Step};
+pub use compiler::{Compilation, CompileError, CompileRequest, Step};
 pub use depfile::parse_depfile;
 pub use identity::{CpuIdentity, identity, last_core};
 pub use session::{CpuSession, SessionOptions, WORKER_COMMAND};

@@ -8,7 +8,6 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
 use super::super::args::Format;
-use super::super::devices;
 use super::super::ui::Ui;
 use super::super::world;
 use super::Listing;
@@ -117,7 +116,7 @@ fn beside(old: Counts, new: Counts, architecture: Architecture) -> String {
             table.add_row([in_words(name, architecture), a.to_string(), b.to_string()]);
         }
     }
-    indented(&devices::plain(&mut table)) + "\n"
+    indented(&plain(&mut table)) + "\n"
 }
 
 fn in_words(name: &str, architecture: Architecture) -> String {
@@ -203,7 +202,7 @@ fn counts_table(listing: &Listing, function: &Function) -> String {
     for of in &function.loops {
         table.add_row(counts_row(loop_name(listing, of), function.counts_in(of), function));
     }
-    indented(&devices::plain(&mut table))
+    indented(&plain(&mut table))
 }
 
 fn loop_name(listing: &Listing, of: &Loop) -> String {
@@ -321,4 +320,11 @@ impl Sources {
 fn lines(file: &Path) -> Vec<String> {
     let text = std::fs::read(file).unwrap_or_default();
     String::from_utf8_lossy(&text).lines().map(|l| l.trim().to_owned()).collect()
+}
+/// Lines of a table without its outer margins.
+fn plain(table: &mut Table) -> String {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 1));
+    }
+    table.lines().map(|l| l.trim_end().to_owned() + "\n").collect()
 }

@@ -6,15 +6,17 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::compile::CompileDef;
 use super::judge::{self, Bench, Judge};
 use super::numbers::{Account, Digests, gave_up};
+use super::profile;
 use super::roofline::{self, Roof};
 use super::{Failure, FailureClass, StageContext, StageOutcome};
 use crate::backend::cpu::conditions;
 use crate::backend::{Fault, Mode, Session};
 use crate::digest::Digest;
 use crate::measure::{self, CaseResult, Halt, Measurement, Protocol, Statistic, Stopped};
-use crate::pipeline::{BenchWork, CacheMode, Cores};
+use crate::pipeline::{BenchWork, CacheMode, Cores, Purpose};
 use crate::problem::{self, Problem};
 use crate::stats::roofline::Work;
 
@@ -29,6 +31,8 @@ pub struct BenchDef {
     pub reference: PathBuf,
     /// How it is measured.
     pub work: BenchWork,
+    /// How the kernel is built, for stages that look into it.
+    pub build: Option<CompileDef>,
     /// What inputs are drawn from; drawn itself when there is none.
     pub seed: Option<u64>,
     /// Where it runs.
@@ -61,6 +65,10 @@ pub fn run(def: &BenchDef, ctx: &StageContext<'_>) -> StageOutcome {
             };
             outcome.metrics = account.metrics();
             outcome.detail = account.detail();
+            if let (Purpose::Profile, Some(build)) = (def.work.purpose, &def.build) {
+                let looked = profile::look(def, build, ctx, (&measurement, &roofs));
+                outcome.detail["profile"] = looked;
+            }
             outcome.failure = too_slow(def, &measurement).or_else(|| too_fast(def, &roofs));
         }
         Err(failure) => outcome.failure = Some(failure),

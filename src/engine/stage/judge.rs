@@ -162,7 +162,7 @@ fn answer(session: &mut dyn Session, staged: &Staged) -> Result<Vec<Vec<u8>>, Fa
 }
 
 /// The staged arguments as the backend takes them.
-fn arguments(staged: &Staged) -> Vec<Argument<'_>> {
+pub(super) fn arguments(staged: &Staged) -> Vec<Argument<'_>> {
     let argument = |arg| match arg {
         &StagedArg::Scalar { dtype, ref bytes, .. } => {
             Argument::Scalar(&bytes[..dtype.size_bytes()])

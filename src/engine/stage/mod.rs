@@ -6,6 +6,7 @@ pub mod compile;
 pub mod counters;
 mod judge;
 mod numbers;
+mod profile;
 mod roofline;
 
 use std::collections::BTreeMap;
@@ -155,7 +156,9 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
         Definition::Bench(b) => {
             let (kernel, reference) = binaries(job, shared.root);
             let (problem, work, seed) = (b.problem.clone(), b.work.clone(), None);
-            let def = bench::BenchDef { problem, kernel, reference, work, seed, cores: b.cores };
+            let cores = b.cores;
+            let build = None;
+            let def = bench::BenchDef { problem, kernel, reference, work, build, seed, cores };
             in_scratch(&ctx, || bench::run(&def, &ctx))
         }
     }
