@@ -4,12 +4,19 @@
 //! signature; [`session`] is the judge's side of a worker that has it loaded; [`mod@identity`] says
 //! which machine this is.
 
+mod aside;
+mod burial;
 pub mod compiler;
 pub mod depfile;
+mod flush;
+mod handshake;
 pub mod identity;
+mod place;
 mod segment;
 pub mod session;
 pub mod source;
+mod staging;
+mod symbols;
 
 pub use compiler::{Compilation, CompileRequest, Step};
 pub use depfile::parse_depfile;
