@@ -24,6 +24,9 @@ impl Statistic {
     }
 }
 
+/// Fewer launches than this that the judge's clock speaks against are chance.
+const FEWEST_LIES: usize = 4;
+
 /// What was taken of one case so far.
 #[derive(Debug, Clone)]
 pub(super) struct Taken {
@@ -60,16 +63,28 @@ impl Taken {
         self.all().filter(|s| !s.confirmed).count()
     }
 
+    pub(super) fn contradicted(&self) -> usize {
+        self.all().filter(|s| s.contradicted).count()
+    }
+
+    /// Whether the judge's clock speaks against most of those launches that it saw end.
+    pub(super) fn is_forged(&self) -> bool {
+        let confirmed = self.all().filter(|s| s.confirmed).count();
+        let against = self.contradicted();
+        against >= FEWEST_LIES && against > confirmed
+    }
+
     /// What the two clocks say, for a case whose times are not believed.
     pub(super) fn disbelief(&self) -> String {
         let middle = |value: fn(&Sample) -> f64| {
-            let values: Vec<f64> = self.all().map(value).collect();
+            let contradicted = self.all().filter(|s| s.contradicted);
+            let values: Vec<f64> = contradicted.map(value).collect();
             stats::summary(&values).map_or(0.0, |s| s.median / 1e3)
         };
         format!(
             "{} of {} launches are reported as shorter than the judge saw them: {:.1} µs against \
              {:.1} µs in the middle",
-            self.unconfirmed(),
+            self.contradicted(),
             self.samples(),
             middle(|s| s.ns),
             middle(|s| s.judged_ns)
@@ -173,14 +188,14 @@ impl CaseResult {
     }
 }
 
-/// Times that count, per process: those which the judge's clock does not contradict, or all of a
-/// process where it contradicts each.
+/// Times that count, per process: those which the judge's clock bears out. Where it bears out
+/// none, what that clock itself says, for it cannot be too short.
 fn counted_us(processes: &[Vec<Sample>]) -> Vec<Vec<f64>> {
     let counted = |samples: &Vec<Sample>| {
         let any = samples.iter().any(|s| s.confirmed);
         let kept = samples.iter().filter(|s| s.confirmed || !any);
         // A launch within one step of the clock still has a logarithm.
-        kept.map(|s| s.ns.max(0.1) / 1e3).collect()
+        kept.map(|s| (if any { s.ns } else { s.ns.max(s.judged_ns) }).max(0.1) / 1e3).collect()
     };
     processes.iter().map(counted).collect()
 }

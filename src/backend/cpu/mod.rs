@@ -5,17 +5,24 @@
 //! about them; [`session`] is the judge's side of a worker that has it loaded; [`mod@identity`]
 //! says which machine this is and [`peaks`] what it can do at most.
 
+mod aside;
 pub mod assembly;
+mod burial;
 pub mod compiler;
 pub mod conditions;
 pub mod depfile;
+mod flush;
+mod handshake;
 pub mod identity;
 pub mod peaks;
+mod place;
 pub mod remarks;
 pub mod replay;
 mod segment;
 pub mod session;
 pub mod source;
+mod staging;
+mod symbols;
 
 pub use compiler::{Compilation, CompileError, CompileRequest, Step};
 pub use depfile::parse_depfile;

@@ -38,6 +38,7 @@ impl<'a> Bench<'a> {
             library,
             cpu: self.core,
             deadline: self.deadline,
+            memory_bytes: None,
             dir: self.ctx.scratch,
             cancel: self.ctx.cancel,
         })
