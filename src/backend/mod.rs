@@ -6,6 +6,7 @@
 //! that comes back through it is bounded and distrusted.
 
 use std::fmt;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -104,6 +105,16 @@ pub trait Session {
     /// # Errors
     /// That the kernel wrote beside its buffers, or that the memory cannot be read.
     fn outputs(&mut self, set: u32) -> Result<Vec<Vec<u8>>, Fault>;
+
+    /// What the same buffers hold after the process was let go on for `pause`: finds what is
+    /// finished after the launch has returned. Without a way to let it go on, [`Self::outputs`].
+    ///
+    /// # Errors
+    /// As for [`Self::outputs`].
+    fn reread(&mut self, set: u32, pause: Duration) -> Result<Vec<Vec<u8>>, Fault> {
+        let _cannot_wait = pause;
+        self.outputs(set)
+    }
 
     /// The session's clock.
     fn timer(&self) -> Timer;

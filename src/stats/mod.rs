@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod growth;
+
 /// What a sample looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Summary {

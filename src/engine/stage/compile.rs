@@ -85,7 +85,7 @@ fn failed(message: String) -> Failure {
     Failure { class: FailureClass::Failed, message }
 }
 
-fn find_compiler(def: &CompileDef, ctx: &StageContext<'_>) -> Result<PathBuf, Failure> {
+pub(super) fn find_compiler(def: &CompileDef, ctx: &StageContext<'_>) -> Result<PathBuf, Failure> {
     if let Some(known) = &def.compiler {
         return Ok(known.clone());
     }
@@ -136,7 +136,7 @@ fn plan(
     .map_err(|e| failed(e.to_string()))
 }
 
-fn signature(def: &CompileDef) -> Signature {
+pub(super) fn signature(def: &CompileDef) -> Signature {
     let param = |arg: &crate::problem::Arg| Param {
         name: arg.name.clone(),
         dtype: arg.dtype,
@@ -154,7 +154,7 @@ fn command_line(step: &Step) -> String {
     words.map(|w| w.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
-fn run_steps(
+pub(super) fn run_steps(
     def: &CompileDef,
     ctx: &StageContext<'_>,
     plan: &Compilation,
@@ -181,7 +181,7 @@ fn run_steps(
 }
 
 /// Only what a compiler needs, so that nothing undeclared enters the result.
-fn environment(ctx: &StageContext<'_>) -> Vec<(OsString, OsString)> {
+pub(super) fn environment(ctx: &StageContext<'_>) -> Vec<(OsString, OsString)> {
     let mut env = ctx.inherited(&PASSED);
     env.push(("TMPDIR".into(), ctx.scratch.into()));
     env.extend(STEP_ENV.map(|(name, value)| (name.into(), value.into())));
