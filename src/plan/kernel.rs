@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::build::Builder;
-use super::{Bench, Check, Compile, Definition, PlanNode, StoredNode};
+use super::{Bench, Check, Compile, Definition, PlanNode, Sources, StoredNode};
 use crate::cache::Kind;
 use crate::cache::index::flag;
 use crate::pipeline::{CompileWork, Cores, DeviceRequest, SandboxMode, Stage, Variant, Work};
@@ -47,8 +47,9 @@ pub(super) fn node(
     let problem = without_paths(problem);
     let (definition, flags) = match &variant.work {
         Work::Check(work) => {
+            let build = work.sanitize.then(|| sources(builder, stage, compile)).flatten();
             let work = work.clone();
-            (Definition::Check(Check { problem, work, cores }), flag::RESULT)
+            (Definition::Check(Check { problem, work, cores, build }), flag::RESULT)
         }
         Work::Bench(work) => {
             let always = if work.cache { 0 } else { flag::ALWAYS };
@@ -88,6 +89,7 @@ fn signature_only(problem: &Problem) -> Problem {
     reduced.cases.clear();
     reduced.holdout = None;
     reduced.tolerance = Tolerance { rtol: 0.0, atol: 0.0 };
+    (reduced.growth, reduced.deterministic) = (None, false);
     (reduced.flops, reduced.bytes, reduced.cuda) = (None, None, None);
     for arg in &mut reduced.args {
         if let crate::problem::ArgKind::Buffer { shape, fill, role } = &mut arg.kind {
@@ -121,6 +123,20 @@ fn kernel_binary(
         stage,
         Wanted { names: [preferred, fallback], sources, problem, work: work.clone() },
     )
+}
+
+/// What a stage needs to build the kernel once more with other flags.
+fn sources(builder: &mut Builder<'_>, stage: &Stage, work: &CompileWork) -> Option<Sources> {
+    let pipeline = builder.request.pipeline;
+    let sources: Vec<String> = pipeline.kernel.iter().map(|k| builder.relative(k)).collect();
+    let compiler = compiler(builder, stage, &work.cc, &sources)?;
+    Some(Sources {
+        sources,
+        compiler,
+        flags: work.flags.clone(),
+        defines: work.defines.clone(),
+        include_dirs: work.include_dirs.iter().map(|d| builder.relative(d)).collect(),
+    })
 }
 
 fn reference_binary(builder: &mut Builder<'_>, stage: &Stage, problem: &Problem) -> Option<String> {

@@ -6,6 +6,7 @@
 //! A measurement has levels: launches lie within processes, and processes differ. [`levels`] makes
 //! intervals that know it; [`signed_rank`] is the exact distribution behind them.
 
+pub mod growth;
 pub mod levels;
 pub mod roofline;
 pub mod signed_rank;

@@ -147,7 +147,7 @@ fn plan_by(
     .map_err(|e| failed(e.to_string()))
 }
 
-fn signature(def: &CompileDef) -> Signature {
+pub(super) fn signature(def: &CompileDef) -> Signature {
     let param = |arg: &crate::problem::Arg| Param {
         name: arg.name.clone(),
         dtype: arg.dtype,
@@ -165,7 +165,7 @@ fn command_line(step: &Step) -> String {
     words.map(|w| w.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
-fn run_steps(
+pub(super) fn run_steps(
     def: &CompileDef,
     ctx: &StageContext<'_>,
     plan: &Compilation,

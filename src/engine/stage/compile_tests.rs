@@ -21,6 +21,8 @@ fn problem() -> Problem {
         ],
         reference: PathBuf::new(),
         tolerance: Tolerance { rtol: 0.0, atol: 0.0 },
+        growth: None,
+        deterministic: false,
         flops: None,
         bytes: None,
         cuda: None,

@@ -20,7 +20,7 @@ use super::event::Event;
 use super::job::Shared;
 use super::subject::Job;
 use crate::pipeline::{CompileWork, Run};
-use crate::plan::{Compile, Definition};
+use crate::plan::{Check, Compile, Definition, Sources};
 use crate::process::Cancel;
 
 mod audit;
@@ -148,9 +148,17 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
         }
         Definition::Check(c) => {
             let (kernel, reference) = binaries(job, shared.root);
-            let (problem, launches, limits) = (c.problem.clone(), c.work.launches, c.work.limits);
-            let (seed, cores) = (None, c.cores);
-            let def = check::CheckDef { problem, kernel, reference, launches, limits, seed, cores };
+            let def = check::CheckDef {
+                problem: c.problem.clone(),
+                kernel,
+                reference,
+                launches: c.work.launches,
+                endurance: c.work.endurance,
+                sanitize: c.build.as_ref().map(|build| sanitize_def(build, c, shared.root)),
+                limits: c.work.limits,
+                seed: None,
+                cores: c.cores,
+            };
             in_scratch(&ctx, || check::run(&def, &ctx))
         }
         Definition::Bench(b) => {
@@ -173,6 +181,28 @@ fn compile_def(compile: &Compile, job: &Job, root: &Path) -> compile::CompileDef
         compile: CompileWork { include_dirs: compile.include_dirs.clone(), ..compile.work.clone() },
         compiler: Some(root.join(&compile.compiler)),
         output: root.join(output),
+    }
+}
+
+/// The build with sanitizers: the check keeps what comes of it in its own folder.
+fn sanitize_def(build: &Sources, check: &Check, root: &Path) -> compile::CompileDef {
+    compile::CompileDef {
+        sources: build.sources.iter().map(|s| root.join(s)).collect(),
+        entry: check.problem.entry.clone(),
+        problem: check.problem.clone(),
+        compile: CompileWork {
+            cc: String::new(),
+            flags: build.flags.clone(),
+            defines: build.defines.clone(),
+            include_dirs: build
+                .include_dirs
+                .iter()
+                .map(|d| root.join(d).display().to_string())
+                .collect(),
+            timeout_ms: check.work.limits.timeout_ms,
+        },
+        compiler: Some(root.join(&build.compiler)),
+        output: PathBuf::new(),
     }
 }
 
