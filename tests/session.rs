@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use optloop::backend::cpu::{CpuSession, SessionOptions, last_core};
 use optloop::backend::{Argument, Fault, Launched, Mode, Order, Session};
 use optloop::process::Cancel;
+use optloop::process::sandbox::SandboxMode;
 
 const PRELUDE: &str = "#define _GNU_SOURCE\n#include <stdlib.h>\n#include <stdio.h>\n#include <string.h>\n\
     #include <unistd.h>\n#include <signal.h>\n#include <time.h>\n#include <pthread.h>\n#include <sys/mman.h>\n\
@@ -64,6 +65,7 @@ impl Built {
             library: &self.library,
             cpu: self.cpu,
             deadline: Some(Instant::now() + self.deadline),
+            sandbox: SandboxMode::Auto,
             memory_bytes: None,
             dir: self.dir.path(),
             cancel: &self.cancel,

@@ -145,6 +145,7 @@ impl World {
     /// Builds kernel and reference for a check.
     fn check_def(&self, body: &str) -> CheckDef {
         CheckDef {
+            sandbox: SandboxMode::Auto,
             problem: self.problem.clone(),
             kernel: self.build("kernel", body),
             reference: self.reference(),
@@ -547,6 +548,7 @@ fn every_element_type_arrives_as_itself() {
         fs::write(&source, text).unwrap();
         let kernel = built(&world, &world.problem, source, &["-O1"]);
         let scratch_def = CheckDef {
+            sandbox: SandboxMode::Auto,
             problem: world.problem.clone(),
             reference: kernel.clone(),
             kernel,
@@ -610,6 +612,7 @@ fn every_shipped_kernel_is_right() {
         let reference = built(&world, &problem, problem.reference.clone(), &exact);
         for kernel in [format!("{name}.c"), format!("{name}_fast.c")] {
             let def = CheckDef {
+                sandbox: SandboxMode::Auto,
                 problem: problem.clone(),
                 kernel: built(&world, &problem, folder.join(&kernel), &["-O3", "-march=native"]),
                 reference: reference.clone(),

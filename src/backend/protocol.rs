@@ -11,8 +11,10 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::process::sandbox::{SandboxLevel, SandboxMode};
+
 /// Both sides are one executable; this catches one that was replaced in between.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// The longest message either side accepts.
 pub(crate) const MAX_MESSAGE: usize = 64 * 1024;
@@ -36,10 +38,14 @@ pub(crate) enum Request {
         /// How much address space there may be from now on.
         memory_bytes: Option<u64>,
     },
-    /// Load a kernel.
+    /// Give up what no kernel needs, and load one.
     Open {
         /// The shared object: an absolute path.
         library: Vec<u8>,
+        /// How far to be confined.
+        sandbox: SandboxMode,
+        /// The one folder to write to, an absolute path.
+        private: Vec<u8>,
     },
     /// Map the segments that come with this message, in place of what was mapped before; then
     /// attend to the control page until told to leave it.
@@ -149,7 +155,10 @@ pub(crate) enum Reply {
         overhead_ns: u64,
     },
     /// The kernel is loaded.
-    Opened,
+    Opened {
+        /// How far it is confined.
+        level: SandboxLevel,
+    },
     /// The segments are mapped and the control page is attended to.
     Loaded,
     /// The kernel's shared object cannot be loaded.
@@ -294,7 +303,8 @@ mod tests {
     #[test]
     fn a_message_too_long_is_not_sent() {
         let (a, _b) = pair();
-        let request = Request::Open { library: vec![b'x'; MAX_MESSAGE] };
+        let (sandbox, private) = (SandboxMode::Off, Vec::new());
+        let request = Request::Open { library: vec![b'x'; MAX_MESSAGE], sandbox, private };
         assert_eq!(send(a.as_fd(), &request, &[]).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 }

@@ -7,7 +7,9 @@ use super::super::Fault;
 use super::super::worker::{EXIT_ALONE, EXIT_CUT_OFF, EXIT_TRAPPED};
 use super::place;
 use super::session::{CpuSession, gone};
+use crate::process::sandbox::trapped_call;
 use crate::process::{Cancel, Exit, Wake};
+use nix::libc;
 
 /// How long a worker has to leave when told to.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -52,6 +54,8 @@ impl CpuSession {
                 let noted = self.handshake.control().crash.trapped.load(Relaxed);
                 Fault::Cheating { what: trapped_call(noted) }
             }
+            // Calls made with every signal blocked end so, and leave no number.
+            Exit::Signal(libc::SIGSYS) => Fault::Cheating { what: trapped_call(0) },
             Exit::Code(code) => Fault::Exited { code },
             Exit::Signal(signal) => {
                 let case = place::Case {
@@ -64,28 +68,6 @@ impl CpuSession {
             }
             Exit::TimedOut => Fault::TimedOut,
             Exit::Cancelled => Fault::Interrupted,
-        }
-    }
-}
-
-/// The words for a system call that a sandbox refused: its number, one up.
-fn trapped_call(noted: i64) -> String {
-    match noted.checked_sub(1).filter(|&number| number >= 0) {
-        Some(number) => format!("it made the system call {number}, which no kernel needs"),
-        None => "it made a system call that no kernel needs".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_trapped_call_is_told_by_its_number_when_it_is_known() {
-        for (noted, words) in
-            [(58, "system call 57,"), (0, "a system call"), (i64::MIN, "a system")]
-        {
-            assert!(trapped_call(noted).contains(words), "{noted}");
         }
     }
 }

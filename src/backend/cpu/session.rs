@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
+use tempfile::TempDir;
 
 use super::super::control::Verb;
 use super::super::protocol::{self, Received, Reply, Request, VERSION};
@@ -17,6 +18,7 @@ use super::aside::Cores;
 use super::handshake::{Handshake, Sentry, Trouble};
 use super::segment::Segment;
 use super::staging::{Layout, Memory};
+use crate::process::sandbox::{SandboxLevel, SandboxMode};
 use crate::process::{self, Cancel, CommandSpec, Exit, Finished, Running, Stdin, Wake};
 
 /// The argument that makes this executable a worker.
@@ -45,7 +47,9 @@ pub struct SessionOptions<'a> {
     pub deadline: Option<Instant>,
     /// How much address space the worker may have, staged buffers included.
     pub memory_bytes: Option<u64>,
-    /// The worker's working folder.
+    /// How far the worker is to be confined.
+    pub sandbox: SandboxMode,
+    /// Where the worker gets a folder of its own, in which it runs and which goes with it.
     pub dir: &'a Path,
     /// Ctrl-C.
     pub cancel: &'a Cancel,
@@ -61,6 +65,9 @@ pub struct CpuSession {
     pub(super) library: PathBuf,
     pub(super) memory: Option<Memory>,
     pub(super) printed: Vec<u8>,
+    level: SandboxLevel,
+    /// Goes after the processes that may write to it.
+    private: TempDir,
     timer: Timer,
     /// The worker reads the control page, not the socket.
     attending: bool,
@@ -82,7 +89,10 @@ impl CpuSession {
         let page = page.map_err(shared)?;
         page.fix().map_err(shared)?;
         let handshake = Handshake::new(&page, Cores::of(options.cpu)).map_err(shared)?;
-        let running = process::start(&command(options), Stdin::Socket(theirs))
+        let private = tempfile::Builder::new().prefix("worker").tempdir_in(options.dir);
+        let private =
+            private.map_err(|e| Fault::infrastructure("making a worker's own folder", e))?;
+        let running = process::start(&command(options, private.path()), Stdin::Socket(theirs))
             .map_err(|e| Fault::infrastructure("starting a worker", e))?;
         let mut session = Self {
             socket,
@@ -93,14 +103,26 @@ impl CpuSession {
             library: options.library.to_owned(),
             memory: None,
             printed: Vec::new(),
+            level: SandboxLevel { landlock_abi: 0, seccomp: false },
+            private,
             timer: Timer::default(),
             attending: false,
             halted: false,
         };
         session.greet(&page, options)?;
         let library = options.library.as_os_str().as_bytes().to_vec();
-        session.expect(&Request::Open { library }, &[], &Reply::Opened)?;
+        let private = session.private.path().as_os_str().as_bytes().to_vec();
+        let open = Request::Open { library, sandbox: options.sandbox, private };
+        let Reply::Opened { level } = session.ask(&open, &[])? else {
+            return Err(out_of_turn());
+        };
+        session.level = level;
         Ok(session)
+    }
+
+    /// How far the worker is confined.
+    pub fn level(&self) -> SandboxLevel {
+        self.level
     }
 
     /// The worker's clock and the way to it, measured while there is no candidate in it.
@@ -292,13 +314,14 @@ fn plausible(launched: Launched) -> Result<Launched, Fault> {
     Err(Fault::Cheating { what })
 }
 
-fn command(options: &SessionOptions<'_>) -> CommandSpec {
+fn command(options: &SessionOptions<'_>, private: &Path) -> CommandSpec {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let marker = format!("{}.w{number}", options.marker);
-    let mut spec = CommandSpec::new(options.program, options.dir, marker);
+    let mut spec = CommandSpec::new(options.program, private, marker);
     spec.args = vec![WORKER_COMMAND.into(), std::process::id().to_string().into()];
     spec.env.clone_from(&options.env);
+    spec.env.extend(["HOME", "TMPDIR"].map(|name| (name.into(), private.into())));
     // Nothing that a worker could tidy up is worth waiting for.
     spec.grace = Duration::ZERO;
     spec.max_output = MAX_OUTPUT;

@@ -2,22 +2,28 @@
 //!
 //! Entered by `optloop __worker` with the control socket as descriptor 0. It is the candidate's
 //! from the moment the shared object is opened; the judge on the other side distrusts what it says.
-#![expect(unsafe_code, reason = "closes descriptors that nothing owns")]
+#![expect(unsafe_code, reason = "closes descriptors that nothing owns, lends the control page")]
 
 mod attend;
 mod crash;
 mod kernel;
 mod memory;
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use std::os::unix::ffi::OsStrExt;
 
 use rustix::net::RecvFlags;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use self::attend::Attendant;
 use self::memory::{Layout, Loaded};
+use super::control::Control;
 use super::protocol::{self, Received, Reply, Request, VERSION};
+use crate::process::sandbox::{self, Confinement, SandboxLevel, SandboxMode, watch_traps};
 use crate::process::{Limits, die_with_parent};
 
 /// The name of the function that a built kernel exports.
@@ -115,9 +121,10 @@ impl Worker {
                 memory_bytes.map_or(Ok(()), limit_memory)?;
                 Ok(attend::measure_clock())
             }
-            (Request::Open { library }, Some(attendant), None) => {
+            (Request::Open { library, sandbox, private }, Some(attendant), None) => {
+                let level = confine(sandbox, (&library, &private), attendant.control)?;
                 self.launch = Some(kernel::open(&library, attendant.control)?);
-                Ok(Reply::Opened)
+                Ok(Reply::Opened { level })
             }
             (Request::Load { slots, sets, strides }, Some(attendant), Some(_)) => {
                 // What the previous case left is unmapped first: both might not fit.
@@ -154,6 +161,25 @@ impl Worker {
             None => Ok(()),
         }
     }
+}
+
+/// Gives up the files and calls that no kernel needs, for good.
+fn confine(
+    mode: SandboxMode,
+    (library, private): (&[u8], &[u8]),
+    control: &'static Control,
+) -> Result<SandboxLevel, Reply> {
+    let nothing = SandboxLevel { landlock_abi: 0, seccomp: false };
+    if mode == SandboxMode::Off {
+        return Ok(nothing);
+    }
+    mode.accept(SandboxLevel::available()).map_err(|e| Reply::Failed(e.to_string()))?;
+    let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
+    // SAFETY: the control page stays mapped as long as this process lives.
+    unsafe { watch_traps(control.crash.trapped.as_ptr(), i32::from(EXIT_TRAPPED)) }
+        .map_err(failed("watching for refused calls"))?;
+    let spec = Confinement { reads: vec![path(library)], writes: vec![path(private)] };
+    sandbox::confine(&spec).map_err(|e| Reply::Failed(e.to_string()))
 }
 
 /// The words for a step that the system refused.

@@ -98,7 +98,7 @@ fn try_run(
     log: &mut Vec<u8>,
 ) -> Result<Measurement, Failure> {
     let protocol = protocol(def, seed)?;
-    let bench = Bench::new(ctx, &def.work.limits, def.cores);
+    let bench = Bench::new(ctx, &def.work.limits, def.cores).confined(def.work.sandbox);
     let judge = Judge::new(&def.problem, &def.reference, seed, &bench);
     let mut benched = Benched { def, bench: &bench, judge, log, failure: None };
     let result = measure::measure(&protocol, &mut benched, ctx.progress);

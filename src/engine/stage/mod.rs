@@ -154,6 +154,7 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
                 reference,
                 launches: c.work.launches,
                 endurance: c.work.endurance,
+                sandbox: c.work.sandbox,
                 sanitize: c.build.as_ref().map(|build| sanitize_def(build, c, shared.root)),
                 limits: c.work.limits,
                 seed: None,
