@@ -21,11 +21,11 @@ use optloop::engine::stage::check::CheckDef;
 use optloop::engine::stage::compile::CompileDef;
 use optloop::engine::stage::{FailureClass, StageContext, StageOutcome, bench, check, compile};
 use optloop::pipeline::{BenchWork, CacheMode, CompileWork, Cores, Limits, Purpose, SandboxMode};
-use optloop::problem::{Arg, ArgKind, Case, Files, Fill, Problem, Role, load};
+use optloop::problem::{Arg, ArgKind, Case, Files, Fill, Holdout, Problem, Role, load};
 use optloop::process::Cancel;
 use optloop::verify::{Dtype, Tolerance};
 
-const PRELUDE: &str = "#include <stdlib.h>\n#include <stdio.h>\n#include <unistd.h>\n#include <signal.h>\n#include <time.h>\n#include <fcntl.h>\n#include <sys/wait.h>\n";
+const PRELUDE: &str = "#include <stdlib.h>\n#include <stdio.h>\n#include <unistd.h>\n#include <signal.h>\n#include <time.h>\n#include <fcntl.h>\n#include <string.h>\n#include <sys/wait.h>\n";
 const SIGNATURE: &str = "void scale(const float *x, float *acc, float *y, int n)";
 const GOOD: &str = "for (int i = 0; i < n; i++) { acc[i] += x[i]; y[i] = 2 * x[i]; }";
 
@@ -48,6 +48,8 @@ fn problem(cases: &[i64]) -> Problem {
         ],
         reference: PathBuf::new(),
         tolerance: Tolerance { rtol: 1e-6, atol: 1e-6 },
+        growth: None,
+        deterministic: false,
         flops: None,
         bytes: None,
         cuda: None,
@@ -80,6 +82,7 @@ impl World {
             name: "stage",
             dir: self.dir.path(),
             scratch: scratch.path(),
+            state: self.dir.path(),
             program: Path::new(env!("CARGO_BIN_EXE_optloop")),
             marker: &marker,
             env: &|name| std::env::var_os(name),
@@ -116,6 +119,18 @@ impl World {
         output
     }
 
+    /// The same sources, to be built with sanitizers.
+    fn sanitized(&self, name: &str) -> CompileDef {
+        CompileDef {
+            sources: vec![self.dir.path().join(format!("{name}.c"))],
+            entry: "scale".into(),
+            problem: self.problem.clone(),
+            compile: Self::compile_work(),
+            compiler: None,
+            output: PathBuf::new(),
+        }
+    }
+
     /// The reference, built once.
     fn reference(&self) -> PathBuf {
         let built = self.dir.path().join("reference.so");
@@ -134,6 +149,8 @@ impl World {
             kernel: self.build("kernel", body),
             reference: self.reference(),
             launches: 3,
+            endurance: 8,
+            sanitize: None,
             limits: self.limits,
             seed: None,
             cores: Cores::Picked,
@@ -160,6 +177,7 @@ impl World {
             kernel: self.build("kernel", body),
             reference: self.reference(),
             work,
+            build: None,
             seed: Some(7),
             cores: Cores::Picked,
         };
@@ -177,7 +195,7 @@ fn a_right_kernel_passes_with_every_output_compared() {
     assert_eq!(outcome.failure, None);
     assert_eq!(outcome.metrics["cases"], 3.0);
     assert_eq!(outcome.metrics["mismatches"], 0.0);
-    assert_eq!(outcome.detail["cases"][2]["elements"], 2 * 3 * 1000);
+    assert_eq!(outcome.detail["cases"][2]["elements"], 2 * 9 * 1000);
 }
 
 #[test]
@@ -235,6 +253,194 @@ fn each_way_to_fail_has_its_own_class() {
     }
 }
 
+/// What a check says that must refuse the kernel.
+fn refused(outcome: &StageOutcome, expected: FailureClass, words: &str, kernel: &str) {
+    assert_eq!(class(outcome), Some(expected), "{kernel}: {:?}", outcome.failure);
+    let message = &outcome.failure.as_ref().unwrap().message;
+    assert!(message.contains(words), "{kernel}: {message}");
+}
+
+#[test]
+fn kernels_that_remember_are_wrong_on_new_inputs() {
+    let world = World::new(&[4096]);
+    // Results of the last launch, in an array each.
+    let kept = "static float ka[4096], ky[4096]; static const void *kx, *kc; static int full;";
+    let recall = "{ for (int i = 0; i < n; i++) { acc[i] = ka[i]; y[i] = ky[i]; } return; }";
+    let keep = "for (int i = 0; i < n; i++) { ka[i] = acc[i]; ky[i] = y[i]; }";
+    let by_size = format!("{kept} if (full == n) {recall} {GOOD} {keep} full = n;");
+    let by_place = format!(
+        "{kept} if (kx == x && kc == acc) {recall} {GOOD} {keep} if (!kx) {{ kx = x; kc = acc; }}"
+    );
+    // A handful of elements stands for all.
+    let by_few = format!(
+        "static struct {{ float f[8], a[4096], y[4096]; int n; }} memo[32]; static int used;\n\
+         float f[8]; for (int i = 0; i < 8; i++) f[i] = x[i * (n / 8)];\n\
+         for (int m = 0; m < used; m++) {{ int same = memo[m].n == n;\n\
+           for (int i = 0; i < 8; i++) same = same && memo[m].f[i] == f[i];\n\
+           if (same) {{ for (int i = 0; i < n; i++) {{ acc[i] = memo[m].a[i]; y[i] = memo[m].y[i]; }} return; }} }}\n\
+         {GOOD}\n\
+         if (used < 32) {{ for (int i = 0; i < 8; i++) memo[used].f[i] = f[i];\n\
+           for (int i = 0; i < n; i++) {{ memo[used].a[i] = acc[i]; memo[used].y[i] = y[i]; }} memo[used++].n = n; }}"
+    );
+    for (kernel, words) in [
+        (by_size, "of 4096 elements"),
+        (by_place, "on new inputs in the same buffers"),
+        (by_few, "on inputs that differ from earlier ones in a few elements"),
+    ] {
+        refused(&world.check(&kernel), Wrong, words, &kernel);
+    }
+}
+
+#[test]
+fn endurance_finds_what_is_wrong_now_and_then() {
+    let world = World::new(&[16, 64]);
+    for (when, words) in
+        [("calls % 2 == 0", "n="), ("calls > 3", "n="), ("calls >= 40", "in a row in one process")]
+    {
+        let kernel = format!("static int calls; {GOOD} if (++calls, {when}) y[n - 1] += 1;");
+        let def = CheckDef { endurance: 64, ..world.check_def(&kernel) };
+        let outcome = world.in_context(|ctx| check::run(&def, ctx));
+        refused(&outcome, Wrong, words, &kernel);
+    }
+    let honest = CheckDef { endurance: 64, ..world.check_def(GOOD) };
+    let outcome = world.in_context(|ctx| check::run(&honest, ctx));
+    assert_eq!(outcome.failure, None);
+    assert_eq!(outcome.detail["endurance"]["launches"], 64);
+    assert_eq!(outcome.detail["endurance"]["case"], "n=16");
+}
+
+#[test]
+fn a_problem_that_takes_any_answer_is_refused() {
+    let mut world = World::new(&[16, 64]);
+    world.problem.tolerance = Tolerance { rtol: 0.0, atol: 1e3 };
+    let outcome = world.check(GOOD);
+    refused(&outcome, FailureClass::Failed, "every wanted value is below atol", "loose");
+    let message = &outcome.failure.as_ref().unwrap().message;
+    assert!(
+        message.contains("control: zero; `acc`, `y`") && message.contains("atol 1e3"),
+        "{message}"
+    );
+    world.problem.tolerance = Tolerance { rtol: 1e-6, atol: 1e-6 };
+    for arg in &mut world.problem.args {
+        if let ArgKind::Buffer { fill, .. } = &mut arg.kind {
+            *fill = Fill::Iota;
+        }
+    }
+    refused(&world.check(GOOD), FailureClass::Failed, "the fills are not random", "iota");
+}
+
+#[test]
+fn other_bits_on_the_same_inputs_are_noted_and_refused_on_request() {
+    let mut world = World::new(&[16, 64]);
+    // Within the tolerance, and another sum each time.
+    let kernel = format!("static int calls; {GOOD} y[0] *= 1 + 5e-7f * (calls++ % 2);");
+    let def = CheckDef { launches: 2, ..world.check_def(&kernel) };
+    let outcome = world.in_context(|ctx| check::run(&def, ctx));
+    assert_eq!(outcome.failure, None);
+    assert_eq!(outcome.metrics["deterministic"], 0.0);
+    assert_eq!(outcome.detail["unsteady"][0]["outputs"][0], "y");
+    world.problem.deterministic = true;
+    refused(&world.check(&kernel), Wrong, "the same inputs gave other bits in `y`", &kernel);
+    let outcome = world.check(GOOD);
+    assert_eq!((outcome.failure, outcome.metrics["deterministic"]), (None, 1.0));
+}
+
+#[test]
+fn rounding_errors_that_grow_too_fast_are_refused() {
+    let mut world = World::new(&[64, 1024, 16384]);
+    world.problem.growth = Some(0.6);
+    world.problem.tolerance = Tolerance { rtol: 1e-1, atol: 1e-1 };
+    let scaled =
+        |power: &str| format!("{GOOD} for (int i = 0; i < n; i++) y[i] *= 1 + 1e-6f * {power};");
+    let outcome = world.check(&scaled("n"));
+    refused(&outcome, Wrong, "y: the error grows like size^1.0", "linear");
+    let outcome = world.check(&scaled("__builtin_sqrtf(n)"));
+    assert_eq!(outcome.failure, None);
+    let growth = outcome.detail["growth"].as_array().unwrap();
+    let of = |name: &str| growth.iter().find(|g| g["output"] == name).unwrap()["exponent"].as_f64();
+    assert!((of("y").unwrap() - 0.5).abs() < 0.05, "{growth:?}");
+    assert_eq!(world.check(GOOD).failure, None);
+}
+
+#[test]
+fn the_hold_out_is_checked_and_its_sizes_stay_secret() {
+    let mut world = World::new(&[16, 64]);
+    world.problem.holdout =
+        Some(Holdout { ranges: [("n".to_owned(), (700, 799))].into(), count: 2 });
+    let outcome = world.check(GOOD);
+    assert_eq!(outcome.failure, None);
+    assert_eq!(outcome.detail["holdout"], serde_json::json!({ "cases": 2, "passed": 2 }));
+    assert_eq!(outcome.detail["cases"].as_array().unwrap().len(), 2);
+    // Whatever it does at other sizes, nothing that is kept tells them.
+    for (deed, expected, words) in [
+        ("y[n - 1] += 1;", Wrong, "less than a hundredth of the elements differ"),
+        ("printf(\"size=%d\\n\", n); fflush(stdout); exit(n % 251);", Crashed, "ended its process"),
+        ("*(volatile int *)8 = n;", Crashed, "crashed"),
+    ] {
+        let kernel = format!("{GOOD} if (n != 16 && n != 64) {{ {deed} }}");
+        let outcome = world.check(&kernel);
+        refused(&outcome, expected, words, &kernel);
+        let kept = format!("{outcome:?}");
+        let message = &outcome.failure.as_ref().unwrap().message;
+        assert!(message.starts_with("hold-out 1 (sizes are withheld): "), "{message}");
+        for size in 700..800 {
+            assert!(!message.contains(&size.to_string()), "{message}");
+            assert!(!kept.contains(&format!("size={size}")), "{kept}");
+        }
+    }
+}
+
+#[test]
+fn a_kernel_that_knows_inputs_by_their_content_is_cheating() {
+    let world = World::new(&[4096]);
+    // Slow work that a full comparison of the inputs spares.
+    let slow = "volatile float s = 0; for (int r = 0; r < 100; r++) for (int i = 0; i < n; i++) s += x[i];";
+    let memo = format!(
+        "static struct {{ float x[4096], c[4096], a[4096], y[4096]; }} memo[64]; static int used;\n\
+         for (int m = 0; m < used; m++)\n\
+           if (!memcmp(memo[m].x, x, 4 * n) && !memcmp(memo[m].c, acc, 4 * n)) {{\n\
+             memcpy(acc, memo[m].a, 4 * n); memcpy(y, memo[m].y, 4 * n); return; }}\n\
+         if (used < 64) {{ memcpy(memo[used].x, x, 4 * n); memcpy(memo[used].c, acc, 4 * n); }}\n\
+         {slow} {GOOD}\n\
+         if (used < 64) {{ memcpy(memo[used].a, acc, 4 * n); memcpy(memo[used++].y, y, 4 * n); }}"
+    );
+    refused(&world.check(&memo), Cheating, "remembers results by content", &memo);
+    let honest = world.check(&format!("{slow} {GOOD}"));
+    assert_eq!(honest.failure, None);
+    assert_eq!(honest.detail["memory"]["attempts"], 1, "{}", honest.detail["memory"]);
+}
+
+#[test]
+fn sanitizers_find_what_happens_to_work() {
+    let world = World::new(&[16, 64]);
+    let check = |body: &str| {
+        let def = CheckDef { sanitize: Some(world.sanitized("kernel")), ..world.check_def(body) };
+        world.in_context(|ctx| check::run(&def, ctx))
+    };
+    let outcome = check(GOOD);
+    assert_eq!(outcome.failure, None);
+    let report = &outcome.detail["sanitizers"];
+    if report["ran"] == false {
+        // A compiler without the libraries is no fault of the kernel's, and is told.
+        assert!(report["why"].is_string(), "{report}");
+        return;
+    }
+    assert_eq!(report["cases"], 2, "{report}");
+    for (body, words) in [
+        (
+            "\nfloat *t = malloc(4 * n); for (int i = 0; i < n; i++) t[i] = x[i];\n\
+             volatile float over = t[n]; (void)over; free(t);",
+            "heap-buffer-overflow: READ of size 4 at kernel.c:11",
+        ),
+        ("\n\nvolatile int m = 2147483647; m += n;", "signed integer overflow"),
+    ] {
+        let outcome = check(&format!("{GOOD}{body}"));
+        refused(&outcome, Crashed, words, body);
+    }
+    let outcome = check("\n*(volatile int *)8 = 1;");
+    refused(&outcome, Crashed, "a sanitizer says: SEGV: WRITE at kernel.c:10", "crash");
+}
+
 #[test]
 fn measuring_finds_what_only_later_launches_do_wrong() {
     let world = World::new(&[16, 64]);
@@ -246,7 +452,7 @@ fn measuring_finds_what_only_later_launches_do_wrong() {
 }
 
 #[test]
-fn twice_slower_than_the_limit_is_given_up_after_the_first_look() {
+fn twice_slower_than_the_limit_is_given_up_after_the_first_process() {
     let world = World { early_stop_us: Some(1_000.0), ..World::new(&[16]) };
     let spin = format!(
         "struct timespec a, b; clock_gettime(CLOCK_MONOTONIC, &a); {GOOD} do clock_gettime(CLOCK_MONOTONIC, &b); \
@@ -254,7 +460,7 @@ fn twice_slower_than_the_limit_is_given_up_after_the_first_look() {
     );
     let outcome = world.bench(&spin);
     assert_eq!(class(&outcome), Some(FailureClass::TooSlow), "{:?}", outcome.failure);
-    assert_eq!(outcome.metrics["launches"], 8.0);
+    assert_eq!(outcome.metrics["launches"], 4.0);
     assert_eq!(outcome.metrics["stopped_early"], 1.0);
 }
 
@@ -345,13 +551,15 @@ fn every_element_type_arrives_as_itself() {
             reference: kernel.clone(),
             kernel,
             launches: 1,
+            endurance: 8,
+            sanitize: None,
             limits: world.limits,
             seed: Some(1),
             cores: Cores::Picked,
         };
         let outcome = world.in_context(|ctx| check::run(&scratch_def, ctx));
         assert_eq!(outcome.failure, None, "{dtype:?}");
-        assert_eq!(outcome.detail["cases"][0]["elements"], 33, "{dtype:?}");
+        assert_eq!(outcome.detail["cases"][0]["elements"], 5 * 33, "{dtype:?}");
     }
 }
 
@@ -406,6 +614,8 @@ fn every_shipped_kernel_is_right() {
                 kernel: built(&world, &problem, folder.join(&kernel), &["-O3", "-march=native"]),
                 reference: reference.clone(),
                 launches: 2,
+                endurance: 16,
+                sanitize: None,
                 limits: world.limits,
                 seed: None,
                 cores: Cores::Picked,

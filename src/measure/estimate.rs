@@ -5,26 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::slot::Sample;
 use super::stopping::Stopped;
 use crate::backend::Timer;
-use crate::stats::{self, Interval, Summary};
-
-/// What stands for a case's launches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Statistic {
-    /// The middle.
-    Median,
-    /// The arithmetic mean.
-    Mean,
-    /// The fastest.
-    Min,
-    /// The 90 % quantile.
-    P90,
-}
+use crate::stats::{self, Estimate, Levels, Statistic, Summary};
 
 impl Statistic {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Median, Self::Mean, Self::Min, Self::P90];
-
     /// The name of its metric in pipelines and results.
     pub fn metric(self) -> &'static str {
         match self {
@@ -112,18 +95,6 @@ impl Taken {
     pub(super) fn fastest_us(&self) -> Option<f64> {
         self.all().filter(|s| s.confirmed).map(|s| s.ns / 1e3).reduce(f64::min)
     }
-
-    /// Times that count, per process: those which the judge's clock bears out. Where it bears out
-    /// none, what that clock itself says, for it cannot be too short.
-    fn counted_us(&self) -> Vec<Vec<f64>> {
-        let counted = |samples: &Vec<Sample>| {
-            let any = samples.iter().any(|s| s.confirmed);
-            let kept = samples.iter().filter(|s| s.confirmed || !any);
-            // A launch within one step of the clock still has a logarithm.
-            kept.map(|s| (if any { s.ns } else { s.ns.max(s.judged_ns) }).max(0.1) / 1e3).collect()
-        };
-        self.processes.iter().map(counted).collect()
-    }
 }
 
 /// What was measured.
@@ -132,7 +103,7 @@ pub struct Measurement {
     /// One per case, in order.
     pub cases: Vec<CaseResult>,
     /// The headline number in microseconds: the geometric mean of the statistic over cases.
-    pub metric: Interval,
+    pub metric: Estimate,
     /// How many looks were taken.
     pub looks_used: u32,
     /// Why it ended before the last look, if it did.
@@ -150,7 +121,8 @@ pub struct Measurement {
 pub struct CaseResult {
     /// The case's label.
     pub label: String,
-    /// In microseconds.
+    /// All launches that count as one heap, in microseconds: for quantiles and extremes. What may
+    /// be said of the kernel is [`CaseResult::estimate`].
     pub summary: Summary,
     /// Every timed sample, one list per process, in order of time.
     pub processes: Vec<Vec<Sample>>,
@@ -182,7 +154,7 @@ pub(super) fn describe(statistic: Statistic, taken: &[Taken]) -> Option<Measurem
 fn case(taken: &Taken) -> Option<CaseResult> {
     Some(CaseResult {
         label: taken.label.clone(),
-        summary: stats::summary(&taken.counted_us().concat())?,
+        summary: stats::summary(&counted_us(&taken.processes).concat())?,
         processes: taken.processes.clone(),
         looped: taken.looped.unwrap_or(1),
         ring: taken.ring,
@@ -194,33 +166,36 @@ fn case(taken: &Taken) -> Option<CaseResult> {
 
 impl Measurement {
     /// The geometric mean over cases of a statistic, in microseconds.
-    pub fn geometric_mean(&self, statistic: Statistic) -> Option<Interval> {
+    pub fn geometric_mean(&self, statistic: Statistic) -> Option<Estimate> {
         geometric_mean(&self.cases, statistic)
     }
 }
 
-fn geometric_mean(cases: &[CaseResult], statistic: Statistic) -> Option<Interval> {
-    let parts: Option<Vec<Interval>> = cases.iter().map(|c| c.interval(statistic)).collect();
-    stats::combine_log_intervals(&parts?)
+fn geometric_mean(cases: &[CaseResult], statistic: Statistic) -> Option<Estimate> {
+    let times: Vec<_> = cases.iter().map(|c| counted_us(&c.processes)).collect();
+    stats::combined(&times, statistic)
 }
 
 impl CaseResult {
-    /// The statistic of this case with its interval, in microseconds.
-    pub fn interval(&self, statistic: Statistic) -> Option<Interval> {
-        let s = &self.summary;
-        let like_median = |value: f64| Interval {
-            value,
-            lower: (value * s.lower / s.median).min(value),
-            upper: (value * s.upper / s.median).max(value),
-        };
-        Some(match statistic {
-            Statistic::Median => Interval { value: s.median, lower: s.lower, upper: s.upper },
-            Statistic::P90 => like_median(s.p90),
-            Statistic::Min => like_median(s.min),
-            Statistic::Mean => {
-                let scaled = like_median(s.mean);
-                Interval { lower: scaled.lower.min(s.lower), ..scaled }
-            }
-        })
+    /// The statistic of this case over its processes, in microseconds.
+    pub fn estimate(&self, statistic: Statistic) -> Option<Estimate> {
+        Some(Levels::of(&counted_us(&self.processes))?.estimate(statistic))
     }
+
+    /// Launch times that count, in microseconds and in order of time.
+    pub fn times_us(&self) -> Vec<f64> {
+        counted_us(&self.processes).concat()
+    }
+}
+
+/// Times that count, per process: those which the judge's clock bears out. Where it bears out
+/// none, what that clock itself says, for it cannot be too short.
+fn counted_us(processes: &[Vec<Sample>]) -> Vec<Vec<f64>> {
+    let counted = |samples: &Vec<Sample>| {
+        let any = samples.iter().any(|s| s.confirmed);
+        let kept = samples.iter().filter(|s| s.confirmed || !any);
+        // A launch within one step of the clock still has a logarithm.
+        kept.map(|s| (if any { s.ns } else { s.ns.max(s.judged_ns) }).max(0.1) / 1e3).collect()
+    };
+    processes.iter().map(counted).collect()
 }

@@ -4,10 +4,11 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::estimate::{self, Measurement, Statistic, Taken};
+use super::estimate::{self, Measurement, Taken};
 use super::slot::{Loaded, Slot, SlotEnd};
 use super::stopping::{self, Stopped};
 use crate::backend::{Fault, Mode, Session};
+use crate::stats::Statistic;
 
 /// How a measurement goes.
 #[derive(Debug, Clone, PartialEq)]

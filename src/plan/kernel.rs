@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::build::Builder;
-use super::{Bench, Check, Compile, Definition, PlanNode, StoredNode};
+use super::{Bench, Check, Compile, Definition, PlanNode, Sources, StoredNode};
 use crate::cache::Kind;
 use crate::cache::index::flag;
-use crate::pipeline::{CompileWork, Cores, DeviceRequest, Stage, Variant, Work};
+use crate::pipeline::{CompileWork, Cores, DeviceRequest, SandboxMode, Stage, Variant, Work};
 use crate::problem::{Problem, Role};
 use crate::verify::Tolerance;
 
@@ -20,6 +20,9 @@ pub const WORKER_ENV: [&str; 6] = [
     "OMP_SCHEDULE",
     "OMP_WAIT_POLICY",
 ];
+
+/// What stands for the isolation that this system offers, among the devices that keys depend on.
+pub const SANDBOX: &str = "sandbox";
 
 /// The node of a check or bench stage; its compiles are added on the way.
 pub(super) fn node(
@@ -44,8 +47,9 @@ pub(super) fn node(
     let problem = without_paths(problem);
     let (definition, flags) = match &variant.work {
         Work::Check(work) => {
+            let build = work.sanitize.then(|| sources(builder, stage, compile)).flatten();
             let work = work.clone();
-            (Definition::Check(Check { problem, work, cores }), flag::RESULT)
+            (Definition::Check(Check { problem, work, cores, build }), flag::RESULT)
         }
         Work::Bench(work) => {
             let always = if work.cache { 0 } else { flag::ALWAYS };
@@ -62,6 +66,14 @@ pub(super) fn node(
     if measures {
         node.inputs.push((Kind::Device, "cpu".to_owned()));
     }
+    let confined = match &variant.work {
+        Work::Check(work) => work.sandbox != SandboxMode::Off,
+        Work::Bench(work) => work.sandbox != SandboxMode::Off,
+        Work::Command(_) => false,
+    };
+    if confined {
+        node.inputs.push((Kind::Device, SANDBOX.to_owned()));
+    }
     node.flags |= flags;
     Some(node)
 }
@@ -77,6 +89,7 @@ fn signature_only(problem: &Problem) -> Problem {
     reduced.cases.clear();
     reduced.holdout = None;
     reduced.tolerance = Tolerance { rtol: 0.0, atol: 0.0 };
+    (reduced.growth, reduced.deterministic) = (None, false);
     (reduced.flops, reduced.bytes, reduced.cuda) = (None, None, None);
     for arg in &mut reduced.args {
         if let crate::problem::ArgKind::Buffer { shape, fill, role } = &mut arg.kind {
@@ -110,6 +123,20 @@ fn kernel_binary(
         stage,
         Wanted { names: [preferred, fallback], sources, problem, work: work.clone() },
     )
+}
+
+/// What a stage needs to build the kernel once more with other flags.
+fn sources(builder: &mut Builder<'_>, stage: &Stage, work: &CompileWork) -> Option<Sources> {
+    let pipeline = builder.request.pipeline;
+    let sources: Vec<String> = pipeline.kernel.iter().map(|k| builder.relative(k)).collect();
+    let compiler = compiler(builder, stage, &work.cc, &sources)?;
+    Some(Sources {
+        sources,
+        compiler,
+        flags: work.flags.clone(),
+        defines: work.defines.clone(),
+        include_dirs: work.include_dirs.iter().map(|d| builder.relative(d)).collect(),
+    })
 }
 
 fn reference_binary(builder: &mut Builder<'_>, stage: &Stage, problem: &Problem) -> Option<String> {

@@ -15,6 +15,8 @@ pub mod layout;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::cache::Kind;
@@ -101,6 +103,25 @@ pub struct Check {
     pub work: CheckWork,
     /// Where it runs.
     pub cores: Cores,
+    /// What the sanitizer build is made from; none without it.
+    pub build: Option<Sources>,
+}
+
+/// A kernel's sources and how they are compiled: for a stage that builds it once more with flags
+/// of its own. What the sources hold enters a key through the built kernel, so that an edit that
+/// leaves the binary as it is changes nothing here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sources {
+    /// Relative to the root; the first defines the entry.
+    pub sources: Vec<String>,
+    /// The resolved compiler.
+    pub compiler: String,
+    /// Its flags, in order.
+    pub flags: Vec<String>,
+    /// `-D` definitions.
+    pub defines: BTreeMap<String, String>,
+    /// Include folders, relative to the root.
+    pub include_dirs: Vec<String>,
 }
 
 /// A measurement.

@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::expr::{ExprError, eval_f64, eval_int};
-use super::{Arg, ArgKind, Case, Problem, Role, fill};
+use super::{Arg, ArgKind, Case, Fill, Problem, Role, fill};
 use crate::verify::Dtype;
 
 /// Attempts to draw a hold-out case that is new and can be staged, for each one wanted.
@@ -123,6 +123,61 @@ fn stage_arg(arg: &Arg, case: &Case, rng: &mut ChaCha8Rng) -> Result<StagedArg, 
     }
 }
 
+/// One in so many elements of a [`twin`] is drawn anew.
+const TWIN_SHARE: usize = 1000;
+
+/// A copy of `of` in which one element in a thousand of each input, and at least one, is drawn anew
+/// at a random place: what a kernel that remembers inputs by a few of their elements takes for the
+/// same. Inputs whose elements hang together (constants, counts, permutations) stay as they are.
+///
+/// # Errors
+/// As [`stage`].
+pub fn twin(problem: &Problem, case: &Case, of: &Staged, seed: u64) -> Result<Staged, CaseError> {
+    let other = stage(problem, case, seed)?;
+    let mut twin = of.clone();
+    for (index, arg) in problem.args.iter().enumerate() {
+        let loose = matches!(
+            arg.kind,
+            ArgKind::Buffer {
+                fill: Fill::Normal { .. }
+                    | Fill::Uniform { .. }
+                    | Fill::Integers { .. }
+                    | Fill::Adversarial,
+                role: Role::In | Role::Inout,
+                ..
+            }
+        );
+        let (Some(StagedArg::Buffer { data, .. }), Some(StagedArg::Buffer { data: fresh, .. })) =
+            (twin.args.get_mut(index), other.args.get(index))
+        else {
+            continue;
+        };
+        if loose && data.len() == fresh.len() {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            rng.set_stream(u64::MAX - index as u64);
+            exchange(data, fresh, arg.dtype.size_bytes(), &mut rng);
+        }
+    }
+    Ok(twin)
+}
+
+/// Takes a thousandth of the elements over from `fresh`, and at least one that differs, when there
+/// is one to be found.
+fn exchange(data: &mut [u8], fresh: &[u8], element: usize, rng: &mut ChaCha8Rng) {
+    let elements = data.len() / element;
+    let wanted = (elements / TWIN_SHARE).max(1);
+    let mut changed = 0;
+    for attempt in 0..4 * wanted {
+        if changed >= wanted || elements == 0 || (attempt >= wanted && changed > 0) {
+            break;
+        }
+        let at = rng.random_range(0..elements) * element;
+        let (old, new) = (&mut data[at..at + element], &fresh[at..at + element]);
+        changed += usize::from(*old != *new);
+        old.copy_from_slice(new);
+    }
+}
+
 /// Bytes of all buffers of `problem` at `case`, once.
 ///
 /// # Errors
@@ -138,6 +193,25 @@ pub fn bytes_needed(problem: &Problem, case: &Case) -> Result<u64, CaseError> {
         }
     }
     Ok(total)
+}
+
+/// Elements of all input buffers at `case`: how large an instance is; `None` when an extent cannot
+/// be had.
+pub(super) fn input_elements<'a>(args: impl Iterator<Item = &'a Arg>, case: &Case) -> Option<u64> {
+    let mut total = 0u64;
+    for arg in args {
+        if let ArgKind::Buffer { shape, role: Role::In | Role::Inout, .. } = &arg.kind {
+            let shape = extents(shape, &case.sizes).ok()?;
+            let bytes = buffer_bytes(&arg.name, &shape, arg.dtype).ok()?;
+            total = total.checked_add((bytes / arg.dtype.size_bytes()) as u64)?;
+        }
+    }
+    Some(total)
+}
+
+/// Elements of all input buffers of `problem` at `case`; 0 when an extent cannot be had.
+pub fn size(problem: &Problem, case: &Case) -> u64 {
+    input_elements(problem.args.iter(), case).unwrap_or(0)
 }
 
 /// Operations and bytes of one launch of `problem` at `case`; `None` where the problem does not

@@ -23,6 +23,8 @@ pub(in crate::problem) fn problem() -> Problem {
         ],
         reference: "/problems/reference.c".into(),
         tolerance: Tolerance { rtol: 1e-5, atol: 1e-6 },
+        growth: None,
+        deterministic: false,
         flops: Some("5*rows*cols".into()),
         bytes: Some("8*rows*cols".into()),
         cuda: None,
@@ -135,4 +137,27 @@ fn ranges_that_hold_too_few_cases_give_fewer() {
     });
     let drawn = draw_holdout(&tight, &mut ChaCha8Rng::seed_from_u64(1));
     assert_eq!(drawn.iter().map(|c| c.label.as_str()).collect::<Vec<_>>(), ["rows=4 cols=9"]);
+}
+
+#[test]
+fn a_twin_differs_from_its_model_in_few_elements_of_its_inputs() {
+    let mut problem = problem();
+    for (rows, cols, least, most) in [(1, 1, 1, 1), (4, 8, 1, 1), (100, 100, 5, 10)] {
+        let case = case(rows, cols);
+        let model = stage(&problem, &case, 1).unwrap();
+        let twin = twin(&problem, &case, &model, 2).unwrap();
+        let pairs = data(&model.args[0]).chunks(4).zip(data(&twin.args[0]).chunks(4));
+        let changed = pairs.filter(|(a, b)| a != b).count();
+        assert!((least..=most).contains(&changed), "{rows} x {cols}: {changed}");
+        assert_eq!(model.args[1..], twin.args[1..]);
+    }
+    let ArgKind::Buffer { fill, .. } = &mut problem.args[0].kind else { panic!("a buffer") };
+    *fill = Fill::Iota;
+    let model = stage(&problem, &case(4, 8), 1).unwrap();
+    assert_eq!(twin(&problem, &case(4, 8), &model, 2), Ok(model), "a count hangs together");
+}
+
+#[test]
+fn the_size_of_a_case_is_what_its_inputs_hold() {
+    assert_eq!(size(&problem(), &case(4, 8)), 32);
 }

@@ -35,6 +35,9 @@ pub struct ProblemFile {
     /// What counts as equal; exact without it.
     #[serde(default)]
     pub tolerance: ToleranceFile,
+    /// True refuses a kernel that answers equal inputs with other bits the next time; without it
+    /// that is noted and no more.
+    pub deterministic: Option<bool>,
     /// What one launch does, for the roofline.
     #[serde(default)]
     pub work: WorkFile,
@@ -125,6 +128,9 @@ pub struct ToleranceFile {
     pub rtol: Option<Spanned<f64>>,
     /// Absolute part; 0 without it.
     pub atol: Option<Spanned<f64>>,
+    /// How fast the relative error may grow with the size of the inputs: the exponent of a power.
+    /// 0.5 is the random walk of rounding errors, 1 their straight sum; not looked at without it.
+    pub growth: Option<Spanned<f64>>,
 }
 
 /// `[work]`: expressions over the sizes.

@@ -18,7 +18,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use case::{CaseError, CaseWork, Staged, StagedArg, bytes_needed, draw_holdout, stage, work};
+pub use case::{
+    CaseError, CaseWork, Staged, StagedArg, bytes_needed, draw_holdout, size, stage, twin, work,
+};
 pub use fill::{fill, fits};
 pub use identity::canonical_digest;
 pub use launch::{Geometry, LaunchError, geometry};
@@ -45,6 +47,10 @@ pub struct Problem {
     pub reference: PathBuf,
     /// What counts as equal.
     pub tolerance: Tolerance,
+    /// The exponent with which the relative error may grow with the size of the inputs.
+    pub growth: Option<f64>,
+    /// Equal inputs must give equal bits.
+    pub deterministic: bool,
     /// Operations and bytes per launch, expressions over the case's sizes.
     pub flops: Option<String>,
     /// Bytes moved per launch.

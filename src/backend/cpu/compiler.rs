@@ -101,6 +101,34 @@ pub fn plan(request: &CompileRequest<'_>) -> Result<Compilation, CompileError> {
     Ok(plan)
 }
 
+/// What a sanitizer build is compiled with besides the kernel's own flags, and after them: what
+/// is found is to have a place in the source, which optimisation blurs.
+pub const SANITIZE_FLAGS: [&str; 5] = [
+    "-O1",
+    "-g",
+    "-fno-omit-frame-pointer",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+];
+
+/// Plans a build with sanitizers: as [`plan`], with [`SANITIZE_FLAGS`] and `more` after the
+/// kernel's flags, and with the debugging information left in.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_sanitized(
+    request: &CompileRequest<'_>,
+    more: &[String],
+) -> Result<Compilation, CompileError> {
+    let own = SANITIZE_FLAGS.map(str::to_owned);
+    let flags: Vec<String> = request.flags.iter().chain(&own).chain(more).cloned().collect();
+    let mut plan = plan(&CompileRequest { flags: &flags, ..*request })?;
+    if let Some(link) = plan.steps.last_mut() {
+        link.args.retain(|arg| arg != "-s");
+    }
+    Ok(plan)
+}
+
 /// The compiler's name that a pipeline's `cc` (empty: the system's) means for these sources.
 pub fn compiler_name<'a>(cc: &'a str, sources: &[PathBuf]) -> &'a str {
     let is_cpp = |source: &PathBuf| Language::of(source) == Some(Language::Cpp);
@@ -211,6 +239,29 @@ mod tests {
         assert!(line(&plan.steps[0]).contains("-x c -c /s/kernel.c"), "{}", line(&plan.steps[0]));
         assert!(line(&plan.steps[1]).contains("-x c++ -c /k/g.cc"), "{}", line(&plan.steps[1]));
         assert!(line(&plan.steps[2]).contains("/s/0.o /s/1.o -shared"), "{}", line(&plan.steps[2]));
+    }
+
+    #[test]
+    fn a_sanitizer_build_has_its_flags_last_and_is_not_stripped() {
+        let sources = [PathBuf::from("/k/f.c")];
+        let request = CompileRequest {
+            sources: &sources,
+            text: "",
+            signature: &signature(),
+            compiler: Path::new("/bin/cc"),
+            flags: &["-O3".into()],
+            defines: &BTreeMap::new(),
+            include_dirs: &[],
+            scratch: Path::new("/s"),
+            output: Path::new("/o/k.so"),
+        };
+        let plan = plan_sanitized(&request, &["-shared-libasan".into()]).unwrap();
+        let own = "-O3 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+                   -fno-sanitize-recover=all -shared-libasan";
+        for step in &plan.steps {
+            assert!(line(step).contains(own), "{}", line(step));
+            assert!(!line(step).contains(" -s "), "{}", line(step));
+        }
     }
 
     #[test]

@@ -55,7 +55,8 @@ fn prepare() -> std::io::Result<OwnedFd> {
     let judge = std::env::args().nth(2).and_then(|id| id.parse().ok());
     die_with_parent(judge.ok_or(std::io::ErrorKind::InvalidInput)?)?;
     // Processor time is not limited here: a kernel may use every core until its deadline.
-    Limits { file_bytes: 16 << 20, open_files: 256, cpu_seconds: u64::MAX }.apply()?;
+    Limits { file_bytes: 16 << 20, open_files: 256, cpu_seconds: u64::MAX, memory_bytes: None }
+        .apply()?;
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), HIGH_FD)?;
     let null = std::fs::File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;

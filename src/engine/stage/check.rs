@@ -1,16 +1,32 @@
-//! Compares a kernel's outputs with the reference's.
+//! Holds a kernel's outputs against the reference's, in every way that a kernel which only seems
+//! right is known to differ in.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::compile::CompileDef;
 use super::judge::{self, Bench, Judge, Judged};
 use super::{Failure, FailureClass, StageContext, StageOutcome};
-use crate::backend::cpu::CpuSession;
-use crate::backend::{Fault, Mode, Order, Session};
+use crate::backend::Session;
 use crate::pipeline::{Cores, Limits};
-use crate::problem::Problem;
+use crate::problem::{Problem, size};
+
+mod controls;
+mod endurance;
+mod growth;
+mod memory;
+mod rounds;
+mod sanitize;
+mod values;
+
+use rounds::{Round, Table};
 
 /// What is to be checked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,8 +37,12 @@ pub struct CheckDef {
     pub kernel: PathBuf,
     /// The built reference: an absolute path.
     pub reference: PathBuf,
-    /// Launches whose outputs are compared, per case.
+    /// Sets of fresh inputs per case, and as many again in the same buffers.
     pub launches: u32,
+    /// Launches of one process in a row, at the cheapest case.
+    pub endurance: u32,
+    /// How the kernel is built once more with sanitizers; without it, it is not.
+    pub sanitize: Option<CompileDef>,
     /// Limits.
     pub limits: Limits,
     /// What inputs are drawn from; drawn itself when there is none.
@@ -34,7 +54,7 @@ pub struct CheckDef {
 /// Checks.
 pub fn run(def: &CheckDef, ctx: &StageContext<'_>) -> StageOutcome {
     let mut outcome = StageOutcome::default();
-    let mut checked = Checked { seed: judge::seed(def.seed), cases: Vec::new() };
+    let mut checked = Checked { seed: judge::seed(def.seed), ..Checked::default() };
     let failure = checked.run(def, ctx, &mut outcome.log).err().or_else(|| checked.verdict());
     outcome.metrics = checked.metrics();
     outcome.detail = checked.detail(def);
@@ -42,9 +62,69 @@ pub fn run(def: &CheckDef, ctx: &StageContext<'_>) -> StageOutcome {
     outcome
 }
 
+/// What was found so far.
+#[derive(Default)]
 struct Checked {
     seed: u64,
-    cases: Vec<(String, Judged)>,
+    /// The problem's own cases, by position.
+    cases: BTreeMap<usize, (String, Round)>,
+    controls: Vec<controls::Note>,
+    unsteady: Vec<Unsteady>,
+    growth: Vec<growth::Growth>,
+    endurance: Option<endurance::Endurance>,
+    memory: Option<memory::Memory>,
+    sanitized: Option<sanitize::Sanitized>,
+    /// Hold-out cases drawn, and how many of them passed.
+    holdout: (usize, usize),
+    /// Whether all launches that show determinism took place.
+    repeated: bool,
+}
+
+/// Outputs whose bits differ between launches on the same inputs.
+#[derive(Debug, Serialize)]
+struct Unsteady {
+    case: String,
+    process: &'static str,
+    outputs: Vec<String>,
+}
+
+/// The stage, the judge and where the kernel's words go.
+struct Around<'a, 'b> {
+    def: &'a CheckDef,
+    bench: &'a Bench<'b>,
+    judge: Judge<'a>,
+    log: &'a mut Vec<u8>,
+}
+
+impl Around<'_, '_> {
+    /// Bounds what grows with the number of launches: a tenth of the stage's time.
+    fn tenth(&self) -> Duration {
+        match self.def.limits.timeout_ms {
+            0 => Duration::from_secs(10),
+            ms => Duration::from_millis(ms / 10),
+        }
+    }
+
+    fn own_cases(&self) -> Vec<usize> {
+        (0..self.judge.cases.len()).filter(|&case| !self.judge.is_secret(case)).collect()
+    }
+
+    /// A process with the kernel in it, for `go`; what it printed is kept.
+    fn in_process<T>(
+        &mut self,
+        first: usize,
+        go: impl FnOnce(&mut Judge<'_>, &mut dyn Session) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let opened = self.bench.open(&self.def.kernel);
+        let mut session = opened.map_err(|fault| self.judge.failure(first, &fault))?;
+        let result = go(&mut self.judge, &mut session);
+        let printed = session.finish();
+        // A kernel at secret sizes could print them.
+        if !self.judge.is_secret(first) {
+            self.log.extend(printed);
+        }
+        result
+    }
 }
 
 impl Checked {
@@ -55,32 +135,176 @@ impl Checked {
         log: &mut Vec<u8>,
     ) -> Result<(), Failure> {
         let bench = Bench::new(ctx, &def.limits, def.cores);
-        let mut judge = Judge::new(&def.problem, &def.reference, self.seed, &bench);
-        let first = judge.cases.first().map_or(String::new(), |c| c.label.clone());
-        let mut session =
-            bench.open(&def.kernel).map_err(|fault| judge::kernel_failure(&first, &fault))?;
-        for case in 0..judge.cases.len() {
-            let label = judge.cases[case].label.clone();
-            (ctx.progress)(case as f32 / judge.cases.len() as f32, &label);
-            let sets = judge.draw(case, def.launches.max(1))?;
-            let judged = check(&judge, (case, sets), &mut session);
-            match judged {
-                Ok(judged) => self.cases.push((label, judged)),
-                Err(fault) => {
-                    log.extend(session.finish());
-                    return Err(judge::kernel_failure(&label, &fault));
+        let judge = Judge::with_holdout(&def.problem, &def.reference, self.seed, &bench);
+        let mut around = Around { def, bench: &bench, judge, log };
+        self.prepare(&mut around)?;
+        if let Err(failure) = self.rounds(&mut around) {
+            return Err(self.explained(failure, &mut around));
+        }
+        if self.is_wrong() {
+            return Ok(());
+        }
+        self.held_out(&mut around)?;
+        self.second_process(&mut around)?;
+        if self.is_wrong() {
+            return Ok(());
+        }
+        self.steadiness(def)?;
+        self.rounding(&around)?;
+        self.sanitizers(&mut around).map_or(Ok(()), Err)
+    }
+
+    /// Draws what everything starts from, and holds the controls against it.
+    fn prepare(&mut self, around: &mut Around<'_, '_>) -> Result<(), Failure> {
+        for case in 0..around.judge.cases.len() {
+            around.judge.draw(case, 2 * around.def.launches.max(1))?;
+        }
+        let (notes, refusal) = controls::run(&around.judge);
+        self.controls = notes;
+        refusal.map_or(Ok(()), Err)
+    }
+
+    /// The problem's own cases in one process, in an order that nobody can foresee.
+    fn rounds(&mut self, around: &mut Around<'_, '_>) -> Result<(), Failure> {
+        let mut order = around.own_cases();
+        order.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed));
+        let Some(&first) = order.first() else {
+            return Ok(());
+        };
+        let (launches, progress) = (around.def.launches, around.bench.ctx.progress);
+        around.in_process(first, |judge, session| {
+            for (done, &case) in order.iter().enumerate() {
+                let label = judge.cases[case].label.clone();
+                progress(done as f32 / order.len() as f32, &label);
+                let round = Table { judge, session, case }.rounds(launches)?;
+                let outputs = round.unsteady.clone();
+                if !outputs.is_empty() {
+                    self.unsteady.push(Unsteady { case: label.clone(), process: "same", outputs });
+                }
+                self.cases.insert(case, (label, round));
+            }
+            Ok(())
+        })
+    }
+
+    /// The hold-out, in a process of its own, whose words nobody hears.
+    fn held_out(&mut self, around: &mut Around<'_, '_>) -> Result<(), Failure> {
+        let first = around.own_cases().len();
+        let secret = first..around.judge.cases.len();
+        self.holdout.0 = secret.len();
+        if secret.is_empty() {
+            return Ok(());
+        }
+        let (launches, progress) = (around.def.launches, around.bench.ctx.progress);
+        around.in_process(first, |judge, session| {
+            for case in secret {
+                progress(0.7, &judge.cases[case].label);
+                let round = Table { judge, session, case }.rounds(launches)?;
+                if !round.judged.passed() {
+                    let reports = round.judged.reports.join("; ");
+                    let message = format!("{}: {reports}", judge.place(case));
+                    return Err(Failure { class: FailureClass::Wrong, message });
+                }
+                self.holdout.1 += 1;
+            }
+            Ok(())
+        })
+    }
+
+    /// A fresh process: the first inputs of each case once more, many launches in a row, and
+    /// whether what was seen is faster.
+    fn second_process(&mut self, around: &mut Around<'_, '_>) -> Result<(), Failure> {
+        let (own, tenth, wanted) = (around.own_cases(), around.tenth(), around.def.endurance);
+        let Some(cheapest) = endurance::cheapest(&around.judge) else {
+            return Ok(());
+        };
+        let progress = around.bench.ctx.progress;
+        around.in_process(cheapest, |judge, session| {
+            let mut times = Vec::new();
+            for case in own {
+                let Some((label, round)) = self.cases.get_mut(&case) else { continue };
+                let mut table = Table { judge: &mut *judge, session: &mut *session, case };
+                let (outputs, ns) = table.elsewhere(round)?;
+                times.push((case, ns));
+                if !outputs.is_empty() {
+                    let case = label.clone();
+                    self.unsteady.push(Unsteady { case, process: "fresh", outputs });
                 }
             }
+            self.repeated = true;
+            if self.is_wrong() {
+                return Ok(());
+            }
+            progress(0.8, "endurance");
+            let until = Instant::now() + tenth;
+            self.endurance = Some(endurance::run(judge, session, (cheapest, wanted), until)?);
+            if let Some(case) = memory::longest(judge, &times, tenth) {
+                let until = Instant::now() + tenth;
+                self.memory = Some(memory::run(judge, session, case, until)?);
+            }
+            Ok(())
+        })
+    }
+
+    /// The same inputs must give the same bits, where the problem asks for it.
+    fn steadiness(&self, def: &CheckDef) -> Result<(), Failure> {
+        let Some(first) = self.unsteady.first().filter(|_| def.problem.deterministic) else {
+            return Ok(());
+        };
+        let message = format!(
+            "case {}: the same inputs gave other bits in `{}` (second launch in {} process), and \
+             the problem asks for `deterministic = true`",
+            first.case,
+            first.outputs.join("`, `"),
+            if first.process == "same" { "the same" } else { "a fresh" },
+        );
+        Err(Failure { class: FailureClass::Wrong, message })
+    }
+
+    /// How rounding errors grow, where the problem bounds it.
+    fn rounding(&mut self, around: &Around<'_, '_>) -> Result<(), Failure> {
+        let Some(allowed) = around.def.problem.growth else {
+            return Ok(());
+        };
+        let cases: Vec<(u64, &[growth::Error])> = self
+            .cases
+            .iter()
+            .map(|(&case, (_, round))| {
+                let elements = size(&around.def.problem, &around.judge.cases[case]);
+                (elements, round.errors.as_slice())
+            })
+            .collect();
+        self.growth = growth::fit(&cases);
+        growth::verdict(&self.growth, allowed).map_or(Ok(()), Err)
+    }
+
+    fn sanitizers(&mut self, around: &mut Around<'_, '_>) -> Option<Failure> {
+        let def = around.def.sanitize.as_ref()?;
+        let (done, failure) = sanitize::run(def, around.bench, &mut around.judge, &mut *around.log);
+        self.sanitized = Some(done);
+        failure
+    }
+
+    /// A crash with the place that the sanitizers give it, when they find one.
+    fn explained(&mut self, mut failure: Failure, around: &mut Around<'_, '_>) -> Failure {
+        if failure.class == FailureClass::Crashed {
+            let _told_below = self.sanitizers(around);
+            if let Some(found) = self.sanitized.as_ref().and_then(|done| done.found()) {
+                failure.message += &format!("\n  a sanitizer says: {found}");
+            }
         }
-        log.extend(session.finish());
-        Ok(())
+        failure
+    }
+
+    fn is_wrong(&self) -> bool {
+        self.cases.values().any(|(_, round)| !round.judged.passed())
     }
 
     /// Wrong outputs as a failure that shows every case's.
     fn verdict(&self) -> Option<Failure> {
-        let wrong = self.cases.iter().filter(|(_, judged)| !judged.passed());
+        let wrong = self.cases.values().filter(|(_, round)| !round.judged.passed());
         let reports: Vec<String> = wrong
-            .map(|(label, judged)| format!("case {label}: {}", judged.reports.join("\n")))
+            .map(|(label, round)| format!("case {label}: {}", round.judged.reports.join("\n")))
             .collect();
         if reports.is_empty() {
             return None;
@@ -88,21 +312,28 @@ impl Checked {
         Some(Failure { class: FailureClass::Wrong, message: reports.join("\n") })
     }
 
-    fn metrics(&self) -> std::collections::BTreeMap<String, f64> {
-        let all =
-            |value: fn(&Judged) -> f64| self.cases.iter().map(move |(_, judged)| value(judged));
-        [
+    fn metrics(&self) -> BTreeMap<String, f64> {
+        let all = |value: fn(&Judged) -> f64| {
+            self.cases.values().map(move |(_, round)| value(&round.judged))
+        };
+        let mut metrics: BTreeMap<String, f64> = [
             ("cases", self.cases.len() as f64),
             ("mismatches", all(|j| j.mismatches as f64).sum()),
             ("max_error", all(|j| j.max_abs).fold(0.0, f64::max)),
             ("max_relative_error", all(|j| j.max_rel).fold(0.0, f64::max)),
         ]
         .map(|(name, value)| (name.to_owned(), value))
-        .into()
+        .into();
+        if self.repeated {
+            let deterministic = f64::from(u8::from(self.unsteady.is_empty()));
+            metrics.insert("deterministic".into(), deterministic);
+        }
+        metrics
     }
 
     fn detail(&self, def: &CheckDef) -> Value {
-        let case = |(label, judged): &(String, Judged)| {
+        let case = |(label, round): &(String, Round)| {
+            let judged = &round.judged;
             json!({
                 "label": label,
                 "elements": judged.elements,
@@ -116,26 +347,15 @@ impl Checked {
             "seed": self.seed,
             "core": judge::core(def.cores),
             "launches": def.launches,
-            "cases": self.cases.iter().map(case).collect::<Vec<_>>(),
+            "cases": self.cases.values().map(case).collect::<Vec<_>>(),
+            "controls": self.controls,
+            "deterministic": self.repeated.then_some(self.unsteady.is_empty()),
+            "unsteady": self.unsteady,
+            "growth": self.growth,
+            "holdout": { "cases": self.holdout.0, "passed": self.holdout.1 },
+            "endurance": self.endurance,
+            "memory": self.memory,
+            "sanitizers": self.sanitized,
         })
     }
-}
-
-/// Launches one case once on each set, comparing after each; stops at the first that differs.
-fn check(
-    judge: &Judge<'_>,
-    (case, sets): (usize, u32),
-    session: &mut CpuSession,
-) -> Result<Judged, Fault> {
-    session.load(&judge.arguments(case, sets))?;
-    let mut all = Judged::default();
-    for set in 0..sets {
-        session.launch(Order { first: set, count: 1, mode: Mode::Hot })?;
-        let got = session.outputs(set)?;
-        all.merge(judge.compare(case, set, &got));
-        if !all.passed() {
-            break;
-        }
-    }
-    Ok(all)
 }

@@ -1,10 +1,12 @@
 //! What checking and measuring share: cases staged with the reference's answers, comparisons,
 //! and what a fault means for a stage.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
 use super::{Failure, FailureClass, StageContext};
 use crate::backend::cpu::{CpuSession, SessionOptions};
@@ -12,9 +14,16 @@ use crate::backend::{Argument, Fault, Mode, Order, Session};
 use crate::digest::Digest;
 use crate::pipeline::{Cores, Limits};
 use crate::plan::kernel::WORKER_ENV;
-use crate::problem::{Case, Problem, Role};
-use crate::problem::{Staged, StagedArg, stage};
-use crate::verify::{self, Comparison};
+use crate::problem::{
+    Case, Problem, Role, Staged, StagedArg, bytes_needed, draw_holdout, stage, twin, work,
+};
+
+mod fault;
+mod judged;
+
+pub(super) use fault::kernel_failure;
+use fault::{reference_failure, withheld_failure};
+pub(super) use judged::{Judged, outputs};
 
 /// Where and until when a stage's workers run.
 pub(super) struct Bench<'a> {
@@ -30,10 +39,27 @@ impl<'a> Bench<'a> {
         Self { ctx, core: core(cores), deadline }
     }
 
+    /// The same with an end that is no later than `end`.
+    pub(super) fn until(&self, end: Instant) -> Self {
+        let deadline = Some(self.deadline.map_or(end, |deadline| deadline.min(end)));
+        Self { deadline, ..*self }
+    }
+
     pub(super) fn open(&self, library: &Path) -> Result<CpuSession, Fault> {
+        self.open_with(library, Vec::new())
+    }
+
+    /// A session whose worker has `more` in its environment.
+    pub(super) fn open_with(
+        &self,
+        library: &Path,
+        more: Vec<(OsString, OsString)>,
+    ) -> Result<CpuSession, Fault> {
+        let mut env = self.ctx.inherited(&WORKER_ENV);
+        env.extend(more);
         CpuSession::start(&SessionOptions {
             program: self.ctx.program,
-            env: self.ctx.inherited(&WORKER_ENV),
+            env,
             marker: self.ctx.marker,
             library,
             cpu: self.core,
@@ -58,17 +84,30 @@ pub(super) struct Drawn {
 /// them, and compares.
 pub(super) struct Judge<'a> {
     pub(super) problem: &'a Problem,
+    /// The problem's own, then those held out, which are labelled `hold-out 1` and so on. The sizes
+    /// of these are nobody's business: see [`Self::is_secret`].
     pub(super) cases: Vec<Case>,
     bench: &'a Bench<'a>,
     reference: &'a Path,
     seed: u64,
+    /// What the hold-out is drawn from: never recorded, and not to be had from what is.
+    secret: u64,
     /// Drawn so far, per case.
     pools: Vec<Vec<Drawn>>,
     answering: Option<CpuSession>,
     budget_bytes: u64,
 }
 
+/// What a set's seed is drawn for besides its number: sets of different uses never coincide.
+#[derive(Clone, Copy)]
+enum Use {
+    Pool = 0,
+    Twin = 1,
+    Unanswered = 2,
+}
+
 impl<'a> Judge<'a> {
+    /// A judge of the problem's own cases.
     pub(super) fn new(
         problem: &'a Problem,
         reference: &'a Path,
@@ -78,35 +117,115 @@ impl<'a> Judge<'a> {
         let cases = problem.cases.clone();
         let pools = cases.iter().map(|_| Vec::new()).collect();
         let budget_bytes = free_bytes() / MEMORY_SHARE;
-        Self { problem, cases, bench, reference, seed, pools, answering: None, budget_bytes }
+        let secret = rand::random();
+        Self {
+            problem,
+            cases,
+            bench,
+            reference,
+            seed,
+            secret,
+            pools,
+            answering: None,
+            budget_bytes,
+        }
+    }
+
+    /// A judge of the problem's own cases and of the hold-out, which is drawn anew.
+    pub(super) fn with_holdout(
+        problem: &'a Problem,
+        reference: &'a Path,
+        seed: u64,
+        bench: &'a Bench<'a>,
+    ) -> Self {
+        let mut judge = Self::new(problem, reference, seed, bench);
+        let mut rng = ChaCha8Rng::seed_from_u64(judge.secret);
+        for (number, case) in (1..).zip(draw_holdout(problem, &mut rng)) {
+            judge.cases.push(Case { label: format!("hold-out {number}"), ..case });
+            judge.pools.push(Vec::new());
+        }
+        judge
+    }
+
+    /// Whether the case is held out: its sizes, and whatever they could be computed from (counts,
+    /// positions, times, what the kernel prints), must not be told.
+    pub(super) fn is_secret(&self, case: usize) -> bool {
+        case >= self.problem.cases.len()
     }
 
     /// Draws until `wanted` sets of a case are there, or as many as memory holds, but at least
     /// two; how many there are.
     pub(super) fn draw(&mut self, case: usize, wanted: u32) -> Result<u32, Failure> {
         while self.pools[case].len() < wanted as usize {
-            let drawn = self.answered(case, self.pools[case].len() as u64)?;
+            let staged = self.staged(case, Use::Pool, self.pools[case].len() as u64)?;
+            let drawn = self.answered(case, staged)?;
             self.pools[case].push(drawn);
-            let each: u64 = self.pools[case].first().map_or(0, Drawn::bytes);
-            // Once in the judge, once in shared memory.
-            if self.pools[case].len() >= 2
-                && 2 * each * (self.pools[case].len() as u64 + 1) > self.budget_bytes
-            {
+            if self.pools[case].len() >= 2 && !self.holds(case, self.pools[case].len() + 1) {
                 break;
             }
         }
         Ok((self.pools[case].len() as u32).min(wanted))
     }
 
-    fn answered(&mut self, case: usize, number: u64) -> Result<Drawn, Failure> {
-        let (problem, drawn) = (self.problem, &self.cases[case]);
-        let label = &drawn.label;
+    /// Whether memory holds so many sets of a case: once in the judge, once in shared memory.
+    pub(super) fn holds(&self, case: usize, sets: usize) -> bool {
+        let each = bytes_needed(self.problem, &self.cases[case]).unwrap_or(u64::MAX / 4);
+        each.saturating_mul(2 * sets as u64) <= self.budget_bytes
+    }
+
+    /// What was drawn of a case so far.
+    pub(super) fn drawn(&self, case: usize) -> &[Drawn] {
+        &self.pools[case]
+    }
+
+    /// A set that differs from one of the pool in a few elements, answered by the reference.
+    pub(super) fn twin(&mut self, case: usize, of: usize) -> Result<Drawn, Failure> {
+        let seed = self.set_seed(case, Use::Twin, of as u64);
+        let model = &self.pools[case][of].staged;
+        let made = twin(self.problem, &self.cases[case], model, seed);
+        let staged = made.map_err(|e| self.unstageable(case, &e))?;
+        self.answered(case, staged)
+    }
+
+    /// A set of inputs that no kernel has seen and that nobody answers.
+    pub(super) fn unanswered(&self, case: usize, number: u64) -> Result<Staged, Failure> {
+        self.staged(case, Use::Unanswered, number)
+    }
+
+    /// How much a launch does, as far as the problem says: for an order of cases, no more.
+    pub(super) fn cost(&self, case: usize) -> f64 {
+        let case = &self.cases[case];
+        let bytes = bytes_needed(self.problem, case).unwrap_or(u64::MAX) as f64;
+        bytes * work(self.problem, case).flops.unwrap_or(1.0).max(1.0)
+    }
+
+    fn set_seed(&self, case: usize, r#use: Use, number: u64) -> u64 {
+        let seed = if self.is_secret(case) { self.secret } else { self.seed };
+        set_seed(seed, case as u64, ((r#use as u64) << 32) + number)
+    }
+
+    fn staged(&self, case: usize, r#use: Use, number: u64) -> Result<Staged, Failure> {
+        let seed = self.set_seed(case, r#use, number);
+        let staged = stage(self.problem, &self.cases[case], seed);
+        staged.map_err(|e| self.unstageable(case, &e))
+    }
+
+    fn unstageable(&self, case: usize, why: &dyn std::fmt::Display) -> Failure {
+        let (name, label) = (&self.problem.name, &self.cases[case].label);
+        let message = if self.is_secret(case) {
+            format!(
+                "problem `{name}`: the ranges of its hold-out hold sizes at which an argument has \
+                 no value; narrow them"
+            )
+        } else {
+            format!("problem `{name}`, case {label}: {why}")
+        };
+        Failure { class: FailureClass::Failed, message }
+    }
+
+    fn answered(&mut self, case: usize, staged: Staged) -> Result<Drawn, Failure> {
+        let (problem, label) = (self.problem, &self.cases[case].label);
         (self.bench.ctx.progress)(0.0, &format!("reference, {label}"));
-        let seed = set_seed(self.seed, case as u64, number);
-        let staged = stage(problem, drawn, seed).map_err(|e| Failure {
-            class: FailureClass::Failed,
-            message: format!("problem `{}`, case {label}: {e}", problem.name),
-        })?;
         let blame = |fault: Fault| reference_failure(problem, &fault);
         let session = match &mut self.answering {
             Some(session) => session,
@@ -123,18 +242,33 @@ impl<'a> Judge<'a> {
 
     /// Compares what a launch on a set left with what the reference left.
     pub(super) fn compare(&self, case: usize, set: u32, got: &[Vec<u8>]) -> Judged {
-        let drawn = &self.pools[case][set as usize];
-        compare(self.problem, &drawn.staged, &drawn.want, got)
+        self.compare_with(case, &self.pools[case][set as usize], got)
     }
-}
 
-impl Drawn {
-    fn bytes(&self) -> u64 {
-        let staged = self.staged.args.iter().map(|arg| match arg {
-            StagedArg::Buffer { data, .. } => data.len() as u64,
-            StagedArg::Scalar { .. } => 0,
-        });
-        staged.sum::<u64>() + self.want.iter().map(|w| w.len() as u64).sum::<u64>()
+    /// [`Self::compare`] for a set that may not be of the pool.
+    pub(super) fn compare_with(&self, case: usize, drawn: &Drawn, got: &[Vec<u8>]) -> Judged {
+        let judged = judged::compare(self.problem, &drawn.staged, &drawn.want, got);
+        if self.is_secret(case) { judged.withheld() } else { judged }
+    }
+
+    /// How a case is called in a failure.
+    pub(super) fn place(&self, case: usize) -> String {
+        let label = &self.cases[case].label;
+        if self.is_secret(case) {
+            format!("{label} (sizes are withheld)")
+        } else {
+            format!("case {label}")
+        }
+    }
+
+    /// A fault of the candidate's at a case as the stage's failure.
+    pub(super) fn failure(&self, case: usize, fault: &Fault) -> Failure {
+        let label = &self.cases[case].label;
+        if self.is_secret(case) {
+            withheld_failure(label, fault)
+        } else {
+            kernel_failure(label, fault)
+        }
     }
 }
 
@@ -163,7 +297,7 @@ fn answer(session: &mut dyn Session, staged: &Staged) -> Result<Vec<Vec<u8>>, Fa
 }
 
 /// The staged arguments as the backend takes them.
-fn arguments(staged: &Staged) -> Vec<Argument<'_>> {
+pub(super) fn arguments(staged: &Staged) -> Vec<Argument<'_>> {
     let argument = |arg| match arg {
         &StagedArg::Scalar { dtype, ref bytes, .. } => {
             Argument::Scalar(&bytes[..dtype.size_bytes()])
@@ -173,97 +307,6 @@ fn arguments(staged: &Staged) -> Vec<Argument<'_>> {
         StagedArg::Buffer { role: Role::Inout, data, .. } => Argument::Inout(data),
     };
     staged.args.iter().map(argument).collect()
-}
-
-/// What comparing all outputs of one launch found.
-#[derive(Debug, Clone, Default, Serialize)]
-pub(super) struct Judged {
-    pub(super) elements: u64,
-    pub(super) mismatches: u64,
-    pub(super) max_abs: f64,
-    pub(super) max_rel: f64,
-    /// One per output that differs.
-    pub(super) reports: Vec<String>,
-}
-
-impl Judged {
-    pub(super) fn passed(&self) -> bool {
-        self.reports.is_empty()
-    }
-
-    /// Takes over what another launch of the same case showed.
-    pub(super) fn merge(&mut self, other: Self) {
-        self.elements += other.elements;
-        self.mismatches += other.mismatches;
-        self.max_abs = self.max_abs.max(other.max_abs);
-        self.max_rel = self.max_rel.max(other.max_rel);
-        self.reports.extend(other.reports);
-    }
-
-    fn add(&mut self, comparison: &Comparison, name: &str, shape: &[usize]) {
-        self.elements += comparison.elements;
-        self.mismatches += comparison.mismatches;
-        self.max_abs = self.max_abs.max(comparison.max_abs);
-        self.max_rel = self.max_rel.max(comparison.max_rel);
-        if !comparison.passed() {
-            self.reports.push(verify::report(comparison, name, shape));
-        }
-    }
-}
-
-/// Compares every output with the reference's.
-fn compare(problem: &Problem, staged: &Staged, want: &[Vec<u8>], got: &[Vec<u8>]) -> Judged {
-    let outputs = staged.args.iter().filter_map(|arg| match arg {
-        StagedArg::Buffer { name, dtype, role: Role::Out | Role::Inout, shape, .. } => {
-            Some((name, *dtype, shape))
-        }
-        _ => None,
-    });
-    let mut judged = Judged::default();
-    for ((name, dtype, shape), (want, got)) in outputs.zip(want.iter().zip(got)) {
-        let comparison = verify::compare(got, want, dtype, &problem.tolerance);
-        judged.add(&comparison, name, shape);
-    }
-    judged
-}
-
-/// A fault of the candidate's as the stage's failure; `place` is the case.
-pub(super) fn kernel_failure(place: &str, fault: &Fault) -> Failure {
-    let message = match fault {
-        Fault::Interrupted => fault.to_string(),
-        Fault::Infrastructure { what } => format!("case {place}: {what}"),
-        Fault::Unloadable { .. } => format!("the kernel {fault}"),
-        _ => format!("case {place}: the kernel {fault}"),
-    };
-    Failure { class: class(fault), message }
-}
-
-fn class(fault: &Fault) -> FailureClass {
-    match fault {
-        Fault::Crashed { .. } | Fault::Exited { .. } | Fault::Sanitizer { .. } => {
-            FailureClass::Crashed
-        }
-        Fault::Stray { .. } => FailureClass::Wrong,
-        Fault::TimedOut => FailureClass::TimedOut,
-        Fault::Unloadable { .. } => FailureClass::Failed,
-        Fault::Cheating { .. } => FailureClass::Cheating,
-        Fault::Infrastructure { .. } => FailureClass::Infrastructure,
-        Fault::Interrupted => FailureClass::Interrupted,
-    }
-}
-
-/// The reference is the problem author's: what it does wrong is never the candidate's crash.
-fn reference_failure(problem: &Problem, fault: &Fault) -> Failure {
-    let class = match class(fault) {
-        class @ (FailureClass::Infrastructure | FailureClass::Interrupted) => class,
-        _ => FailureClass::Failed,
-    };
-    let name = &problem.name;
-    let message = match fault {
-        Fault::Interrupted | Fault::Infrastructure { .. } => fault.to_string(),
-        _ => format!("the reference of problem `{name}` {fault}; mend it before judging kernels"),
-    };
-    Failure { class, message }
 }
 
 /// The core that a kernel is pinned to; `None` for all of them. The engine picks the last that it
@@ -279,27 +322,4 @@ pub(super) fn core(cores: Cores) -> Option<u32> {
 /// A seed that nobody can foresee, unless one is given.
 pub(super) fn seed(given: Option<u64>) -> u64 {
     given.unwrap_or_else(rand::random)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_fault_has_its_class() {
-        let what = || "x".to_owned();
-        for (fault, expected) in [
-            (Fault::Crashed { signal: 11, place: what() }, FailureClass::Crashed),
-            (Fault::Sanitizer { what: what() }, FailureClass::Crashed),
-            (Fault::Stray { what: what() }, FailureClass::Wrong),
-            (Fault::Exited { code: 0 }, FailureClass::Crashed),
-            (Fault::TimedOut, FailureClass::TimedOut),
-            (Fault::Unloadable { what: what() }, FailureClass::Failed),
-            (Fault::Cheating { what: what() }, FailureClass::Cheating),
-            (Fault::Infrastructure { what: what() }, FailureClass::Infrastructure),
-            (Fault::Interrupted, FailureClass::Interrupted),
-        ] {
-            assert_eq!(kernel_failure("n=1", &fault).class, expected, "{fault:?}");
-        }
-    }
 }

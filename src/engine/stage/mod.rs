@@ -3,7 +3,11 @@
 pub mod bench;
 pub mod check;
 pub mod compile;
+pub mod counters;
 mod judge;
+mod numbers;
+mod profile;
+mod roofline;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,7 +20,7 @@ use super::event::Event;
 use super::job::Shared;
 use super::subject::Job;
 use crate::pipeline::{CompileWork, Run};
-use crate::plan::{Compile, Definition};
+use crate::plan::{Check, Compile, Definition, Sources};
 use crate::process::Cancel;
 
 mod audit;
@@ -32,6 +36,8 @@ pub struct StageContext<'a> {
     pub dir: &'a Path,
     /// A private folder for this attempt, removed afterwards.
     pub scratch: &'a Path,
+    /// The state folder: what is known of this machine lies below it.
+    pub state: &'a Path,
     /// This very program, which workers are started from.
     pub program: &'a Path,
     /// What processes carry in their environment, so that a later run can find what a killed one
@@ -94,10 +100,13 @@ pub enum FailureClass {
     Cheating,
     /// Surely slower than `early_stop_us`.
     TooSlow,
+
     /// Not the candidate's doing.
     Infrastructure,
     /// Ctrl-C.
     Interrupted,
+    /// Faster than this machine can be.
+    Implausible,
 }
 
 impl StageOutcome {
@@ -123,6 +132,7 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
         name: &job.name,
         dir: &dir,
         scratch: &scratch,
+        state: shared.state_dir,
         program: shared.around.program,
         marker: &format!("{}:{}", shared.marker, job.node),
         env: &|name| shared.around.world.env(name).map(OsString::from_vec),
@@ -138,15 +148,25 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
         }
         Definition::Check(c) => {
             let (kernel, reference) = binaries(job, shared.root);
-            let (problem, launches, limits) = (c.problem.clone(), c.work.launches, c.work.limits);
-            let (seed, cores) = (None, c.cores);
-            let def = check::CheckDef { problem, kernel, reference, launches, limits, seed, cores };
+            let def = check::CheckDef {
+                problem: c.problem.clone(),
+                kernel,
+                reference,
+                launches: c.work.launches,
+                endurance: c.work.endurance,
+                sanitize: c.build.as_ref().map(|build| sanitize_def(build, c, shared.root)),
+                limits: c.work.limits,
+                seed: None,
+                cores: c.cores,
+            };
             in_scratch(&ctx, || check::run(&def, &ctx))
         }
         Definition::Bench(b) => {
             let (kernel, reference) = binaries(job, shared.root);
             let (problem, work, seed) = (b.problem.clone(), b.work.clone(), None);
-            let def = bench::BenchDef { problem, kernel, reference, work, seed, cores: b.cores };
+            let cores = b.cores;
+            let build = None;
+            let def = bench::BenchDef { problem, kernel, reference, work, build, seed, cores };
             in_scratch(&ctx, || bench::run(&def, &ctx))
         }
     }
@@ -161,6 +181,28 @@ fn compile_def(compile: &Compile, job: &Job, root: &Path) -> compile::CompileDef
         compile: CompileWork { include_dirs: compile.include_dirs.clone(), ..compile.work.clone() },
         compiler: Some(root.join(&compile.compiler)),
         output: root.join(output),
+    }
+}
+
+/// The build with sanitizers: the check keeps what comes of it in its own folder.
+fn sanitize_def(build: &Sources, check: &Check, root: &Path) -> compile::CompileDef {
+    compile::CompileDef {
+        sources: build.sources.iter().map(|s| root.join(s)).collect(),
+        entry: check.problem.entry.clone(),
+        problem: check.problem.clone(),
+        compile: CompileWork {
+            cc: String::new(),
+            flags: build.flags.clone(),
+            defines: build.defines.clone(),
+            include_dirs: build
+                .include_dirs
+                .iter()
+                .map(|d| root.join(d).display().to_string())
+                .collect(),
+            timeout_ms: check.work.limits.timeout_ms,
+        },
+        compiler: Some(root.join(&build.compiler)),
+        output: PathBuf::new(),
     }
 }
 

@@ -78,6 +78,11 @@ impl<'a> Checker<'a> {
         self.memory(args.as_deref().unwrap_or_default());
         let reference = file.reference.as_ref().map(|reference| self.reference(reference));
         let tolerance = self.tolerance(&file.tolerance);
+        let growth = file.tolerance.growth.as_ref();
+        let growth = growth.map(|growth| {
+            let cases = cases.as_deref().unwrap_or_default();
+            self.growth(growth, cases, args.as_deref().unwrap_or_default())
+        });
         let (flops, bytes) =
             (self.work(file.work.flops.as_ref()), self.work(file.work.bytes.as_ref()));
         let cuda = file.launch.cuda.as_ref().map(|cuda| self.cuda(cuda));
@@ -89,6 +94,8 @@ impl<'a> Checker<'a> {
             args: args?.into_iter().map(|(arg, _)| arg).collect(),
             reference: reference?,
             tolerance,
+            growth,
+            deterministic: file.deterministic.unwrap_or(false),
             flops,
             bytes,
             cuda,

@@ -1,13 +1,16 @@
 //! Names, reference, tolerance, work and launch geometry.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::{Checker, not_a_c_name};
 use crate::diagnostic::Spanned;
+use crate::problem::case::input_elements;
 use crate::problem::expr::eval_f64;
 use crate::problem::file::{CudaFile, ReferenceFile, Size, ToleranceFile, Value};
 use crate::problem::load::{absolute, beside};
-use crate::problem::{Case, CudaLaunch, geometry};
+use crate::problem::{Arg, Case, CudaLaunch, geometry};
 use crate::verify::Tolerance;
 
 const BLOCK: [&str; 3] = ["block.x", "block.y", "block.z"];
@@ -69,6 +72,36 @@ impl Checker<'_> {
             value.value
         };
         Tolerance { rtol: part("rtol", &file.rtol), atol: part("atol", &file.atol) }
+    }
+
+    /// The exponent of [`crate::problem::Problem::growth`]: a line through fewer than three sizes
+    /// says nothing.
+    pub(super) fn growth(
+        &mut self,
+        growth: &Spanned<f64>,
+        cases: &[Case],
+        args: &[(Arg, Range<usize>)],
+    ) -> f64 {
+        if !(growth.value >= 0.0 && growth.value.is_finite()) {
+            let message = format!("`growth` is {}", growth.value);
+            self.tell("bad-growth", message, growth.span.clone(), "must be at least 0");
+            self.advise("0.5 lets errors grow like the square root of the size, 1 like the size");
+            return growth.value;
+        }
+        let args = || args.iter().map(|(arg, _)| arg);
+        let sizes: Option<BTreeSet<u64>> =
+            cases.iter().map(|case| input_elements(args(), case)).collect();
+        // Without sizes there was another mistake, which is told already.
+        if let Some(count) = sizes.map(|sizes| sizes.len()).filter(|n| (1..3).contains(n)) {
+            let message = "`growth` needs three cases of different sizes";
+            let label = match count {
+                1 => "the inputs of all cases have the same number of elements".to_owned(),
+                _ => format!("the inputs of the cases have only {count} different sizes"),
+            };
+            self.tell("growth-needs-cases", message, growth.span.clone(), label);
+            self.advise("add cases whose inputs differ in size, best by a factor of 4 or more");
+        }
+        growth.value
     }
 
     pub(super) fn work(&mut self, file: Option<&Spanned<Value>>) -> Option<String> {

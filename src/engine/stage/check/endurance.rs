@@ -1,0 +1,77 @@
+//! Many launches in one process, every one compared: finds kernels that are right at first only, or
+//! every second time.
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::super::judge::{Judge, arguments};
+use super::super::{Failure, FailureClass};
+use super::rounds::launch;
+use crate::backend::Session;
+
+/// Sets that take turns.
+const POOL: u32 = 8;
+
+/// What was launched in a row.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(super) struct Endurance {
+    case: String,
+    launches: u32,
+    wanted: u32,
+}
+
+/// The problem's own case whose launches cost least.
+pub(super) fn cheapest(judge: &Judge<'_>) -> Option<usize> {
+    let own = (0..judge.cases.len()).filter(|&case| !judge.is_secret(case));
+    own.min_by(|&a, &b| judge.cost(a).total_cmp(&judge.cost(b)))
+}
+
+/// Launches `case` so often, or until it is time; outputs are poisoned anew before each set's turn.
+pub(super) fn run(
+    judge: &mut Judge<'_>,
+    session: &mut dyn Session,
+    (case, wanted): (usize, u32),
+    until: Instant,
+) -> Result<Endurance, Failure> {
+    let mut done = Endurance { case: judge.cases[case].label.clone(), launches: 0, wanted };
+    if wanted == 0 {
+        return Ok(done);
+    }
+    let pool = judge.draw(case, POOL.min(wanted).max(2))? as usize;
+    let mut turn = 0;
+    while done.launches < wanted && Instant::now() < until {
+        // Another order each time, so that no buffer gets its old content back.
+        let order: Vec<usize> = (0..pool).map(|slot| (slot + turn) % pool).collect();
+        turn += 1;
+        let sets: Vec<_> =
+            order.iter().map(|&set| arguments(&judge.drawn(case)[set].staged)).collect();
+        session.load(&sets).map_err(|fault| judge.failure(case, &fault))?;
+        let left = (wanted - done.launches) as usize;
+        for (slot, &set) in order.iter().enumerate().take(left) {
+            done.launches += 1;
+            one(judge, session, (case, slot as u32, set), done.launches)?;
+        }
+    }
+    Ok(done)
+}
+
+fn one(
+    judge: &Judge<'_>,
+    session: &mut dyn Session,
+    (case, slot, set): (usize, u32, usize),
+    number: u32,
+) -> Result<(), Failure> {
+    let drawn = &judge.drawn(case)[set];
+    let launched = launch(judge, session, (case, slot), drawn);
+    let judged = launched.map_err(|fault| judge.failure(case, &fault))?.judged;
+    if judged.passed() {
+        return Ok(());
+    }
+    let message = format!(
+        "{}, launch {number} in a row in one process: {}",
+        judge.place(case),
+        judged.reports.join("\n")
+    );
+    Err(Failure { class: FailureClass::Wrong, message })
+}

@@ -1,0 +1,190 @@
+//! The launches of one case: fresh inputs, the same buffers with new ones, inputs that are nearly
+//! those of before, and the very same once more.
+
+use std::time::Duration;
+
+use super::super::Failure;
+use super::super::judge::{Drawn, Judge, Judged, arguments, outputs};
+use super::growth::{Error, errors};
+use crate::backend::{Argument, Fault, Mode, Order, Session};
+use crate::digest::Digest;
+
+/// How long a process that left a wrong output may go on, to see whether it finishes it late.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What one case showed.
+#[derive(Default)]
+pub(super) struct Round {
+    pub(super) judged: Judged,
+    /// Digests of what the first set's launch left, per output: what its repeats are held against.
+    pub(super) left: Vec<Digest>,
+    /// Outputs that a repeat in the same process left otherwise, by name.
+    pub(super) unsteady: Vec<String>,
+    /// Rounding errors of the first set's outputs.
+    pub(super) errors: Vec<Error>,
+}
+
+/// A kernel's session and the case that it is launched on.
+pub(super) struct Table<'a, 'b> {
+    pub(super) judge: &'a mut Judge<'b>,
+    pub(super) session: &'a mut dyn Session,
+    pub(super) case: usize,
+}
+
+/// Where a set comes from.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Pool(usize),
+    Made(&'a Drawn),
+}
+
+impl<'a> Source<'a> {
+    fn drawn(self, judge: &'a Judge<'_>, case: usize) -> &'a Drawn {
+        match self {
+            Self::Pool(set) => &judge.drawn(case)[set],
+            Self::Made(drawn) => drawn,
+        }
+    }
+}
+
+impl Table<'_, '_> {
+    /// All launches of the case; stops at the first that differs.
+    pub(super) fn rounds(&mut self, launches: u32) -> Result<Round, Failure> {
+        let drawn = self.judge.draw(self.case, 2 * launches.max(1))? as usize;
+        let each = (drawn / 2).max(1);
+        let mut round = Round::default();
+        let fresh: Vec<_> = (0..each).map(Source::Pool).collect();
+        self.first(&fresh, &mut round)?;
+        // As many buffers of the same sizes as before: a fresh mapping takes the place of the last,
+        // so that who remembers places finds other content there.
+        let anew: Vec<_> = (each..drawn).map(Source::Pool).collect();
+        self.more(&anew, each, "new inputs in the same buffers", &mut round)?;
+        if round.judged.passed() && !self.judge.is_secret(self.case) {
+            self.again(each, drawn, &mut round)?;
+        }
+        Ok(round)
+    }
+
+    /// A near twin of a set and an exact repeat of another.
+    fn again(&mut self, each: usize, drawn: usize, round: &mut Round) -> Result<(), Failure> {
+        let of = if drawn > each { each } else { 0 };
+        let twin = self.judge.twin(self.case, of)?;
+        let words = "inputs that differ from earlier ones in a few elements";
+        self.more(&[Source::Made(&twin)], each, words, round)?;
+        if !round.judged.passed() {
+            return Ok(());
+        }
+        self.load(&[Source::Pool(0)], each)?;
+        let launched = self.launch(0, Source::Pool(0))?;
+        round.judged.merge(launched.judged.on("inputs that it was launched on before"));
+        round.unsteady = self.differing(&round.left, &launched.got);
+        Ok(())
+    }
+
+    /// The first launches of the case: what they leave is remembered.
+    fn first(&mut self, sets: &[Source<'_>], round: &mut Round) -> Result<(), Failure> {
+        self.load(sets, sets.len())?;
+        for (slot, source) in sets.iter().enumerate() {
+            let launched = self.launch(slot as u32, *source)?;
+            if slot == 0 {
+                round.left = digests(&launched.got);
+                if self.judge.problem.growth.is_some() && !self.judge.is_secret(self.case) {
+                    round.errors = errors(source.drawn(self.judge, self.case), &launched.got);
+                }
+            }
+            round.judged.merge(launched.judged);
+            if !round.judged.passed() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Further launches, unless something differed already.
+    fn more(
+        &mut self,
+        sets: &[Source<'_>],
+        each: usize,
+        inputs: &str,
+        round: &mut Round,
+    ) -> Result<(), Failure> {
+        if !round.judged.passed() || sets.is_empty() {
+            return Ok(());
+        }
+        self.load(sets, each)?;
+        for (slot, source) in sets.iter().enumerate() {
+            let launched = self.launch(slot as u32, *source)?;
+            round.judged.merge(launched.judged.on(inputs));
+            if !round.judged.passed() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Launches the first set in a process that has not seen it; the names of outputs that differ
+    /// from what `left` says, and the nanoseconds that it says it took.
+    pub(super) fn elsewhere(&mut self, round: &mut Round) -> Result<(Vec<String>, u64), Failure> {
+        self.load(&[Source::Pool(0)], 1)?;
+        let launched = self.launch(0, Source::Pool(0))?;
+        round.judged.merge(launched.judged.on("the first inputs in a fresh process"));
+        Ok((self.differing(&round.left, &launched.got), launched.ns))
+    }
+
+    /// Stages `sets`, filled up to `count` with sets of the pool that are not launched.
+    fn load(&mut self, sets: &[Source<'_>], count: usize) -> Result<(), Failure> {
+        let all: Vec<Vec<Argument<'_>>> = sets
+            .iter()
+            .copied()
+            .chain((0..count.saturating_sub(sets.len())).map(Source::Pool))
+            .map(|source| arguments(&source.drawn(self.judge, self.case).staged))
+            .collect();
+        let loaded = self.session.load(&all);
+        loaded.map_err(|fault| self.judge.failure(self.case, &fault))
+    }
+
+    fn launch(&mut self, slot: u32, source: Source<'_>) -> Result<Launched, Failure> {
+        let drawn = source.drawn(self.judge, self.case);
+        let launched = launch(self.judge, &mut *self.session, (self.case, slot), drawn);
+        launched.map_err(|fault| self.judge.failure(self.case, &fault))
+    }
+
+    /// Names of the outputs whose bits are others.
+    fn differing(&self, left: &[Digest], got: &[Vec<u8>]) -> Vec<String> {
+        let names = outputs(&self.judge.drawn(self.case)[0].staged);
+        let pairs = left.iter().zip(digests(got));
+        names.zip(pairs).filter(|(_, (a, b))| **a != *b).map(|(o, _)| o.name.to_owned()).collect()
+    }
+}
+
+fn digests(got: &[Vec<u8>]) -> Vec<Digest> {
+    got.iter().map(|bytes| Digest::of(bytes)).collect()
+}
+
+/// One launch, compared.
+pub(super) struct Launched {
+    pub(super) judged: Judged,
+    got: Vec<Vec<u8>>,
+    ns: u64,
+}
+
+/// Launches a set that is loaded, and compares. What differs at first and agrees a moment later was
+/// finished by something that the launch left running.
+pub(super) fn launch(
+    judge: &Judge<'_>,
+    session: &mut dyn Session,
+    (case, slot): (usize, u32),
+    drawn: &Drawn,
+) -> Result<Launched, Fault> {
+    let ns = session.launch(Order { first: slot, count: 1, mode: Mode::Hot })?.reported_ns;
+    let got = session.outputs(slot)?;
+    let judged = judge.compare_with(case, drawn, &got);
+    if !judged.passed() {
+        let later = session.reread(slot, PAUSE)?;
+        if judge.compare_with(case, drawn, &later).passed() {
+            let what = "its output was finished after the launch had returned".into();
+            return Err(Fault::Cheating { what });
+        }
+    }
+    Ok(Launched { judged, got, ns })
+}

@@ -1,0 +1,224 @@
+//! The kernel once more, built with sanitizers: accesses beside its own memory, and undefined
+//! behaviour, that happen to give the right answer.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::super::compile::{self, CompileDef};
+use super::super::judge::{Bench, Judge, arguments};
+use super::super::{Failure, FailureClass, StageContext, StageOutcome};
+use crate::backend::cpu::compiler::{CompileRequest, plan_sanitized};
+use crate::backend::{Fault, Mode, Order, Session};
+use crate::problem::{bytes_needed, work};
+
+mod report;
+mod runtime;
+
+use runtime::{EXIT, Runtime};
+
+/// Sanitized code is slow: cases beyond these amounts are left out.
+const MOST_BYTES: u64 = 64 << 20;
+const MOST_FLOPS: f64 = 5e8;
+
+/// The share of the stage's time that this may take, and the least that it gets.
+const SHARE: u32 = 4;
+const LEAST: Duration = Duration::from_secs(2);
+
+/// What came of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(super) struct Sanitized {
+    /// Whether the kernel ran with sanitizers.
+    ran: bool,
+    /// Why not, or not at every case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    /// Whether accesses to memory were looked at.
+    address: bool,
+    /// Whether undefined behaviour was.
+    undefined: bool,
+    /// Launches, each at another case.
+    cases: u32,
+    /// What was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found: Option<String>,
+}
+
+impl Sanitized {
+    fn without(why: impl Into<String>) -> Self {
+        Self { why: Some(why.into()), ..Self::default() }
+    }
+
+    /// What was found, in a line.
+    pub(super) fn found(&self) -> Option<&str> {
+        self.found.as_deref()
+    }
+}
+
+/// Builds and launches; a failure only for what the kernel does, never for what this machine lacks.
+pub(super) fn run(
+    def: &CompileDef,
+    bench: &Bench<'_>,
+    judge: &mut Judge<'_>,
+    log: &mut Vec<u8>,
+) -> (Sanitized, Option<Failure>) {
+    let own = bench.ctx.scratch.join("sanitized");
+    let ctx = StageContext { scratch: &own, ..*bench.ctx };
+    (ctx.progress)(0.9, "sanitizers");
+    let (library, runtime) = match build(def, &ctx) {
+        Ok(built) => built,
+        Err(Failure { class: FailureClass::Interrupted, message }) => {
+            let failure = Failure { class: FailureClass::Interrupted, message };
+            return (Sanitized::without("interrupted"), Some(failure));
+        }
+        Err(failure) => return (Sanitized::without(failure.message), None),
+    };
+    launch_all(def, &bench.until(end(bench)), judge, (&library, &runtime, log))
+}
+
+/// When this must be over.
+fn end(bench: &Bench<'_>) -> Instant {
+    let now = Instant::now();
+    let left = bench.deadline.map(|deadline| deadline.saturating_duration_since(now) / SHARE);
+    now + left.unwrap_or(Duration::from_secs(60)).max(LEAST)
+}
+
+fn build(def: &CompileDef, ctx: &StageContext<'_>) -> Result<(PathBuf, Runtime), Failure> {
+    let failed = |what: String| Failure { class: FailureClass::Failed, message: what };
+    fs::create_dir_all(ctx.scratch).map_err(|e| failed(format!("cannot make a folder: {e}")))?;
+    let compiler = compile::find_compiler(def, ctx)?;
+    let runtime = runtime::of(&compiler, ctx).map_err(failed)?;
+    let source = def.sources.first().map(fs::read).transpose();
+    let text = source.map_err(|e| failed(format!("cannot read the kernel: {e}")))?;
+    let text = String::from_utf8_lossy(text.as_deref().unwrap_or_default()).into_owned();
+    let folders: Vec<PathBuf> = def.compile.include_dirs.iter().map(|d| ctx.dir.join(d)).collect();
+    let library = ctx.scratch.join("kernel.so");
+    let request = CompileRequest {
+        sources: &def.sources,
+        text: &text,
+        signature: &compile::signature(def),
+        compiler: &compiler,
+        flags: &def.compile.flags,
+        defines: &def.compile.defines,
+        include_dirs: &folders,
+        scratch: ctx.scratch,
+        output: &library,
+    };
+    let plan = plan_sanitized(&request, &runtime.link).map_err(|e| failed(e.to_string()))?;
+    let (path, text) = &plan.trampoline;
+    fs::write(path, text).map_err(|e| failed(format!("writing {}: {e}", path.display())))?;
+    // The plain build has said what there is to say about the sources.
+    let mut unheard = StageOutcome::default();
+    compile::run_steps(def, ctx, &plan, &mut unheard).map_err(|failure| {
+        let first = failure.message.lines().next().unwrap_or_default();
+        Failure { message: format!("it does not build with sanitizers: {first}"), ..failure }
+    })?;
+    Ok((library, runtime))
+}
+
+/// One launch of every case that is not too much, the cheapest first.
+fn launch_all(
+    def: &CompileDef,
+    bench: &Bench<'_>,
+    judge: &mut Judge<'_>,
+    (library, runtime, log): (&Path, &Runtime, &mut Vec<u8>),
+) -> (Sanitized, Option<Failure>) {
+    let cases = small(judge);
+    let mut session = match bench.open_with(library, environment(runtime)) {
+        Ok(session) => session,
+        Err(Fault::Interrupted) => return interrupted(),
+        Err(fault) => {
+            let why = format!("the worker does not start with sanitizers: {fault}");
+            return (Sanitized::without(why), None);
+        }
+    };
+    let mut done = Sanitized { ran: true, address: true, undefined: true, ..Sanitized::default() };
+    let own = (0..judge.cases.len()).filter(|&case| !judge.is_secret(case)).count();
+    if cases.len() < own {
+        done.why = Some(format!("{} cases are too large for it", own - cases.len()));
+    }
+    for case in cases {
+        let Err(fault) = launch(judge, &mut session, case) else {
+            done.cases += 1;
+            continue;
+        };
+        if fault == Fault::Interrupted {
+            return interrupted();
+        }
+        let printed = session.finish();
+        let text = String::from_utf8_lossy(&printed).into_owned();
+        log.extend(printed);
+        let Some(finding) = finding(&fault, &text, def) else {
+            done.ran = done.cases > 0;
+            done.why = Some(format!("the sanitizer build {fault}, and the plain one does not"));
+            return (done, None);
+        };
+        let failure = judge.failure(case, &Fault::Sanitizer { what: finding.clone() });
+        done.found = Some(finding);
+        return (done, Some(failure));
+    }
+    log.extend(session.finish());
+    (done, None)
+}
+
+fn interrupted() -> (Sanitized, Option<Failure>) {
+    let failure =
+        Failure { class: FailureClass::Interrupted, message: Fault::Interrupted.to_string() };
+    (Sanitized::without("interrupted"), Some(failure))
+}
+
+/// The problem's own cases that are worth a slow launch, the cheapest first.
+fn small(judge: &Judge<'_>) -> Vec<usize> {
+    let fits = |&case: &usize| {
+        let sizes = &judge.cases[case];
+        bytes_needed(judge.problem, sizes).is_ok_and(|bytes| bytes <= MOST_BYTES)
+            && work(judge.problem, sizes).flops.unwrap_or(0.0) <= MOST_FLOPS
+    };
+    let own = (0..judge.cases.len()).filter(|&case| !judge.is_secret(case));
+    let mut cases: Vec<usize> = own.filter(fits).collect();
+    cases.sort_by(|&a, &b| judge.cost(a).total_cmp(&judge.cost(b)));
+    cases
+}
+
+fn launch(judge: &Judge<'_>, session: &mut dyn Session, case: usize) -> Result<(), Fault> {
+    let Some(drawn) = judge.drawn(case).first() else {
+        return Ok(());
+    };
+    session.load(&[arguments(&drawn.staged)])?;
+    session.launch(Order { first: 0, count: 1, mode: Mode::Hot })?;
+    Ok(())
+}
+
+/// The sanitizers' finding behind a fault; none when it is something else that went wrong.
+fn finding(fault: &Fault, printed: &str, def: &CompileDef) -> Option<String> {
+    match fault {
+        Fault::Exited { code } if *code == EXIT => report::read(printed, &def.sources),
+        Fault::Crashed { .. } => report::read(printed, &def.sources),
+        _ => None,
+    }
+}
+
+fn environment(runtime: &Runtime) -> Vec<(OsString, OsString)> {
+    let mut env: Vec<(OsString, OsString)> = vec![
+        ("LD_PRELOAD".into(), runtime.preload.clone().into()),
+        (
+            "ASAN_OPTIONS".into(),
+            format!(
+                "detect_leaks=0:abort_on_error=0:exitcode={EXIT}:verify_asan_link_order=0:\
+                 handle_segv=1"
+            )
+            .into(),
+        ),
+        (
+            "UBSAN_OPTIONS".into(),
+            format!("print_stacktrace=1:halt_on_error=1:exitcode={EXIT}").into(),
+        ),
+    ];
+    if let Some(symbolizer) = &runtime.symbolizer {
+        env.push(("ASAN_SYMBOLIZER_PATH".into(), symbolizer.clone().into()));
+    }
+    env
+}

@@ -1,0 +1,103 @@
+//! What a fault in a worker means for a stage.
+
+use super::super::{Failure, FailureClass};
+use crate::backend::Fault;
+use crate::problem::Problem;
+
+/// A fault of the candidate's as the stage's failure; `place` is the case.
+pub(in crate::engine::stage) fn kernel_failure(place: &str, fault: &Fault) -> Failure {
+    let message = match fault {
+        Fault::Interrupted => fault.to_string(),
+        Fault::Infrastructure { what } => format!("case {place}: {what}"),
+        Fault::Unloadable { .. } => format!("the kernel {fault}"),
+        _ => format!("case {place}: the kernel {fault}"),
+    };
+    Failure { class: class(fault), message }
+}
+
+fn class(fault: &Fault) -> FailureClass {
+    match fault {
+        Fault::Crashed { .. } | Fault::Exited { .. } | Fault::Sanitizer { .. } => {
+            FailureClass::Crashed
+        }
+        Fault::Stray { .. } => FailureClass::Wrong,
+        Fault::TimedOut => FailureClass::TimedOut,
+        Fault::Unloadable { .. } => FailureClass::Failed,
+        Fault::Cheating { .. } => FailureClass::Cheating,
+        Fault::Infrastructure { .. } => FailureClass::Infrastructure,
+        Fault::Interrupted => FailureClass::Interrupted,
+    }
+}
+
+/// The reference is the problem author's: what it does wrong is never the candidate's crash.
+pub(super) fn reference_failure(problem: &Problem, fault: &Fault) -> Failure {
+    let class = match class(fault) {
+        class @ (FailureClass::Infrastructure | FailureClass::Interrupted) => class,
+        _ => FailureClass::Failed,
+    };
+    let name = &problem.name;
+    let message = match fault {
+        Fault::Interrupted | Fault::Infrastructure { .. } => fault.to_string(),
+        _ => format!("the reference of problem `{name}` {fault}; mend it before judging kernels"),
+    };
+    Failure { class, message }
+}
+
+/// A fault at sizes that nobody may learn: without codes, places and amounts, which a kernel could
+/// make of them.
+pub(super) fn withheld_failure(label: &str, fault: &Fault) -> Failure {
+    let what = match fault {
+        Fault::Interrupted | Fault::Infrastructure { .. } | Fault::Unloadable { .. } => {
+            return kernel_failure(label, fault);
+        }
+        Fault::Crashed { .. } => "crashed",
+        Fault::Exited { .. } => "ended its process instead of returning",
+        Fault::Sanitizer { .. } => "was stopped by a sanitizer",
+        Fault::Stray { .. } => "wrote where it must not",
+        Fault::TimedOut => "was not back before the deadline",
+        Fault::Cheating { .. } => "tampered with the measurement",
+    };
+    Failure {
+        class: class(fault),
+        message: format!("{label} (sizes are withheld): the kernel {what}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_has_its_class() {
+        let what = || "x".to_owned();
+        for (fault, expected) in [
+            (Fault::Crashed { signal: 11, place: what() }, FailureClass::Crashed),
+            (Fault::Sanitizer { what: what() }, FailureClass::Crashed),
+            (Fault::Stray { what: what() }, FailureClass::Wrong),
+            (Fault::Exited { code: 0 }, FailureClass::Crashed),
+            (Fault::TimedOut, FailureClass::TimedOut),
+            (Fault::Unloadable { what: what() }, FailureClass::Failed),
+            (Fault::Cheating { what: what() }, FailureClass::Cheating),
+            (Fault::Infrastructure { what: what() }, FailureClass::Infrastructure),
+            (Fault::Interrupted, FailureClass::Interrupted),
+        ] {
+            assert_eq!(kernel_failure("n=1", &fault).class, expected, "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn a_withheld_fault_tells_no_number() {
+        for fault in [
+            Fault::Crashed { signal: 11, place: "96 bytes past `y`".into() },
+            Fault::Exited { code: 77 },
+            Fault::Stray { what: "77 bytes past `y`".into() },
+            Fault::Cheating { what: "77 ns".into() },
+        ] {
+            let failure = withheld_failure("hold-out 2", &fault);
+            assert_eq!(failure.class, class(&fault));
+            assert!(failure.message.starts_with("hold-out 2 (sizes are withheld): the kernel "));
+            let rest = &failure.message["hold-out 2".len()..];
+            assert!(!rest.contains(char::is_numeric), "{rest}");
+        }
+    }
+}
