@@ -172,8 +172,12 @@ impl Handshake {
         for _ in 0..ATTEMPTS {
             self.carry_out(Verb::Attend, sentry)?;
             let beat = self.page.control().pulse.beat.load(Relaxed);
-            let beats = |control: &Control| control.pulse.beat.load(Relaxed) != beat;
-            let seen = self.wait(beats, sentry)?;
+            // One that has gone to sleep again, for the judge was off its core, does not beat.
+            let there = |control: &Control| {
+                let pulse = &control.pulse;
+                pulse.beat.load(Relaxed) != beat || pulse.asleep.load(Relaxed) != 0
+            };
+            let seen = self.wait(there, sentry)?;
             if seen.there.elapsed() < PROMPT && seen.there - seen.missing < PROMPT {
                 break;
             }
