@@ -107,12 +107,13 @@ pub trait Session {
     fn outputs(&mut self, set: u32) -> Result<Vec<Vec<u8>>, Fault>;
 
     /// What the same buffers hold after the process was let go on for `pause`: finds what is
-    /// finished after the launch has returned. Without a way to let it go on, [`Self::outputs`].
+    /// finished after the launch has returned. A session that stops its process for
+    /// [`Self::outputs`] has a way of its own.
     ///
     /// # Errors
     /// As for [`Self::outputs`].
     fn reread(&mut self, set: u32, pause: Duration) -> Result<Vec<Vec<u8>>, Fault> {
-        let _cannot_wait = pause;
+        std::thread::sleep(pause);
         self.outputs(set)
     }
 
