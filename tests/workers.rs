@@ -293,6 +293,52 @@ fn kernels_that_remember_are_wrong_on_new_inputs() {
 }
 
 #[test]
+fn work_that_goes_on_after_the_launch_has_returned_is_cheating() {
+    // The worker's core is not the thread's: it goes on while the judge reads.
+    let later = format!(
+        "#include <pthread.h>\nstatic struct {{ const float *x; float *acc, *y; int n; }} job;\n\
+         static void *work(void *none) {{ usleep(3000); const float *x = job.x; float *acc = job.acc, *y = job.y;\n\
+         int n = job.n; {GOOD} return none; }}\n{SIGNATURE} {{ job.x = x; job.acc = acc; job.y = y; job.n = n;\n\
+         pthread_t t; pthread_create(&t, 0, work, 0); pthread_detach(t); }}\n"
+    );
+    let world = World::new(&[16]);
+    let source = world.dir.path().join("later.c");
+    fs::write(&source, format!("{PRELUDE}{later}")).unwrap();
+    let kernel = built(&world, &world.problem, source, &["-O1", "-pthread"]);
+    let def = CheckDef { kernel, ..world.check_def("") };
+    let outcome = world.in_context(|ctx| check::run(&def, ctx));
+    refused(&outcome, Cheating, "finished after the launch had returned", "later");
+}
+
+#[test]
+fn honest_kernels_pass_however_odd_they_are() {
+    let slow_start = format!(
+        "static int ready; if (!ready) {{ struct timespec t = {{ 0, 20000000 }}; nanosleep(&t, 0); ready = 1; }} {GOOD}"
+    );
+    let aligned = "const float *px = __builtin_assume_aligned(x, 64); float *py = __builtin_assume_aligned(y, 64);\n\
+         for (int i = 0; i < n; i++) { acc[i] += px[i]; py[i] = 2 * px[i]; }";
+    let scratch = format!(
+        "static float *t; if (!t) t = malloc(1 << 22); for (int i = 0; i < n; i++) t[i] = x[i]; {GOOD}"
+    );
+    let stack = format!("float t[200000]; t[n] = 1; volatile float use = t[n]; (void)use; {GOOD}");
+    let tiny = "for (int i = 0; i < n; i++) { float s = x[i] * 1e-40f; acc[i] += x[i] + (s - s); y[i] = 2 * x[i]; }";
+    let prints = format!("fprintf(stderr, \"ERROR: AddressSanitizer: none\\n\"); {GOOD}");
+    let world = World::new(&[1, 7, 1000]);
+    for body in [&slow_start, aligned, &scratch, &stack, tiny, &prints] {
+        let def = CheckDef {
+            endurance: 16,
+            launches: 2,
+            sanitize: Some(world.sanitized("kernel")),
+            ..world.check_def(body)
+        };
+        let outcome = world.in_context(|ctx| check::run(&def, ctx));
+        assert_eq!(outcome.failure, None, "{body}");
+        let sanitizers = &outcome.detail["sanitizers"];
+        assert!(sanitizers["ran"] == true || sanitizers["why"].is_string(), "{sanitizers}");
+    }
+}
+
+#[test]
 fn endurance_finds_what_is_wrong_now_and_then() {
     let world = World::new(&[16, 64]);
     for (when, words) in

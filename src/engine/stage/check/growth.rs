@@ -33,7 +33,9 @@ pub(super) fn errors(drawn: &Drawn, got: &[Vec<u8>]) -> Vec<Error> {
             let (mut difference, mut wanted) = (Squares::default(), Squares::default());
             for (want, got) in values(want, output.dtype).zip(values(got, output.dtype)) {
                 wanted.add(want);
-                difference.add(if got == want { 0.0 } else { got - want });
+                // Infinities of one sign agree, and their difference is NaN.
+                let same = got.total_cmp(&want).is_eq();
+                difference.add(if same { 0.0 } else { got - want });
             }
             let relative = difference.root_mean() / wanted.root_mean().max(f64::MIN_POSITIVE);
             let relative = if relative.is_finite() { relative.max(epsilon / 16.0) } else { 1.0 };

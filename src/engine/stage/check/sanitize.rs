@@ -83,7 +83,7 @@ pub(super) fn run(
 fn end(bench: &Bench<'_>) -> Instant {
     let now = Instant::now();
     let left = bench.deadline.map(|deadline| deadline.saturating_duration_since(now) / SHARE);
-    now + left.unwrap_or(Duration::from_secs(60)).max(LEAST)
+    now + left.unwrap_or(Duration::from_mins(1)).max(LEAST)
 }
 
 fn build(def: &CompileDef, ctx: &StageContext<'_>) -> Result<(PathBuf, Runtime), Failure> {
