@@ -1,6 +1,7 @@
 //! Keys, statistics, comparisons and fills: what runs per stage, per look and per output.
 
 use std::hint::black_box;
+use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use optloop::cache::Kind;
@@ -93,11 +94,12 @@ fn estimates(c: &mut Criterion) {
 
 /// Comparing outputs beside reading the same bytes: what memory allows, in the same run.
 fn outputs(c: &mut Criterion) {
-    const ELEMENTS: usize = 1 << 26;
+    // More than a last-level cache holds.
+    const BYTES: usize = 128 << 20;
     let tolerance = Tolerance { rtol: 1e-5, atol: 1e-6 };
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     for dtype in [Dtype::F32, Dtype::F64, Dtype::F16, Dtype::Bf16, Dtype::I32] {
-        let elements = ELEMENTS * 4 / dtype.size_bytes();
+        let elements = BYTES / dtype.size_bytes();
         let drawn = if dtype.is_float() {
             Fill::Normal { mean: 0.0, std: 1.0 }
         } else {
@@ -105,9 +107,9 @@ fn outputs(c: &mut Criterion) {
         };
         let want = fill(&drawn, dtype, elements, &mut rng);
         let same = want.clone();
-        let mut group = c.benchmark_group(format!("256 MiB of {dtype}"));
+        let mut group = c.benchmark_group(format!("128 MiB of {dtype}"));
         group.throughput(Throughput::Bytes(2 * want.len() as u64));
-        group.sample_size(15);
+        group.sample_size(20);
         group.bench_function("read both", |b| b.iter(|| sum(&same).wrapping_add(sum(&want))));
         group
             .bench_function("compare equal", |b| b.iter(|| agree(&same, &want, dtype, &tolerance)));
@@ -119,6 +121,40 @@ fn outputs(c: &mut Criterion) {
         }
         group.finish();
     }
+}
+
+/// The share of memory's speed that a comparison reaches, reading and comparing in turn: what else
+/// the machine does then slows both alike.
+#[expect(clippy::print_stdout, reason = "criterion has no word for a ratio of two benchmarks")]
+fn share_of_memory(_: &mut Criterion) {
+    const ROUNDS: usize = 41;
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let want = fill(&Fill::Normal { mean: 0.0, std: 1.0 }, Dtype::F32, 1 << 26, &mut rng);
+    let near = rounded_otherwise(want.clone(), Dtype::F32);
+    let tolerance = Tolerance { rtol: 1e-5, atol: 1e-6 };
+    let seconds = |work: &dyn Fn()| {
+        let start = Instant::now();
+        work();
+        start.elapsed().as_secs_f64()
+    };
+    let rounds: Vec<[f64; 2]> = (0..ROUNDS)
+        .map(|_| {
+            let read = seconds(&|| {
+                black_box(sum(&near).wrapping_add(sum(&want)));
+            });
+            [read, seconds(&|| agree(&near, &want, Dtype::F32, &tolerance))]
+        })
+        .collect();
+    let median = |of: &dyn Fn(&[f64; 2]) -> f64| {
+        stats::summary(&rounds.iter().map(of).collect::<Vec<_>>()).map_or(0.0, |s| s.median)
+    };
+    let gigabytes = 2.0 * want.len() as f64 / 1e9;
+    println!(
+        "64 Mi f32, in turn, medians of {ROUNDS}: reading {:.1} GB/s, comparing {:.1} GB/s, {:.0} %",
+        gigabytes / median(&|r| r[0]),
+        gigabytes / median(&|r| r[1]),
+        100.0 * median(&|r| r[0] / r[1]),
+    );
 }
 
 fn agree(got: &[u8], want: &[u8], dtype: Dtype, tolerance: &Tolerance) {
@@ -160,5 +196,5 @@ fn staging(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, keys, statistics, estimates, outputs, staging);
+criterion_group!(benches, keys, statistics, estimates, share_of_memory, outputs, staging);
 criterion_main!(benches);

@@ -281,9 +281,13 @@ fn over_launches(sorted: &[f64], statistic: Statistic, level: f64) -> Located {
         }
     };
     let ranks = quantile_ranks(n, p, level);
-    let interval =
-        Interval { value, lower: sorted[ranks.lower - 1], upper: sorted[ranks.upper - 1] };
-    Located { interval, level: ranks.level, basis: Basis::Launches }
+    // An interpolated quantile may lie beside the ranks of a low level.
+    let (lower, upper) = (sorted[ranks.lower - 1].min(value), sorted[ranks.upper - 1].max(value));
+    Located {
+        interval: Interval { value, lower, upper },
+        level: ranks.level,
+        basis: Basis::Launches,
+    }
 }
 
 /// Within the positive finite numbers, as [`exponential`] gives them.

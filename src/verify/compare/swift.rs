@@ -12,9 +12,10 @@ use super::super::Tolerance;
 /// Elements that the filter judges together: large enough for vectors, and small enough that a
 /// block with a new largest error costs little.
 const BLOCK: usize = 64;
-/// What limits are multiplied with. The filter rounds three times by at most 2^-24 in f32; below
-/// the normal range, where rounding is absolute, all differences are whole steps of it, and "less
-/// than" leaves one of them as a margin.
+/// Independent maxima within a block: lets the compiler use vector instructions.
+const LANES: usize = 8;
+/// What limits are multiplied with: in the normal range the filter rounds three times, by at most
+/// 2^-24 of the value in f32.
 const SHRINK: f64 = 1.0 - 1.0 / (1 << 20) as f64;
 
 /// The largest errors seen.
@@ -25,31 +26,77 @@ pub(super) struct Maxima {
 }
 
 impl Maxima {
-    /// Takes in one pair. False when it is outside the tolerance or not finite.
-    fn take(&mut self, got: f64, want: f64, tolerance: &Tolerance) -> bool {
-        let (difference, size) = ((got - want).abs(), want.abs());
-        let relative = if size > 0.0 { difference / size } else { 0.0 };
-        self.abs = if difference > self.abs { difference } else { self.abs };
-        self.rel = if relative > self.rel { relative } else { self.rel };
-        // An infinite `want` allows everything, hence the second half. NaN is neither.
-        difference <= tolerance.allowed(want) && difference < f64::INFINITY
+    /// Takes in a difference and the size of the wanted value. False when it is outside the
+    /// tolerance or not finite.
+    fn take(&mut self, [difference, size]: [f64; 2], tolerance: &Tolerance) -> bool {
+        self.abs = greater(difference, self.abs);
+        self.rel = greater(quotient(difference, size), self.rel);
+        near(difference, size, tolerance)
     }
+
+    /// [`Self::take`] of a block, in steps that the compiler turns into vector instructions.
+    fn take_block(&mut self, block: &Errors, tolerance: &Tolerance) -> bool {
+        let mut quotients = [0.0; BLOCK];
+        let mut fine = true;
+        for (i, (&difference, &size)) in block.differences.iter().zip(&block.sizes).enumerate() {
+            quotients[i] = quotient(difference, size);
+            fine &= near(difference, size, tolerance);
+        }
+        self.abs = greatest(&block.differences, self.abs);
+        self.rel = greatest(&quotients, self.rel);
+        fine
+    }
+}
+
+/// A block's differences and the sizes of its wanted values.
+struct Errors {
+    differences: [f64; BLOCK],
+    sizes: [f64; BLOCK],
+}
+
+/// The relative error; 0 where there is none because 0 was wanted. Not an `if` around the
+/// division: that would be a branch.
+fn quotient(difference: f64, size: f64) -> f64 {
+    difference / if size > 0.0 { size } else { f64::INFINITY }
+}
+
+/// The greatest of a block and of one value more; NaN counts as nothing.
+fn greatest(values: &[f64; BLOCK], first: f64) -> f64 {
+    let mut lanes = [first; LANES];
+    for values in values.as_chunks::<LANES>().0 {
+        for (lane, &value) in lanes.iter_mut().zip(values) {
+            *lane = greater(value, *lane);
+        }
+    }
+    lanes.into_iter().fold(first, |a, b| greater(b, a))
+}
+
+/// Within the tolerance and finite. An infinite wanted value allows everything, hence the second
+/// bound; NaN is within neither. Not `&&`: that would be a branch.
+fn near(difference: f64, size: f64, tolerance: &Tolerance) -> bool {
+    difference <= less(f64::MAX, tolerance.allowed(size))
 }
 
 /// Floating-point types in which elements are filtered.
 pub(super) trait Real:
-    Copy + PartialOrd + Into<f64> + Add<Output = Self> + Mul<Output = Self> + Sub<Output = Self>
+    Copy
+    + Default
+    + PartialOrd
+    + Into<f64>
+    + Add<Output = Self>
+    + Mul<Output = Self>
+    + Sub<Output = Self>
 {
-    /// The smallest value above 0.
-    const STEP: Self;
+    /// The smallest value that is not subnormal.
+    const NORMAL: Self;
     /// The size without the sign.
     fn size(self) -> Self;
-    /// A finite value that is at most `limit`, which is 0 or more.
+    /// The largest finite value that is at most `limit`, which is 0 or more.
     fn at_most(limit: f64) -> Self;
 }
 
 impl Real for f64 {
-    const STEP: Self = Self::from_bits(1);
+    const NORMAL: Self = Self::MIN_POSITIVE;
 
     fn size(self) -> Self {
         self.abs()
@@ -61,7 +108,7 @@ impl Real for f64 {
 }
 
 impl Real for f32 {
-    const STEP: Self = Self::from_bits(1);
+    const NORMAL: Self = Self::MIN_POSITIVE;
 
     fn size(self) -> Self {
         self.abs()
@@ -73,33 +120,41 @@ impl Real for f32 {
     }
 }
 
-/// What a difference must stay below for its element to have nothing to tell.
+/// What a difference must not exceed for its element to have nothing to tell.
 struct Limits<T> {
     atol: T,
     rtol: T,
-    /// Of the size of the wanted value: below this, no new largest relative error.
+    /// Of the size of the wanted value: up to this, no new largest relative error.
     rel: T,
-    /// Below this, no new largest absolute error.
+    /// Up to this, no new largest absolute error.
     abs: T,
 }
 
 impl<T: Real> Limits<T> {
+    /// Shrunk limits are not met by errors as large as the largest, and there may be many: those of
+    /// values of one size, each a step off, are all alike. So the limits are exact where the
+    /// filter's arithmetic is. A difference of less than half of the wanted value is not rounded
+    /// (Sterbenz 1974, *Floating-Point Computation*, theorem 4.3.1), hence `abs`, which a `rel`
+    /// below one half guards. Nor is a product with a power of two, which the largest relative
+    /// error mostly is: a step is relatively largest just above a power of two.
     fn new(tolerance: &Tolerance, seen: &Maxima) -> Self {
         let sound = |x: f64| x.is_finite() && x >= 0.0;
         // An odd tolerance is the slow way's business: here, nothing but equality is let through.
         let sound = sound(tolerance.atol) && sound(tolerance.rtol);
-        let below = |x: f64| T::at_most(x * SHRINK);
-        let allowed = |x: f64| if sound { below(x) } else { below(0.0) };
+        let shrunk = |x: f64| T::at_most(x * SHRINK);
+        let allowed = |x: f64| if sound { shrunk(x) } else { shrunk(0.0) };
+        let rel = if seen.rel < 0.5 { seen.rel } else { 0.25 };
+        let exact = is_power_of_two(rel) && rel >= T::NORMAL.into();
         Self {
             atol: allowed(tolerance.atol),
             rtol: allowed(tolerance.rtol),
-            rel: below(seen.rel),
-            abs: below(seen.abs),
+            rel: if exact { T::at_most(rel) } else { shrunk(rel) },
+            abs: T::at_most(seen.abs),
         }
     }
 
     /// True when no element of the block has anything to tell. NaN and infinities always have:
-    /// their difference is below no limit.
+    /// their difference is within no limit.
     fn hold<const N: usize>(
         &self,
         got: &[[u8; N]; BLOCK],
@@ -111,20 +166,31 @@ impl<T: Real> Limits<T> {
             let (got, want) = (read(*got), read(*want));
             let (difference, size) = ((got - want).size(), want.size());
             let tolerated = self.atol + self.rtol * size;
-            // NaN only when the largest relative error is infinite or `want` is: then not `less`.
+            // NaN only when `want` is not finite: then not `less`.
             let usual = less(self.rel * size, self.abs);
             let bound = less(tolerated, usual);
-            // An equal element has nothing to tell, whatever the limits.
-            let bound = if bound > T::STEP { bound } else { T::STEP };
-            calm &= difference < bound;
+            // Below the normal range the bound itself is rounded too much to prove anything, but
+            // an equal element has nothing to tell, whatever the limits.
+            let bound = if bound >= T::NORMAL { bound } else { T::default() };
+            calm &= difference <= bound;
         }
         calm
     }
 }
 
+/// Of a normal number: its fraction is 0.
+fn is_power_of_two(x: f64) -> bool {
+    x.is_normal() && x.to_bits() << 12 == 0
+}
+
 /// The lesser of two; the second when the first is NaN. One instruction, unlike `f64::min`.
 fn less<T: PartialOrd>(a: T, b: T) -> T {
     if a < b { a } else { b }
+}
+
+/// The greater of two; the second when the first is NaN.
+fn greater<T: PartialOrd>(a: T, b: T) -> T {
+    if a > b { a } else { b }
 }
 
 /// The largest errors after a chunk, given those seen before it; `None` when an element is outside
@@ -137,12 +203,9 @@ pub(super) fn swift<T: Real, const N: usize>(
 ) -> Option<Maxima> {
     let mut seen = seen;
     let mut limits = Limits::new(tolerance, &seen);
-    let take = |seen: &mut Maxima, got: &[[u8; N]], want: &[[u8; N]]| {
-        let mut fine = true;
-        for (got, want) in got.iter().zip(want) {
-            fine &= seen.take(read(*got).into(), read(*want).into(), tolerance);
-        }
-        fine
+    let error = |got: [u8; N], want: [u8; N]| {
+        let (got, want): (f64, f64) = (read(got).into(), read(want).into());
+        [(got - want).abs(), want.abs()]
     };
     let (got, want) = (got.as_chunks::<N>().0, want.as_chunks::<N>().0);
     let (got, got_rest) = got.as_chunks::<BLOCK>();
@@ -151,12 +214,20 @@ pub(super) fn swift<T: Real, const N: usize>(
         if limits.hold(got, want, read) {
             continue;
         }
-        if !take(&mut seen, got, want) {
+        let mut block = Errors { differences: [0.0; BLOCK], sizes: [0.0; BLOCK] };
+        for i in 0..BLOCK {
+            [block.differences[i], block.sizes[i]] = error(got[i], want[i]);
+        }
+        let before = seen;
+        if !seen.take_block(&block, tolerance) {
             return None;
         }
-        limits = Limits::new(tolerance, &seen);
+        if seen != before {
+            limits = Limits::new(tolerance, &seen);
+        }
     }
-    take(&mut seen, got_rest, want_rest).then_some(seen)
+    let mut rest = got_rest.iter().zip(want_rest).map(|(got, want)| error(*got, *want));
+    rest.all(|pair| seen.take(pair, tolerance)).then_some(seen)
 }
 
 /// The f16 with these bytes as f32, which holds every one of them, without a branch. Infinities

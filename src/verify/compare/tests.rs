@@ -356,3 +356,77 @@ fn a_chunk_that_agrees_goes_the_swift_way_and_others_do_not() {
         assert_eq!(way(&got), None, "{odd}");
     }
 }
+
+/// What [`swift`] must find for a block of one pair.
+fn one_pair(got: f64, want: f64, tolerance: &Tolerance, seen: Maxima) -> Option<Maxima> {
+    let difference = (got - want).abs();
+    let near = difference.is_finite() && difference <= tolerance.allowed(want);
+    let rel = if want == 0.0 { 0.0 } else { difference / want.abs() };
+    near.then_some(Maxima { abs: seen.abs.max(difference), rel: seen.rel.max(rel) })
+}
+
+/// A value, one a step of f64 below it, one a little below.
+fn on_the_edge(value: f64, which: u8) -> f64 {
+    match which {
+        0 => value,
+        1 => value.next_down().max(0.0),
+        2 => value.next_up(),
+        3 => value * (1.0 - 2f64.powi(-30)),
+        4 => value * 0.99,
+        _ => value * 2.0,
+    }
+}
+
+/// Two values of f32 whose exponents are up to 30 apart, in any part of the range.
+fn of_like_size() -> impl Strategy<Value = (f32, f32)> {
+    let part = |mask: u32| any::<u32>().prop_map(move |bits| bits & mask);
+    let exponent = prop_oneof![3 => 100..160_u32, 2 => 0..3_u32, 1 => 0..255_u32];
+    let apart = prop_oneof![2 => Just(0), 1 => 0..31_u32];
+    let fractions = prop_oneof![
+        1 => (part(0x7f_ffff), part(0x7f_ffff)),
+        1 => (part(0x7f_ffff), 0..9_u32).prop_map(|(a, step)| (a.saturating_sub(step), a)),
+        1 => (part(3), part(3)),
+    ];
+    (exponent, apart, fractions, any::<bool>()).prop_map(|(exponent, apart, (a, b), swap)| {
+        let (a, b) = (exponent << 23 | a, exponent.saturating_sub(apart) << 23 | b);
+        let (a, b) = (f32::from_bits(a), f32::from_bits(b));
+        if swap { (b, a) } else { (a, b) }
+    })
+}
+
+#[test]
+fn a_difference_that_f32_rounds_down_to_half_is_seen_for_what_it_is() {
+    let (got, want) = (0.5 - 2f32.powi(-25), 1.0_f32);
+    let (wide, seen) = (Tolerance { rtol: 1.0, atol: 1.0 }, Maxima { abs: 0.5, rel: 0.5 });
+    let found = swift((&f32s(&[got; 64]), &f32s(&[want; 64])), &wide, seen, f32::from_ne_bytes);
+    let error = 0.5 + 2f64.powi(-25);
+    assert_eq!(found, Some(Maxima { abs: error, rel: error }));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+    /// The filter is right to the last bit: limits lie at the errors themselves and next to them.
+    #[test]
+    fn the_filter_lets_nothing_through_that_has_something_to_tell(
+        (got, want) in of_like_size(), edges in prop::array::uniform4(0..6_u8),
+        atol_counts in any::<bool>(), rtol_counts in any::<bool>(), wide in any::<bool>(),
+    ) {
+        let (g, w) = (f64::from(got), f64::from(want));
+        let difference = (g - w).abs();
+        let rel = if w == 0.0 { 0.0 } else { difference / w.abs() };
+        let edge = |value: f64, which: usize| on_the_edge(value, edges[which]);
+        let tolerance = Tolerance {
+            atol: if wide { 1e300 } else { f64::from(u8::from(atol_counts)) * edge(difference, 0) },
+            rtol: f64::from(u8::from(rtol_counts)) * edge(rel, 1),
+        };
+        let seen = Maxima { abs: edge(difference, 2), rel: edge(rel, 3) };
+        let expected = one_pair(g, w, &tolerance, seen);
+        let singles = (f32s(&[got; 64]), f32s(&[want; 64]));
+        let found = swift((&singles.0, &singles.1), &tolerance, seen, f32::from_ne_bytes);
+        prop_assert_eq!(found, expected, "f32 {} {}", got, want);
+        let doubles = |x: f64| [x; 64].iter().flat_map(|x| x.to_ne_bytes()).collect::<Vec<u8>>();
+        let found = swift((&doubles(g), &doubles(w)), &tolerance, seen, f64::from_ne_bytes);
+        prop_assert_eq!(found, expected, "f64 {} {}", g, w);
+    }
+}
