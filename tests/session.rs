@@ -460,3 +460,23 @@ fn kernels_that_cannot_be_opened_say_why() {
     let fault = built.start().map(|_| ()).unwrap_err();
     assert!(matches!(fault, Fault::Unloadable { .. }), "{fault:?}");
 }
+
+#[test]
+fn one_set_after_the_other_is_answered_quickly() {
+    let mut session = Built::new(DOUBLE).start().unwrap();
+    let mut times = [Duration::ZERO; 3];
+    for _ in 0..300 {
+        let started = Instant::now();
+        load(&mut session, 1, 4).unwrap();
+        let loaded = Instant::now();
+        once(&mut session, 0).unwrap();
+        let launched = Instant::now();
+        assert_eq!(floats(&session.outputs(0).unwrap()[0]), [0.0, 2.0, 4.0, 6.0]);
+        times[0] += loaded - started;
+        times[1] += launched - loaded;
+        times[2] += launched.elapsed();
+    }
+    let [load, launch, outputs] = times.map(|time| time / 300);
+    println!("load {load:?}, launch {launch:?}, outputs {outputs:?}");
+    assert!(load + launch + outputs < Duration::from_millis(20));
+}

@@ -129,7 +129,7 @@ pub trait Session {
     /// # Errors
     /// As there.
     fn reread(&mut self, set: u32, pause: Duration) -> Result<Vec<Vec<u8>>, Fault> {
-        let _virtual = pause;
+        let Duration { .. } = pause;
         self.outputs(set)
     }
 

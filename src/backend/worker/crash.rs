@@ -21,10 +21,13 @@ const SIGNALS: [c_int; 6] =
 static CONTROL: AtomicPtr<Control> = AtomicPtr::new(null_mut());
 
 /// From now on fatal signals are recorded in the control page. A candidate may set handlers of its
-/// own; then nothing is recorded.
+/// own; then nothing is recorded. A sanitizer says more of a crash than we do, and is left alone.
 pub(super) fn install(control: &'static Control) -> io::Result<()> {
     CONTROL.store(from_ref(control).cast_mut(), Release);
     control.places.stack.store(stack_limit(), Relaxed);
+    if has_sanitizer() {
+        return Ok(());
+    }
     let memory = Box::leak(vec![0_u8; STACK_BYTES].into_boxed_slice());
     let stack =
         libc::stack_t { ss_sp: memory.as_mut_ptr().cast(), ss_flags: 0, ss_size: STACK_BYTES };
@@ -34,6 +37,12 @@ pub(super) fn install(control: &'static Control) -> io::Result<()> {
     }
     let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = record;
     SIGNALS.iter().try_for_each(|&signal| set(signal, handler as usize, libc::SA_SIGINFO))
+}
+
+/// Whether an address sanitizer was loaded into this process before anything else.
+fn has_sanitizer() -> bool {
+    // SAFETY: the name ends in NUL, and what is found is not used.
+    !unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__asan_init".as_ptr()) }.is_null()
 }
 
 fn set(signal: c_int, handler: usize, flags: c_int) -> io::Result<()> {

@@ -10,12 +10,12 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{Failure, FailureClass, StageContext};
 use crate::backend::cpu::{CpuSession, SessionOptions};
-use crate::backend::{Argument, Fault, Mode, Order, Session};
+use crate::backend::{Argument, Fault, MAX_BUFFERS, Mode, Order, Session};
 use crate::digest::Digest;
 use crate::pipeline::{Cores, Limits, SandboxMode};
 use crate::plan::kernel::WORKER_ENV;
 use crate::problem::{
-    Case, Problem, Role, Staged, StagedArg, bytes_needed, draw_holdout, stage, twin, work,
+    ArgKind, Case, Problem, Role, Staged, StagedArg, bytes_needed, draw_holdout, stage, twin, work,
 };
 
 mod fault;
@@ -91,6 +91,10 @@ impl<'a> Bench<'a> {
 
 /// Shared memory and copies in the judge may take this share of the memory that is free.
 const MEMORY_SHARE: u64 = 4;
+
+/// Sets that the reference answers at a time: staging and stopping its worker cost more than a small
+/// launch does.
+const AT_A_TIME: usize = 256;
 
 /// Inputs of one launch with the reference's outputs.
 pub(super) struct Drawn {
@@ -174,15 +178,30 @@ impl<'a> Judge<'a> {
     /// Draws until `wanted` sets of a case are there, or as many as memory holds, but at least
     /// two; how many there are.
     pub(super) fn draw(&mut self, case: usize, wanted: u32) -> Result<u32, Failure> {
-        while self.pools[case].len() < wanted as usize {
-            let staged = self.staged(case, Use::Pool, self.pools[case].len() as u64)?;
-            let drawn = self.answered(case, staged)?;
-            self.pools[case].push(drawn);
-            if self.pools[case].len() >= 2 && !self.holds(case, self.pools[case].len() + 1) {
-                break;
+        let wanted = (wanted as usize).min(self.mappable());
+        loop {
+            let have = self.pools[case].len();
+            let fits = |&sets: &usize| sets <= 2 || self.holds(case, sets);
+            let more = (have + 1..=wanted.min(have + AT_A_TIME)).take_while(fits).count();
+            if more == 0 {
+                return Ok(have.min(wanted) as u32);
             }
+            let numbers = have..have + more;
+            let staged = numbers.map(|number| self.staged(case, Use::Pool, number as u64));
+            let staged = staged.collect::<Result<_, _>>()?;
+            let drawn = self.answered(case, staged)?;
+            self.pools[case].extend(drawn);
         }
-        Ok((self.pools[case].len() as u32).min(wanted))
+    }
+
+    /// How many sets of buffers a process can map at a time.
+    fn mappable(&self) -> usize {
+        let buffers = self.problem.args.iter().map(|arg| match arg.kind {
+            ArgKind::Buffer { role: Role::Inout, .. } => 2,
+            ArgKind::Buffer { .. } => 1,
+            ArgKind::Scalar(_) => 0,
+        });
+        MAX_BUFFERS / buffers.sum::<usize>().max(1)
     }
 
     /// Whether memory holds so many sets of a case: once in the judge, once in shared memory.
@@ -202,7 +221,8 @@ impl<'a> Judge<'a> {
         let model = &self.pools[case][of].staged;
         let made = twin(self.problem, &self.cases[case], model, seed);
         let staged = made.map_err(|e| self.unstageable(case, &e))?;
-        self.answered(case, staged)
+        let answered = self.answered(case, vec![staged])?.pop();
+        Ok(answered.expect("each set is answered"))
     }
 
     /// A set of inputs that no kernel has seen and that nobody answers.
@@ -241,7 +261,7 @@ impl<'a> Judge<'a> {
         Failure { class: FailureClass::Failed, message }
     }
 
-    fn answered(&mut self, case: usize, staged: Staged) -> Result<Drawn, Failure> {
+    fn answered(&mut self, case: usize, staged: Vec<Staged>) -> Result<Vec<Drawn>, Failure> {
         let (problem, label) = (self.problem, &self.cases[case].label);
         (self.bench.ctx.progress)(0.0, &format!("reference, {label}"));
         let blame = |fault: Fault| reference_failure(problem, &fault);
@@ -250,7 +270,7 @@ impl<'a> Judge<'a> {
             None => self.answering.insert(self.bench.open(self.reference).map_err(blame)?),
         };
         let want = answer(session, &staged).map_err(blame)?;
-        Ok(Drawn { staged, want })
+        Ok(staged.into_iter().zip(want).map(|(staged, want)| Drawn { staged, want }).collect())
     }
 
     /// The first `count` sets of a case as the backend takes them.
@@ -308,10 +328,12 @@ fn free_bytes() -> u64 {
     kib.map_or(1 << 30, |kib| kib * 1024)
 }
 
-fn answer(session: &mut dyn Session, staged: &Staged) -> Result<Vec<Vec<u8>>, Fault> {
-    session.load(&[arguments(staged)])?;
-    session.launch(Order { first: 0, count: 1, mode: Mode::Hot })?;
-    session.outputs(0)
+/// What a kernel gives for each of these sets.
+fn answer(session: &mut dyn Session, staged: &[Staged]) -> Result<Vec<Vec<Vec<u8>>>, Fault> {
+    session.load(&staged.iter().map(arguments).collect::<Vec<_>>())?;
+    let count = staged.len() as u32;
+    session.launch(Order { first: 0, count, mode: Mode::Hot })?;
+    (0..count).map(|set| session.outputs(set)).collect()
 }
 
 /// The staged arguments as the backend takes them.
