@@ -103,7 +103,7 @@ impl Session for FakeSession {
         }
         let reported = ns / self.script.forged_by.max(1);
         let judged_ns = ns + self.script.timer.handover_ns as u64;
-        Ok(Launched { reported_ns: reported, judged_ns })
+        Ok(Launched { reported_ns: reported, judged_ns, at_least_ns: ns })
     }
 
     fn outputs(&mut self, set: u32) -> Result<Vec<Vec<u8>>, Fault> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) mod control;
 pub mod cpu;
 pub mod cuda;
 pub mod fake;
@@ -50,6 +51,10 @@ impl Mode {
     }
 }
 
+/// How many buffers one [`Session::load`] may stage, over all sets: each takes two of the mappings
+/// that a process may have, of which there are 65530 unless the system says otherwise.
+pub const MAX_BUFFERS: usize = 24_000;
+
 /// What is to be launched: each of `count` sets once, back to back, timed as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Order {
@@ -69,8 +74,11 @@ pub struct Launched {
     pub reported_ns: u64,
     /// Nanoseconds from the order to the answer by the judge's own clock, out of the kernel's
     /// reach; [`Timer::handover_ns`] longer than what is reported, or more when the judge was off
-    /// its core.
+    /// its core. It cannot have taken longer.
     pub judged_ns: u64,
+    /// Nanoseconds after the order at which the judge last saw it unanswered, by the same clock: it
+    /// cannot have been shorter. Far from `judged_ns` when the judge was off its core.
+    pub at_least_ns: u64,
 }
 
 /// The clock of a session, measured before the kernel was loaded.
@@ -106,14 +114,22 @@ pub trait Session {
     /// That the kernel wrote beside its buffers, or that the memory cannot be read.
     fn outputs(&mut self, set: u32) -> Result<Vec<Vec<u8>>, Fault>;
 
-    /// What the same buffers hold after the process was let go on for `pause`: finds what is
-    /// finished after the launch has returned. A session that stops its process for
-    /// [`Self::outputs`] has a way of its own.
+    /// [`Session::outputs`] into buffers that are there already.
     ///
     /// # Errors
-    /// As for [`Self::outputs`].
+    /// As there.
+    fn outputs_into(&mut self, set: u32, into: &mut Vec<Vec<u8>>) -> Result<(), Fault> {
+        *into = self.outputs(set)?;
+        Ok(())
+    }
+
+    /// Lets the process go on for `pause` and then reads again: what differs from
+    /// [`Session::outputs`] was written after the launch had returned.
+    ///
+    /// # Errors
+    /// As there.
     fn reread(&mut self, set: u32, pause: Duration) -> Result<Vec<Vec<u8>>, Fault> {
-        std::thread::sleep(pause);
+        let _virtual = pause;
         self.outputs(set)
     }
 

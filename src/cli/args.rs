@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::exit;
+use crate::diagnostic::nearest;
+use crate::record::Decision;
 
 /// optloop makes kernel optimisation a build.
 ///
@@ -62,9 +65,12 @@ pub(super) enum Command {
     Graph(GraphArgs),
     /// Say why a stage would run, without running or writing anything.
     Explain(ExplainArgs),
-    /// List and show the accounts of measured stages.
+    /// List, show and analyse the accounts of measured stages.
     #[command(subcommand)]
     Artifact(ArtifactCommand),
+    /// Look inside what a kernel is compiled to.
+    #[command(subcommand)]
+    Inspect(InspectCommand),
     /// Look after what is kept in `.optloop/`.
     #[command(subcommand)]
     Cache(CacheCommand),
@@ -209,13 +215,112 @@ pub(super) enum ArtifactCommand {
         /// Which.
         #[arg(default_value = "last")]
         artifact: String,
+        /// Pictures in ASCII, whatever the locale.
+        #[arg(long)]
+        ascii: bool,
     },
+    /// Write down what was decided about one; what was measured is not touched.
+    Analyze(AnalyzeArgs),
     /// Print the path of one.
     Path {
         /// Which.
         #[arg(default_value = "last")]
         artifact: String,
     },
+}
+
+/// `optloop artifact analyze`.
+#[derive(Debug, Args)]
+pub(super) struct AnalyzeArgs {
+    /// Which: a path, a run, RUN/STAGE, or `last`.
+    pub(super) artifact: String,
+    /// KEEP, REVERT or UNDECIDED.
+    #[arg(long, value_parser = DecisionParser)]
+    pub(super) decision: Decision,
+    /// Why, in a sentence or a few.
+    #[arg(long, value_name = "TEXT", value_parser = said, allow_hyphen_values = true)]
+    pub(super) summary: String,
+    /// A signal or an outlier; once each.
+    #[arg(long, value_name = "TEXT", value_parser = said, allow_hyphen_values = true)]
+    pub(super) feedback: Vec<String>,
+    /// What to try next.
+    #[arg(long, value_name = "TEXT", value_parser = said, allow_hyphen_values = true)]
+    pub(super) next_step: Option<String>,
+    /// Who decided.
+    #[arg(long, value_name = "NAME", value_parser = said)]
+    pub(super) by: Option<String>,
+}
+
+/// A text that says something. A forgotten one would swallow the option behind it.
+fn said(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("it is empty: say something".to_owned()),
+        text if text.starts_with("--") => Err("it reads like an option: say something".to_owned()),
+        text => Ok(text.to_owned()),
+    }
+}
+
+/// Words of decisions, told to completion scripts too.
+#[derive(Clone)]
+struct DecisionParser;
+
+impl TypedValueParser for DecisionParser {
+    type Value = Decision;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<Decision, clap::Error> {
+        StringValueParser::new().try_map(|word| decision(&word)).parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(Decision::ALL.into_iter().map(|d| PossibleValue::new(d.word()))))
+    }
+}
+
+fn decision(word: &str) -> Result<Decision, String> {
+    Decision::of_word(word).ok_or_else(|| {
+        let words = Decision::ALL.map(Decision::word);
+        match nearest(word, words) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("there are {}", words.join(", ")),
+        }
+    })
+}
+
+/// `optloop inspect …`.
+#[derive(Debug, Subcommand)]
+pub(super) enum InspectCommand {
+    /// Show a C or C++ kernel's assembly beside its source lines, with counts for each loop.
+    ///
+    /// Vectors are counted by their registers, `scalar` is floating-point arithmetic on single
+    /// numbers, and spills are registers stored to the stack and loaded back (stored/loaded).
+    Asm(AsmArgs),
+}
+
+/// `optloop inspect asm`.
+#[derive(Debug, Args)]
+pub(super) struct AsmArgs {
+    /// The kernel: a C or C++ file.
+    pub(super) kernel: PathBuf,
+    /// Compile as this pipeline does; else as pipelines do by default.
+    #[arg(long, value_name = "FILE")]
+    pub(super) pipeline: Option<String>,
+    /// The function shown first; by default the problem's, or the one named like the file.
+    #[arg(long, value_name = "NAME")]
+    pub(super) entry: Option<String>,
+    /// Show what changed since another version: a file, or git:REV of the same file.
+    #[arg(long, value_name = "OTHER")]
+    pub(super) diff: Option<String>,
+    /// Functions from elsewhere too, such as templates of headers.
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Compiler flags in place of the default ones.
+    #[arg(last = true, value_name = "FLAGS", conflicts_with = "pipeline")]
+    pub(super) flags: Vec<String>,
 }
 
 /// `optloop cache …`.

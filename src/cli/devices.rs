@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
-use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
 use super::args::Format;
+use super::columns::{WIDTH, wrapped};
 use super::exit::Exit;
+use super::hardware::{
+    self, CLOCK, CPUS, Cache, ClockSource, bytes_in_words, list_in_words, siblings_in_words,
+};
 use super::ui::Ui;
 use crate::backend::cpu::{CpuIdentity, identity};
 use crate::backend::cuda::{CudaDevice, CudaProbe, probe};
@@ -16,15 +19,38 @@ const NOT_YET: &str = "this version runs kernels on the CPU only";
 
 /// Lists them.
 pub(super) fn run(ui: &Ui) -> Exit {
-    let (cpu, caches, cuda) = (identity(), caches(Path::new(CPU0)), probe());
+    let (cpu, cuda) = (Cpu::read(), probe());
     if ui.format == Format::Json {
-        for line in json_lines(&cpu, &caches, &cuda) {
+        for line in json_lines(&cpu, &cuda) {
             ui.json(&line);
         }
     } else {
-        ui.text(&table(&cpu, &caches, &cuda));
+        ui.text(&table(&cpu, &cuda));
     }
     Exit::Ok
+}
+
+/// The processor, as far as it is told.
+struct Cpu {
+    identity: CpuIdentity,
+    cores: Vec<u32>,
+    siblings: Vec<Vec<u32>>,
+    caches: Vec<Cache>,
+    clock: ClockSource,
+}
+
+impl Cpu {
+    fn read() -> Self {
+        let (cpus, cores) = (Path::new(CPUS), hardware::usable_cores());
+        let first = cores.first().copied().unwrap_or(0);
+        Self {
+            identity: identity(),
+            siblings: hardware::siblings(cpus, &cores),
+            caches: hardware::caches(&cpus.join(format!("cpu{first}"))),
+            clock: hardware::clock_source(Path::new(CLOCK)),
+            cores,
+        }
+    }
 }
 
 /// What there is of CUDA here, as the end of a sentence.
@@ -72,46 +98,64 @@ pub(super) fn cuda_hint(probe: &CudaProbe) -> Option<String> {
     Some(why.to_owned())
 }
 
-fn table(cpu: &CpuIdentity, caches: &[Cache], cuda: &CudaProbe) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    for row in cpu_rows(cpu, caches) {
-        table.add_row(row);
-    }
+fn table(cpu: &Cpu, cuda: &CudaProbe) -> String {
+    let mut rows = cpu_rows(cpu);
     if let CudaProbe::Devices(devices) = cuda {
         for (index, device) in devices.iter().enumerate() {
-            for row in cuda_rows(index, device) {
-                table.add_row(row);
-            }
+            rows.extend(cuda_rows(index, device));
         }
     }
     let end = match cuda_hint(cuda) {
-        Some(hint) => format!("no CUDA device: {}\nhelp: {hint}\n", words_of(cuda)),
-        None => format!("CUDA devices are listed, and {NOT_YET}\n"),
+        Some(hint) => {
+            paragraphs(&[format!("no CUDA device: {}", words_of(cuda)), format!("help: {hint}")])
+        }
+        None => paragraphs(&[format!("CUDA devices are listed, and {NOT_YET}")]),
     };
-    plain(&mut table) + &end
+    in_columns(&rows) + &end
 }
 
-/// A table as text: columns a blank apart or more, nothing at either end.
-pub(super) fn plain(table: &mut Table) -> String {
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 1));
+fn paragraphs(texts: &[String]) -> String {
+    let lines = texts.iter().flat_map(|text| wrapped(text, WIDTH));
+    lines.map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+/// Three columns; values that do not fit 80 go on below.
+fn in_columns(rows: &[[String; 3]]) -> String {
+    let width =
+        |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let (device, name) = (width(0), width(1));
+    let mut text = String::new();
+    for row in rows {
+        let mut start = format!("{:<device$} {:<name$} ", row[0], row[1]);
+        let indent = " ".repeat(start.chars().count());
+        for line in wrapped(&row[2], WIDTH - indent.len()) {
+            text += format!("{start}{line}").trim_end();
+            text.push('\n');
+            start.clone_from(&indent);
+        }
     }
-    table.lines().map(|l| l.trim_end().to_owned() + "\n").collect()
+    text
 }
 
-fn cpu_rows(cpu: &CpuIdentity, caches: &[Cache]) -> Vec<[String; 3]> {
+fn cpu_rows(cpu: &Cpu) -> Vec<[String; 3]> {
     let row = |name: &str, value: String| [String::new(), name.to_owned(), value];
     let unknown = |text: &str| {
         if text.is_empty() { "not told".to_owned() } else { text.to_owned() }
     };
-    let caches: Vec<String> = caches.iter().map(Cache::in_words).collect();
+    let caches: Vec<String> = cpu.caches.iter().map(Cache::in_words).collect();
+    let siblings = match siblings_in_words(&cpu.siblings) {
+        none if none.is_empty() => "none told".to_owned(),
+        groups => groups,
+    };
+    let id = &cpu.identity;
     vec![
-        ["cpu".to_owned(), "model".to_owned(), format!("{} ({})", unknown(&cpu.model), cpu.arch)],
-        row("cores usable", cpu.cores.to_string()),
-        row("governor", unknown(&cpu.governor)),
-        row("turbo", turbo_in_words(cpu.turbo).to_owned()),
+        ["cpu".to_owned(), "model".to_owned(), format!("{} ({})", unknown(&id.model), id.arch)],
+        row("cores usable", format!("{} ({})", id.cores, list_in_words(&cpu.cores))),
+        row("siblings (SMT)", siblings),
+        row("governor", unknown(&id.governor)),
+        row("turbo", turbo_in_words(id.turbo).to_owned()),
         row("caches", unknown(&caches.join(", "))),
+        row("time source", unknown(&cpu.clock.current)),
     ]
 }
 
@@ -135,15 +179,19 @@ fn cuda_rows(index: usize, device: &CudaDevice) -> Vec<[String; 3]> {
     ]
 }
 
-fn json_lines(cpu: &CpuIdentity, caches: &[Cache], cuda: &CudaProbe) -> Vec<Value> {
-    let caches: Vec<Value> = caches
-        .iter()
-        .map(|c| json!({ "level": c.level, "kind": c.kind, "bytes": c.bytes }))
-        .collect();
+/// Caches for programs.
+pub(super) fn caches_json(caches: &[Cache]) -> Value {
+    let one = |c: &Cache| json!({ "level": c.level, "kind": c.kind, "bytes": c.bytes, "shared": c.shared });
+    caches.iter().map(one).collect()
+}
+
+fn json_lines(cpu: &Cpu, cuda: &CudaProbe) -> Vec<Value> {
+    let id = &cpu.identity;
     let mut lines = vec![json!({
-        "version": 1, "device": "cpu", "runs_kernels": true, "model": cpu.model,
-        "arch": cpu.arch, "cores": cpu.cores, "governor": cpu.governor, "turbo": cpu.turbo,
-        "microcode": cpu.microcode, "caches": caches,
+        "version": 1, "device": "cpu", "runs_kernels": true, "model": id.model,
+        "arch": id.arch, "cores": id.cores, "governor": id.governor, "turbo": id.turbo,
+        "microcode": id.microcode, "caches": caches_json(&cpu.caches), "core_list": cpu.cores,
+        "siblings": cpu.siblings, "time_source": cpu.clock.current,
     })];
     if let CudaProbe::Devices(devices) = cuda {
         lines.extend(devices.iter().enumerate().map(|(index, d)| {
@@ -160,66 +208,6 @@ fn json_lines(cpu: &CpuIdentity, caches: &[Cache], cuda: &CudaProbe) -> Vec<Valu
         lines.push(json!({ "version": 1, "device": "cuda", "missing": why, "help": hint }));
     }
     lines
-}
-
-const CPU0: &str = "/sys/devices/system/cpu/cpu0";
-
-/// One cache of a core.
-#[derive(Debug, PartialEq, Eq)]
-struct Cache {
-    level: u32,
-    /// `Data`, `Instruction` or `Unified`.
-    kind: String,
-    bytes: u64,
-}
-
-impl Cache {
-    fn in_words(&self) -> String {
-        let kind = match self.kind.as_str() {
-            "Data" => "d",
-            "Instruction" => "i",
-            _ => "",
-        };
-        format!("L{}{kind} {}", self.level, bytes_in_words(self.bytes))
-    }
-}
-
-/// The caches that a core's folder in sysfs tells of; none in many virtual machines.
-fn caches(core: &Path) -> Vec<Cache> {
-    let read = |index: usize, name: &str| {
-        let path = core.join(format!("cache/index{index}/{name}"));
-        std::fs::read_to_string(path).map(|t| t.trim().to_owned()).ok()
-    };
-    (0..8)
-        .filter_map(|index| {
-            let level = read(index, "level")?.parse().ok()?;
-            let bytes = bytes_of(&read(index, "size")?)?;
-            Some(Cache { level, kind: read(index, "type")?, bytes })
-        })
-        .collect()
-}
-
-/// `32K` and `2M`, as sysfs writes them.
-fn bytes_of(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(['K', 'M', 'G']);
-    let factor = match &text[digits.len()..] {
-        "" => 1,
-        "K" => 1 << 10,
-        "M" => 1 << 20,
-        "G" => 1 << 30,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(factor)
-}
-
-fn bytes_in_words(bytes: u64) -> String {
-    let (value, unit) = match bytes {
-        b if b >= 1 << 30 => (b as f64 / f64::from(1 << 30), "GiB"),
-        b if b >= 1 << 20 => (b as f64 / f64::from(1 << 20), "MiB"),
-        b => (b as f64 / 1024.0, "KiB"),
-    };
-    let text = format!("{value:.1}");
-    format!("{} {unit}", text.trim_end_matches(".0"))
 }
 
 #[cfg(test)]
@@ -244,9 +232,10 @@ mod tests {
             (CudaProbe::Unusable("CUDA_ERROR_NO_DEVICE".to_owned()), "CUDA_ERROR_NO_DEVICE"),
             (CudaProbe::Devices(Vec::new()), "lists no device"),
         ] {
-            let text = table(&identity(), &[], &probe);
+            let text = table(&Cpu::read(), &probe);
             assert!(text.contains(words) && text.contains("\nhelp: "), "{text}");
-            let lines = json_lines(&identity(), &[], &probe);
+            assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+            let lines = json_lines(&Cpu::read(), &probe);
             assert!(lines[1]["missing"].as_str().is_some_and(|m| m.contains(words)), "{lines:?}");
         }
     }
@@ -254,27 +243,10 @@ mod tests {
     #[test]
     fn a_cuda_device_is_shown_with_what_this_version_does_not_do() {
         let probe = CudaProbe::Devices(vec![h100()]);
-        let text = table(&identity(), &[], &probe);
+        let text = table(&Cpu::read(), &probe);
         assert!(text.contains("cuda:0") && text.contains("80 GiB"), "{text}");
         assert!(text.contains(NOT_YET) && !text.contains("help:"), "{text}");
-        assert_eq!(json_lines(&identity(), &[], &probe)[1]["runs_kernels"], false);
+        assert_eq!(json_lines(&Cpu::read(), &probe)[1]["runs_kernels"], false);
         assert!(words_of(&probe).contains("one CUDA device, Example H"));
-    }
-
-    #[test]
-    fn caches_are_read_as_sysfs_writes_them() {
-        let dir = tempfile::tempdir().expect("tempdir");
-        for (index, level, kind, size) in
-            [(0, "1", "Data", "48K"), (1, "2", "Unified", "2048K"), (2, "3", "Unified", "odd")]
-        {
-            let folder = dir.path().join(format!("cache/index{index}"));
-            std::fs::create_dir_all(&folder).expect("created");
-            for (name, value) in [("level", level), ("type", kind), ("size", size)] {
-                std::fs::write(folder.join(name), format!("{value}\n")).expect("written");
-            }
-        }
-        let found: Vec<String> = caches(dir.path()).iter().map(Cache::in_words).collect();
-        assert_eq!(found, ["L1d 48 KiB", "L2 2 MiB"]);
-        assert_eq!(bytes_of("1.5K"), None);
     }
 }

@@ -51,7 +51,10 @@ pub(super) fn of_failure(kind: &str, class: FailureClass) -> Exit {
     match class {
         FailureClass::Infrastructure => Exit::Infrastructure,
         FailureClass::Interrupted => Exit::Interrupted,
-        FailureClass::Wrong | FailureClass::Cheating | FailureClass::TooSlow => Exit::Candidate,
+        FailureClass::Wrong
+        | FailureClass::Cheating
+        | FailureClass::TooSlow
+        | FailureClass::Implausible => Exit::Candidate,
         _ if kind == "command" || kind == "best" => Exit::User,
         // A kernel that does not compile is as unusable as one that crashes.
         FailureClass::Failed | FailureClass::Crashed | FailureClass::TimedOut => Exit::Candidate,

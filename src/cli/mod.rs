@@ -4,6 +4,7 @@
 
 mod args;
 mod artifact;
+mod board;
 mod cache;
 mod columns;
 mod completions;
@@ -12,8 +13,12 @@ mod doctor;
 mod exit;
 mod explain;
 mod graph;
+mod hardware;
 mod init;
+mod inspect;
 mod man;
+mod noise;
+mod picture;
 mod pipeline;
 mod schema;
 mod session;
@@ -30,14 +35,17 @@ use clap::error::ErrorKind;
 pub use args::Cli;
 pub use exit::{Exit, TABLE};
 
+use crate::backend::{cpu, worker};
 use args::Command;
 use ui::Ui;
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|a| a == crate::backend::cpu::session::WORKER_COMMAND)
-    {
-        return crate::backend::worker::main();
+    // What this executable is when it starts itself.
+    match std::env::args_os().nth(1) {
+        Some(a) if a == cpu::WORKER_COMMAND => return worker::main(),
+        Some(a) if a == cpu::replay::REPLAY_COMMAND => return cpu::replay::main(),
+        _ => {}
     }
     match Cli::try_parse() {
         Ok(cli) => run(&cli).into(),
@@ -74,6 +82,7 @@ fn dispatch(cli: &Cli, ui: Ui) -> Exit {
         Command::Completions(args) => completions::run(args, &ui),
         Command::Man(args) => man::run(args, &ui),
         Command::Explain(args) => explain::run(args, &ui),
+        Command::Inspect(command) => inspect::run(command, &ui),
         Command::Artifact(command) => artifact::run(command, &ui),
         Command::Cache(command) => cache::run(command, &ui),
     }

@@ -273,7 +273,7 @@ fn failure() -> Value {
             "class",
             json!({
                 "enum": [
-                    "failed", "wrong", "crashed", "timed_out", "cheating", "too_slow",
+                    "failed", "wrong", "crashed", "timed_out", "cheating", "too_slow", "implausible",
                     "infrastructure", "interrupted",
                 ],
                 "description": "Only infrastructure failures are tried again.",
@@ -420,6 +420,7 @@ mod tests {
             FailureClass::TimedOut,
             FailureClass::Cheating,
             FailureClass::TooSlow,
+            FailureClass::Implausible,
             FailureClass::Infrastructure,
             FailureClass::Interrupted,
         ];

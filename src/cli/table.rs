@@ -17,15 +17,20 @@ pub(super) fn results(stages: &[StageFinished], state_dir: &Path) -> String {
     }
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    table.set_header(["stage", "case", "median", "95% interval", "min", "verdict", "from"]);
-    for column in 2..5 {
+    let bounds = shown.iter().any(|s| cases(s).iter().any(|c| bound(c).is_some()));
+    let mut header = vec!["stage", "case", "median", "95% interval", "min", "verdict", "from"];
+    if bounds {
+        header.insert(5, "of bound");
+    }
+    table.set_header(header);
+    for column in 2..5 + usize::from(bounds) {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
     for stage in &shown {
         for row in rows(stage) {
-            table.add_row(row);
+            table.add_row(row.cells(bounds));
         }
     }
     let lines: Vec<String> = table.lines().map(|l| l.trim_end().to_owned()).collect();
@@ -35,6 +40,10 @@ pub(super) fn results(stages: &[StageFinished], state_dir: &Path) -> String {
         .map(|s| format!("{}: {}", s.stage, state_dir.join(&s.artifact).display()))
         .collect();
     let mut text = lines.join("\n") + "\n";
+    let notes: Vec<String> = shown.iter().flat_map(|s| notes(s)).collect();
+    if !notes.is_empty() {
+        text.push_str(&format!("\n{}\n", notes.join("\n")));
+    }
     if !artifacts.is_empty() {
         text.push_str("\nartifacts\n  ");
         text.push_str(&artifacts.join("\n  "));
@@ -43,45 +52,106 @@ pub(super) fn results(stages: &[StageFinished], state_dir: &Path) -> String {
     text
 }
 
-fn rows(stage: &StageFinished) -> Vec<Vec<String>> {
+/// One row: the cells that always stand there, and the share of the bound.
+struct Row {
+    /// Stage, case, median, interval, min, verdict, from.
+    cells: [String; 7],
+    bound: String,
+}
+
+impl Row {
+    fn cells(self, with_bound: bool) -> Vec<String> {
+        let mut cells = self.cells.to_vec();
+        if with_bound {
+            cells.insert(5, self.bound);
+        }
+        cells
+    }
+}
+
+/// The account of a stage, or of the best point of its matrix.
+fn account(stage: &StageFinished) -> &Value {
+    stage.detail.get("of").filter(|_| stage.kind == "best").unwrap_or(&stage.detail)
+}
+
+fn cases(stage: &StageFinished) -> &[Value] {
+    account(stage).get("cases").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn rows(stage: &StageFinished) -> Vec<Row> {
     let from = match &stage.outcome {
         Outcome::Ran => "measured now".to_owned(),
         Outcome::Failed { .. } => "now".to_owned(),
         _ => format!("known, {}", words::age(stage.finished_ms)),
     };
-    let verdict = verdict(stage);
-    let detail = stage.detail.get("of").filter(|_| stage.kind == "best").unwrap_or(&stage.detail);
-    let cases = detail.get("cases").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let measured = cases.iter().filter(|c| c.get("median_us").is_some());
-    let mut rows: Vec<Vec<String>> = measured.map(|case| case_row(&stage.stage, case)).collect();
-    let summary = [text(&stage.stage), summary_case(stage, rows.len())]
-        .into_iter()
-        .chain(summary_numbers(stage))
-        .chain([verdict, from]);
-    rows.push(summary.collect());
+    let measured = cases(stage).iter().filter(|c| c.get("median_us").is_some());
+    let mut rows: Vec<Row> = measured.map(|case| case_row(&stage.stage, case)).collect();
+    let [median, interval, min] = summary_numbers(stage);
+    let case = summary_case(stage, rows.len());
+    let cells = [text(&stage.stage), case, median, interval, min, verdict(stage), from];
+    rows.push(Row { cells, bound: String::new() });
     for row in rows.iter_mut().skip(1) {
-        row[0].clear();
+        row.cells[0].clear();
     }
     rows
+}
+
+/// What the table cannot say: why a measurement ended early, and why it may not come again.
+fn notes(stage: &StageFinished) -> Vec<String> {
+    let account = account(stage);
+    let name = &stage.stage;
+    let mut notes = Vec::new();
+    if account.get("stopped").and_then(Value::as_str) == Some("precise") {
+        let number = |key: &str| account.get(key).and_then(Value::as_f64).unwrap_or_default();
+        let half = (number("upper_us") - number("lower_us")) / 2.0 / number("value_us");
+        notes.push(format!(
+            "{name}: precise enough (\u{b1}{:.2} %) after {} launches; {} more and {} saved",
+            100.0 * half,
+            number("launches"),
+            number("saved_launches"),
+            words::duration_us(1e6 * number("saved_seconds")),
+        ));
+    }
+    let lines = account.get("profile").and_then(|p| p.get("lines")?.as_array());
+    for line in lines.into_iter().flatten().filter_map(Value::as_str) {
+        notes.push(format!("{name}: {line}"));
+    }
+    let reasons = account.get("unstable").and_then(Value::as_array);
+    let reasons: Vec<&str> =
+        reasons.map(|all| all.iter().filter_map(Value::as_str).collect()).unwrap_or_default();
+    if !reasons.is_empty() {
+        notes.push(format!("{name}: unstable: {}", reasons.join("; ")));
+    }
+    notes
 }
 
 fn text(value: &str) -> String {
     value.to_owned()
 }
 
-fn case_row(stage: &str, case: &Value) -> Vec<String> {
+fn case_row(stage: &str, case: &Value) -> Row {
     let number = |name: &str| case.get(name).and_then(Value::as_f64);
     let time = |name: &str| number(name).map(words::duration_us).unwrap_or_default();
     let label = case.get("label").and_then(Value::as_str).unwrap_or_default();
-    vec![
-        text(stage),
-        text(label),
-        time("median_us"),
-        interval(number("lower_us"), number("upper_us")),
-        time("min_us"),
-        String::new(),
-        String::new(),
-    ]
+    Row {
+        cells: [
+            text(stage),
+            text(label),
+            time("median_us"),
+            interval(number("lower_us"), number("upper_us")),
+            time("min_us"),
+            String::new(),
+            String::new(),
+        ],
+        bound: bound(case).unwrap_or_default(),
+    }
+}
+
+/// `43 % memory (L2)`: how near a case is to the least time that this machine could need.
+fn bound(case: &Value) -> Option<String> {
+    let roof = case.get("roofline")?;
+    let share = roof.get("share")?.as_f64()?;
+    Some(format!("{:.0} % {}", 100.0 * share, roof.get("bound")?.as_str()?))
 }
 
 fn interval(lower: Option<f64>, upper: Option<f64>) -> String {
@@ -148,9 +218,11 @@ mod tests {
         let mut bench = stage("candidate", "bench", Outcome::Ran);
         bench.artifact = "runs/r/candidate.json".to_owned();
         bench.detail = serde_json::json!({"cases": [
-            {"label": "n=1", "median_us": 1.0, "lower_us": 0.9, "upper_us": 1.1, "min_us": 0.8},
+            {"label": "n=1", "median_us": 1.0, "lower_us": 0.9, "upper_us": 1.1, "min_us": 0.8,
+             "roofline": {"share": 0.434, "bound": "memory (L2)"}},
             {"label": "n=2", "median_us": 4.0, "lower_us": 3.9, "upper_us": 4.1, "min_us": 3.8},
-        ]});
+        ], "stopped": "precise", "value_us": 2.0, "lower_us": 1.9, "upper_us": 2.1, "launches": 32,
+           "saved_launches": 64, "saved_seconds": 0.25, "unstable": ["turbo is on"]});
         for (name, value) in [
             ("median_us", 2.0),
             ("median_lower_us", 1.9),

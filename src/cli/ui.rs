@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use super::args::{Format, Global, Logs, When};
 use super::exit::Exit;
 use super::session::Refusal;
-use super::{table, words};
+use super::{board, table, words};
 use crate::diagnostic;
 use crate::engine::event::{Reason, StageFinished};
 use crate::engine::{Event, Outcome, RunFinished};
@@ -271,6 +271,11 @@ impl Ui {
         let Ok(seen) = self.seen.lock() else { return };
         if !self.quiet || !seen.finished.is_empty() {
             self.text(&table::results(&seen.finished, state_dir));
+        }
+        let (boards, complaints) = board::tables(&seen.finished, state_dir);
+        self.text(&boards);
+        for complaint in &complaints {
+            self.complain(&format!("{} {complaint}", self.paint("warning:", "1;33")));
         }
         if !self.quiet {
             self.line(&words::summary(finished));

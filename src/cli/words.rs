@@ -56,6 +56,7 @@ pub(super) fn class(class: FailureClass) -> &'static str {
         FailureClass::TimedOut => "timed out",
         FailureClass::Cheating => "cheated",
         FailureClass::TooSlow => "is too slow",
+        FailureClass::Implausible => "is faster than this machine can be",
         FailureClass::Infrastructure => "could not be run",
         FailureClass::Interrupted => "was interrupted",
     }

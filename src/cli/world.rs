@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cache::World;
 use crate::pipeline::Loader;
+use crate::process::sandbox::SandboxLevel;
 use crate::process::{Cancel, CommandSpec};
 
 /// The disk and the environment of this process.
@@ -72,7 +73,10 @@ impl World for Disk {
         variable(name).map(OsStringExt::into_vec)
     }
 
-    fn device(&self, _name: &str) -> String {
+    fn device(&self, name: &str) -> String {
+        if name == crate::plan::kernel::SANDBOX {
+            return SandboxLevel::available().describe();
+        }
         let cpu = crate::backend::cpu::identity();
         // Not the number of cores this process may use: make and taskset change that.
         format!(

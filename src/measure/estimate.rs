@@ -5,26 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::slot::Sample;
 use super::stopping::Stopped;
 use crate::backend::Timer;
-use crate::stats::{self, Interval, Summary};
-
-/// What stands for a case's launches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Statistic {
-    /// The middle.
-    Median,
-    /// The arithmetic mean.
-    Mean,
-    /// The fastest.
-    Min,
-    /// The 90 % quantile.
-    P90,
-}
+use crate::stats::{self, Estimate, Levels, Statistic, Summary};
 
 impl Statistic {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Median, Self::Mean, Self::Min, Self::P90];
-
     /// The name of its metric in pipelines and results.
     pub fn metric(self) -> &'static str {
         match self {
@@ -40,6 +23,9 @@ impl Statistic {
         Self::ALL.into_iter().find(|s| s.metric() == name)
     }
 }
+
+/// Fewer launches than this that the judge's clock speaks against are chance.
+const FEWEST_LIES: usize = 4;
 
 /// What was taken of one case so far.
 #[derive(Debug, Clone)]
@@ -77,16 +63,28 @@ impl Taken {
         self.all().filter(|s| !s.confirmed).count()
     }
 
+    pub(super) fn contradicted(&self) -> usize {
+        self.all().filter(|s| s.contradicted).count()
+    }
+
+    /// Whether the judge's clock speaks against most of those launches that it saw end.
+    pub(super) fn is_forged(&self) -> bool {
+        let confirmed = self.all().filter(|s| s.confirmed).count();
+        let against = self.contradicted();
+        against >= FEWEST_LIES && against > confirmed
+    }
+
     /// What the two clocks say, for a case whose times are not believed.
     pub(super) fn disbelief(&self) -> String {
         let middle = |value: fn(&Sample) -> f64| {
-            let values: Vec<f64> = self.all().map(value).collect();
+            let contradicted = self.all().filter(|s| s.contradicted);
+            let values: Vec<f64> = contradicted.map(value).collect();
             stats::summary(&values).map_or(0.0, |s| s.median / 1e3)
         };
         format!(
             "{} of {} launches are reported as shorter than the judge saw them: {:.1} µs against \
              {:.1} µs in the middle",
-            self.unconfirmed(),
+            self.contradicted(),
             self.samples(),
             middle(|s| s.ns),
             middle(|s| s.judged_ns)
@@ -97,18 +95,6 @@ impl Taken {
     pub(super) fn fastest_us(&self) -> Option<f64> {
         self.all().filter(|s| s.confirmed).map(|s| s.ns / 1e3).reduce(f64::min)
     }
-
-    /// Times that count, per process: those which the judge's clock bears out, or all of a process
-    /// where it bears out none.
-    fn counted_us(&self) -> Vec<Vec<f64>> {
-        let counted = |samples: &Vec<Sample>| {
-            let any = samples.iter().any(|s| s.confirmed);
-            let kept = samples.iter().filter(|s| s.confirmed || !any);
-            // A launch within one step of the clock still has a logarithm.
-            kept.map(|s| s.ns.max(0.1) / 1e3).collect()
-        };
-        self.processes.iter().map(counted).collect()
-    }
 }
 
 /// What was measured.
@@ -117,7 +103,7 @@ pub struct Measurement {
     /// One per case, in order.
     pub cases: Vec<CaseResult>,
     /// The headline number in microseconds: the geometric mean of the statistic over cases.
-    pub metric: Interval,
+    pub metric: Estimate,
     /// How many looks were taken.
     pub looks_used: u32,
     /// Why it ended before the last look, if it did.
@@ -135,7 +121,8 @@ pub struct Measurement {
 pub struct CaseResult {
     /// The case's label.
     pub label: String,
-    /// In microseconds.
+    /// All launches that count as one heap, in microseconds: for quantiles and extremes. What may
+    /// be said of the kernel is [`CaseResult::estimate`].
     pub summary: Summary,
     /// Every timed sample, one list per process, in order of time.
     pub processes: Vec<Vec<Sample>>,
@@ -167,7 +154,7 @@ pub(super) fn describe(statistic: Statistic, taken: &[Taken]) -> Option<Measurem
 fn case(taken: &Taken) -> Option<CaseResult> {
     Some(CaseResult {
         label: taken.label.clone(),
-        summary: stats::summary(&taken.counted_us().concat())?,
+        summary: stats::summary(&counted_us(&taken.processes).concat())?,
         processes: taken.processes.clone(),
         looped: taken.looped.unwrap_or(1),
         ring: taken.ring,
@@ -179,33 +166,36 @@ fn case(taken: &Taken) -> Option<CaseResult> {
 
 impl Measurement {
     /// The geometric mean over cases of a statistic, in microseconds.
-    pub fn geometric_mean(&self, statistic: Statistic) -> Option<Interval> {
+    pub fn geometric_mean(&self, statistic: Statistic) -> Option<Estimate> {
         geometric_mean(&self.cases, statistic)
     }
 }
 
-fn geometric_mean(cases: &[CaseResult], statistic: Statistic) -> Option<Interval> {
-    let parts: Option<Vec<Interval>> = cases.iter().map(|c| c.interval(statistic)).collect();
-    stats::combine_log_intervals(&parts?)
+fn geometric_mean(cases: &[CaseResult], statistic: Statistic) -> Option<Estimate> {
+    let times: Vec<_> = cases.iter().map(|c| counted_us(&c.processes)).collect();
+    stats::combined(&times, statistic)
 }
 
 impl CaseResult {
-    /// The statistic of this case with its interval, in microseconds.
-    pub fn interval(&self, statistic: Statistic) -> Option<Interval> {
-        let s = &self.summary;
-        let like_median = |value: f64| Interval {
-            value,
-            lower: (value * s.lower / s.median).min(value),
-            upper: (value * s.upper / s.median).max(value),
-        };
-        Some(match statistic {
-            Statistic::Median => Interval { value: s.median, lower: s.lower, upper: s.upper },
-            Statistic::P90 => like_median(s.p90),
-            Statistic::Min => like_median(s.min),
-            Statistic::Mean => {
-                let scaled = like_median(s.mean);
-                Interval { lower: scaled.lower.min(s.lower), ..scaled }
-            }
-        })
+    /// The statistic of this case over its processes, in microseconds.
+    pub fn estimate(&self, statistic: Statistic) -> Option<Estimate> {
+        Some(Levels::of(&counted_us(&self.processes))?.estimate(statistic))
     }
+
+    /// Launch times that count, in microseconds and in order of time.
+    pub fn times_us(&self) -> Vec<f64> {
+        counted_us(&self.processes).concat()
+    }
+}
+
+/// Times that count, per process: those which the judge's clock bears out. Where it bears out
+/// none, what that clock itself says, for it cannot be too short.
+fn counted_us(processes: &[Vec<Sample>]) -> Vec<Vec<f64>> {
+    let counted = |samples: &Vec<Sample>| {
+        let any = samples.iter().any(|s| s.confirmed);
+        let kept = samples.iter().filter(|s| s.confirmed || !any);
+        // A launch within one step of the clock still has a logarithm.
+        kept.map(|s| (if any { s.ns } else { s.ns.max(s.judged_ns) }).max(0.1) / 1e3).collect()
+    };
+    processes.iter().map(counted).collect()
 }

@@ -11,7 +11,8 @@ mod stopping;
 #[cfg(test)]
 mod tests;
 
-pub use estimate::{CaseResult, Measurement, Statistic};
+pub use crate::stats::Statistic;
+pub use estimate::{CaseResult, Measurement};
 pub use protocol::{Halt, Protocol, Subject, measure};
 pub use slot::{Loaded, Sample};
 pub use stopping::Stopped;

@@ -4,10 +4,11 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::estimate::{self, Measurement, Statistic, Taken};
+use super::estimate::{self, Measurement, Taken};
 use super::slot::{Loaded, Slot, SlotEnd};
 use super::stopping::{self, Stopped};
 use crate::backend::{Fault, Mode, Session};
+use crate::stats::Statistic;
 
 /// How a measurement goes.
 #[derive(Debug, Clone, PartialEq)]
@@ -193,9 +194,9 @@ impl<'a> Run<'a> {
         (self.progress)(done as f32 / all.max(1) as f32, &self.labels[case]);
     }
 
-    /// Times that the judge's clock does not bear out, in most launches of a case, were made up.
+    /// Times that the judge's clock speaks against, in most launches of a case, were made up.
     fn believable(&self) -> Result<(), Halt> {
-        let forged = self.cases.iter().position(|c| c.unconfirmed() * 2 > c.samples());
+        let forged = self.cases.iter().position(Taken::is_forged);
         let Some(case) = forged else { return Ok(()) };
         let what = self.cases[case].disbelief();
         Err(Halt::Fault { case, fault: Fault::Cheating { what } })

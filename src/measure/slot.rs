@@ -22,11 +22,18 @@ const WARMUP_NS: u64 = 200_000_000;
 /// the step must be under 0.2 % of what is timed).
 const STEPS: f64 = 500.0;
 
-/// The judge's clock may show so much more than the reported time and the hand-over.
+/// The two clocks may differ by so much more than the hand-over.
 const SLACK_NS: f64 = 2_000.0;
 
-/// And this share of the reported time.
+/// And by so many hand-overs: where judge and worker share a core, all is as much coarser.
+const SLACK_HANDOVERS: f64 = 10.0;
+
+/// And by this share of the reported time, before the judge's clock bears it out: the judge sleeps
+/// between looks at a long launch.
 const SLACK_SHARE: f64 = 0.05;
+
+/// By this share, before it speaks against it.
+const DOUBT_SHARE: f64 = 0.02;
 
 /// One timed sample.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -37,6 +44,9 @@ pub struct Sample {
     pub judged_ns: f64,
     /// Whether the judge's clock bears it out.
     pub confirmed: bool,
+    /// Whether the judge saw the launch going on after it should have been over. Neither is true
+    /// when the judge was off its core, for then it cannot tell.
+    pub contradicted: bool,
 }
 
 /// What a slot gave.
@@ -185,11 +195,14 @@ fn loops(typical_ns: u64, timer: Timer) -> u32 {
 fn sample(launched: Launched, timer: Timer, looped: u32) -> Sample {
     let (reported, judged) = (launched.reported_ns as f64, launched.judged_ns as f64);
     let per_launch = |ns: f64| ns.max(0.0) / f64::from(looped);
-    let slack = SLACK_NS + timer.handover_ns + SLACK_SHARE * reported;
+    let slack = SLACK_NS + SLACK_HANDOVERS * timer.handover_ns;
+    let beyond = |seen: f64| seen - reported - timer.handover_ns;
+    let contradicted = beyond(launched.at_least_ns as f64) > slack + DOUBT_SHARE * reported;
     Sample {
         ns: per_launch(reported - timer.overhead_ns),
         judged_ns: per_launch(judged - timer.handover_ns),
-        confirmed: judged - reported - timer.handover_ns <= slack,
+        confirmed: !contradicted && beyond(judged) <= slack + SLACK_SHARE * reported,
+        contradicted,
     }
 }
 
@@ -206,14 +219,28 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_the_judge_does_not_see_is_not_confirmed() {
+    fn the_judges_clock_bears_a_time_out_speaks_against_it_or_cannot_tell() {
         let timer = Timer { step_ns: 1.0, overhead_ns: 10.0, handover_ns: 200.0 };
         let judged_ns = 101_000;
-        for (reported_ns, confirmed) in [(100_000, true), (60_000, false), (10, false)] {
-            let sample = sample(Launched { reported_ns, judged_ns }, timer, 1);
-            assert_eq!(sample.confirmed, confirmed, "{reported_ns} ns");
+        for (reported_ns, at_least_ns, confirmed, contradicted) in [
+            (100_000, 100_900, true, false),
+            (60_000, 100_900, false, true),
+            (10, 100_900, false, true),
+            // The judge was away when it ended.
+            (60_000, 50_000, false, false),
+            (100_000, 0, true, false),
+            (10, 50_000, false, true),
+        ] {
+            let launched = Launched { reported_ns, judged_ns, at_least_ns };
+            let sample = sample(launched, timer, 1);
+            assert_eq!(
+                (sample.confirmed, sample.contradicted),
+                (confirmed, contradicted),
+                "{reported_ns} ns, at least {at_least_ns} ns"
+            );
         }
-        let looped = sample(Launched { reported_ns: 100_010, judged_ns }, timer, 10);
+        let launched = Launched { reported_ns: 100_010, judged_ns, at_least_ns: 0 };
+        let looped = sample(launched, timer, 10);
         assert_eq!((looped.ns, looped.confirmed), (10_000.0, true));
     }
 }

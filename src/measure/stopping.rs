@@ -31,12 +31,13 @@ impl Stopped {
 
 /// What a look says.
 pub(super) fn at_look(protocol: &Protocol, measurement: &Measurement) -> Option<Stopped> {
-    let metric = &measurement.metric;
+    let metric = &measurement.metric.interval;
     if protocol.early_stop_us.is_some_and(|limit| surely_above(metric.lower, limit)) {
         return Some(Stopped::TooSlow);
     }
     let is_last = protocol.looks.len() as u32 == measurement.looks_used;
-    let narrow = protocol.precision.is_some_and(|p| stats::relative_half_width(metric) <= p);
+    let width = stats::relative_half_width(metric);
+    let narrow = protocol.precision.zip(width).is_some_and(|(asked, width)| width <= asked);
     (narrow && !is_last).then_some(Stopped::Precise)
 }
 

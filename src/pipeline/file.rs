@@ -128,7 +128,7 @@ pub struct StageFile {
     /// How the caches are when a launch begins.
     pub mode: Option<Spanned<CacheMode>>,
     /// Stop at a look once the interval's half-width is at most this share of the time: `0.01`.
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     pub precision: Option<Spanned<f64>>,
     /// A command that prints counts per resource as JSON, for bounds; written like `run`.
     pub telemetry: Option<OneOrMany<String>>,

@@ -6,7 +6,7 @@ use super::build::Builder;
 use super::{Bench, Check, Compile, Definition, PlanNode, Sources, StoredNode};
 use crate::cache::Kind;
 use crate::cache::index::flag;
-use crate::pipeline::{CompileWork, Cores, DeviceRequest, Stage, Variant, Work};
+use crate::pipeline::{CompileWork, Cores, DeviceRequest, SandboxMode, Stage, Variant, Work};
 use crate::problem::{Problem, Role};
 use crate::verify::Tolerance;
 
@@ -20,6 +20,9 @@ pub const WORKER_ENV: [&str; 6] = [
     "OMP_SCHEDULE",
     "OMP_WAIT_POLICY",
 ];
+
+/// What stands for the isolation that this system offers, among the devices that keys depend on.
+pub const SANDBOX: &str = "sandbox";
 
 /// The node of a check or bench stage; its compiles are added on the way.
 pub(super) fn node(
@@ -62,6 +65,14 @@ pub(super) fn node(
     node.inputs.extend(WORKER_ENV.map(|name| (Kind::Env, name.to_owned())));
     if measures {
         node.inputs.push((Kind::Device, "cpu".to_owned()));
+    }
+    let confined = match &variant.work {
+        Work::Check(work) => work.sandbox != SandboxMode::Off,
+        Work::Bench(work) => work.sandbox != SandboxMode::Off,
+        Work::Command(_) => false,
+    };
+    if confined {
+        node.inputs.push((Kind::Device, SANDBOX.to_owned()));
     }
     node.flags |= flags;
     Some(node)

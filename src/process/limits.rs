@@ -4,8 +4,7 @@ use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Upper bounds; a limit that is lower already stays. Memory is not here on purpose: an
-/// address space limit breaks device drivers, which reserve far more than they use.
+/// Upper bounds; a limit that is lower already stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes that one file may grow to.
@@ -14,6 +13,9 @@ pub struct Limits {
     pub open_files: u64,
     /// Seconds of processor time, over all threads.
     pub cpu_seconds: u64,
+    /// Bytes of address space. `None` where a device driver or a sanitizer runs: they reserve
+    /// far more than they use.
+    pub memory_bytes: Option<u64>,
 }
 
 impl Limits {
@@ -25,7 +27,8 @@ impl Limits {
         lower(Resource::Core, 0)?;
         lower(Resource::Fsize, self.file_bytes)?;
         lower(Resource::Nofile, self.open_files)?;
-        lower(Resource::Cpu, self.cpu_seconds)
+        lower(Resource::Cpu, self.cpu_seconds)?;
+        self.memory_bytes.map_or(Ok(()), |bytes| lower(Resource::As, bytes))
     }
 }
 

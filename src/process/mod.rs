@@ -12,6 +12,7 @@ mod limits;
 mod procfs;
 mod resolve;
 mod running;
+pub mod sandbox;
 mod signals;
 mod spawn;
 mod tree;

@@ -78,6 +78,20 @@ pub(super) fn children_of_main() -> Option<Vec<i32>> {
     Some(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
 }
 
+/// Whether a process has children, whichever of its threads started them. `None` on kernels built
+/// without the file, and for a process that is gone.
+pub(super) fn has_children(pid: i32) -> Option<bool> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let mut buffer = [0_u8; 16];
+    for thread in threads.flatten() {
+        let path = thread.path().join("children");
+        if !read_into(path.to_str()?, &mut buffer)?.is_empty() {
+            return Some(true);
+        }
+    }
+    Some(false)
+}
+
 /// The value of one variable in the environment that a process was started with.
 pub(super) fn environment_value(pid: i32, name: &str) -> Option<Vec<u8>> {
     let environment = environment(pid)?;

@@ -10,9 +10,12 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
+};
 
 use super::capture::Stream;
+use super::procfs;
 use super::signals::Cancel;
 use super::spawn::{CommandSpec, SpawnError};
 use super::tree::{Fate, Leftover, Tree};
@@ -25,6 +28,9 @@ const LEFTOVER_GRACE: Duration = Duration::from_millis(100);
 const SLICE: Duration = Duration::from_millis(10);
 /// How long a killed leader may take to go before it is given up as stuck in the kernel.
 const REAP_LIMIT: Duration = Duration::from_secs(2);
+/// Looks at a command that is being stopped, before sleeps between them.
+const QUICK_LOOKS: u32 = 50;
+const HALT_PAUSE: Duration = Duration::from_micros(50);
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,6 +225,63 @@ impl Running {
     /// When it has ended.
     pub fn stop(&self) -> io::Result<()> {
         Ok(pidfd_send_signal(&self.pidfd, Signal::STOP)?)
+    }
+
+    /// Stops the command and waits until each of its threads stands still: [`Wake::Ready`]. Its
+    /// children go on.
+    ///
+    /// # Errors
+    /// When the system cannot stop it or cannot tell.
+    pub fn halt(&self, until: Option<Instant>) -> io::Result<Wake> {
+        match self.stop() {
+            Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {
+                return Ok(Wake::Exited);
+            }
+            stopped => stopped?,
+        }
+        let mut looks = 0;
+        loop {
+            if let Some(wake) = self.standstill()? {
+                return Ok(wake);
+            }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return Ok(Wake::Deadline);
+            }
+            // Threads that run hear of it within microseconds.
+            looks += 1;
+            if looks < QUICK_LOOKS {
+                std::thread::yield_now();
+            } else {
+                std::thread::sleep(HALT_PAUSE);
+            }
+        }
+    }
+
+    /// Whether all threads stand still, or the command has ended.
+    fn standstill(&self) -> io::Result<Option<Wake>> {
+        let options = WaitIdOptions::STOPPED
+            | WaitIdOptions::EXITED
+            | WaitIdOptions::NOHANG
+            | WaitIdOptions::NOWAIT;
+        // Reported only once the last thread has stopped.
+        let status = waitid(WaitId::PidFd(self.pidfd.as_fd()), options)?;
+        Ok(status.map(|status| if status.stopped() { Wake::Ready } else { Wake::Exited }))
+    }
+
+    /// Whether a command that was halted still stands.
+    pub fn is_halted(&self) -> bool {
+        matches!(self.standstill(), Ok(Some(Wake::Ready)))
+    }
+
+    /// Live processes that the command has started, by name. One small read for each of its threads
+    /// when there are none.
+    pub fn offspring(&mut self) -> Vec<String> {
+        let leader = self.pid() as i32;
+        let found = match procfs::has_children(leader) {
+            Some(false) => self.tree.leftovers(),
+            Some(true) | None => self.tree.living(),
+        };
+        found.into_iter().filter(|p| p.pid != leader).map(|p| p.name).collect()
     }
 
     /// Lets a stopped command go on.

@@ -294,12 +294,14 @@ fn part() -> Option<String> {
 #[test]
 fn limits_hold_and_cannot_be_taken_back() {
     if part().is_some() {
-        let limits = Limits { file_bytes: 1000, open_files: 64, cpu_seconds: 600 };
+        let (file_bytes, memory_bytes) = (1000, Some(8 << 30));
+        let limits = Limits { file_bytes, open_files: 64, cpu_seconds: 600, memory_bytes };
         limits.apply().expect("lowering is always allowed");
-        let looser = Limits { file_bytes: 5000, open_files: 5000, cpu_seconds: 5000 };
+        let (file_bytes, memory_bytes) = (5000, None);
+        let looser = Limits { file_bytes, open_files: 5000, cpu_seconds: 5000, memory_bytes };
         looser.apply().expect("a lower limit stays");
         let limits = std::fs::read_to_string("/proc/self/limits").expect("readable");
-        for name in ["core file size", "file size", "open files", "cpu time"] {
+        for name in ["core file size", "file size", "open files", "cpu time", "address space"] {
             let line = limits.lines().find(|line| line.starts_with(&format!("Max {name}")));
             let numbers =
                 line.unwrap_or("?").split_ascii_whitespace().skip(name.split(' ').count() + 1);
@@ -310,9 +312,13 @@ fn limits_hold_and_cannot_be_taken_back() {
     }
     let finished = finish(&other_half("limits_hold_and_cannot_be_taken_back", "child"));
     let log = text(&finished.stdout);
-    for line in
-        ["core file size 0 0", "file size 1000 1000", "open files 64 64", "cpu time 600 600"]
-    {
+    for line in [
+        "core file size 0 0",
+        "file size 1000 1000",
+        "open files 64 64",
+        "cpu time 600 600",
+        "address space 8589934592 8589934592",
+    ] {
         assert!(log.contains(line), "{line} in {log}");
     }
 }

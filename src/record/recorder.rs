@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use super::artifact::{ARTIFACT_VERSION, Artifact, Provenance};
+use super::board::{self, Entry};
 use crate::cache::index::replace;
 use crate::engine::event::StageFinished;
 use crate::engine::{Event, Outcome};
@@ -119,7 +120,11 @@ impl<'a> Recorder<'a> {
         replace(&path, |file| {
             file.write_all(&bytes)?;
             file.sync_data()
-        })
+        })?;
+        match Entry::of(&artifact) {
+            Some(entry) => board::append(&self.state_dir, &entry),
+            None => Ok(()),
+        }
     }
 }
 

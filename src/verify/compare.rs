@@ -1,8 +1,10 @@
 //! The comparison itself: chunks on every core, merged in order, so that the result is the same
 //! whatever the number of threads.
 //!
-//! Floating point is compared in f64 with one pass that only counts and takes maxima; positions
-//! and values are looked at again in the chunks that have something to tell.
+//! Floating point is compared in f64. Chunks in which all agrees are passed by `swift`, which only
+//! takes maxima; positions and values are looked at in the chunks that have something to tell.
+
+mod swift;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -11,14 +13,13 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 use serde::{Serialize, Serializer};
 
+use self::swift::{Maxima, Real, swift, widen};
 use super::{Dtype, Tolerance};
 
 /// How many mismatches are kept in full.
 const KEPT: usize = 8;
 /// Elements a thread takes at once: two operands of a chunk fit the second-level cache.
 const CHUNK: usize = 32 * 1024;
-/// Independent maxima: lets the compiler use vector instructions.
-const LANES: usize = 8;
 
 /// What comparing one buffer found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -151,9 +152,9 @@ fn compare_in_chunks(
         .par_chunks(bytes)
         .zip(want.par_chunks(bytes))
         .enumerate()
-        .map(|(i, (got, want))| {
+        .map_init(Maxima::default, |seen, (i, (got, want))| {
             let pair = Pair { got, want, start: (i * chunk) as u64, tolerance: *tolerance };
-            pair.compare(dtype)
+            pair.compare(dtype, seen)
         })
         .collect();
     parts.into_iter().fold(Comparison::empty(*tolerance), Comparison::append)
@@ -168,12 +169,23 @@ struct Pair<'a> {
 }
 
 impl Pair<'_> {
-    fn compare(&self, dtype: Dtype) -> Comparison {
+    /// `seen` are the largest errors that this thread met in other chunks: a chunk without larger
+    /// ones tells of those, which leaves the maximum over all chunks what it is.
+    fn compare(&self, dtype: Dtype, seen: &mut Maxima) -> Comparison {
+        let bf16_to_f32 = |b| f32::from_bits(u32::from(u16::from_ne_bytes(b)) << 16);
         match dtype {
-            Dtype::F64 => self.floats(f64::from_ne_bytes),
-            Dtype::F32 => self.floats(|b| f64::from(f32::from_ne_bytes(b))),
-            Dtype::F16 => self.floats(|b| f16::from_ne_bytes(b).to_f64()),
-            Dtype::Bf16 => self.floats(|b| bf16::from_ne_bytes(b).to_f64()),
+            Dtype::F64 => self
+                .swiftly(seen, f64::from_ne_bytes)
+                .unwrap_or_else(|| self.floats(f64::from_ne_bytes)),
+            Dtype::F32 => self
+                .swiftly(seen, f32::from_ne_bytes)
+                .unwrap_or_else(|| self.floats(|b| f64::from(f32::from_ne_bytes(b)))),
+            Dtype::F16 => self
+                .swiftly(seen, widen)
+                .unwrap_or_else(|| self.floats(|b| f16::from_ne_bytes(b).to_f64())),
+            Dtype::Bf16 => self
+                .swiftly(seen, bf16_to_f32)
+                .unwrap_or_else(|| self.floats(|b| bf16::from_ne_bytes(b).to_f64())),
             Dtype::I64 => self.integers(i64::from_ne_bytes),
             Dtype::I32 => self.integers(|b| i64::from(i32::from_ne_bytes(b))),
             Dtype::I16 => self.integers(|b| i64::from(i16::from_ne_bytes(b))),
@@ -182,15 +194,20 @@ impl Pair<'_> {
         }
     }
 
-    fn floats<const N: usize>(&self, read: impl Fn([u8; N]) -> f64 + Copy) -> Comparison {
-        let swift = swift(self.got, self.want, self.tolerance, read);
-        if swift.suspect == 0 {
-            let mut found = Comparison::empty(self.tolerance);
-            found.elements = (self.got.len() / N) as u64;
-            found.max_abs = swift.max_abs;
-            found.max_rel = swift.max_rel;
-            return found;
-        }
+    /// `None` when there is a mismatch or a value that is not finite.
+    fn swiftly<T: Real, const N: usize>(
+        &self,
+        seen: &mut Maxima,
+        read: impl Fn([u8; N]) -> T + Copy,
+    ) -> Option<Comparison> {
+        *seen = swift((self.got, self.want), &self.tolerance, *seen, read)?;
+        let mut found = Comparison::empty(self.tolerance);
+        found.elements = (self.got.len() / N) as u64;
+        (found.max_abs, found.max_rel) = (seen.abs, seen.rel);
+        Some(found)
+    }
+
+    fn floats<const N: usize>(&self, read: impl Fn([u8; N]) -> f64) -> Comparison {
         self.each(read, |found, index, got, want| {
             let difference = (got - want).abs();
             if difference.is_finite() {
@@ -243,53 +260,6 @@ impl Pair<'_> {
         }
         found.elements = got.len() as u64;
         found
-    }
-}
-
-/// What the counting pass found.
-struct Swift {
-    /// Elements that are outside the tolerance or not finite.
-    suspect: u64,
-    max_abs: f64,
-    max_rel: f64,
-}
-
-/// One branch-free pass: only counts and maxima.
-fn swift<const N: usize>(
-    got: &[u8],
-    want: &[u8],
-    tolerance: Tolerance,
-    read: impl Fn([u8; N]) -> f64 + Copy,
-) -> Swift {
-    let (mut suspect, mut max_abs, mut max_rel) = ([0u64; LANES], [0f64; LANES], [0f64; LANES]);
-    let mut look = |lane: usize, got: &[u8; N], want: &[u8; N]| {
-        let (got, want) = (read(*got), read(*want));
-        let (difference, size) = ((got - want).abs(), want.abs());
-        // An infinite `want` allows everything, hence `finite`. NaN is neither.
-        let near = difference <= tolerance.atol + tolerance.rtol * size;
-        let finite = difference < f64::INFINITY;
-        // Sums instead of a branch, which would keep this loop from vector instructions.
-        suspect[lane] += 1 - u64::from(near) * u64::from(finite);
-        let relative = if size > 0.0 { difference / size } else { 0.0 };
-        max_abs[lane] = if difference > max_abs[lane] { difference } else { max_abs[lane] };
-        max_rel[lane] = if relative > max_rel[lane] { relative } else { max_rel[lane] };
-    };
-    let (got, want) = (got.as_chunks::<N>().0, want.as_chunks::<N>().0);
-    let (got, got_rest) = got.as_chunks::<LANES>();
-    let (want, want_rest) = want.as_chunks::<LANES>();
-    for (got, want) in got.iter().zip(want) {
-        for lane in 0..LANES {
-            look(lane, &got[lane], &want[lane]);
-        }
-    }
-    for (got, want) in got_rest.iter().zip(want_rest) {
-        look(0, got, want);
-    }
-    let largest = |values: [f64; LANES]| values.into_iter().fold(0.0, f64::max);
-    Swift {
-        suspect: suspect.into_iter().sum(),
-        max_abs: largest(max_abs),
-        max_rel: largest(max_rel),
     }
 }
 

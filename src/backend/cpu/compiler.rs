@@ -184,7 +184,7 @@ fn link_step(request: &CompileRequest<'_>, objects: &[PathBuf]) -> Step {
     args.push("-shared".into());
     // Flags again, for those that link libraries (`-fopenmp`, `-lblas`), after the objects.
     args.extend(request.flags.iter().map(OsString::from));
-    args.extend(["-lm", "-Wl,-z,defs", "-Wl,--build-id=none", "-s", "-o"].map(OsString::from));
+    args.extend(["-lm", "-Wl,-z,defs", "-Wl,--build-id=none", "-o"].map(OsString::from));
     args.push(request.output.into());
     Step { program: request.compiler.to_owned(), args }
 }
@@ -227,7 +227,7 @@ mod tests {
         let lines: Vec<String> = plan.steps.iter().map(line).collect();
         insta::assert_snapshot!(lines.join("\n"), @r"
         /bin/cc -O2 -fPIC -fvisibility=hidden -ffile-prefix-map=/s=. -ffile-prefix-map=/k=. -frandom-seed=optloop -DBLOCK=64 -I /inc -MD -MF /s/0.d -x c -c /s/kernel.c -o /s/0.o
-        /bin/cc /s/0.o -shared -O2 -lm -Wl,-z,defs -Wl,--build-id=none -s -o /o/k.so
+        /bin/cc /s/0.o -shared -O2 -lm -Wl,-z,defs -Wl,--build-id=none -o /o/k.so
         ");
         assert!(plan.trampoline.1.contains("#include \"/k/f.c\""));
     }

@@ -41,13 +41,16 @@ pub fn identity() -> CpuIdentity {
     }
 }
 
-/// The last of the cores that this process may run on.
+/// The cores that this process may run on.
+pub fn allowed_cores() -> Vec<u32> {
+    let Ok(set) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
+    let all = 0..rustix::thread::CpuSet::MAX_CPU;
+    all.filter(|&core| set.is_set(core)).map(|core| core as u32).collect()
+}
+
+/// The last of them.
 pub fn last_core() -> Option<u32> {
-    let set = rustix::thread::sched_getaffinity(None).ok()?;
-    (0..rustix::thread::CpuSet::MAX_CPU)
-        .rev()
-        .find(|&core| set.is_set(core))
-        .map(|core| core as u32)
+    allowed_cores().last().copied()
 }
 
 fn cores() -> u32 {

@@ -1,17 +1,30 @@
 //! The CPU: C and C++ kernels built to shared objects and launched in worker processes.
 //!
 //! [`compiler`] turns sources into a shared object around a [`source`] trampoline that checks the
-//! signature; [`session`] is the judge's side of a worker that has it loaded; [`mod@identity`] says
-//! which machine this is.
+//! signature; [`assembly`] reads the same sources as assembly, and [`remarks`] what a compiler says
+//! about them; [`session`] is the judge's side of a worker that has it loaded; [`mod@identity`]
+//! says which machine this is and [`peaks`] what it can do at most.
 
+mod aside;
+pub mod assembly;
+mod burial;
 pub mod compiler;
+pub mod conditions;
 pub mod depfile;
+mod flush;
+mod handshake;
 pub mod identity;
+pub mod peaks;
+mod place;
+pub mod remarks;
+pub mod replay;
 mod segment;
 pub mod session;
 pub mod source;
+mod staging;
+mod symbols;
 
-pub use compiler::{Compilation, CompileRequest, Step};
+pub use compiler::{Compilation, CompileError, CompileRequest, Step};
 pub use depfile::parse_depfile;
 pub use identity::{CpuIdentity, identity, last_core};
 pub use session::{CpuSession, SessionOptions, WORKER_COMMAND};

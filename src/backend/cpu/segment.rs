@@ -10,8 +10,8 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::super::protocol::Extent;
 
-/// A memory file that the judge writes and reads, and a worker maps. The judge never maps it, so
-/// nothing that a worker does to it can make the judge fault.
+/// A memory file that the judge writes and reads, and a worker maps. Its size is sealed, so
+/// that nothing a worker does to it can make a judge that maps it fault.
 #[derive(Debug)]
 pub(super) struct Segment {
     file: File,
@@ -40,27 +40,29 @@ impl Segment {
         Ok(())
     }
 
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Writes a whole buffer.
     pub(super) fn write(&self, extent: &Extent, bytes: &[u8]) -> io::Result<()> {
+        if bytes.len() as u64 != extent.bytes {
+            let what = "a set's buffer has another length than the first set's";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
         self.file.write_all_at(bytes, extent.position())
     }
 
-    pub(super) fn read(&self, extent: &Extent) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; extent.bytes as usize];
-        self.file.read_exact_at(&mut bytes, extent.position())?;
-        Ok(bytes)
+    /// Reads a whole buffer; `into` is made to fit.
+    pub(super) fn read(&self, extent: &Extent, into: &mut Vec<u8>) -> io::Result<()> {
+        into.resize(extent.bytes as usize, 0);
+        self.file.read_exact_at(into, extent.position())
     }
 
-    pub(super) fn read_u64s(&self, count: usize) -> io::Result<Vec<u64>> {
-        let mut bytes = vec![0; count * size_of::<u64>()];
-        self.file.read_exact_at(&mut bytes, 0)?;
-        let (words, _) = bytes.as_chunks::<8>();
-        Ok(words.iter().map(|word| u64::from_ne_bytes(*word)).collect())
-    }
-
-    /// Fills everything with fresh random bytes (a random block, repeated: the point is that no
-    /// earlier output is left and that nobody can foresee what stands there).
-    pub(super) fn poison(&self) -> io::Result<()> {
-        let mut block = vec![0u8; 64 * 1024];
+    /// Fills everything with fresh random bytes, so that no earlier output is left and nobody can
+    /// foresee what stands there.
+    pub(super) fn poison(&self) -> io::Result<Poison> {
+        let mut block = vec![0u8; Poison::BYTES];
         random(&mut block)?;
         let mut at = 0;
         while at < self.length {
@@ -68,12 +70,47 @@ impl Segment {
             self.file.write_all_at(&block[..part], at)?;
             at += part as u64;
         }
-        Ok(())
+        Ok(Poison(block))
+    }
+
+    /// How a part of the segment differs from what it was poisoned with.
+    pub(super) fn changes(&self, poison: &Poison, at: u64, bytes: u64) -> io::Result<Changes> {
+        let mut found = vec![0; bytes as usize];
+        self.file.read_exact_at(&mut found, at)?;
+        let differs = |&index: &usize| found[index] != poison.byte(at + index as u64);
+        let mut changes = Changes::default();
+        for index in (0..found.len()).filter(differs) {
+            changes.count += 1;
+            changes.first.get_or_insert(index as u64);
+            changes.last = index as u64;
+        }
+        Ok(changes)
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+/// The random block that a segment was filled with, again and again.
+#[derive(Debug)]
+pub(super) struct Poison(Vec<u8>);
+
+impl Poison {
+    const BYTES: usize = 64 * 1024;
+
+    fn byte(&self, position: u64) -> u8 {
+        self.0[(position % self.0.len() as u64) as usize]
+    }
+}
+
+/// Bytes of a part that are not what they were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Changes {
+    pub(super) count: u64,
+    /// The first of them, from the part's beginning.
+    pub(super) first: Option<u64>,
+    pub(super) last: u64,
 }
 
 /// Fills `bytes` from the operating system's generator.
@@ -91,16 +128,24 @@ fn random(bytes: &mut [u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::protocol::Stride;
     use super::*;
+
+    fn read(segment: &Segment, extent: &Extent) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        segment.read(extent, &mut bytes).unwrap();
+        bytes
+    }
 
     #[test]
     fn a_frozen_segment_can_be_read_and_not_written() {
         let segment = Segment::create("test", 4096).unwrap();
-        let extent = Extent::place(0, 3, 4096).unwrap();
+        let extent = Extent::place(Stride::default(), 3, 4096).unwrap();
         segment.write(&extent, &[1, 2, 3]).unwrap();
+        assert!(segment.write(&extent, &[1, 2, 3, 4]).is_err(), "longer than the buffer");
         segment.freeze().unwrap();
-        assert_eq!(segment.read(&extent).unwrap(), [1, 2, 3]);
-        assert!(segment.write(&extent, &[4]).is_err());
+        assert_eq!(read(&segment, &extent), [1, 2, 3]);
+        assert!(segment.write(&extent, &[4, 5, 6]).is_err());
     }
 
     #[test]
@@ -114,11 +159,27 @@ mod tests {
     #[test]
     fn poison_is_fresh_each_time_and_reaches_the_end() {
         let segment = Segment::create("test", 3 * 65536 + 4096).unwrap();
-        let tail = Extent { offset: 3 * 65536, region: 4096, start: 0, bytes: 4096 };
+        let before = Stride { bytes: 3 * 65536, regions: 1 };
+        let tail = Extent { before, region: 4096, start: 0, bytes: 4096 };
         segment.poison().unwrap();
-        let first = segment.read(&tail).unwrap();
+        let first = read(&segment, &tail);
         segment.poison().unwrap();
         assert_ne!(first, vec![0; 4096]);
-        assert_ne!(first, segment.read(&tail).unwrap());
+        assert_ne!(first, read(&segment, &tail));
+    }
+
+    #[test]
+    fn a_changed_byte_of_the_poison_is_found_wherever_it_is() {
+        let segment = Segment::create("test", 2 * 65536).unwrap();
+        let poison = segment.poison().unwrap();
+        let part = (65536 - 10, 100);
+        assert_eq!(segment.changes(&poison, part.0, part.1).unwrap(), Changes::default());
+        for (at, changed) in [(0, (1, Some(0), 0)), (99, (2, Some(0), 99)), (10, (3, Some(0), 99))]
+        {
+            let position = part.0 + at;
+            segment.file.write_all_at(&[!poison.byte(position)], position).unwrap();
+            let found = segment.changes(&poison, part.0, part.1).unwrap();
+            assert_eq!((found.count, found.first, found.last), changed, "{at}");
+        }
     }
 }

@@ -1,17 +1,24 @@
 //! Measures a kernel, comparing what it computes meanwhile.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::compile::CompileDef;
 use super::judge::{self, Bench, Judge};
+use super::numbers::{Account, Digests, gave_up};
+use super::profile;
+use super::roofline::{self, Roof};
 use super::{Failure, FailureClass, StageContext, StageOutcome};
+use crate::backend::cpu::conditions;
 use crate::backend::{Fault, Mode, Session};
+use crate::digest::Digest;
 use crate::measure::{self, CaseResult, Halt, Measurement, Protocol, Statistic, Stopped};
-use crate::pipeline::{BenchWork, CacheMode, Cores};
-use crate::problem::Problem;
+use crate::pipeline::{BenchWork, CacheMode, Cores, Purpose};
+use crate::problem::{self, Problem};
+use crate::stats::roofline::Work;
 
 /// What is to be measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +31,8 @@ pub struct BenchDef {
     pub reference: PathBuf,
     /// How it is measured.
     pub work: BenchWork,
+    /// How the kernel is built, for stages that look into it.
+    pub build: Option<CompileDef>,
     /// What inputs are drawn from; drawn itself when there is none.
     pub seed: Option<u64>,
     /// Where it runs.
@@ -35,15 +44,51 @@ pub fn run(def: &BenchDef, ctx: &StageContext<'_>) -> StageOutcome {
     let mut outcome = StageOutcome::default();
     let seed = judge::seed(def.seed);
     outcome.detail = json!({ "seed": seed });
-    match try_run(def, ctx, seed, &mut outcome.log) {
-        Ok(measurement) => {
-            outcome.metrics = metrics(&measurement);
-            outcome.detail = detail(def, seed, &measurement);
-            outcome.failure = too_slow(def, &measurement);
+    let (before, started) = (conditions::moment(), Instant::now());
+    let measured = digests(def).and_then(|digests| {
+        let measurement = try_run(def, ctx, seed, &mut outcome.log)?;
+        Ok((measurement, digests))
+    });
+    match measured {
+        Ok((measurement, digests)) => {
+            let roofs = roofs(def, ctx, &measurement);
+            let account = Account {
+                def,
+                measurement: &measurement,
+                seed,
+                core: judge::core(def.cores),
+                sandbox: String::new(),
+                conditions: conditions::between(&before, &conditions::moment()),
+                seconds: started.elapsed().as_secs_f64(),
+                digests,
+                roofs: &roofs,
+            };
+            outcome.metrics = account.metrics();
+            outcome.detail = account.detail();
+            if let (Purpose::Profile, Some(build)) = (def.work.purpose, &def.build) {
+                let looked = profile::look(def, build, ctx, (&measurement, &roofs));
+                outcome.detail["profile"] = looked;
+            }
+            outcome.failure = too_slow(def, &measurement).or_else(|| too_fast(def, &roofs));
         }
         Err(failure) => outcome.failure = Some(failure),
     }
     outcome
+}
+
+/// What is measured, and by what: the harness is everything that says what is right, and how it
+/// is timed.
+fn digests(def: &BenchDef) -> Result<Digests, Failure> {
+    let file = |path: &Path| {
+        Digest::of_file(path).map_err(|e| Failure {
+            class: FailureClass::Infrastructure,
+            message: format!("cannot read {}: {e}", path.display()),
+        })
+    };
+    let way = format!("{:?}", (&def.work.mode, &def.work.metric, &def.work.repeats, PER_PROCESS));
+    let text = format!("{} {way}", file(&def.reference)?.hex());
+    let harness = problem::canonical_digest(&def.problem, &text).hex();
+    Ok(Digests { kernel: file(&def.kernel)?.hex(), harness })
 }
 
 fn try_run(
@@ -53,7 +98,7 @@ fn try_run(
     log: &mut Vec<u8>,
 ) -> Result<Measurement, Failure> {
     let protocol = protocol(def, seed)?;
-    let bench = Bench::new(ctx, &def.work.limits, def.cores);
+    let bench = Bench::new(ctx, &def.work.limits, def.cores).confined(def.work.sandbox);
     let judge = Judge::new(&def.problem, &def.reference, seed, &bench);
     let mut benched = Benched { def, bench: &bench, judge, log, failure: None };
     let result = measure::measure(&protocol, &mut benched, ctx.progress);
@@ -135,83 +180,63 @@ impl measure::Subject for Benched<'_> {
     }
 }
 
-fn metrics(measurement: &Measurement) -> BTreeMap<String, f64> {
-    let mut metrics = BTreeMap::new();
-    for statistic in Statistic::ALL {
-        if let Some(mean) = measurement.geometric_mean(statistic) {
-            metrics.insert(statistic.metric().to_owned(), mean.value);
-        }
-    }
-    if let Some(median) = measurement.geometric_mean(Statistic::Median) {
-        metrics.insert("median_lower_us".into(), median.lower);
-        metrics.insert("median_upper_us".into(), median.upper);
-    }
-    metrics.insert("launches".into(), measurement.launches as f64);
-    metrics.insert("stopped_early".into(), f64::from(u8::from(gave_up(measurement))));
-    metrics
-}
-
-fn detail(def: &BenchDef, seed: u64, measurement: &Measurement) -> Value {
-    let case = |case: &CaseResult| {
-        let s = &case.summary;
-        json!({
-            "label": case.label,
-            "median_us": s.median,
-            "lower_us": s.lower,
-            "upper_us": s.upper,
-            "level": s.level,
-            "mean_us": s.mean,
-            "min_us": s.min,
-            "max_us": s.max,
-            "p10_us": s.p10,
-            "p90_us": s.p90,
-            "p99_us": s.p99,
-            "sd_us": s.sd,
-            "launches": s.n,
-            "processes": case.processes,
-            "loop": case.looped,
-            "staged_sets": case.ring,
-            "warmup_launches": case.warmups,
-            "unconfirmed": case.unconfirmed,
-            "timer": case.timer,
-        })
-    };
-    json!({
-        "seed": seed,
-        "core": judge::core(def.cores),
-        "metric": def.work.metric,
-        "value_us": measurement.metric.value,
-        "lower_us": measurement.metric.lower,
-        "upper_us": measurement.metric.upper,
-        "launches": measurement.launches,
-        "looks_used": measurement.looks_used,
-        "looks": def.work.repeats,
-        "stopped": measurement.stopped,
-        "stopped_early": gave_up(measurement),
-        "saved_launches": measurement.saved_launches,
-        "processes": measurement.processes,
-        "mode": def.work.mode,
-        "cases": measurement.cases.iter().map(case).collect::<Vec<_>>(),
-    })
-}
-
-/// Whether it was given up for its slowness.
-fn gave_up(measurement: &Measurement) -> bool {
-    measurement.stopped.is_some_and(Stopped::is_slow)
-}
-
 fn too_slow(def: &BenchDef, measurement: &Measurement) -> Option<Failure> {
     let limit = def.work.early_stop_us.filter(|_| gave_up(measurement))?;
-    let metric = &measurement.metric;
-    let message = format!(
-        "surely slower than early_stop_us = {limit}: {} is {:.3}, at least {:.3}, after look {} of \
-         {} ({} launches)",
-        def.work.metric,
-        metric.value,
-        metric.lower,
-        measurement.looks_used,
-        def.work.repeats.len(),
-        measurement.launches,
-    );
+    let metric = &measurement.metric.interval;
+    let (name, value) = (&def.work.metric, metric.value);
+    let message = match measurement.stopped {
+        Some(Stopped::GrosslySlow) => format!(
+            "far slower than early_stop_us = {limit}: {name} is {value:.3} and even the fastest \
+             launches are above {:.3}, after {} of {} launches",
+            1.25 * limit,
+            measurement.launches,
+            measurement.launches + measurement.saved_launches,
+        ),
+        _ => format!(
+            "surely slower than early_stop_us = {limit}: {name} is {value:.3}, at least {:.3}, \
+             after look {} of {} ({} launches)",
+            metric.lower,
+            measurement.looks_used,
+            def.work.repeats.len(),
+            measurement.launches,
+        ),
+    };
     Some(Failure { class: FailureClass::TooSlow, message })
+}
+
+/// Where each case stands, for problems that say what a launch has to do; `Err` says why nowhere.
+pub(super) type Roofs = Result<Vec<Option<Roof>>, String>;
+
+fn roofs(def: &BenchDef, ctx: &StageContext<'_>, measurement: &Measurement) -> Roofs {
+    let works: Vec<Option<Work>> = def
+        .problem
+        .cases
+        .iter()
+        .map(|case| roofline::work(&def.problem, case, def.work.mode))
+        .collect();
+    if works.iter().all(Option::is_none) {
+        return Err("the problem does not say what a launch has to do (`[work]`)".to_owned());
+    }
+    let peaks = roofline::peaks(ctx, judge::core(def.cores))?;
+    let stand = |(work, case): (&Option<Work>, &CaseResult)| {
+        let median = case.estimate(Statistic::Median)?;
+        roofline::stand(&peaks, work.as_ref()?, &median.interval)
+    };
+    Ok(works.iter().zip(&measurement.cases).map(stand).collect())
+}
+
+fn too_fast(def: &BenchDef, roofs: &Roofs) -> Option<Failure> {
+    let roofs = roofs.as_ref().ok()?.iter().zip(&def.problem.cases);
+    let told: Vec<String> = roofs
+        .filter_map(|(roof, case)| {
+            let floor = roof.as_ref()?.implausible_under_us?;
+            Some(format!("case {} under {floor:.3} µs", case.label))
+        })
+        .collect();
+    let message = format!(
+        "not even the nearest cache and every arithmetic unit of this machine, and a quarter more, \
+         allow {}; either `[work]` of the problem says too much, or the kernel does not do its work",
+        told.join(", ")
+    );
+    (!told.is_empty()).then_some(Failure { class: FailureClass::Implausible, message })
 }

@@ -15,7 +15,7 @@ use super::compile::CompileDef;
 use super::judge::{self, Bench, Judge, Judged};
 use super::{Failure, FailureClass, StageContext, StageOutcome};
 use crate::backend::Session;
-use crate::pipeline::{Cores, Limits};
+use crate::pipeline::{Cores, Limits, SandboxMode};
 use crate::problem::{Problem, size};
 
 mod controls;
@@ -43,6 +43,8 @@ pub struct CheckDef {
     pub endurance: u32,
     /// How the kernel is built once more with sanitizers; without it, it is not.
     pub sanitize: Option<CompileDef>,
+    /// How far workers are confined.
+    pub sandbox: SandboxMode,
     /// Limits.
     pub limits: Limits,
     /// What inputs are drawn from; drawn itself when there is none.
@@ -134,7 +136,7 @@ impl Checked {
         ctx: &StageContext<'_>,
         log: &mut Vec<u8>,
     ) -> Result<(), Failure> {
-        let bench = Bench::new(ctx, &def.limits, def.cores);
+        let bench = Bench::new(ctx, &def.limits, def.cores).confined(def.sandbox);
         let judge = Judge::with_holdout(&def.problem, &def.reference, self.seed, &bench);
         let mut around = Around { def, bench: &bench, judge, log };
         self.prepare(&mut around)?;

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{Failure, FailureClass, StageContext, StageOutcome};
 use crate::backend::cpu::compiler::{self, STEP_ENV};
 use crate::backend::cpu::{
-    Compilation, CompileRequest, Param, ParamKind, Signature, Step, parse_depfile,
+    Compilation, CompileError, CompileRequest, Param, ParamKind, Signature, Step, parse_depfile,
 };
 use crate::pipeline::CompileWork;
 use crate::problem::{ArgKind, Problem, Role};
@@ -58,7 +58,7 @@ fn try_run(
     (ctx.progress)(0.0, "compiling");
     let compiler = find_compiler(def, ctx)?;
     let unfinished = prepare_output(&def.output)?;
-    let plan = plan(def, ctx, &compiler, &unfinished)?;
+    let plan = plan_by(def, ctx, (&compiler, &unfinished), compiler::plan)?;
     let (path, text) = &plan.trampoline;
     fs::write(path, text).map_err(|e| cannot(&format!("writing {}", path.display()), &e))?;
     outcome.detail = json!({
@@ -110,11 +110,22 @@ fn prepare_output(output: &Path) -> Result<PathBuf, Failure> {
     Ok(PathBuf::from(name))
 }
 
-fn plan(
+/// The commands that would build `output`, for other stages that build the same kernel their way.
+pub(super) fn commands(
     def: &CompileDef,
     ctx: &StageContext<'_>,
-    compiler: &Path,
     output: &Path,
+    plan: impl FnOnce(&CompileRequest<'_>) -> Result<Compilation, CompileError>,
+) -> Result<Compilation, Failure> {
+    let compiler = find_compiler(def, ctx)?;
+    plan_by(def, ctx, (&compiler, output), plan)
+}
+
+fn plan_by(
+    def: &CompileDef,
+    ctx: &StageContext<'_>,
+    (compiler, output): (&Path, &Path),
+    plan: impl FnOnce(&CompileRequest<'_>) -> Result<Compilation, CompileError>,
 ) -> Result<Compilation, Failure> {
     let text = match def.sources.first() {
         Some(first) => fs::read(first)
@@ -122,7 +133,7 @@ fn plan(
         None => Vec::new(),
     };
     let folders: Vec<PathBuf> = def.compile.include_dirs.iter().map(|d| ctx.dir.join(d)).collect();
-    compiler::plan(&CompileRequest {
+    plan(&CompileRequest {
         sources: &def.sources,
         text: &String::from_utf8_lossy(&text),
         signature: &signature(def),

@@ -67,6 +67,7 @@ impl World {
             name: "compile",
             dir: self.dir.path(),
             scratch: scratch.path(),
+            state: self.dir.path(),
             program: Path::new("/nowhere"),
             marker: "compile-test",
             env: &|name| (name == "PATH").then(|| "/usr/local/bin:/usr/bin:/bin".into()),

@@ -12,7 +12,7 @@ use super::{Failure, FailureClass, StageContext};
 use crate::backend::cpu::{CpuSession, SessionOptions};
 use crate::backend::{Argument, Fault, Mode, Order, Session};
 use crate::digest::Digest;
-use crate::pipeline::{Cores, Limits};
+use crate::pipeline::{Cores, Limits, SandboxMode};
 use crate::plan::kernel::WORKER_ENV;
 use crate::problem::{
     Case, Problem, Role, Staged, StagedArg, bytes_needed, draw_holdout, stage, twin, work,
@@ -30,13 +30,19 @@ pub(super) struct Bench<'a> {
     pub(super) ctx: &'a StageContext<'a>,
     pub(super) core: Option<u32>,
     pub(super) deadline: Option<Instant>,
+    pub(super) sandbox: SandboxMode,
 }
 
 impl<'a> Bench<'a> {
     pub(super) fn new(ctx: &'a StageContext<'a>, limits: &Limits, cores: Cores) -> Self {
         let limit = Duration::from_millis(limits.timeout_ms);
         let deadline = (!limit.is_zero()).then(|| Instant::now() + limit);
-        Self { ctx, core: core(cores), deadline }
+        Self { ctx, core: core(cores), deadline, sandbox: SandboxMode::Auto }
+    }
+
+    /// The same with workers confined as `sandbox` says.
+    pub(super) fn confined(self, sandbox: SandboxMode) -> Self {
+        Self { sandbox, ..self }
     }
 
     /// The same with an end that is no later than `end`.
@@ -46,7 +52,8 @@ impl<'a> Bench<'a> {
     }
 
     pub(super) fn open(&self, library: &Path) -> Result<CpuSession, Fault> {
-        self.open_with(library, Vec::new())
+        let memory = Some(free_bytes() / 4 * 3);
+        self.start(library, Vec::new(), memory)
     }
 
     /// A session whose worker has `more` in its environment.
@@ -54,6 +61,16 @@ impl<'a> Bench<'a> {
         &self,
         library: &Path,
         more: Vec<(OsString, OsString)>,
+    ) -> Result<CpuSession, Fault> {
+        // A sanitizer's shadow takes more address space than any machine has memory.
+        self.start(library, more, None)
+    }
+
+    fn start(
+        &self,
+        library: &Path,
+        more: Vec<(OsString, OsString)>,
+        memory_bytes: Option<u64>,
     ) -> Result<CpuSession, Fault> {
         let mut env = self.ctx.inherited(&WORKER_ENV);
         env.extend(more);
@@ -64,6 +81,8 @@ impl<'a> Bench<'a> {
             library,
             cpu: self.core,
             deadline: self.deadline,
+            memory_bytes,
+            sandbox: self.sandbox,
             dir: self.ctx.scratch,
             cancel: self.ctx.cancel,
         })

@@ -3,7 +3,11 @@
 pub mod bench;
 pub mod check;
 pub mod compile;
+pub mod counters;
 mod judge;
+mod numbers;
+mod profile;
+mod roofline;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -32,6 +36,8 @@ pub struct StageContext<'a> {
     pub dir: &'a Path,
     /// A private folder for this attempt, removed afterwards.
     pub scratch: &'a Path,
+    /// The state folder: what is known of this machine lies below it.
+    pub state: &'a Path,
     /// This very program, which workers are started from.
     pub program: &'a Path,
     /// What processes carry in their environment, so that a later run can find what a killed one
@@ -94,10 +100,13 @@ pub enum FailureClass {
     Cheating,
     /// Surely slower than `early_stop_us`.
     TooSlow,
+
     /// Not the candidate's doing.
     Infrastructure,
     /// Ctrl-C.
     Interrupted,
+    /// Faster than this machine can be.
+    Implausible,
 }
 
 impl StageOutcome {
@@ -123,6 +132,7 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
         name: &job.name,
         dir: &dir,
         scratch: &scratch,
+        state: shared.state_dir,
         program: shared.around.program,
         marker: &format!("{}:{}", shared.marker, job.node),
         env: &|name| shared.around.world.env(name).map(OsString::from_vec),
@@ -144,6 +154,7 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
                 reference,
                 launches: c.work.launches,
                 endurance: c.work.endurance,
+                sandbox: c.work.sandbox,
                 sanitize: c.build.as_ref().map(|build| sanitize_def(build, c, shared.root)),
                 limits: c.work.limits,
                 seed: None,
@@ -154,7 +165,9 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
         Definition::Bench(b) => {
             let (kernel, reference) = binaries(job, shared.root);
             let (problem, work, seed) = (b.problem.clone(), b.work.clone(), None);
-            let def = bench::BenchDef { problem, kernel, reference, work, seed, cores: b.cores };
+            let cores = b.cores;
+            let build = None;
+            let def = bench::BenchDef { problem, kernel, reference, work, build, seed, cores };
             in_scratch(&ctx, || bench::run(&def, &ctx))
         }
     }

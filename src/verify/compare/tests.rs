@@ -210,3 +210,149 @@ proptest! {
         prop_assert_eq!(found.mismatches, expected as u64);
     }
 }
+
+/// The definition for a whole buffer, element by element, without the swift way.
+fn slow(got: &[u8], want: &[u8], dtype: Dtype, tolerance: Tolerance) -> Comparison {
+    let pair = Pair { got, want, start: 0, tolerance };
+    match dtype {
+        Dtype::F64 => pair.floats(f64::from_ne_bytes),
+        Dtype::F32 => pair.floats(|b| f64::from(f32::from_ne_bytes(b))),
+        Dtype::F16 => pair.floats(|b| f16::from_ne_bytes(b).to_f64()),
+        _ => pair.floats(|b| bf16::from_ne_bytes(b).to_f64()),
+    }
+}
+
+/// The first bytes of an element whose bits, at the top, are those of a wider float.
+fn top(bits: u64, dtype: Dtype) -> Vec<u8> {
+    match dtype {
+        Dtype::F64 => bits.to_ne_bytes().into(),
+        Dtype::F32 => ((bits >> 32) as u32).to_ne_bytes().into(),
+        _ => ((bits >> 48) as u16).to_ne_bytes().into(),
+    }
+}
+
+/// Bits of a wanted value, and how many steps of the type the candidate's is away.
+fn steps() -> impl Strategy<Value = (u64, i64)> {
+    let exponent = |low: u64, high: u64| {
+        (any::<u64>(), low..high).prop_map(|(bits, e)| bits & 0x800f_ffff_ffff_ffff | e << 52)
+    };
+    let want = prop_oneof![
+        // About 1, where errors of one step are alike; tiny and subnormal in each type; any.
+        6 => exponent(1020, 1026),
+        1 => Just(0),
+        1 => Just(1 << 63),
+        1 => any::<u64>().prop_map(|bits| bits >> 12 | bits << 63),
+        1 => any::<u64>().prop_map(|bits| bits >> 9 & 0x007f_ffff_ffff_ffff | bits << 63),
+        1 => any::<u64>(),
+    ];
+    (want, prop_oneof![6 => Just(0), 6 => -3..=3_i64, 1 => -2000..2000_i64])
+}
+
+/// Buffers of several blocks: mostly alike, in some wild, in a few not finite.
+fn buffers() -> impl Strategy<Value = (Dtype, Vec<u8>, Vec<u8>)> {
+    let floats = vec![Dtype::F64, Dtype::F32, Dtype::F16, Dtype::Bf16];
+    let odd = prop_oneof![
+        8 => Just(None),
+        1 => (any::<prop::sample::Index>(), any::<u64>(), any::<u64>()).prop_map(Some),
+        1 => (any::<prop::sample::Index>(), Just(0x7ff0 << 48), Just(0x7ff0 << 48)).prop_map(Some),
+        1 => (any::<prop::sample::Index>(), Just(0x7fff << 48), Just(0x3ff0 << 48)).prop_map(Some),
+    ];
+    let elements = proptest::collection::vec(steps(), 1..400);
+    (prop::sample::select(floats), elements, odd).prop_map(|(dtype, elements, odd)| {
+        let one = 1_i64 << (64 - 8 * dtype.size_bytes());
+        let mut pairs: Vec<(u64, u64)> = elements
+            .into_iter()
+            .map(|(want, steps)| (want.wrapping_add_signed(steps.wrapping_mul(one)), want))
+            .collect();
+        if let Some((at, got, want)) = odd {
+            let at = at.index(pairs.len());
+            pairs[at] = (got, want);
+        }
+        let bytes = |of: fn(&(u64, u64)) -> u64| {
+            pairs.iter().flat_map(|pair| top(of(pair), dtype)).collect::<Vec<u8>>()
+        };
+        (dtype, bytes(|pair| pair.0), bytes(|pair| pair.1))
+    })
+}
+
+/// None, wide, narrow, below the normal range, and odd ones.
+fn tolerances() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        4 => Just(0.0),
+        4 => (-30..1_i32, 0..8_i32).prop_map(|(e, k)| f64::from(k) * f64::from(e).exp2()),
+        2 => 0.0..0.01_f64,
+        1 => (0..200_u64).prop_map(f64::from_bits),
+        1 => (0..1000_u32).prop_map(|bits| f64::from(f32::from_bits(bits))),
+        1 => Just(f64::INFINITY),
+        1 => Just(f64::NAN),
+        1 => Just(-1.0),
+        1 => Just(f64::MAX),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn the_swift_way_finds_what_the_definition_finds(
+        (dtype, got, want) in buffers(), rtol in tolerances(), atol in tolerances(),
+        chunk in prop_oneof![Just(CHUNK), 1usize..300], exact in 0..3_usize,
+        nth in any::<prop::sample::Index>(),
+    ) {
+        let mut tolerance = Tolerance { rtol, atol };
+        // Half of the time the bound is exactly the error of one element.
+        let size = dtype.size_bytes();
+        let at = nth.index(got.len() / size) * size;
+        let one = slow(&got[at..at + size], &want[at..at + size], dtype, tolerance);
+        match exact {
+            1 => tolerance = Tolerance { rtol: 0.0, atol: one.max_abs },
+            2 => tolerance = Tolerance { rtol: one.max_rel, atol: 0.0 },
+            _ => {}
+        }
+        let expected = slow(&got, &want, dtype, tolerance);
+        let found = compare_in_chunks(&got, &want, dtype, &tolerance, chunk);
+        // Text, since a kept NaN is not equal to itself; it tells every bit of a float.
+        prop_assert_eq!(format!("{found:?}"), format!("{expected:?}"), "{}", dtype);
+    }
+
+    #[test]
+    fn unaligned_buffers_are_compared_alike(pairs in pairs(), by in 1usize..8) {
+        let (got, want) = split(&pairs);
+        let shifted = |bytes: &[u8]| [&vec![0; by], bytes].concat();
+        let tolerance = Tolerance { rtol: 1e-3, atol: 1e-3 };
+        let expected = compare(&got, &want, Dtype::F32, &tolerance);
+        let found = compare(&shifted(&got)[by..], &shifted(&want)[by..], Dtype::F32, &tolerance);
+        prop_assert_eq!(format!("{found:?}"), format!("{expected:?}"));
+    }
+}
+
+#[test]
+fn every_f16_is_widened_to_its_value() {
+    for bits in 0..=u16::MAX {
+        let (value, wide) = (f16::from_bits(bits), widen(bits.to_ne_bytes()));
+        if value.is_finite() {
+            assert_eq!(wide.to_bits(), value.to_f32().to_bits(), "{bits:#06x}");
+        } else {
+            assert!(wide.is_nan(), "{bits:#06x}");
+        }
+    }
+}
+
+#[test]
+fn a_chunk_that_agrees_goes_the_swift_way_and_others_do_not() {
+    let want: Vec<f32> = (0..1000).map(|i| 1.0 + i as f32).collect();
+    let near: Vec<f32> = want.iter().map(|x| x * (1.0 + 2.0 * f32::EPSILON)).collect();
+    let tolerance = Tolerance { rtol: 1e-6, atol: 0.0 };
+    let way = |got: &[f32]| {
+        let (got, want) = (f32s(got), f32s(&want));
+        swift((&got, &want), &tolerance, Maxima::default(), f32::from_ne_bytes)
+    };
+    let maxima = way(&near).expect("all are near");
+    let expected = slow(&f32s(&near), &f32s(&want), Dtype::F32, tolerance);
+    assert_eq!((maxima.abs, maxima.rel), (expected.max_abs, expected.max_rel));
+    for odd in [f32::NAN, f32::INFINITY, 7.5] {
+        let mut got = near.clone();
+        got[500] = odd;
+        assert_eq!(way(&got), None, "{odd}");
+    }
+}

@@ -1,0 +1,38 @@
+//! `optloop artifact analyze`: what was decided about an artifact, written beside it.
+
+use super::{Account, Refusal, Standing, Ui, analysis_json, find, short_name};
+use crate::cli::args::{AnalyzeArgs, Format};
+use crate::cli::exit::Exit;
+use crate::cli::world;
+use crate::record::analysis::{self, ANALYSIS_VERSION, Analysis};
+
+/// Appends one analysis.
+pub(super) fn analyze(args: &AnalyzeArgs, ui: &Ui) -> Result<(), Refusal> {
+    let user = |message| Refusal::Words(message, None, Exit::User);
+    let account = Account::read(find(&args.artifact)?).map_err(user)?;
+    // What is damaged is refused before anything is written.
+    account.analyses.as_ref().map_err(|why| user(why.clone()))?;
+    let analysis = Analysis {
+        version: ANALYSIS_VERSION,
+        at: jiff::Timestamp::now().to_string(),
+        artifact: account.digest,
+        decision: args.decision,
+        summary: args.summary.clone(),
+        feedback: args.feedback.clone(),
+        next_step: args.next_step.clone().unwrap_or_default(),
+        by: args.by.clone().unwrap_or_default(),
+    };
+    let failed = |message| Refusal::Words(message, None, Exit::Infrastructure);
+    if let Some(warning) = analysis::append(&account.path, &analysis).map_err(failed)? {
+        ui.complain(&format!("warning: {warning}"));
+    }
+    if ui.format == Format::Json {
+        ui.json(&analysis_json(&analysis, Standing::Holds));
+        return Ok(());
+    }
+    let name = short_name(&account.path);
+    let place = analysis::path_of(&account.path);
+    let place = world::shown(&place).display().to_string();
+    ui.line(&format!("{} {name}\n  in {place}", analysis.decision.word()));
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! `optloop doctor`: what this machine has, what is missing, what that costs, what mends it.
+
+mod machine;
+mod tools;
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::args::Format;
+use super::columns::{WIDTH, clean, wrapped};
+use super::devices;
+use super::exit::Exit;
+use super::ui::Ui;
+use super::world;
+use crate::backend::cpu::identity;
+use crate::backend::cuda::{CudaProbe, probe};
+use crate::process::sandbox::SandboxLevel;
+
+/// How one thing stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// As it should be.
+    Ok,
+    /// Measurements or some commands suffer.
+    Weak,
+    /// The main job cannot run.
+    Missing,
+}
+
+impl Standing {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Weak => "weak",
+            Self::Missing => "MISSING",
+        }
+    }
+}
+
+/// One line of the answer.
+#[derive(Debug)]
+struct Check {
+    name: &'static str,
+    standing: Standing,
+    found: String,
+    /// What it costs, when it is not as it should be.
+    cost: &'static str,
+    /// The command that mends it.
+    mend: String,
+    /// What was measured, for programs.
+    values: Map<String, Value>,
+}
+
+impl Check {
+    fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        let (cost, mend, values) = ("", String::new(), Map::new());
+        Self { name, standing: Standing::Ok, found: found.into(), cost, mend, values }
+    }
+
+    fn weak(name: &'static str, found: impl Into<String>, cost: &'static str, mend: &str) -> Self {
+        Self { standing: Standing::Weak, cost, mend: mend.to_owned(), ..Self::ok(name, found) }
+    }
+
+    fn missing(
+        name: &'static str,
+        found: impl Into<String>,
+        cost: &'static str,
+        mend: &str,
+    ) -> Self {
+        Self { standing: Standing::Missing, ..Self::weak(name, found, cost, mend) }
+    }
+
+    /// With a measured value.
+    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.values.insert(name.to_owned(), value.into());
+        self
+    }
+}
+
+/// Looks at everything; the exit code says whether the main job can run here.
+pub(super) fn run(ui: &Ui) -> Exit {
+    let checks = checks();
+    if ui.format == Format::Json {
+        for check in &checks {
+            ui.json(&json!({
+                "version": 1, "check": check.name, "standing": check.standing.word().to_lowercase(),
+                "found": check.found, "cost": check.cost, "mend": check.mend,
+                "values": check.values,
+            }));
+        }
+    } else {
+        ui.text(&in_words(&checks));
+    }
+    verdict(&checks)
+}
+
+fn verdict(checks: &[Check]) -> Exit {
+    let stuck = checks.iter().any(|c| c.standing == Standing::Missing);
+    if stuck { Exit::User } else { Exit::Ok }
+}
+
+fn checks() -> Vec<Check> {
+    // Before the compilers run, which would be the load that is found.
+    let machine = machine::checks(&identity());
+    let mut all = vec![tools::compiler("cc", "c"), tools::cpp(tools::compiler("c++", "c++"))];
+    all.push(tools::sanitizers());
+    all.push(state(Path::new(".")));
+    all.extend(machine);
+    all.push(sandbox_line());
+    all.extend(tools::others());
+    all.push(cuda(&probe()));
+    all
+}
+
+/// Where `.optloop/` is or would be made.
+fn state(dir: &Path) -> Check {
+    let there = dir.join(".optloop");
+    let place = if there.is_dir() { there } else { dir.to_owned() };
+    let shown = std::path::absolute(&place).unwrap_or(place.clone()).display().to_string();
+    match rustix::fs::access(&place, rustix::fs::Access::WRITE_OK) {
+        Ok(()) => Check::ok("state folder", shown),
+        Err(e) => {
+            let mend = format!("chown -R \"$USER\" {shown}");
+            Check::missing("state folder", format!("{shown}: {e}"), "no result can be kept", &mend)
+        }
+    }
+}
+
+/// How far workers are shut in; no line where nothing tells.
+fn sandbox_line() -> Check {
+    let level = SandboxLevel::available();
+    let words = level.describe();
+    sandbox(if level.is_full() { Ok(words) } else { Err(words) })
+}
+
+/// From the level's own words: everything that keeps a worker in, or what of it is missing.
+fn sandbox(level: Result<String, String>) -> Check {
+    const COST: &str = "a kernel can write files and reach the network";
+    const MEND: &str = "Linux 5.13 or newer with Landlock (boot with lsm=landlock,…) and seccomp; in \
+                        a container, one whose profile lets both through";
+    match level {
+        Ok(whole) => Check::ok("sandbox", whole),
+        Err(part) => Check::weak("sandbox", part, COST, MEND),
+    }
+}
+
+fn cuda(probe: &CudaProbe) -> Check {
+    let found = devices::words_of(probe);
+    match devices::cuda_hint(probe) {
+        None => Check::ok("cuda", found),
+        Some(hint) => Check::weak("cuda", found, "nothing yet: kernels run on the CPU only", &hint),
+    }
+}
+
+/// In 80 columns: how it stands, what it is, and what was found; longer texts go on below.
+fn in_words(checks: &[Check]) -> String {
+    let width = |text: fn(&Check) -> &str| checks.iter().map(|c| text(c).len()).max().unwrap_or(0);
+    let (standing, name) = (width(|c| c.standing.word()), width(|c| c.name));
+    let mut text = String::new();
+    for check in checks {
+        let mut start = format!("{:<standing$} {:<name$} ", check.standing.word(), check.name);
+        let indent = " ".repeat(start.len());
+        let mut texts = vec![(String::new(), check.found.as_str())];
+        if check.standing != Standing::Ok {
+            texts.push(("costs: ".to_owned(), check.cost));
+            texts.push(("mend:  ".to_owned(), &check.mend));
+        }
+        for (label, words) in texts {
+            let mut label = label;
+            for line in wrapped(&clean(words), WIDTH - indent.len() - label.len()) {
+                text += format!("{start}{label}{line}").trim_end();
+                text.push('\n');
+                start.clone_from(&indent);
+                label = " ".repeat(label.len());
+            }
+        }
+    }
+    text += match verdict(checks) {
+        Exit::Ok => "\nkernels can be built and measured here\n",
+        _ => "\nkernels cannot be measured here until what is MISSING is mended\n",
+    };
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_missing_keeps_the_main_job_from_running() {
+        let ok = || Check::ok("a", "found");
+        let weak = || Check::weak("b", "slow", "noise", "be quick");
+        let missing = || Check::missing("c", "nothing", "everything", "install it");
+        assert_eq!(verdict(&[ok(), weak()]), Exit::Ok);
+        assert_eq!(verdict(&[ok(), missing()]), Exit::User);
+        assert_eq!(tools::cpp(missing()).standing, Standing::Weak);
+        let text = in_words(&[ok(), weak(), missing()]);
+        assert!(text.contains("costs: noise") && text.contains("mend:  install it"), "{text}");
+        assert!(text.contains("cannot be measured") && !text.contains("costs: \n"), "{text}");
+    }
+
+    #[test]
+    fn long_answers_go_on_below_in_their_column() {
+        let check = Check::weak("name", "f ".repeat(60), "costs", &"m".repeat(200));
+        let text = in_words(&[check, Check::ok("other", "x")]);
+        assert!(text.lines().all(|l| l.chars().count() <= WIDTH), "{text}");
+        assert!(text.contains("\n           f f ") && text.contains("\nok   other x\n"), "{text}");
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_cannot_hold_state() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        assert_eq!(state(dir.path()).standing, Standing::Ok);
+        assert_eq!(state(&dir.path().join("gone")).standing, Standing::Missing);
+    }
+
+    #[test]
+    fn a_sandbox_in_part_is_weak() {
+        let standing = |level| sandbox(level).standing;
+        assert_eq!(standing(Ok("landlock abi 7, seccomp".into())), Standing::Ok);
+        assert_eq!(standing(Err("seccomp".into())), Standing::Weak);
+    }
+}

@@ -1,0 +1,299 @@
+//! How a kernel is compiled to assembly: a pipeline's way, or the one that pipelines have by
+//! default.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::super::args::AsmArgs;
+use super::super::exit::Exit;
+use super::super::session::Refusal;
+use super::super::ui::Ui;
+use super::super::world::{self, Disk};
+use super::cannot;
+use crate::backend::cpu::assembly::{self, Around, Assembly};
+use crate::backend::cpu::compiler::{STEP_ENV, compiler_name};
+use crate::backend::cpu::{CompileRequest, Signature, Step};
+use crate::pipeline::{self, CompileWork, Loader, Overrides, Pipeline, Work};
+use crate::problem;
+use crate::process::{self, Cancel, CommandSpec, Finished};
+
+/// Lines of a compiler's words that are repeated.
+const MESSAGE_LINES: usize = 40;
+
+/// How this call compiles.
+pub(super) struct Recipe {
+    compile: CompileWork,
+    /// Absolute.
+    pub(super) include_dirs: Vec<PathBuf>,
+    /// What relative paths of compilers start from.
+    dir: PathBuf,
+    /// The problem's.
+    pub(super) entry: Option<String>,
+    /// Ctrl-C.
+    cancel: Cancel,
+}
+
+impl Recipe {
+    /// True when a function comes from the kernel's own files and not from a library's headers.
+    pub(super) fn own(&self, assembly: &Assembly, function: usize, source: &Path) -> bool {
+        let Some(place) = assembly.functions[function].place else { return false };
+        let file = assembly.file(place);
+        let folders = source.parent().into_iter().chain(self.include_dirs.iter().map(|d| &**d));
+        file == source || folders.into_iter().any(|folder| file.starts_with(folder))
+    }
+}
+
+/// A kernel that was compiled.
+pub(super) struct Built {
+    pub(super) assembly: Assembly,
+    /// For people.
+    pub(super) command: String,
+}
+
+/// Finds out how to compile.
+pub(super) fn recipe(args: &AsmArgs, kernel: &Path, ui: &Ui) -> Result<Recipe, Refusal> {
+    if let Some(name) = &args.pipeline {
+        return of_pipeline(name, kernel, ui);
+    }
+    let dir = std::env::current_dir().map_err(|e| cannot("find the current folder", &e))?;
+    let mut compile = by_default()?;
+    if !args.flags.is_empty() {
+        compile.flags.clone_from(&args.flags);
+    }
+    Ok(Recipe { compile, include_dirs: Vec::new(), dir, entry: None, cancel: cancel()? })
+}
+
+fn of_pipeline(name: &str, kernel: &Path, ui: &Ui) -> Result<Recipe, Refusal> {
+    let located = world::locate(name).map_err(|_| {
+        let help = "`optloop init` writes an example".to_owned();
+        Refusal::Words(format!("there is no pipeline `{name}`"), Some(help), Exit::User)
+    })?;
+    let kernel = Some(kernel.to_string_lossy().into_owned());
+    let loaded =
+        pipeline::load(&located.file, &Overrides { kernel, ..Overrides::default() }, &Disk);
+    let (Some(pipeline), true) = (loaded.pipeline, loaded.diagnostics.is_empty()) else {
+        return Err(Refusal::Diagnostics(loaded.diagnostics));
+    };
+    let entry = match &pipeline.problem {
+        Some((path, _)) => Some(entry_of(&located.dir.join(path))?),
+        None => None,
+    };
+    let mut ways = ways(&pipeline);
+    let Some((stage, compile)) = ways.first().cloned() else {
+        let what = format!("no stage of {name} compiles a kernel");
+        let help = "leave --pipeline out, or name a pipeline with a smoke or candidate stage";
+        return Err(Refusal::Words(what, Some(help.to_owned()), Exit::User));
+    };
+    ways.dedup_by(|a, b| a.1 == b.1);
+    if ways.len() > 1 {
+        ui.note(&format!("{name} compiles it in {} ways; this is the one of {stage}", ways.len()));
+    }
+    let include_dirs = compile.include_dirs.iter().map(|d| located.dir.join(d)).collect();
+    Ok(Recipe { compile, include_dirs, dir: located.dir, entry, cancel: cancel()? })
+}
+
+fn entry_of(problem: &Path) -> Result<String, Refusal> {
+    let loaded = problem::load(problem, &Disk);
+    loaded.problem.map(|p| p.entry).ok_or(Refusal::Diagnostics(loaded.diagnostics))
+}
+
+/// How each stage compiles, with its name; stages that measure before those that only check.
+fn ways(pipeline: &Pipeline) -> Vec<(String, CompileWork)> {
+    let mut ways = Vec::new();
+    for stage in &pipeline.stages {
+        for variant in &stage.variants {
+            let (checks, compile) = match &variant.work {
+                Work::Check(check) => (true, &check.compile),
+                Work::Bench(bench) => (false, &bench.compile),
+                Work::Command(_) => continue,
+            };
+            let name = match variant.label.as_str() {
+                "" => stage.name.clone(),
+                label => format!("{}[{label}]", stage.name),
+            };
+            ways.push((checks, name, compile.clone()));
+        }
+    }
+    ways.sort_by_key(|(checks, ..)| *checks);
+    ways.into_iter().map(|(_, name, compile)| (name, compile)).collect()
+}
+
+/// What a pipeline that says nothing about compiling compiles with. Asked of the very code that
+/// reads pipelines, so that it is always the same.
+fn by_default() -> Result<CompileWork, Refusal> {
+    let loaded = pipeline::load(Path::new(Plain::PATH), &Overrides::default(), &Plain);
+    let ways = loaded.pipeline.as_ref().map(ways).unwrap_or_default();
+    let first = ways.into_iter().next().map(|(_, compile)| compile);
+    first.ok_or(Refusal::Diagnostics(loaded.diagnostics))
+}
+
+/// A world with one pipeline that leaves everything to the built-in presets.
+struct Plain;
+
+impl Plain {
+    const PATH: &str = "/plain/pipeline.toml";
+    const TEXT: &str =
+        "name = \"plain\"\nkernel = \"k.c\"\nproblem = \"p.toml\"\n[stages.candidate]\n";
+}
+
+impl Loader for Plain {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        if path == Path::new(Self::PATH) {
+            return Ok(Self::TEXT.to_owned());
+        }
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn exists(&self, _path: &Path) -> bool {
+        true
+    }
+
+    fn list(&self, _dir: &Path) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn env(&self, _name: &str) -> Option<String> {
+        None
+    }
+}
+
+/// Compiles to assembly.
+pub(super) fn assembly(recipe: &Recipe, source: &Path, scratch: &Path) -> Result<Built, Refusal> {
+    let sources = [source.to_owned()];
+    let name = compiler_name(&recipe.compile.cc, &sources);
+    let path = world::text_variable("PATH").unwrap_or_default();
+    let compiler = process::resolve(OsStr::new(name), &recipe.dir, OsStr::new(&path));
+    let compiler = compiler.ok_or_else(|| {
+        let help = "install a C compiler (for example gcc), or set `cc` under [compile]";
+        let what = format!("there is no compiler `{name}` on the PATH");
+        Refusal::Words(what, Some(help.to_owned()), Exit::User)
+    })?;
+    // The signature is the problem's affair; a kernel that differs from it can be looked at too.
+    let signature = Signature { entry: String::new(), params: Vec::new() };
+    let request = CompileRequest {
+        sources: &sources,
+        text: "",
+        signature: &signature,
+        compiler: &compiler,
+        flags: &recipe.compile.flags,
+        defines: &recipe.compile.defines,
+        include_dirs: &recipe.include_dirs,
+        scratch,
+        output: &scratch.join("kernel.so"),
+    };
+    let plan = assembly::plan(&request, Around::Nothing)
+        .map_err(|e| Refusal::Words(e.to_string(), None, Exit::User))?;
+    let (path, text) = &plan.trampoline;
+    fs::write(path, text).map_err(|e| cannot("write the file to compile", &e))?;
+    let mut listing = String::new();
+    for step in &plan.steps {
+        compile(step, recipe, (source, scratch))?;
+        let bytes =
+            fs::read(assembly::listing(step)).map_err(|e| cannot("read the assembly", &e))?;
+        listing += &String::from_utf8_lossy(&bytes);
+    }
+    let defines: &BTreeMap<_, _> = &recipe.compile.defines;
+    let defines = defines.iter().map(|(name, value)| format!("-D{name}={value}"));
+    let words = std::iter::once(name.to_owned()).chain(recipe.compile.flags.iter().cloned());
+    let command = words.chain(defines).collect::<Vec<_>>().join(" ");
+    Ok(Built { assembly: assembly::parse(&listing), command })
+}
+
+fn compile(step: &Step, recipe: &Recipe, (source, scratch): (&Path, &Path)) -> Result<(), Refusal> {
+    let mut spec = CommandSpec::new(&step.program, scratch, "inspect");
+    spec.args.clone_from(&step.args);
+    spec.env = environment(scratch);
+    spec.timeout =
+        (recipe.compile.timeout_ms > 0).then(|| Duration::from_millis(recipe.compile.timeout_ms));
+    let finished = run(&spec, recipe)?;
+    if finished.exit == process::Exit::Code(0) {
+        return Ok(());
+    }
+    // Where the work happens says nothing to anybody.
+    let own = format!("{}/", scratch.display());
+    let said = String::from_utf8_lossy(&finished.stdout).replace(&own, "");
+    let lines: Vec<&str> =
+        said.lines().filter(|l| !l.starts_with("In file included from kernel.c")).collect();
+    let words = match finished.exit {
+        process::Exit::Code(_) => lines[..lines.len().min(MESSAGE_LINES)].join("\n"),
+        process::Exit::TimedOut | process::Exit::Cancelled => {
+            "the compiler took too long".to_owned()
+        }
+        process::Exit::Signal(signal) => format!("the compiler was ended by signal {signal}"),
+    };
+    let what = format!("{} does not compile\n{}", world::shown(source).display(), words.trim_end());
+    Err(Refusal::Words(what, None, Exit::Candidate))
+}
+
+fn environment(scratch: &Path) -> Vec<(OsString, OsString)> {
+    let passed = ["PATH", "HOME", "LD_LIBRARY_PATH"];
+    let set = |name: &str| Some((name.into(), world::text_variable(name)?.into()));
+    let mut env: Vec<(OsString, OsString)> = passed.into_iter().filter_map(set).collect();
+    env.push(("TMPDIR".into(), scratch.into()));
+    env.extend(STEP_ENV.map(|(name, value)| (name.into(), value.into())));
+    env
+}
+
+fn cancel() -> Result<Cancel, Refusal> {
+    process::install().map_err(|e| cannot("listen for Ctrl-C", &e))
+}
+
+fn run(spec: &CommandSpec, recipe: &Recipe) -> Result<Finished, Refusal> {
+    let finished = process::run(spec, &recipe.cancel)
+        .map_err(|e| Refusal::Words(e.to_string(), None, Exit::Infrastructure))?;
+    if finished.exit == process::Exit::Cancelled {
+        return Err(Refusal::Words("interrupted".to_owned(), None, Exit::Interrupted));
+    }
+    Ok(finished)
+}
+
+/// The kernel as it was at a revision, in a folder of its own; its headers are today's.
+pub(super) fn from_git(
+    recipe: &Recipe,
+    revision: &str,
+    (kernel, scratch): (&Path, &Path),
+) -> Result<PathBuf, Refusal> {
+    let refuse = |what: String| Refusal::Words(what, None, Exit::User);
+    let path = world::text_variable("PATH").unwrap_or_default();
+    let folder = kernel.parent().unwrap_or(Path::new("/"));
+    let name = kernel.file_name().unwrap_or_default().to_string_lossy();
+    let git = process::resolve(OsStr::new("git"), folder, OsStr::new(&path))
+        .ok_or_else(|| refuse("there is no git on the PATH: apt install git".to_owned()))?;
+    let mut spec = CommandSpec::new(git, folder, "inspect-git");
+    spec.args =
+        vec!["show".into(), "--end-of-options".into(), format!("{revision}:./{name}").into()];
+    spec.env = environment(scratch);
+    spec.capture = process::Capture::Split;
+    spec.max_output = 16 << 20;
+    spec.timeout = Some(Duration::from_secs(20));
+    let finished = run(&spec, recipe)?;
+    if finished.exit != process::Exit::Code(0) {
+        let said = String::from_utf8_lossy(&finished.stderr).trim().to_owned();
+        return Err(refuse(format!("git has no {name} at `{revision}`: {said}")));
+    }
+    let old = scratch.join("old");
+    let file = old.join(&*name);
+    fs::create_dir_all(&old)
+        .and_then(|()| fs::write(&file, &finished.stdout))
+        .map_err(|e| cannot("write the older version", &e))?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_pipeline_the_flags_are_those_of_one_that_says_nothing() {
+        let Ok(compile) = by_default() else { panic!("the plain pipeline is refused") };
+        assert_eq!(
+            (compile.cc.as_str(), compile.flags.join(" ").as_str()),
+            ("", "-O3 -march=native")
+        );
+        assert!(compile.defines.is_empty() && compile.include_dirs.is_empty());
+    }
+}

@@ -1,0 +1,330 @@
+//! Listings and changes as text of 80 columns or as JSON lines.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::{Value, json};
+
+use super::super::args::Format;
+use super::super::ui::Ui;
+use super::super::world;
+use super::Listing;
+use super::diff::{self, Edit};
+use crate::backend::cpu::assembly::{
+    Architecture, Counts, Function, Instruction, Line, Loop, Place,
+};
+
+/// Rises when a reader of the JSON lines would have to change.
+const VERSION: u32 = 1;
+const WIDTH: usize = 80;
+
+/// Shows all functions.
+pub(super) fn listing(listing: &Listing, ui: &Ui) {
+    let mut sources = Sources::default();
+    let count = listing.shown.len();
+    if ui.format == Format::Json {
+        ui.json(&json!({
+            "event": "inspect_asm", "version": VERSION, "kernel": listing.title,
+            "command": listing.command, "functions": count,
+        }));
+        listing.functions().for_each(|f| ui.json(&function_json(listing, f)));
+        return;
+    }
+    ui.line(&format!("{}: {}", listing.title, listing.command));
+    if count == 0 {
+        ui.note("no function comes from this file; --all shows those from elsewhere");
+    }
+    for function in listing.functions() {
+        ui.text(&function_text(listing, function, &mut sources));
+    }
+}
+
+/// Shows what changed from an older version to a newer, function by function.
+pub(super) fn changes(old: &Listing, new: &Listing, ui: &Ui) {
+    if ui.format == Format::Json {
+        ui.json(&json!({
+            "event": "inspect_asm_diff", "version": VERSION, "old": old.title,
+            "new": new.title, "command": new.command,
+        }));
+    } else {
+        ui.line(&format!("--- {}\n+++ {}\n{}", old.title, new.title, new.command));
+    }
+    for (before, after) in matched(old, new) {
+        match (before, after) {
+            (Some(a), Some(b)) => changed(a, (new, b), ui),
+            (Some(gone), None) => alone((gone, "old", &old.title), ui),
+            (None, Some(come)) => alone((come, "new", &new.title), ui),
+            (None, None) => {}
+        }
+    }
+}
+
+/// Functions of the same name beside each other; the first of each, the entries, too.
+fn matched<'a>(
+    old: &'a Listing,
+    new: &'a Listing,
+) -> Vec<(Option<&'a Function>, Option<&'a Function>)> {
+    let mut before: Vec<&Function> = old.functions().collect();
+    let mut pairs = Vec::new();
+    for (at, function) in new.functions().enumerate() {
+        let same = before.iter().position(|f| f.name == function.name);
+        let first = (at == 0 && !before.is_empty()).then_some(0);
+        pairs.push((same.or(first).map(|at| before.remove(at)), Some(function)));
+    }
+    pairs.extend(before.into_iter().map(|f| (Some(f), None)));
+    pairs
+}
+
+fn alone((function, side, title): (&Function, &str, &str), ui: &Ui) {
+    let counts = function.counts();
+    if ui.format == Format::Json {
+        let name = &function.name;
+        ui.json(
+            &json!({ "event": "function_only_in", "name": name, "side": side, "counts": counts }),
+        );
+    } else {
+        let many = counts.instructions;
+        ui.line(&format!("\n{}: only in {title} ({many} instructions)", function.name));
+    }
+}
+
+fn changed(a: &Function, (new, b): (&Listing, &Function), ui: &Ui) {
+    let edits = diff::edits(&keys(a), &keys(b));
+    let (before, after) = (a.counts(), b.counts());
+    let text = unified(&edits, a, (new, b));
+    if ui.format == Format::Json {
+        let count = |what: fn(&Edit) -> bool| edits.iter().filter(|e| what(e)).count();
+        ui.json(&json!({
+            "event": "function_diff", "name": b.name, "old_counts": before, "new_counts": after,
+            "removed": count(|e| matches!(e, Edit::Removed(_))),
+            "added": count(|e| matches!(e, Edit::Added(_))), "diff": text,
+        }));
+        return;
+    }
+    ui.line(&format!("\n{}", b.name));
+    ui.text(&beside(before, after, b.architecture()));
+    ui.text(if text.is_empty() { "  the instructions are the same\n" } else { &text });
+}
+
+/// Two versions' counts; those that are zero in both are left out.
+fn beside(old: Counts, new: Counts, architecture: Architecture) -> String {
+    let mut table = plain_table(["", "old", "new"].map(str::to_owned));
+    for ((name, a), (_, b)) in old.named().into_iter().zip(new.named()) {
+        if a + b > 0 {
+            table.add_row([in_words(name, architecture), a.to_string(), b.to_string()]);
+        }
+    }
+    indented(&plain(&mut table)) + "\n"
+}
+
+fn in_words(name: &str, architecture: Architecture) -> String {
+    let register = match (name, architecture) {
+        ("vector 128", Architecture::X86) => "xmm",
+        ("vector 128", Architecture::Arm) => "NEON",
+        ("vector 256", _) => "ymm",
+        ("vector 512", _) => "zmm",
+        ("vector scalable", _) => "SVE",
+        _ => return name.to_owned(),
+    };
+    format!("{register} vectors")
+}
+
+/// What each line is compared by.
+fn keys(function: &Function) -> Vec<&str> {
+    let key = |line| match line {
+        &Line::Label(_) => ":",
+        Line::Instruction(i) => &i.key,
+    };
+    function.lines.iter().map(key).collect()
+}
+
+fn unified(edits: &[Edit], old: &Function, (new, b): (&Listing, &Function)) -> String {
+    let mut text = String::new();
+    for hunk in diff::hunks(edits) {
+        let place = hunk.edits.iter().find_map(|e| match e {
+            Edit::Same(_, j) | Edit::Added(j) => b.lines[*j].instruction()?.place,
+            Edit::Removed(_) => None,
+        });
+        let place = place.map(|p| format!(" {}", short(new, p))).unwrap_or_default();
+        let ((old_at, old_count), (new_at, new_count)) = (hunk.old, hunk.new);
+        let _infallible =
+            writeln!(text, "@@ -{old_at},{old_count} +{new_at},{new_count} @@{place}");
+        for edit in hunk.edits {
+            let (sign, line) = match edit {
+                Edit::Same(_, j) => (' ', &b.lines[*j]),
+                Edit::Added(j) => ('+', &b.lines[*j]),
+                Edit::Removed(i) => ('-', &old.lines[*i]),
+            };
+            let _infallible = writeln!(text, "{sign}{}", code(line));
+        }
+    }
+    text
+}
+
+/// One line as assembly.
+fn code(line: &Line) -> String {
+    match line {
+        Line::Label(name) => format!("{name}:"),
+        Line::Instruction(i) => instruction(i),
+    }
+}
+
+fn instruction(i: &Instruction) -> String {
+    let text = format!("    {:<12} {}", i.mnemonic, i.operands);
+    text.trim_end().to_owned()
+}
+
+fn function_text(listing: &Listing, function: &Function, sources: &mut Sources) -> String {
+    let place = function.place.map(|p| format!(" ({})", short(listing, p))).unwrap_or_default();
+    let mut text = format!("\n{}{place}\n{}\n", function.name, counts_table(listing, function));
+    let mut last = None;
+    for line in &function.lines {
+        let place = line.instruction().and_then(|i| i.place);
+        if let Some(place) = place.filter(|p| last != Some(*p)) {
+            last = Some(place);
+            let comment = format!("# {}: {}", short(listing, place), sources.line(listing, place));
+            text += &comment.chars().take(WIDTH).collect::<String>();
+            text.truncate(text.trim_end().len());
+            text.push('\n');
+        }
+        text += &code(line);
+        text.push('\n');
+    }
+    text
+}
+
+fn counts_table(listing: &Listing, function: &Function) -> String {
+    let titles = ["", "insns", "vectors", "fma", "scalar", "spills", "calls"];
+    let mut table = plain_table(titles.map(str::to_owned));
+    table.add_row(counts_row("all".to_owned(), function.counts(), function));
+    for of in &function.loops {
+        table.add_row(counts_row(loop_name(listing, of), function.counts_in(of), function));
+    }
+    indented(&plain(&mut table))
+}
+
+fn loop_name(listing: &Listing, of: &Loop) -> String {
+    let place = of.place.map(|p| format!(" {}", short(listing, p))).unwrap_or_default();
+    format!("{}{}{place}", "  ".repeat(of.depth.min(6) - 1), of.label)
+}
+
+fn counts_row(name: String, counts: Counts, function: &Function) -> [String; 7] {
+    let number = |n: u32| if n == 0 { "-".to_owned() } else { n.to_string() };
+    let spills = match (counts.spill_stores, counts.spill_loads) {
+        (0, 0) => "-".to_owned(),
+        (stores, loads) => format!("{stores}/{loads}"),
+    };
+    [
+        name,
+        number(counts.instructions),
+        vectors(counts, function.architecture()),
+        number(counts.fma),
+        number(counts.scalar_fp),
+        spills,
+        number(counts.calls),
+    ]
+}
+
+/// `12 zmm 3 ymm`, the widest first.
+fn vectors(counts: Counts, architecture: Architecture) -> String {
+    let narrow = if architecture == Architecture::Arm { "NEON" } else { "xmm" };
+    let all = [
+        (counts.vector_scalable, "SVE"),
+        (counts.vector_512, "zmm"),
+        (counts.vector_256, "ymm"),
+        (counts.vector_128, narrow),
+    ];
+    let used: Vec<String> =
+        all.iter().filter(|(n, _)| *n > 0).map(|(n, name)| format!("{n} {name}")).collect();
+    if used.is_empty() { "-".to_owned() } else { used.join(" ") }
+}
+
+fn plain_table<const N: usize>(titles: [String; N]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(titles);
+    for column in 1..N {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+fn indented(text: &str) -> String {
+    text.lines().fold(String::new(), |all, line| all + "  " + line + "\n")
+}
+
+fn function_json(listing: &Listing, function: &Function) -> Value {
+    let loops: Vec<Value> = function
+        .loops
+        .iter()
+        .map(|l| {
+            json!({
+                "label": l.label, "file": l.place.map(|p| path(listing, p)),
+                "line": l.place.map(|p| p.line), "depth": l.depth, "innermost": l.innermost,
+                "counts": function.counts_in(l),
+            })
+        })
+        .collect();
+    let code: Vec<Value> = function
+        .lines
+        .iter()
+        .map(|line| match line {
+            Line::Label(name) => json!({ "label": name }),
+            Line::Instruction(i) => json!({
+                "text": format!("{} {}", i.mnemonic, i.operands).trim_end(),
+                "file": i.place.map(|p| path(listing, p)), "line": i.place.map(|p| p.line),
+            }),
+        })
+        .collect();
+    json!({
+        "event": "function", "name": function.name, "symbol": function.symbol,
+        "file": function.place.map(|p| path(listing, p)),
+        "line": function.place.map(|p| p.line),
+        "counts": function.counts(), "loops": loops, "code": code,
+    })
+}
+
+/// The source of a place as the user would write it.
+fn path(listing: &Listing, place: Place) -> PathBuf {
+    world::shown(listing.assembly.file(place))
+}
+
+/// `sgemm.c:7`.
+fn short(listing: &Listing, place: Place) -> String {
+    let file = listing.assembly.file(place);
+    let name = file.file_name().unwrap_or(listing.source.as_os_str()).to_string_lossy();
+    format!("{name}:{}", place.line)
+}
+
+/// Source files, each read once.
+#[derive(Default)]
+struct Sources {
+    read: HashMap<PathBuf, Vec<String>>,
+}
+
+impl Sources {
+    fn line(&mut self, listing: &Listing, place: Place) -> &str {
+        let file = listing.assembly.file(place);
+        if !self.read.contains_key(file) {
+            self.read.insert(file.to_owned(), lines(file));
+        }
+        let of = self.read.get(file).and_then(|l| l.get(place.line as usize - 1));
+        of.map_or("", String::as_str)
+    }
+}
+
+fn lines(file: &Path) -> Vec<String> {
+    let text = std::fs::read(file).unwrap_or_default();
+    String::from_utf8_lossy(&text).lines().map(|l| l.trim().to_owned()).collect()
+}
+/// Lines of a table without its outer margins.
+fn plain(table: &mut Table) -> String {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 1));
+    }
+    table.lines().map(|l| l.trim_end().to_owned() + "\n").collect()
+}

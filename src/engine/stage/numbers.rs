@@ -1,0 +1,192 @@
+//! A measurement as metrics and as the account that goes into its artifact.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::bench::{BenchDef, Roofs};
+use crate::backend::cpu::conditions::Conditions;
+use crate::measure::{CaseResult, Measurement, Statistic, Stopped};
+use crate::stats::{self, Basis, Estimate, Severity, Side};
+
+/// An interval with a larger relative half-width marks a result as unstable.
+const UNSTABLE: f64 = 0.05;
+
+/// Processes that differ by more than this beyond what their launches explain are told.
+const PROCESS_EFFECT: f64 = 0.01;
+
+/// A measurement with what belongs into its account.
+pub(super) struct Account<'a> {
+    pub(super) def: &'a BenchDef,
+    pub(super) measurement: &'a Measurement,
+    pub(super) seed: u64,
+    pub(super) core: Option<u32>,
+    pub(super) sandbox: String,
+    pub(super) conditions: Conditions,
+    /// Seconds that the launches took, with everything between them.
+    pub(super) seconds: f64,
+    pub(super) digests: Digests,
+    pub(super) roofs: &'a Roofs,
+}
+
+/// What was measured, and by what.
+pub(super) struct Digests {
+    pub(super) kernel: String,
+    pub(super) harness: String,
+}
+
+/// Whether it was given up for its slowness.
+pub(super) fn gave_up(measurement: &Measurement) -> bool {
+    measurement.stopped.is_some_and(Stopped::is_slow)
+}
+
+impl Account<'_> {
+    pub(super) fn metrics(&self) -> BTreeMap<String, f64> {
+        let measurement = self.measurement;
+        let mut metrics = BTreeMap::new();
+        for statistic in Statistic::ALL {
+            if let Some(mean) = measurement.geometric_mean(statistic) {
+                metrics.insert(statistic.metric().to_owned(), mean.interval.value);
+            }
+        }
+        if let Some(median) = measurement.geometric_mean(Statistic::Median) {
+            metrics.insert("median_lower_us".into(), median.interval.lower);
+            metrics.insert("median_upper_us".into(), median.interval.upper);
+        }
+        metrics.insert("launches".into(), measurement.launches as f64);
+        metrics.insert("processes".into(), measurement.processes as f64);
+        metrics.insert("stopped_early".into(), f64::from(u8::from(gave_up(measurement))));
+        metrics.insert("unstable".into(), f64::from(u8::from(!self.unstable().is_empty())));
+        metrics
+    }
+
+    pub(super) fn detail(&self) -> Value {
+        let (measurement, def) = (self.measurement, self.def);
+        let metric = &measurement.metric;
+        json!({
+            "problem": def.problem.name,
+            "purpose": def.work.purpose,
+            "kernel_digest": self.digests.kernel,
+            "harness_digest": self.digests.harness,
+            "seed": self.seed,
+            "core": self.core,
+            "sandbox": self.sandbox,
+            "mode": def.work.mode,
+            "metric": def.work.metric,
+            "value_us": metric.interval.value,
+            "lower_us": metric.interval.lower,
+            "upper_us": metric.interval.upper,
+            "level": metric.level,
+            "basis": metric.basis,
+            "between_sd": metric.between_sd,
+            "within_sd": metric.within_sd,
+            "launches": measurement.launches,
+            "processes": measurement.processes,
+            "looks": def.work.repeats,
+            "looks_used": measurement.looks_used,
+            "stopped": measurement.stopped,
+            "stopped_early": gave_up(measurement),
+            "saved_launches": measurement.saved_launches,
+            "saved_seconds": self.saved_seconds(),
+            "timer": measurement.cases.first().map(|c| c.timer),
+            "conditions": self.conditions,
+            "unstable": self.unstable(),
+            "no_roofline": self.roofs.as_ref().err(),
+            "cases": self.cases(),
+        })
+    }
+
+    fn cases(&self) -> Vec<Value> {
+        let roof = |index: usize| self.roofs.as_ref().ok().and_then(|r| r.get(index)?.as_ref());
+        let cases = self.measurement.cases.iter().enumerate();
+        cases
+            .map(|(index, measured)| {
+                let mut value = case(measured);
+                value["roofline"] = json!(roof(index));
+                value
+            })
+            .collect()
+    }
+
+    /// What the launches that were left out would have taken, at the pace of the others.
+    fn saved_seconds(&self) -> f64 {
+        let pace = self.seconds / self.measurement.launches.max(1) as f64;
+        pace * self.measurement.saved_launches as f64
+    }
+
+    /// Why the number may not come again; empty when its interval is narrow.
+    pub(super) fn unstable(&self) -> Vec<String> {
+        let metric = &self.measurement.metric;
+        let width = stats::relative_half_width(&metric.interval).unwrap_or(f64::INFINITY);
+        if width <= UNSTABLE || gave_up(self.measurement) {
+            return Vec::new();
+        }
+        let mut reasons = vec![format!("the interval is ±{:.1} %", 100.0 * width)];
+        reasons.extend(few(metric, self.measurement.processes));
+        if metric.between_sd > PROCESS_EFFECT {
+            let sd = 100.0 * metric.between_sd;
+            reasons.push(format!("processes differ by {sd:.1} % (standard deviation)"));
+        }
+        reasons.extend(self.unconfirmed());
+        // The kernel's core and the judge's.
+        reasons.extend(self.conditions.reasons(2.0));
+        reasons
+    }
+
+    fn unconfirmed(&self) -> Option<String> {
+        let unconfirmed: u64 = self.measurement.cases.iter().map(|c| c.unconfirmed).sum();
+        let share = unconfirmed as f64 / self.measurement.launches.max(1) as f64;
+        (share > 0.1).then(|| {
+            format!("{unconfirmed} launches are not counted: the judge's clock saw them longer")
+        })
+    }
+}
+
+fn few(metric: &Estimate, processes: u64) -> Option<String> {
+    let words = match metric.basis {
+        Basis::Processes => return None,
+        Basis::FewProcesses => format!("it rests on {processes} processes only; raise `repeats`"),
+        Basis::Launches => "it rests on one process only; raise `repeats`".to_owned(),
+    };
+    Some(words)
+}
+
+fn case(case: &CaseResult) -> Value {
+    let s = &case.summary;
+    let of = |statistic| case.estimate(statistic);
+    let value = |e: Option<Estimate>| e.map(|e| e.interval.value);
+    let median = of(Statistic::Median);
+    let outliers = stats::outliers(&case.times_us()).unwrap_or_default();
+    let slow: Vec<f64> = outliers
+        .values
+        .iter()
+        .filter(|o| o.side == Side::Slow && o.severity == Severity::Severe)
+        .map(|o| o.value)
+        .collect();
+    let times: Vec<Vec<f64>> =
+        case.processes.iter().map(|p| p.iter().map(|s| s.ns).collect()).collect();
+    json!({
+        "label": case.label,
+        "median_us": value(median),
+        "lower_us": median.map(|m| m.interval.lower),
+        "upper_us": median.map(|m| m.interval.upper),
+        "level": median.map(|m| m.level),
+        "basis": median.map(|m| m.basis),
+        "between_sd": median.map(|m| m.between_sd),
+        "within_sd": median.map(|m| m.within_sd),
+        "mean_us": value(of(Statistic::Mean)),
+        "min_us": s.min,
+        "max_us": s.max,
+        "p10_us": s.p10,
+        "p90_us": s.p90,
+        "p99_us": s.p99,
+        "sd_us": s.sd,
+        "launches": case.processes.iter().map(Vec::len).sum::<usize>(),
+        "loop": case.looped,
+        "staged_sets": case.ring,
+        "warmup_launches": case.warmups,
+        "unconfirmed": case.unconfirmed,
+        "outliers": { "mild": outliers.mild(), "severe": outliers.severe(), "slow_us": slow },
+        "processes": times,
+    })
+}

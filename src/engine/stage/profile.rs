@@ -1,0 +1,296 @@
+//! Where a kernel's time goes: its bound, hardware or simulated counters, and what the compiler
+//! says about its loops. Nothing here decides anything.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::bench::{BenchDef, Roofs};
+use super::compile::{self, CompileDef};
+use super::counters::{self, CountersReport, CountersRequest, Tool};
+use super::{StageContext, judge};
+use crate::backend::cpu::assembly::{self, Around};
+use crate::backend::cpu::remarks::{self, Family, Remark, RemarkKind};
+use crate::backend::cpu::{Compilation, Step};
+use crate::backend::cpu::{compiler, replay};
+use crate::measure::Measurement;
+use crate::plan::kernel::WORKER_ENV;
+use crate::problem::{self, Staged};
+use crate::process::{self, CommandSpec, Exit};
+
+/// Kernel time that a counted run is made of, ns: enough to outweigh the process around it.
+const COUNTED_NS: f64 = 50e6;
+
+/// Launches of a counted run, at most.
+const MOST_LAUNCHES: f64 = 2_000.0;
+
+/// Remarks that are told; the artifact has all.
+const TOLD: usize = 5;
+
+/// A simulated processor is up to a hundred times slower.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Looks at a kernel that was measured.
+pub(super) fn look(
+    def: &BenchDef,
+    build: &CompileDef,
+    ctx: &StageContext<'_>,
+    (measurement, roofs): (&Measurement, &Roofs),
+) -> Value {
+    let case = largest(def);
+    let verdict = verdict(def, case, roofs);
+    let counted = count(def, build, ctx, (case, typical_ns(measurement, case)));
+    let remarks = compiler_remarks(build, ctx);
+    let mut lines = vec![verdict.clone()];
+    lines.extend(counter_lines(&counted, ctx));
+    lines.extend(remark_lines(&remarks, ctx));
+    json!({
+        "verdict": verdict,
+        "case": def.problem.cases.get(case).map(|c| c.label.clone()),
+        "counters": counted.as_ref().ok(),
+        "no_counters": counted.as_ref().err(),
+        "remarks": remarks.as_ref().ok().map(|all| all.iter().map(remark_json).collect::<Vec<_>>()),
+        "no_remarks": remarks.as_ref().err(),
+        "lines": lines,
+    })
+}
+
+/// The case with the most bytes: there a kernel shows what it is.
+fn largest(def: &BenchDef) -> usize {
+    let bytes =
+        |i: &usize| problem::bytes_needed(&def.problem, &def.problem.cases[*i]).unwrap_or(0);
+    (0..def.problem.cases.len()).max_by_key(bytes).unwrap_or(0)
+}
+
+fn typical_ns(measurement: &Measurement, case: usize) -> f64 {
+    measurement.cases.get(case).map_or(1e6, |c| c.summary.median * 1e3)
+}
+
+/// The roofline in one line.
+fn verdict(def: &BenchDef, case: usize, roofs: &Roofs) -> String {
+    let label = def.problem.cases.get(case).map_or("", |c| c.label.as_str());
+    let roof = match roofs {
+        Ok(roofs) => roofs.get(case).and_then(Option::as_ref),
+        Err(why) => return format!("no bound is known: {why}"),
+    };
+    let Some(roof) = roof else { return format!("no bound is known for case {label}") };
+    let rate = |what: Option<f64>, unit: &str| {
+        what.map(|w| format!(", {:.1} G{unit}", w / 1e9)).unwrap_or_default()
+    };
+    format!(
+        "{label}: bound by {}, at {:.0} % of it ({:.1} \u{b5}s above the least){}{}",
+        roof.bound,
+        100.0 * roof.share,
+        roof.headroom_us,
+        rate(roof.flops_per_s, "flop/s"),
+        rate(roof.bytes_per_s, "B/s"),
+    )
+}
+
+/// Runs the kernel alone under the best counter there is.
+fn count(
+    def: &BenchDef,
+    build: &CompileDef,
+    ctx: &StageContext<'_>,
+    (case, typical_ns): (usize, f64),
+) -> Result<CountersReport, String> {
+    (ctx.progress)(0.3, "counting");
+    let folder = own_folder(ctx, "counted")?;
+    let chosen = def.problem.cases.get(case).ok_or("there is no case")?;
+    let staged =
+        problem::stage(&def.problem, chosen, judge::seed(None)).map_err(|e| e.to_string())?;
+    let launches = (COUNTED_NS / typical_ns).clamp(1.0, MOST_LAUNCHES).ceil() as u32;
+    let inside = within(ctx, &folder);
+    let mut report = count_build(build, &inside, (&staged, launches), &[])?;
+    if report.tool == Tool::None && cfg!(target_arch = "x86_64") {
+        // The widest vectors are what simulated processors lack.
+        let narrow = count_build(build, &inside, (&staged, launches), &["-mno-avx512f"])?;
+        if narrow.tool != Tool::None {
+            report = narrow;
+            let what = "counted in a build with -mno-avx512f, the most that callgrind can follow";
+            report.unavailable.push(what.to_owned());
+        }
+    }
+    for value in report.counters.values_mut() {
+        *value /= f64::from(launches);
+    }
+    Ok(report)
+}
+
+/// Builds the kernel as it was measured, with line tables and `extra` flags, and counts.
+fn count_build(
+    build: &CompileDef,
+    ctx: &StageContext<'_>,
+    (staged, launches): (&Staged, u32),
+    extra: &[&str],
+) -> Result<CountersReport, String> {
+    let library = ctx.scratch.join("kernel.so");
+    let plan = compile::commands(build, ctx, &library, compiler::plan);
+    let mut plan = plan.map_err(|f| f.message)?;
+    for step in &mut plan.steps {
+        step.args.retain(|a| !a.to_string_lossy().starts_with("-ffile-prefix-map="));
+        step.args.push("-g1".into());
+        step.args.extend(extra.iter().map(OsString::from));
+    }
+    build_all(&plan, ctx)?;
+    let program = fs::read_link(ctx.program).unwrap_or_else(|_| ctx.program.to_owned());
+    let recipe = ctx.scratch.join("recipe");
+    let argv = replay::prepare(&program, &library, (&judge::arguments(staged), launches), &recipe)
+        .map_err(|e| format!("cannot write {}: {e}", recipe.display()))?;
+    let mut env = ctx.inherited(&["PATH"]);
+    env.extend(ctx.inherited(&WORKER_ENV));
+    Ok(counters::take(&CountersRequest {
+        argv: &argv,
+        env: &env,
+        dir: ctx.scratch,
+        scratch: ctx.scratch,
+        marker: &format!("{}.count", ctx.marker),
+        timeout: Some(PATIENCE),
+        function: Some("optloop_launch"),
+        cancel: ctx.cancel,
+    }))
+}
+
+fn own_folder(ctx: &StageContext<'_>, name: &str) -> Result<PathBuf, String> {
+    let folder = ctx.scratch.join(name);
+    fs::create_dir_all(&folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
+    Ok(folder)
+}
+
+fn within<'a>(ctx: &StageContext<'a>, folder: &'a Path) -> StageContext<'a> {
+    StageContext { scratch: folder, ..*ctx }
+}
+
+fn build_all(plan: &Compilation, ctx: &StageContext<'_>) -> Result<String, String> {
+    let (path, text) = &plan.trampoline;
+    fs::write(path, text).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+    let mut said = String::new();
+    for (index, step) in plan.steps.iter().enumerate() {
+        said += &run_step(step, ctx, index)?;
+    }
+    Ok(said)
+}
+
+fn run_step(step: &Step, ctx: &StageContext<'_>, index: usize) -> Result<String, String> {
+    let marker = format!("{}.profile{index}", ctx.marker);
+    let mut spec = CommandSpec::new(&step.program, ctx.scratch, marker);
+    spec.args.clone_from(&step.args);
+    spec.env = compile::environment(ctx);
+    spec.timeout = Some(PATIENCE);
+    let finished = process::run(&spec, ctx.cancel)
+        .map_err(|e| format!("cannot start {}: {e}", step.program.display()))?;
+    let said = String::from_utf8_lossy(&[finished.stdout, finished.stderr].concat()).into_owned();
+    match finished.exit {
+        Exit::Code(0) => Ok(said),
+        _ => Err(said.lines().take(3).collect::<Vec<_>>().join("; ")),
+    }
+}
+
+/// What the compiler says about loops and registers, the most telling first.
+fn compiler_remarks(build: &CompileDef, ctx: &StageContext<'_>) -> Result<Vec<Remark>, String> {
+    (ctx.progress)(0.8, "asking the compiler");
+    let folder = own_folder(ctx, "remarks")?;
+    let inside = within(ctx, &folder);
+    let compiler = compile::find_compiler(build, ctx).map_err(|f| f.message)?;
+    let version =
+        run_step(&Step { program: compiler, args: vec!["--version".into()] }, &inside, 90)?;
+    let family = Family::of(&version).ok_or("its remarks are known for GCC and clang only")?;
+    let output = folder.join("kernel.s");
+    let plan = compile::commands(build, &inside, &output, |request| {
+        assembly::plan(request, Around::Trampoline)
+    });
+    let mut plan = plan.map_err(|f| f.message)?;
+    let told = folder.join("told");
+    for step in &mut plan.steps {
+        step.args.retain(|a| !a.to_string_lossy().starts_with("-ffile-prefix-map="));
+        step.args.splice(0..0, remarks::flags(family, &told));
+    }
+    let said = build_all(&plan, &inside)? + &fs::read_to_string(&told).unwrap_or_default();
+    let mut all = remarks::parse(family, &said);
+    let mut innermost = std::collections::BTreeSet::new();
+    for step in &plan.steps {
+        let text = fs::read_to_string(assembly::listing(step)).unwrap_or_default();
+        let parsed = assembly::parse(&text);
+        all.extend(remarks::spills(&parsed));
+        innermost.extend(remarks::innermost(&parsed));
+    }
+    // Headers of the system and the trampoline are nobody's to change.
+    all.retain(|r| build.sources.iter().any(|s| r.file == *s || r.file.starts_with(ctx.dir)));
+    Ok(remarks::rank(all, &innermost))
+}
+
+fn remark_json(remark: &Remark) -> Value {
+    json!({
+        "file": remark.file,
+        "line": remark.line,
+        "column": remark.column,
+        "kind": kind(&remark.kind),
+        "text": remark.text,
+        "advice": remark.advice(),
+    })
+}
+
+fn kind(kind: &RemarkKind) -> &'static str {
+    match kind {
+        RemarkKind::Vectorised { .. } => "vectorised",
+        RemarkKind::Missed => "missed",
+        RemarkKind::Spill => "spill",
+        RemarkKind::Note => "note",
+    }
+}
+
+fn counter_lines(counted: &Result<CountersReport, String>, ctx: &StageContext<'_>) -> Vec<String> {
+    let report = match counted {
+        Ok(report) => report,
+        Err(why) => return vec![format!("no counters: {why}")],
+    };
+    let mut lines = Vec::new();
+    let number = |name: &str| report.counters.get(name).copied();
+    let ratio = |name: &str| report.derived.get(name).copied();
+    let mut told: Vec<String> = Vec::new();
+    told.extend(number("instructions").map(|n| format!("{n:.3e} instructions a launch")));
+    told.extend(ratio("ipc").map(|r| format!("{r:.2} a cycle")));
+    told.extend(
+        ratio("branch_miss_rate").map(|r| format!("{:.2} % of branches missed", 100.0 * r)),
+    );
+    told.extend(ratio("l1d_load_misses_per_1000").map(|r| format!("{r:.1} L1 misses per 1000")));
+    if !told.is_empty() {
+        let tool = match report.tool {
+            Tool::Perf => "perf",
+            Tool::Callgrind => "callgrind (simulated)",
+            Tool::None => "nobody",
+        };
+        lines.push(format!("{tool}: {}", told.join(", ")));
+    }
+    lines.extend(report.hot_lines.iter().take(3).map(|hot| {
+        format!(
+            "{:.0} % of instructions at {}:{}",
+            100.0 * hot.share,
+            shown(&hot.file, ctx),
+            hot.line
+        )
+    }));
+    lines.extend(report.unavailable.iter().cloned());
+    lines
+}
+
+fn remark_lines(remarks: &Result<Vec<Remark>, String>, ctx: &StageContext<'_>) -> Vec<String> {
+    match remarks {
+        Ok(all) => all
+            .iter()
+            .take(TOLD)
+            .map(|r| format!("{}:{}: {}", shown(&r.file, ctx), r.line, r.text))
+            .collect(),
+        Err(why) => vec![format!("no remarks of the compiler: {why}")],
+    }
+}
+
+/// A path as people wrote it, where it lies below the stage's folder or beside it.
+fn shown(path: &Path, ctx: &StageContext<'_>) -> String {
+    let below = path.strip_prefix(ctx.dir).ok();
+    let beside = ctx.dir.parent().and_then(|up| path.strip_prefix(up).ok());
+    below.or(beside).unwrap_or(path).display().to_string()
+}

@@ -1,0 +1,316 @@
+//! Analyses: what somebody decided about an artifact and why, one JSON line each in
+//! `runs/ID/STAGE.analysis.jsonl` beside it. What was measured is never touched.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+
+/// Rises when a reader of analyses would have to change.
+pub const ANALYSIS_VERSION: u32 = 1;
+
+/// What becomes of the candidate that was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Decision {
+    /// It stays.
+    Keep,
+    /// It goes.
+    Revert,
+    /// The numbers do not say.
+    Undecided,
+}
+
+impl Decision {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Keep, Self::Revert, Self::Undecided];
+
+    /// As it is written everywhere.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Keep => "KEEP",
+            Self::Revert => "REVERT",
+            Self::Undecided => "UNDECIDED",
+        }
+    }
+
+    /// The decision of a word, whatever its case.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|d| d.word().eq_ignore_ascii_case(word))
+    }
+}
+
+/// One analysis of one artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Analysis {
+    /// [`ANALYSIS_VERSION`].
+    pub version: u32,
+    /// When it was written, RFC 3339.
+    pub at: String,
+    /// BLAKE3 of the artifact's file as it was then.
+    pub artifact: Digest,
+    /// What was decided.
+    pub decision: Decision,
+    /// Why, in a sentence or a few.
+    pub summary: String,
+    /// Signals and outliers, one text each.
+    pub feedback: Vec<String>,
+    /// What to try next; empty when nothing was said.
+    pub next_step: String,
+    /// Who decided; empty when nobody was named.
+    pub by: String,
+}
+
+/// What is known about one artifact's analyses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Analyses {
+    /// Oldest first.
+    pub entries: Vec<Analysis>,
+    /// What people should know about the file: its last line was torn.
+    pub warning: Option<String>,
+}
+
+impl Analyses {
+    /// What was decided last.
+    pub fn decision(&self) -> Option<Decision> {
+        self.entries.last().map(|a| a.decision)
+    }
+}
+
+/// The file with the analyses of an artifact.
+pub fn path_of(artifact: &Path) -> PathBuf {
+    artifact.with_extension("analysis.jsonl")
+}
+
+/// The analyses of an artifact; none when nobody wrote any.
+///
+/// A last line that is torn is dropped with a warning: whoever wrote it was cut off.
+///
+/// # Errors
+/// When the file cannot be read, or when a line other than the last is not an analysis.
+pub fn read(artifact: &Path) -> Result<Analyses, String> {
+    let path = path_of(artifact);
+    match std::fs::read(&path) {
+        Ok(bytes) => parse(&bytes, &path).map(|parsed| parsed.analyses),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Analyses::default()),
+        Err(e) => Err(format!("cannot read {}: {e}", path.display())),
+    }
+}
+
+/// Appends an analysis and syncs it; a torn last line is cut off first, and that is the warning.
+///
+/// # Errors
+/// When the file cannot be written, or is one that [`read`] refuses.
+pub fn append(artifact: &Path, analysis: &Analysis) -> Result<Option<String>, String> {
+    let path = path_of(artifact);
+    let cannot = |e: io::Error| format!("cannot write {}: {e}", path.display());
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .map_err(cannot)?;
+    // Two writers must not both find the same torn line, or write into each other's.
+    flock(&file, FlockOperation::LockExclusive).map_err(|e| cannot(e.into()))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(cannot)?;
+    let parsed = parse(&bytes, &path)?;
+    write_line(&mut file, &bytes[..parsed.whole], analysis).map_err(cannot)?;
+    if bytes.is_empty() {
+        sync_folder(&path).map_err(cannot)?;
+    }
+    Ok(parsed.analyses.warning)
+}
+
+fn write_line(file: &mut File, before: &[u8], analysis: &Analysis) -> io::Result<()> {
+    file.set_len(before.len() as u64)?;
+    file.seek(SeekFrom::End(0))?;
+    // The last line may be whole but for its end.
+    let mut line = if before.last().is_some_and(|b| *b != b'\n') { vec![b'\n'] } else { vec![] };
+    serde_json::to_writer(&mut line, analysis)?;
+    line.push(b'\n');
+    file.write_all(&line)?;
+    file.sync_data()
+}
+
+/// Makes the file's name last as well as its content.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => File::open(".")?.sync_all(),
+    }
+}
+
+struct Parsed {
+    analyses: Analyses,
+    /// Bytes up to the torn line, or all.
+    whole: usize,
+}
+
+fn parse(bytes: &[u8], path: &Path) -> Result<Parsed, String> {
+    let mut analyses = Analyses::default();
+    let mut start = 0;
+    for (index, line) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
+        let number = index + 1;
+        let last = start + line.len() == bytes.len();
+        match serde_json::from_slice::<serde_json::Value>(line) {
+            Ok(value) => analyses.entries.push(understood(value).map_err(|why| {
+                format!("line {number} of {} is not an analysis: {why}", path.display())
+            })?),
+            // A write that was cut off, or whose blocks never reached the disk.
+            Err(_) if last => {
+                analyses.warning = Some(format!(
+                    "line {number} of {}, its last, is torn and left out",
+                    path.display()
+                ));
+                return Ok(Parsed { analyses, whole: start });
+            }
+            Err(e) => {
+                return Err(format!(
+                    "line {number} of {} is damaged ({e}); mend or remove that line",
+                    path.display()
+                ));
+            }
+        }
+        start += line.len();
+    }
+    Ok(Parsed { analyses, whole: bytes.len() })
+}
+
+/// A whole line that is no analysis of this version is somebody's record all the same: it is
+/// never dropped.
+fn understood(value: serde_json::Value) -> Result<Analysis, String> {
+    match value.get("version").and_then(serde_json::Value::as_u64) {
+        Some(version) if version > u64::from(ANALYSIS_VERSION) => {
+            Err(format!("it has version {version}, and this optloop reads {ANALYSIS_VERSION}"))
+        }
+        _ => serde_json::from_value(value).map_err(|e| e.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn analysis(summary: &str) -> Analysis {
+        Analysis {
+            version: ANALYSIS_VERSION,
+            at: "2020-01-01T00:00:00Z".to_owned(),
+            artifact: Digest::of(b"artifact"),
+            decision: Decision::Keep,
+            summary: summary.to_owned(),
+            feedback: vec!["two\nlines".to_owned()],
+            next_step: String::new(),
+            by: String::new(),
+        }
+    }
+
+    /// A folder with two analyses of `a[X=1.5].json`.
+    fn two() -> (tempfile::TempDir, PathBuf, Vec<u8>) {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let artifact = dir.path().join("a[X=1.5].json");
+        for summary in ["first", "second"] {
+            assert_eq!(append(&artifact, &analysis(summary)), Ok(None));
+        }
+        let bytes = std::fs::read(path_of(&artifact)).expect("written");
+        (dir, artifact, bytes)
+    }
+
+    fn summaries(analyses: &Analyses) -> Vec<&str> {
+        analyses.entries.iter().map(|a| a.summary.as_str()).collect()
+    }
+
+    #[test]
+    fn analyses_are_read_as_they_were_appended() {
+        let (_dir, artifact, bytes) = two();
+        assert_eq!(String::from_utf8_lossy(&bytes).lines().count(), 2);
+        let read = read(&artifact).expect("whole");
+        assert_eq!(read.entries, [analysis("first"), analysis("second")]);
+        assert_eq!((read.decision(), read.warning), (Some(Decision::Keep), None));
+        assert!(path_of(&artifact).ends_with("a[X=1.5].analysis.jsonl"));
+    }
+
+    #[test]
+    fn what_nobody_analysed_has_no_analyses() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        assert_eq!(read(&dir.path().join("a.json")), Ok(Analyses::default()));
+    }
+
+    #[test]
+    fn every_torn_length_keeps_the_whole_lines_and_takes_another() {
+        let (_dir, artifact, bytes) = two();
+        let first = bytes.iter().position(|b| *b == b'\n').expect("a line") + 1;
+        for len in first..bytes.len() {
+            std::fs::write(path_of(&artifact), &bytes[..len]).expect("cut");
+            let cut = read(&artifact).expect("readable");
+            // Without its end alone, the second line is whole.
+            let whole = if len == bytes.len() - 1 { 2 } else { 1 };
+            assert_eq!(summaries(&cut), ["first", "second"][..whole], "cut at {len}");
+            let torn = whole == 1 && len > first;
+            assert_eq!(cut.warning.is_some_and(|w| w.contains("line 2 of")), torn, "{len}");
+            let warned = append(&artifact, &analysis("third")).expect("appended");
+            assert_eq!(warned.is_some(), torn, "cut at {len}");
+            let after = read(&artifact).expect("readable");
+            assert_eq!(summaries(&after).last(), Some(&"third"), "cut at {len}");
+            assert_eq!((after.entries.len(), after.warning), (whole + 1, None), "cut at {len}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_line_before_the_last_is_refused_with_its_number() {
+        let (_dir, artifact, bytes) = two();
+        let mut damaged = bytes.clone();
+        damaged[0] = b'x';
+        std::fs::write(path_of(&artifact), &damaged).expect("written");
+        for refusal in [read(&artifact).err(), append(&artifact, &analysis("third")).err()] {
+            assert!(refusal.as_ref().is_some_and(|r| r.contains("line 1 of")), "{refusal:?}");
+        }
+        assert_eq!(std::fs::read(path_of(&artifact)).expect("there"), damaged);
+    }
+
+    #[test]
+    fn a_line_of_a_later_version_is_refused_and_never_cut_off() {
+        let (_dir, artifact, bytes) = two();
+        for (odd, why) in
+            [("{\"version\":2,\"new\":1}\n", "version 2"), ("{\"version\":1}\n", "missing field")]
+        {
+            let text = [&bytes[..], odd.as_bytes()].concat();
+            std::fs::write(path_of(&artifact), &text).expect("written");
+            let refusal = append(&artifact, &analysis("third")).expect_err("refused");
+            assert!(refusal.contains("line 3") && refusal.contains(why), "{refusal}");
+            assert_eq!(std::fs::read(path_of(&artifact)).expect("there"), text);
+        }
+    }
+
+    #[test]
+    fn writers_at_the_same_time_lose_nothing() {
+        let (_dir, artifact, _) = two();
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let artifact = &artifact;
+                scope.spawn(move || {
+                    for line in 0..5 {
+                        let done = append(artifact, &analysis(&format!("{writer} {line}")));
+                        assert_eq!(done, Ok(None));
+                    }
+                });
+            }
+        });
+        assert_eq!(read(&artifact).expect("whole").entries.len(), 22);
+    }
+
+    #[test]
+    fn decisions_are_words_in_either_case() {
+        for decision in Decision::ALL {
+            assert_eq!(Decision::of_word(&decision.word().to_lowercase()), Some(decision));
+            let json = serde_json::to_value(decision).expect("encodes");
+            assert_eq!(json, decision.word());
+        }
+        assert_eq!(Decision::of_word("KEPT"), None);
+    }
+}
