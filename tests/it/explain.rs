@@ -56,7 +56,7 @@ cases = [{ n = 64 }]
 name = "x"
 dtype = "f32"
 shape = ["n"]
-fill = { constant = 1.5 }
+fill = { uniform = { low = 1.5, high = 9.0 } }
 [[args]]
 name = "y"
 dtype = "f32"
@@ -238,7 +238,7 @@ fn every_field_of_a_measurements_key_is_named_when_it_alone_changes() {
                 p.edit("problem.toml", "n = 64", "n = 65");
             },
         ),
-        ("smoke", &["definition.problem.args[0].kind.Buffer.fill.Constant"], |p| {
+        ("smoke", &["definition.problem.args[0].kind.Buffer.fill.Uniform.low"], |p| {
             p.edit("problem.toml", "1.5", "2.5");
         }),
         ("smoke", &["definition.work.launches"], |p| {

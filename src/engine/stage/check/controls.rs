@@ -27,8 +27,9 @@ enum Control {
     Stale,
 }
 
+/// In this order: the first that passes everywhere is the one that is told.
 const ALL: [Control; 5] =
-    [Control::Zero, Control::Mean, Control::First, Control::Identity, Control::Stale];
+    [Control::Zero, Control::Stale, Control::Identity, Control::Mean, Control::First];
 
 impl Control {
     fn name(self) -> &'static str {
@@ -269,10 +270,10 @@ mod tests {
             (0.0, 0.0, [(&[1.0], &[7.0]), (&[1.0], &[7.0])], "the fills are not random"),
             (0.0, 0.0, [(&[1.0], &[7.0]), (&[2.0], &[7.0])], "one answer to all inputs"),
             (
-                0.01,
                 0.0,
-                [(&[1.0, 5.0], &[7.0, 7.01]), (&[3.0, 2.0], &[7.02, 7.03])],
-                "constant mean; `y`; rtol 1e-2, atol 0e0): the wanted values differ from each other",
+                0.06,
+                [(&[1.0, 5.0], &[7.0, 7.1]), (&[3.0, 2.0], &[7.1, 7.0])],
+                "constant mean; `y`; rtol 0e0, atol 6e-2): the wanted values differ from each other",
             ),
             (
                 0.0,
