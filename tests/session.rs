@@ -33,6 +33,7 @@ struct Built {
     cancel: Cancel,
     deadline: Duration,
     cpu: Option<u32>,
+    memory_bytes: Option<u64>,
     _turn: Turn,
 }
 
@@ -74,7 +75,7 @@ impl Built {
         let done = cc.arg(&library).arg(&source).args(["-lm", "-pthread"]).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         let (cancel, deadline) = (Cancel::default(), Duration::from_secs(20));
-        Self { dir, library, cancel, deadline, cpu: last_core(), _turn: turn }
+        Self { dir, library, cancel, deadline, cpu: last_core(), memory_bytes: None, _turn: turn }
     }
 
     fn new(body: &str) -> Self {
@@ -96,7 +97,7 @@ impl Built {
             deadline: Some(Instant::now() + self.deadline),
             // The first rung has to hold alone; tests/workers.rs runs with the second.
             sandbox: SandboxMode::Off,
-            memory_bytes: None,
+            memory_bytes: self.memory_bytes,
             dir: self.dir.path(),
             cancel: &self.cancel,
         })
@@ -314,12 +315,15 @@ fn one_element_too_many_is_found_on_either_side() {
         ("y[n + 2] = 1;", "behind argument 2 in launch set 0, "),
     ] {
         let built = Built::new(body);
-        let mut session = built.loaded(2, 10);
-        once(&mut session, 0).unwrap();
-        match session.outputs(0) {
-            // A random byte may happen to be what was written.
-            Err(Fault::Stray { what }) => assert!(what.contains(words), "{body}: {what}"),
-            other => panic!("{body}: {other:?}"),
+        // Many sets share pages.
+        for sets in [2, 100] {
+            let mut session = built.loaded(sets, 10);
+            once(&mut session, 0).unwrap();
+            match session.outputs(0) {
+                // A random byte may happen to be what was written.
+                Err(Fault::Stray { what }) => assert!(what.contains(words), "{body}: {what}"),
+                other => panic!("{body}: {other:?}"),
+            }
         }
     }
 }
@@ -345,6 +349,16 @@ fn a_crash_says_where_it_was() {
         assert!(place.contains(words), "{body}: {place}");
         assert!(took < Duration::from_secs(5), "{body}: {took:?}");
     }
+}
+
+#[test]
+fn memory_without_end_is_refused_to_the_kernel_and_not_to_the_machine() {
+    let mut built = Built::new("for (;;) memset(malloc(1 << 26), 1, 1 << 26);");
+    built.memory_bytes = Some(1 << 30);
+    let (fault, took) = built.fault();
+    let Fault::Crashed { signal: 11, place } = &fault else { panic!("{fault:?}") };
+    assert!(place.contains("writing address 0x0, a null pointer"), "{place}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[test]
