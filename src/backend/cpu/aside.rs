@@ -37,6 +37,12 @@ impl Cores {
         self.apart
     }
 
+    /// Whether the judge has a core that no kernel uses: where a kernel may use all, a judge that
+    /// spins would take one from it.
+    pub(super) fn has_own(&self) -> bool {
+        self.aside.is_some()
+    }
+
     /// Keeps this thread off the worker's core until the answer is dropped.
     pub(super) fn stand_aside(&self) -> Aside {
         // Without it the system keeps them apart, later and less surely.

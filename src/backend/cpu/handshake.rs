@@ -29,7 +29,7 @@ const SHARE: u32 = 64;
 const SHORTEST_SLEEP: Duration = Duration::from_micros(15);
 const LONGEST_SLEEP: Duration = Duration::from_millis(1);
 
-/// Where both share a core, the judge looks after the worker's life so often.
+/// Where the judge has no core of its own, it looks after the worker's life so often.
 const SLICE: Duration = Duration::from_millis(4);
 
 /// How long an idle worker spins for the next order: with a core of its own, and without.
@@ -102,7 +102,7 @@ impl Handshake {
         let judge = &page.control().judge;
         let spin_ns = if cores.apart() { WORKER_SPIN_NS.0 } else { WORKER_SPIN_NS.1 };
         judge.spin_ns.store(spin_ns, Relaxed);
-        judge.wake.store(u32::from(!cores.apart()), Relaxed);
+        judge.wake.store(u32::from(!cores.has_own()), Relaxed);
         Ok(Self { page, number: 0, cores })
     }
 
@@ -123,17 +123,18 @@ impl Handshake {
         let judge = &self.page.control().judge;
         judge.first.store(order.first, Relaxed);
         judge.count.store(order.count, Relaxed);
+        judge.rounds.store(order.rounds, Relaxed);
         judge.touch.store(u32::from(order.mode == Mode::Hot), Relaxed);
         self.carry_out(Verb::Prepare, sentry)
     }
 
-    /// Has the worker launch what was prepared, or nothing, with the judge's clock around it.
-    pub(super) fn launch(
-        &mut self,
-        verb: Verb,
-        sentry: &mut Sentry<'_>,
-    ) -> Result<Launched, Trouble> {
+    /// Has the worker launch what was prepared, with the judge's clock around it.
+    pub(super) fn launch(&mut self, sentry: &mut Sentry<'_>) -> Result<Launched, Trouble> {
         let _aside = self.cores.stand_aside();
+        self.timed(Verb::Go, sentry)
+    }
+
+    fn timed(&mut self, verb: Verb, sentry: &mut Sentry<'_>) -> Result<Launched, Trouble> {
         self.await_presence(sentry)?;
         let sent = Instant::now();
         let order = self.post(verb);
@@ -151,10 +152,11 @@ impl Handshake {
 
     /// What the judge's clock shows beyond the reported time, in the middle of many empty launches.
     pub(super) fn calibrate(&mut self, sentry: &mut Sentry<'_>) -> Result<f64, Trouble> {
+        let _aside = self.cores.stand_aside();
         let started = Instant::now();
         let mut beyond = Vec::with_capacity(CALIBRATIONS);
         while beyond.len() < CALIBRATIONS {
-            let launched = self.launch(Verb::Empty, sentry)?;
+            let launched = self.timed(Verb::Empty, sentry)?;
             beyond.push(launched.judged_ns.saturating_sub(launched.reported_ns));
             if started.elapsed() > CALIBRATION {
                 break;
@@ -166,23 +168,28 @@ impl Handshake {
 
     /// Waits until the worker is seen on its core a moment ago.
     fn await_presence(&mut self, sentry: &mut Sentry<'_>) -> Result<(), Trouble> {
-        if !self.cores.apart() {
-            return Ok(());
-        }
         for _ in 0..ATTEMPTS {
+            if !self.cores.apart() {
+                break;
+            }
             self.carry_out(Verb::Attend, sentry)?;
-            let beat = self.page.control().pulse.beat.load(Relaxed);
-            // One that has gone to sleep again, for the judge was off its core, does not beat.
-            let there = |control: &Control| {
-                let pulse = &control.pulse;
-                pulse.beat.load(Relaxed) != beat || pulse.asleep.load(Relaxed) != 0
-            };
-            let seen = self.wait(there, sentry)?;
-            if seen.there.elapsed() < PROMPT && seen.there - seen.missing < PROMPT {
+            if !self.cores.has_own() || self.beats(sentry)? {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Whether the worker was seen spinning just now.
+    fn beats(&self, sentry: &mut Sentry<'_>) -> Result<bool, Trouble> {
+        let beat = self.page.control().pulse.beat.load(Relaxed);
+        // One that has gone to sleep again, for the judge was off its core, does not beat.
+        let there = |control: &Control| {
+            let pulse = &control.pulse;
+            pulse.beat.load(Relaxed) != beat || pulse.asleep.load(Relaxed) != 0
+        };
+        let seen = self.wait(there, sentry)?;
+        Ok(seen.there.elapsed() < PROMPT && seen.there - seen.missing < PROMPT)
     }
 
     fn post(&mut self, verb: Verb) -> u32 {
@@ -222,7 +229,7 @@ impl Handshake {
             }
             missing = looked;
             let elapsed = looked - started;
-            if !self.cores.apart() {
+            if !self.cores.has_own() {
                 sleep_for_answer(control, answer);
                 sentry.look(Duration::ZERO)?;
             } else if elapsed < SPIN {
@@ -253,7 +260,7 @@ impl Drop for PreciseSleep {
     }
 }
 
-/// Lets the worker have the core that both share.
+/// Lets the worker have the judge's core.
 fn sleep_for_answer(control: &Control, answer: u32) {
     let slice = rustix::time::Timespec { tv_sec: 0, tv_nsec: i64::from(SLICE.subsec_nanos()) };
     // Time out, an answer and a spurious wake all lead to another look.

@@ -62,7 +62,7 @@ impl Segment {
     /// Fills everything with fresh random bytes, so that no earlier output is left and nobody can
     /// foresee what stands there.
     pub(super) fn poison(&self) -> io::Result<Poison> {
-        let mut block = vec![0u8; Poison::BYTES];
+        let mut block = vec![0u8; self.length.clamp(1, Poison::BYTES) as usize];
         random(&mut block)?;
         let mut at = 0;
         while at < self.length {
@@ -97,7 +97,7 @@ impl Segment {
 pub(super) struct Poison(Vec<u8>);
 
 impl Poison {
-    const BYTES: usize = 64 * 1024;
+    const BYTES: u64 = 64 * 1024;
 
     fn byte(&self, position: u64) -> u8 {
         self.0[(position % self.0.len() as u64) as usize]

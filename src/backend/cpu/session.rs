@@ -355,8 +355,7 @@ impl Session for CpuSession {
             let flushed = memory.flush(order.first, order.count);
             flushed.map_err(|e| Fault::infrastructure("mapping shared memory", e))?;
         }
-        let launched =
-            self.with_handshake(|handshake, sentry| handshake.launch(Verb::Go, sentry))?;
+        let launched = self.with_handshake(Handshake::launch)?;
         self.unspoken()?;
         plausible(launched)
     }
