@@ -151,7 +151,8 @@ fn case_row(stage: &str, case: &Value) -> Row {
 fn bound(case: &Value) -> Option<String> {
     let roof = case.get("roofline")?;
     let share = roof.get("share")?.as_f64()?;
-    Some(format!("{:.0} % {}", 100.0 * share, roof.get("bound")?.as_str()?))
+    let digits = usize::from(share < 0.1);
+    Some(format!("{:.digits$} % {}", 100.0 * share, roof.get("bound")?.as_str()?))
 }
 
 fn interval(lower: Option<f64>, upper: Option<f64>) -> String {

@@ -37,7 +37,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Diagnostic, Source};
 
-pub use crate::process::sandbox::SandboxMode;
 pub use preset::BUILT_IN;
 pub use resolve::load;
 pub use schema::schemas;
@@ -311,6 +310,18 @@ pub enum CacheMode {
     Hot,
     /// Buffers were dropped from every cache.
     Cold,
+}
+
+/// What happens where the system cannot confine the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SandboxMode {
+    /// As much as the system offers; the level is recorded.
+    Auto,
+    /// All of it, or the stage fails.
+    Required,
+    /// None beyond a process of its own; for debugging.
+    Off,
 }
 
 /// Why a stage measures.

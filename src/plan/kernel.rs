@@ -6,7 +6,9 @@ use super::build::Builder;
 use super::{Bench, Check, Compile, Definition, PlanNode, Sources, StoredNode};
 use crate::cache::Kind;
 use crate::cache::index::flag;
-use crate::pipeline::{CompileWork, Cores, DeviceRequest, SandboxMode, Stage, Variant, Work};
+use crate::pipeline::{
+    CompileWork, Cores, DeviceRequest, Purpose, SandboxMode, Stage, Variant, Work,
+};
 use crate::problem::{Problem, Role};
 use crate::verify::Tolerance;
 
@@ -52,10 +54,12 @@ pub(super) fn node(
             (Definition::Check(Check { problem, work, cores, build }), flag::RESULT)
         }
         Work::Bench(work) => {
+            let looks_into = work.purpose == Purpose::Profile;
+            let build = looks_into.then(|| sources(builder, stage, compile)).flatten();
             let always = if work.cache { 0 } else { flag::ALWAYS };
             let work = work.clone();
             let flags = flag::RESULT | flag::ALONE | always;
-            (Definition::Bench(Bench { problem, work, cores }), flags)
+            (Definition::Bench(Bench { problem, work, cores, build }), flags)
         }
         Work::Command(_) => return None,
     };

@@ -133,6 +133,8 @@ pub struct Bench {
     pub work: BenchWork,
     /// Where it runs.
     pub cores: Cores,
+    /// What the kernel is built from, for stages that look into it.
+    pub build: Option<Sources>,
 }
 
 /// The best of a matrix.

@@ -12,11 +12,12 @@ use super::{Failure, FailureClass, StageContext};
 use crate::backend::cpu::{CpuSession, SessionOptions};
 use crate::backend::{Argument, Fault, MAX_BUFFERS, Mode, Order, Session};
 use crate::digest::Digest;
-use crate::pipeline::{Cores, Limits, SandboxMode};
+use crate::pipeline::{self, Cores, Limits};
 use crate::plan::kernel::WORKER_ENV;
 use crate::problem::{
     ArgKind, Case, Problem, Role, Staged, StagedArg, bytes_needed, draw_holdout, stage, twin, work,
 };
+use crate::process::sandbox::{SandboxLevel, SandboxMode};
 
 mod fault;
 mod judged;
@@ -41,8 +42,21 @@ impl<'a> Bench<'a> {
     }
 
     /// The same with workers confined as `sandbox` says.
-    pub(super) fn confined(self, sandbox: SandboxMode) -> Self {
+    pub(super) fn confined(self, sandbox: pipeline::SandboxMode) -> Self {
+        let sandbox = match sandbox {
+            pipeline::SandboxMode::Auto => SandboxMode::Auto,
+            pipeline::SandboxMode::Required => SandboxMode::Required,
+            pipeline::SandboxMode::Off => SandboxMode::Off,
+        };
         Self { sandbox, ..self }
+    }
+
+    /// How far workers will be confined.
+    pub(super) fn level(&self) -> SandboxLevel {
+        match self.sandbox {
+            SandboxMode::Off => SandboxLevel { landlock_abi: 0, seccomp: false },
+            _ => SandboxLevel::available(),
+        }
     }
 
     /// The same with an end that is no later than `end`.
@@ -117,6 +131,8 @@ pub(super) struct Judge<'a> {
     /// Drawn so far, per case.
     pools: Vec<Vec<Drawn>>,
     answering: Option<CpuSession>,
+    /// Sets that were drawn and are not used any more.
+    forgotten: u64,
     budget_bytes: u64,
 }
 
@@ -149,6 +165,7 @@ impl<'a> Judge<'a> {
             secret,
             pools,
             answering: None,
+            forgotten: 0,
             budget_bytes,
         }
     }
@@ -187,11 +204,18 @@ impl<'a> Judge<'a> {
                 return Ok(have.min(wanted) as u32);
             }
             let numbers = have..have + more;
-            let staged = numbers.map(|number| self.staged(case, Use::Pool, number as u64));
+            let number = |n: usize| self.forgotten + n as u64;
+            let staged = numbers.map(|n| self.staged(case, Use::Pool, number(n)));
             let staged = staged.collect::<Result<_, _>>()?;
             let drawn = self.answered(case, staged)?;
             self.pools[case].extend(drawn);
         }
+    }
+
+    /// Forgets what was drawn: for a kernel that could have left word of it for its next process.
+    pub(super) fn forget(&mut self) {
+        self.forgotten += self.pools.iter().map(Vec::len).max().unwrap_or(0) as u64;
+        self.pools.iter_mut().for_each(Vec::clear);
     }
 
     /// How many sets of buffers a process can map at a time.

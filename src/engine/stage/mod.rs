@@ -19,8 +19,9 @@ use serde::{Deserialize, Serialize};
 use super::event::Event;
 use super::job::Shared;
 use super::subject::Job;
-use crate::pipeline::{CompileWork, Run};
-use crate::plan::{Check, Compile, Definition, Sources};
+use crate::pipeline::{CompileWork, Limits, Run};
+use crate::plan::{Compile, Definition, Sources};
+use crate::problem::Problem;
 use crate::process::Cancel;
 
 mod audit;
@@ -155,7 +156,10 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
                 launches: c.work.launches,
                 endurance: c.work.endurance,
                 sandbox: c.work.sandbox,
-                sanitize: c.build.as_ref().map(|build| sanitize_def(build, c, shared.root)),
+                sanitize: c
+                    .build
+                    .as_ref()
+                    .map(|build| rebuild(build, &c.problem, &c.work.limits, shared.root)),
                 limits: c.work.limits,
                 seed: None,
                 cores: c.cores,
@@ -166,7 +170,8 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
             let (kernel, reference) = binaries(job, shared.root);
             let (problem, work, seed) = (b.problem.clone(), b.work.clone(), None);
             let cores = b.cores;
-            let build = None;
+            let build = b.build.as_ref();
+            let build = build.map(|build| rebuild(build, &problem, &work.limits, shared.root));
             let def = bench::BenchDef { problem, kernel, reference, work, build, seed, cores };
             in_scratch(&ctx, || bench::run(&def, &ctx))
         }
@@ -185,12 +190,17 @@ fn compile_def(compile: &Compile, job: &Job, root: &Path) -> compile::CompileDef
     }
 }
 
-/// The build with sanitizers: the check keeps what comes of it in its own folder.
-fn sanitize_def(build: &Sources, check: &Check, root: &Path) -> compile::CompileDef {
+/// A stage's own build of the kernel; it keeps what comes of it in its own folder.
+fn rebuild(
+    build: &Sources,
+    problem: &Problem,
+    limits: &Limits,
+    root: &Path,
+) -> compile::CompileDef {
     compile::CompileDef {
         sources: build.sources.iter().map(|s| root.join(s)).collect(),
-        entry: check.problem.entry.clone(),
-        problem: check.problem.clone(),
+        entry: problem.entry.clone(),
+        problem: problem.clone(),
         compile: CompileWork {
             cc: String::new(),
             flags: build.flags.clone(),
@@ -200,7 +210,7 @@ fn sanitize_def(build: &Sources, check: &Check, root: &Path) -> compile::Compile
                 .iter()
                 .map(|d| root.join(d).display().to_string())
                 .collect(),
-            timeout_ms: check.work.limits.timeout_ms,
+            timeout_ms: limits.timeout_ms,
         },
         compiler: Some(root.join(&build.compiler)),
         output: PathBuf::new(),

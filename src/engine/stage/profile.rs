@@ -22,10 +22,10 @@ use crate::problem::{self, Staged};
 use crate::process::{self, CommandSpec, Exit};
 
 /// Kernel time that a counted run is made of, ns: enough to outweigh the process around it.
-const COUNTED_NS: f64 = 50e6;
+const COUNTED_NS: f64 = 10e6;
 
 /// Launches of a counted run, at most.
-const MOST_LAUNCHES: f64 = 2_000.0;
+const MOST_LAUNCHES: f64 = 500.0;
 
 /// Remarks that are told; the artifact has all.
 const TOLD: usize = 5;
