@@ -51,8 +51,8 @@ impl Attendant {
             let sets = loaded.map_or(&[][..], |loaded| loaded.range(first, count));
             match (Verb::of(order), launch) {
                 (Some(Verb::Prepare), _) => self.prepare(sets),
-                (Some(Verb::Go), Some(launch)) => self.note(timed(launch, sets)),
-                (Some(Verb::Empty), _) => self.note(timed(nothing, &[Set::default()])),
+                (Some(Verb::Go), Some(launch)) => self.note(timed(launch, sets, self.rounds())),
+                (Some(Verb::Empty), _) => self.note(timed(nothing, &[Set::default()], 1)),
                 _ => {}
             }
             self.answer(order);
@@ -99,6 +99,10 @@ impl Attendant {
         if self.control.judge.touch.load(Relaxed) != 0 {
             sets.iter().for_each(Set::touch);
         }
+    }
+
+    fn rounds(&self) -> u32 {
+        self.control.judge.rounds.load(Relaxed)
     }
 
     fn note(&self, elapsed_ns: u64) {
