@@ -77,8 +77,11 @@ impl Segment {
     pub(super) fn changes(&self, poison: &Poison, at: u64, bytes: u64) -> io::Result<Changes> {
         let mut found = vec![0; bytes as usize];
         self.file.read_exact_at(&mut found, at)?;
-        let differs = |&index: &usize| found[index] != poison.byte(at + index as u64);
         let mut changes = Changes::default();
+        if poison.holds(at, &found) {
+            return Ok(changes);
+        }
+        let differs = |&index: &usize| found[index] != poison.byte(at + index as u64);
         for index in (0..found.len()).filter(differs) {
             changes.count += 1;
             changes.first.get_or_insert(index as u64);
@@ -98,6 +101,15 @@ pub(super) struct Poison(Vec<u8>);
 
 impl Poison {
     const BYTES: u64 = 64 * 1024;
+
+    /// Whether these bytes are what stood at `position`.
+    fn holds(&self, position: u64, bytes: &[u8]) -> bool {
+        let length = self.0.len();
+        let start = (position % length as u64) as usize;
+        let (first, rest) = bytes.split_at(bytes.len().min(length - start));
+        first == &self.0[start..start + first.len()]
+            && rest.chunks(length).all(|part| part == &self.0[..part.len()])
+    }
 
     fn byte(&self, position: u64) -> u8 {
         self.0[(position % self.0.len() as u64) as usize]
