@@ -33,7 +33,7 @@ struct Built {
     cancel: Cancel,
     deadline: Duration,
     cpu: Option<u32>,
-    sandbox: SandboxMode,
+    memory_bytes: Option<u64>,
     _turn: Turn,
 }
 
@@ -75,15 +75,7 @@ impl Built {
         let done = cc.arg(&library).arg(&source).args(["-lm", "-pthread"]).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         let (cancel, deadline) = (Cancel::default(), Duration::from_secs(20));
-        Self {
-            dir,
-            library,
-            cancel,
-            deadline,
-            cpu: last_core(),
-            sandbox: SandboxMode::Auto,
-            _turn: turn,
-        }
+        Self { dir, library, cancel, deadline, cpu: last_core(), memory_bytes: None, _turn: turn }
     }
 
     fn new(body: &str) -> Self {
@@ -103,8 +95,9 @@ impl Built {
             library: &self.library,
             cpu: self.cpu,
             deadline: Some(Instant::now() + self.deadline),
-            sandbox: self.sandbox,
-            memory_bytes: None,
+            // The first rung has to hold alone; tests/workers.rs runs with the second.
+            sandbox: SandboxMode::Off,
+            memory_bytes: self.memory_bytes,
             dir: self.dir.path(),
             cancel: &self.cancel,
         })
@@ -322,12 +315,15 @@ fn one_element_too_many_is_found_on_either_side() {
         ("y[n + 2] = 1;", "behind argument 2 in launch set 0, "),
     ] {
         let built = Built::new(body);
-        let mut session = built.loaded(2, 10);
-        once(&mut session, 0).unwrap();
-        match session.outputs(0) {
-            // A random byte may happen to be what was written.
-            Err(Fault::Stray { what }) => assert!(what.contains(words), "{body}: {what}"),
-            other => panic!("{body}: {other:?}"),
+        // Many sets share pages.
+        for sets in [2, 100] {
+            let mut session = built.loaded(sets, 10);
+            once(&mut session, 0).unwrap();
+            match session.outputs(0) {
+                // A random byte may happen to be what was written.
+                Err(Fault::Stray { what }) => assert!(what.contains(words), "{body}: {what}"),
+                other => panic!("{body}: {other:?}"),
+            }
         }
     }
 }
@@ -353,6 +349,16 @@ fn a_crash_says_where_it_was() {
         assert!(place.contains(words), "{body}: {place}");
         assert!(took < Duration::from_secs(5), "{body}: {took:?}");
     }
+}
+
+#[test]
+fn memory_without_end_is_refused_to_the_kernel_and_not_to_the_machine() {
+    let mut built = Built::new("for (;;) memset(malloc(1 << 26), 1, 1 << 26);");
+    built.memory_bytes = Some(1 << 30);
+    let (fault, took) = built.fault();
+    let Fault::Crashed { signal: 11, place } = &fault else { panic!("{fault:?}") };
+    assert!(place.contains("writing address 0x0, a null pointer"), "{place}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[test]
@@ -382,8 +388,6 @@ fn each_way_to_leave_or_to_tamper_ends_in_time_and_is_named() {
     ] {
         let mut built = Built::with(CONTROL, body);
         built.deadline = Duration::from_millis(700);
-        // There no process can be started at all.
-        built.sandbox = SandboxMode::Off;
         let mut session = built.loaded(1, 16);
         let started = Instant::now();
         let fault = (0..1000)

@@ -20,7 +20,7 @@ pub(crate) const VERSION: u32 = 4;
 pub(crate) const MAX_MESSAGE: usize = 64 * 1024;
 
 /// Buffers start on a cache line, as far as their size lets them end at a guard page.
-pub(crate) const ALIGNMENT: usize = 64;
+pub(crate) const ALIGNMENT: u64 = 64;
 
 /// Descriptors that one message carries at most: inputs and outputs.
 pub(crate) const SEGMENTS: usize = 2;
@@ -50,12 +50,12 @@ pub(crate) enum Request {
     /// Map the segments that come with this message, in place of what was mapped before; then
     /// attend to the control page until told to leave it.
     Load {
-        /// The first set's arguments.
+        /// The arguments.
         slots: Vec<Slot>,
         /// How many sets there are.
         sets: u32,
-        /// From one set to the next, in inputs and in outputs.
-        strides: (Stride, Stride),
+        /// What all sets take of inputs and outputs.
+        sizes: (Stride, Stride),
     },
     /// Leave.
     Exit,
@@ -67,14 +67,26 @@ pub(crate) enum Slot {
     /// A value of 1 to 16 bytes.
     Scalar(Vec<u8>),
     /// In the inputs segment, read-only.
-    In(Extent),
+    In(Place),
     /// In the outputs segment.
-    Out(Extent),
+    Out(Place),
     /// Copied from the first (inputs) to the second (outputs) before each launch.
-    Inout(Extent, Extent),
+    Inout(Place, Place),
 }
 
-/// A stretch of a segment: what one set takes of it.
+impl Slot {
+    /// Where its bytes are staged, and where they are written.
+    pub(crate) fn places(&self) -> (Option<&Place>, Option<&Place>) {
+        match self {
+            Self::Scalar(_) => (None, None),
+            Self::In(input) => (Some(input), None),
+            Self::Out(output) => (None, Some(output)),
+            Self::Inout(input, output) => (Some(input), Some(output)),
+        }
+    }
+}
+
+/// A stretch of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Stride {
     /// Its length in the segment.
@@ -84,10 +96,10 @@ pub(crate) struct Stride {
 }
 
 impl Stride {
-    /// So many in a row.
-    pub(crate) fn times(&self, count: u64) -> Option<Self> {
-        let bytes = self.bytes.checked_mul(count)?;
-        Some(Self { bytes, regions: self.regions.checked_mul(count)? })
+    /// With so many regions of `region` bytes behind it.
+    fn and(&self, regions: u64, region: u64) -> Option<Self> {
+        let bytes = self.bytes.checked_add(region.checked_mul(regions)?)?;
+        Some(Self { bytes, regions: self.regions.checked_add(regions)? })
     }
 
     /// How long it is where it is mapped, with the guard page behind it.
@@ -96,38 +108,94 @@ impl Stride {
     }
 }
 
-/// A buffer's place in its segment.
+/// Where the buffers of one argument lie, one per set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    /// What lies before its first region.
+    pub(crate) before: Stride,
+    /// Length of each region, a multiple of the page size, never 0.
+    pub(crate) region: u64,
+    /// Where a region's first buffer starts inside it; further ones lie before it.
+    pub(crate) start: u64,
+    /// Length of each buffer.
+    pub(crate) bytes: u64,
+    /// Buffers in a region.
+    pub(crate) each: u64,
+    /// From the start of one to the start of the one before it.
+    pub(crate) pitch: u64,
+}
+
+/// Where there are at least so many sets, small buffers share regions: each in pages of its own
+/// would be far apart, and a loop over them would time the caches' ways and the system's calls.
+const MANY: u64 = 32;
+
+/// The length of such regions.
+const SHARED: u64 = 64 * 1024;
+
+impl Place {
+    /// The place of a buffer of `bytes` bytes for each of `sets` sets, in regions that follow on
+    /// `before`. In each the first is as close to the region's end, where the guard page is, as
+    /// [`ALIGNMENT`] allows.
+    pub(crate) fn of(before: Stride, bytes: usize, sets: u64, page: usize) -> Option<Self> {
+        let (length, page) = (bytes as u64, page as u64);
+        if length >= page || sets < MANY {
+            let region = length.max(1).checked_next_multiple_of(page)?;
+            let start = (region - length) / ALIGNMENT * ALIGNMENT;
+            return Some(Self { before, region, start, bytes: length, each: 1, pitch: 0 });
+        }
+        let region = SHARED.next_multiple_of(page);
+        // A whole line between two shows what is written beside a buffer.
+        let pitch = length.next_multiple_of(ALIGNMENT) + ALIGNMENT;
+        let start = (region - length) / ALIGNMENT * ALIGNMENT;
+        Some(Self { before, region, start, bytes: length, each: start / pitch + 1, pitch })
+    }
+
+    /// All up to the end of its last region.
+    pub(crate) fn end(&self, sets: u64) -> Option<Stride> {
+        self.before.and(self.regions(sets), self.region)
+    }
+
+    /// How many regions so many sets take.
+    pub(crate) fn regions(&self, sets: u64) -> u64 {
+        sets.div_ceil(self.each.max(1))
+    }
+
+    /// What lies before one of its regions.
+    pub(crate) fn before(&self, region: u64) -> Option<Stride> {
+        self.before.and(region, self.region)
+    }
+
+    /// The buffer of a set; nothing where numbers make no sense.
+    pub(crate) fn extent(&self, set: u64) -> Option<Extent> {
+        let each = self.each.max(1);
+        let (region, within) = (set / each, set % each);
+        let start = self.start.checked_sub(self.pitch.checked_mul(within)?)?;
+        let end = start.checked_add(self.bytes)?;
+        let clear = (
+            if within + 1 < each { end.checked_sub(self.pitch)? } else { 0 },
+            if within > 0 { start.checked_add(self.pitch)? } else { self.region },
+        );
+        let inside = clear.0 <= start && end <= clear.1 && clear.1 <= self.region;
+        let before = self.before(region)?;
+        inside.then_some(Extent { before, start, bytes: self.bytes, clear })
+    }
+}
+
+/// A buffer's place in its segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Extent {
     /// What lies before its region.
     pub(crate) before: Stride,
-    /// Length of the region, a multiple of the page size, never 0.
-    pub(crate) region: u64,
     /// First byte of the buffer inside the region.
     pub(crate) start: u64,
     /// Length of the buffer.
     pub(crate) bytes: u64,
+    /// Inside the region, from the first of these to the second there is only this buffer and
+    /// what nobody may write.
+    pub(crate) clear: (u64, u64),
 }
 
 impl Extent {
-    /// The place of `bytes` bytes in a region that follows on `before`: as close to the region's
-    /// end, where the guard page is, as [`ALIGNMENT`] allows.
-    pub(crate) fn place(before: Stride, bytes: usize, page: usize) -> Option<Self> {
-        let region = bytes.max(1).checked_next_multiple_of(page)?;
-        let start = (region - bytes) / ALIGNMENT * ALIGNMENT;
-        Some(Self { before, region: region as u64, start: start as u64, bytes: bytes as u64 })
-    }
-
-    /// The same place so much further on.
-    pub(crate) fn shifted(&self, by: Stride) -> Self {
-        let (bytes, regions) = (self.before.bytes, self.before.regions);
-        let before = Stride {
-            bytes: bytes.saturating_add(by.bytes),
-            regions: regions.saturating_add(by.regions),
-        };
-        Self { before, ..*self }
-    }
-
     /// First byte of the buffer in the segment.
     pub(crate) fn position(&self) -> u64 {
         self.before.bytes.saturating_add(self.start)
@@ -136,11 +204,6 @@ impl Extent {
     /// First byte of the region where the segment is mapped.
     pub(crate) fn mapped(&self, page: usize) -> Option<u64> {
         self.before.mapped(page)
-    }
-
-    /// All up to the region's end.
-    pub(crate) fn end(&self) -> Stride {
-        Stride { bytes: self.before.bytes + self.region, regions: self.before.regions + 1 }
     }
 }
 
@@ -243,6 +306,7 @@ mod tests {
 
     #[test]
     fn a_buffer_ends_at_its_guard_page_when_alignment_allows() {
+        let before = Stride { bytes: 4096, regions: 1 };
         for (bytes, region, start) in [
             (0, 4096, 4096),
             (1, 4096, 4032),
@@ -251,36 +315,69 @@ mod tests {
             (4100, 8192, 4032),
             (8192, 8192, 0),
         ] {
-            let extent = Extent::place(Stride { bytes: 4096, regions: 1 }, bytes, 4096).unwrap();
-            assert_eq!((extent.region, extent.start), (region, start), "{bytes} bytes");
-            assert!(extent.start + extent.bytes <= extent.region);
-            assert_eq!(extent.start % 64, 0);
+            let place = Place::of(before, bytes, 1, 4096).unwrap();
+            assert_eq!((place.region, place.start), (region, start), "{bytes} bytes");
+            let extent = place.extent(0).unwrap();
+            assert_eq!((extent.before, extent.clear), (before, (0, region)));
+            assert_eq!(place.extent(1).unwrap().before.bytes, 4096 + region);
         }
-        assert_eq!(Extent::place(Stride::default(), usize::MAX, 4096), None);
+        assert_eq!(Place::of(before, usize::MAX, 1, 4096), None);
+    }
+
+    #[test]
+    fn many_small_buffers_share_regions_with_a_line_between_them() {
+        for bytes in [0, 1, 64, 100, 2000, 4095] {
+            let sets = 5_000;
+            let place = Place::of(Stride::default(), bytes, sets, 4096).unwrap();
+            assert!(place.regions(sets) <= sets.div_ceil(15), "{bytes}: {place:?}");
+            let extents: Vec<Extent> = (0..sets).map(|set| place.extent(set).unwrap()).collect();
+            let last = extents.last().unwrap();
+            assert!(last.position() + last.bytes <= place.end(sets).unwrap().bytes);
+            for pair in extents.windows(2) {
+                assert_eq!(pair[0].start % ALIGNMENT, 0);
+                if pair[0].before == pair[1].before {
+                    let gap = pair[0].start - pair[1].start - pair[1].bytes;
+                    assert!(gap >= ALIGNMENT, "{bytes}: {gap} bytes between two");
+                    assert_eq!(pair[0].clear.0, pair[1].start + pair[1].bytes);
+                    assert_eq!(pair[1].clear.1, pair[0].start);
+                }
+            }
+        }
     }
 
     #[test]
     fn a_guard_page_stands_before_each_mapped_region_and_behind_the_last() {
         let page = 4096;
-        let first = Extent::place(Stride::default(), 5000, page).unwrap();
-        let second = Extent::place(first.end(), 1, page).unwrap();
-        assert_eq!(first.mapped(page), Some(4096));
-        assert_eq!(second.mapped(page), Some(4096 + 8192 + 4096));
-        let stride = second.end();
-        assert_eq!(stride, Stride { bytes: 12288, regions: 2 });
-        assert_eq!(first.shifted(stride).mapped(page), Some(3 * 4096 + 12288));
-        let all = stride.times(2).unwrap();
-        assert_eq!(all.mapped(page), Some(2 * 12288 + 5 * 4096));
-        assert_eq!(stride.times(u64::MAX), None);
+        let first = Place::of(Stride::default(), 5000, 2, page).unwrap();
+        let second = Place::of(first.end(2).unwrap(), 1, 2, page).unwrap();
+        let mapped = |place: &Place, set| place.extent(set).unwrap().mapped(page).unwrap();
+        assert_eq!((mapped(&first, 0), mapped(&first, 1)), (4096, 4096 + 8192 + 4096));
+        assert_eq!(mapped(&second, 0), 2 * 8192 + 3 * 4096);
+        let all = second.end(2).unwrap();
+        assert_eq!(all, Stride { bytes: 2 * 8192 + 2 * 4096, regions: 4 });
+        assert_eq!(all.mapped(page), Some(all.bytes + 5 * 4096));
+        assert_eq!(first.end(u64::MAX), None);
+    }
+
+    #[test]
+    fn places_that_make_no_sense_give_no_buffer() {
+        let place = Place::of(Stride::default(), 100, 1, 4096).unwrap();
+        for nonsense in [
+            Place { start: 4090, ..place },
+            Place { start: u64::MAX, ..place },
+            Place { each: 3, pitch: 4000, ..place },
+            Place { each: 0, region: u64::MAX, start: u64::MAX, ..place },
+        ] {
+            assert!((0..3).any(|set| nonsense.extent(set).is_none()), "{nonsense:?}");
+        }
     }
 
     #[test]
     fn a_message_arrives_with_its_descriptors() {
         let (a, b) = pair();
         let file = tempfile::tempfile().unwrap();
-        let strides = (Stride::default(), Stride { bytes: 4096, regions: 1 });
-        let request =
-            Request::Load { slots: vec![Slot::Scalar(vec![1, 2, 3, 4])], sets: 1, strides };
+        let sizes = (Stride::default(), Stride { bytes: 4096, regions: 1 });
+        let request = Request::Load { slots: vec![Slot::Scalar(vec![1, 2, 3, 4])], sets: 1, sizes };
         send(a.as_fd(), &request, &[file.as_fd()]).unwrap();
         match receive::<Request>(&b, RecvFlags::empty()).unwrap() {
             Received::Message(message, fds) => {

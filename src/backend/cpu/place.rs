@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::super::control::{
     ACCESS_EXECUTE, ACCESS_READ, ACCESS_WRITE, Control, Crash, PlacesLine,
 };
-use super::super::protocol::Extent;
+use super::super::protocol::Place;
 use super::staging::Layout;
 use super::symbols;
 
@@ -83,47 +83,73 @@ fn data(crash: &Crash, places: &Places, case: &Case<'_>) -> Option<String> {
 fn near_buffer(address: u64, places: &Places, layout: &Layout, case: &Case<'_>) -> Option<String> {
     let inputs = layout.buffers.iter().filter_map(|b| Some((b.argument, b.input?)));
     let outputs = layout.buffers.iter().filter_map(|b| Some((b.argument, b.output?)));
-    let (inputs, outputs): (Vec<_>, Vec<_>) = (inputs.collect(), outputs.collect());
-    let segments =
-        [(places.inputs, layout.strides.0, inputs), (places.outputs, layout.strides.1, outputs)];
-    segments.into_iter().find_map(|(base, stride, buffers)| {
+    let segments = [
+        (places.inputs, layout.sizes.0, inputs.collect::<Vec<_>>()),
+        (places.outputs, layout.sizes.1, outputs.collect()),
+    ];
+    segments.into_iter().find_map(|(base, size, buffers)| {
         let at = address.checked_sub(base).filter(|_| base != 0)?;
-        let all = stride.times(layout.sets.into())?.mapped(case.page)?;
-        if at >= all || stride.regions == 0 {
+        if at >= size.mapped(case.page)? {
             return None;
         }
-        let each = stride.bytes + stride.regions * case.page as u64;
-        // The guard page behind a set's last buffer is the one before the next set's first.
-        let of_set = |set: u64| {
-            let shift = stride.times(set)?;
-            let found = buffers.iter().find_map(|(argument, extent)| {
-                beside(at, *argument, &extent.shifted(shift), case.page)
-            })?;
-            Some(format!("{found} in launch set {set}"))
-        };
-        let set = at / each;
-        set.checked_sub(1).and_then(of_set).or_else(|| of_set(set))
+        // The guard page behind a region is the one before the next: behind is likelier.
+        let sought = Sought { at, sets: layout.sets.into(), page: case.page as u64 };
+        let behind =
+            buffers.iter().find_map(|(argument, place)| sought.in_or_behind(*argument, place));
+        behind.or_else(|| {
+            buffers.iter().find_map(|(argument, place)| sought.before(*argument, place))
+        })
     })
 }
 
-/// Where an address lies in relation to a buffer, its region and the guard page behind it; the
-/// one before it only for the first bytes below the region.
-fn beside(at: u64, argument: usize, extent: &Extent, page: usize) -> Option<String> {
-    let region = extent.mapped(page)?;
-    let start = region + extent.start;
-    let end = start + extent.bytes;
-    let near = at >= region && at < region + extent.region + NEAR;
-    if near && at >= end {
-        return Some(match at - end {
-            0 => format!("just behind argument {argument}"),
-            bytes => format!("{bytes} bytes behind argument {argument}"),
-        });
+/// An address in a mapped segment, counted from its first guard page.
+struct Sought {
+    at: u64,
+    sets: u64,
+    page: u64,
+}
+
+impl Sought {
+    /// Relative to the buffer of `place` that it lies in or behind, in its region or on the guard
+    /// page behind that.
+    fn in_or_behind(&self, argument: usize, place: &Place) -> Option<String> {
+        let first = place.before(0)?.mapped(self.page as usize)?;
+        let from_first = self.at.checked_sub(first)?;
+        let (region, inside) = self.split(from_first, place);
+        if region >= place.regions(self.sets) {
+            return None;
+        }
+        // Buffers of a region follow each other towards its beginning.
+        let within = place.start.saturating_sub(inside).div_ceil(place.pitch.max(1));
+        let set = region * place.each + within;
+        let extent = place.extent(set).filter(|_| within < place.each && set < self.sets)?;
+        let into = inside.checked_sub(extent.start)?;
+        let place = match into.checked_sub(extent.bytes) {
+            Some(0) => format!("just behind argument {argument}"),
+            Some(bytes) => format!("{bytes} bytes behind argument {argument}"),
+            None => format!("byte {into} of argument {argument}, which is only read,"),
+        };
+        Some(format!("{place} in launch set {set}"))
     }
-    if near && at >= start {
-        return Some(format!("byte {} of argument {argument}, which is only read", at - start));
+
+    /// Relative to the lowest buffer of the region that it lies before.
+    fn before(&self, argument: usize, place: &Place) -> Option<String> {
+        let first = place.before(0)?.mapped(self.page as usize)?;
+        // The guard page before the first region belongs to it too.
+        let (region, inside) =
+            self.split(self.at.checked_add(self.page)?.checked_sub(first)?, place);
+        let set = (region * place.each + place.each - 1).min(self.sets.checked_sub(1)?);
+        let extent = place.extent(set).filter(|_| region < place.regions(self.sets))?;
+        let below = (extent.start + self.page).checked_sub(inside).filter(|&below| below > 0)?;
+        let bytes = if below == 1 { "byte" } else { "bytes" };
+        Some(format!("{below} {bytes} before argument {argument} in launch set {set}"))
     }
-    let below = start.checked_sub(at).filter(|_| at < start && at + NEAR >= region)?;
-    Some(format!("{below} bytes before argument {argument}"))
+
+    /// Which region with its guard page, and how far into it.
+    fn split(&self, from_first: u64, place: &Place) -> (u64, u64) {
+        let each = place.region + self.page;
+        (from_first / each, from_first % each)
+    }
 }
 
 /// Which instruction it was.
@@ -165,23 +191,34 @@ mod tests {
 
     #[test]
     fn an_address_is_told_relative_to_the_nearest_buffer() {
-        // Outputs: guard, argument 2 (at 3968 of its page), guard, argument 3, guard, next set.
+        // Outputs: guard, argument 2 (at 3968 of its page), guard, argument 2 of the next set, guard,
+        // argument 3, guard, argument 3 of the next set, guard.
         for (access, address, expected) in [
             (ACCESS_READ, INPUTS + 2 * PAGE, "reading just behind argument 1 in launch set 0"),
             (
                 ACCESS_READ,
-                INPUTS + 2 * PAGE + 8,
-                "reading 8 bytes behind argument 1 in launch set 0",
+                INPUTS + 4 * PAGE + 8,
+                "reading 8 bytes behind argument 1 in launch set 1",
             ),
-            (ACCESS_WRITE, INPUTS + PAGE + 4, "writing byte 4 of argument 1, which is only read"),
-            (ACCESS_READ, INPUTS + PAGE - 1, "reading 1 bytes before argument 1 in launch set 0"),
+            (
+                ACCESS_WRITE,
+                INPUTS + PAGE + 4,
+                "writing byte 4 of argument 1, which is only read, in launch set 0",
+            ),
+            (ACCESS_READ, INPUTS + PAGE - 1, "reading 1 byte before argument 1 in launch set 0"),
             (
                 ACCESS_WRITE,
                 OUTPUTS + 2 * PAGE,
                 "writing 28 bytes behind argument 2 in launch set 0",
             ),
-            (ACCESS_WRITE, OUTPUTS + 4 * PAGE, "writing just behind argument 3 in launch set 0"),
+            (
+                ACCESS_WRITE,
+                OUTPUTS + 4 * PAGE,
+                "writing 28 bytes behind argument 2 in launch set 1",
+            ),
+            (ACCESS_WRITE, OUTPUTS + 6 * PAGE, "writing just behind argument 3 in launch set 0"),
             (ACCESS_WRITE, OUTPUTS + 8 * PAGE, "writing just behind argument 3 in launch set 1"),
+            (ACCESS_WRITE, OUTPUTS + 1, "writing 8063 bytes before argument 2 in launch set 0"),
             (ACCESS_WRITE, 8, "writing address 0x8, a null pointer"),
             (ACCESS_EXECUTE, 0, "jumping to address 0x0, a null pointer"),
             (0, 0x5_0000_0000, "accessing address 0x500000000, far from every buffer"),

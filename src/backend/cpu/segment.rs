@@ -8,8 +8,6 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::super::protocol::Extent;
-
 /// A memory file that the judge writes and reads, and a worker maps. Its size is sealed, so
 /// that nothing a worker does to it can make a judge that maps it fault.
 #[derive(Debug)]
@@ -44,33 +42,27 @@ impl Segment {
         self.length
     }
 
-    /// Writes a whole buffer.
-    pub(super) fn write(&self, extent: &Extent, bytes: &[u8]) -> io::Result<()> {
-        if bytes.len() as u64 != extent.bytes {
-            let what = "a set's buffer has another length than the first set's";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-        }
-        self.file.write_all_at(bytes, extent.position())
+    /// Writes at a place.
+    pub(super) fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, at)
     }
 
-    /// Reads a whole buffer; `into` is made to fit.
-    pub(super) fn read(&self, extent: &Extent, into: &mut Vec<u8>) -> io::Result<()> {
-        into.resize(extent.bytes as usize, 0);
-        self.file.read_exact_at(into, extent.position())
+    /// Reads from a place as much as fits.
+    pub(super) fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(into, at)
     }
 
     /// Fills everything with fresh random bytes, so that no earlier output is left and nobody can
     /// foresee what stands there.
     pub(super) fn poison(&self) -> io::Result<Poison> {
-        let mut block = vec![0u8; self.length.clamp(1, Poison::BYTES) as usize];
-        random(&mut block)?;
+        let poison = Poison::fresh(self.length)?;
         let mut at = 0;
         while at < self.length {
-            let part = (self.length - at).min(block.len() as u64) as usize;
-            self.file.write_all_at(&block[..part], at)?;
+            let part = (self.length - at).min(poison.0.len() as u64) as usize;
+            self.file.write_all_at(&poison.0[..part], at)?;
             at += part as u64;
         }
-        Ok(Poison(block))
+        Ok(poison)
     }
 
     /// How a part of the segment differs from what it was poisoned with.
@@ -101,6 +93,20 @@ pub(super) struct Poison(Vec<u8>);
 
 impl Poison {
     const BYTES: u64 = 64 * 1024;
+
+    /// For a segment of so many bytes.
+    pub(super) fn fresh(length: u64) -> io::Result<Self> {
+        let mut block = vec![0u8; length.clamp(1, Self::BYTES) as usize];
+        random(&mut block)?;
+        Ok(Self(block))
+    }
+
+    /// What stands at `at` and behind it.
+    pub(super) fn fill(&self, at: u64, bytes: &mut [u8]) {
+        for (position, byte) in (at..).zip(bytes) {
+            *byte = self.byte(position);
+        }
+    }
 
     /// Whether these bytes are what stood at `position`.
     fn holds(&self, position: u64, bytes: &[u8]) -> bool {
@@ -140,24 +146,21 @@ fn random(bytes: &mut [u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::protocol::Stride;
     use super::*;
 
-    fn read(segment: &Segment, extent: &Extent) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        segment.read(extent, &mut bytes).unwrap();
-        bytes
+    fn read(segment: &Segment, at: u64, bytes: usize) -> Vec<u8> {
+        let mut found = vec![0; bytes];
+        segment.read(at, &mut found).unwrap();
+        found
     }
 
     #[test]
     fn a_frozen_segment_can_be_read_and_not_written() {
         let segment = Segment::create("test", 4096).unwrap();
-        let extent = Extent::place(Stride::default(), 3, 4096).unwrap();
-        segment.write(&extent, &[1, 2, 3]).unwrap();
-        assert!(segment.write(&extent, &[1, 2, 3, 4]).is_err(), "longer than the buffer");
+        segment.write(7, &[1, 2, 3]).unwrap();
         segment.freeze().unwrap();
-        assert_eq!(read(&segment, &extent), [1, 2, 3]);
-        assert!(segment.write(&extent, &[4, 5, 6]).is_err());
+        assert_eq!(read(&segment, 7, 3), [1, 2, 3]);
+        assert!(segment.write(7, &[4]).is_err());
     }
 
     #[test]
@@ -171,13 +174,11 @@ mod tests {
     #[test]
     fn poison_is_fresh_each_time_and_reaches_the_end() {
         let segment = Segment::create("test", 3 * 65536 + 4096).unwrap();
-        let before = Stride { bytes: 3 * 65536, regions: 1 };
-        let tail = Extent { before, region: 4096, start: 0, bytes: 4096 };
         segment.poison().unwrap();
-        let first = read(&segment, &tail);
+        let first = read(&segment, 3 * 65536, 4096);
         segment.poison().unwrap();
         assert_ne!(first, vec![0; 4096]);
-        assert_ne!(first, read(&segment, &tail));
+        assert_ne!(first, read(&segment, 3 * 65536, 4096));
     }
 
     #[test]

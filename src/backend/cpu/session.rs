@@ -336,8 +336,8 @@ impl Session for CpuSession {
         let layout = Layout::of(sets, rustix::param::page_size())?;
         let memory = Memory::stage(layout, sets)
             .map_err(|e| Fault::infrastructure("creating shared memory", e))?;
-        let Layout { slots, sets, strides, .. } = memory.layout.clone();
-        let request = Request::Load { slots, sets, strides };
+        let Layout { slots, sets, sizes, .. } = memory.layout.clone();
+        let request = Request::Load { slots, sets, sizes };
         self.expect(&request, &[&memory.inputs, &memory.outputs], &Reply::Loaded)?;
         self.attending = true;
         self.memory = Some(memory);

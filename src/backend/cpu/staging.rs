@@ -3,18 +3,18 @@
 
 use std::io;
 
-use super::super::protocol::{Extent, Slot, Stride};
+use super::super::protocol::{Extent, Place, Slot, Stride};
 use super::super::{Argument, Fault, MAX_BUFFERS};
 use super::flush::{self, View};
 use super::segment::{Poison, Segment};
 
-/// A buffer of the first set.
+/// The buffers of an argument.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Buffer {
     /// Which argument, counted from 1.
     pub(super) argument: usize,
-    pub(super) input: Option<Extent>,
-    pub(super) output: Option<Extent>,
+    pub(super) input: Option<Place>,
+    pub(super) output: Option<Place>,
 }
 
 /// Where everything lies.
@@ -22,8 +22,8 @@ pub(super) struct Buffer {
 pub(super) struct Layout {
     pub(super) slots: Vec<Slot>,
     pub(super) buffers: Vec<Buffer>,
-    /// From one set to the next, in inputs and in outputs.
-    pub(super) strides: (Stride, Stride),
+    /// What inputs and outputs take, over all sets.
+    pub(super) sizes: (Stride, Stride),
     pub(super) sets: u32,
 }
 
@@ -36,22 +36,22 @@ impl Layout {
         for argument in first {
             layout.add(argument, page).ok_or_else(too_large)?;
         }
-        let each = layout.strides.0.regions + layout.strides.1.regions;
-        let buffers = each.checked_mul(sets.len() as u64).ok_or_else(too_large)?;
-        if buffers > MAX_BUFFERS as u64 {
-            let what = format!("{buffers} buffers at a time; there may be {MAX_BUFFERS}");
+        let mappings = layout.sizes.0.regions.saturating_add(layout.sizes.1.regions);
+        if mappings > MAX_BUFFERS as u64 {
+            let what = format!("{mappings} buffers at a time; there may be {MAX_BUFFERS}");
             return Err(infrastructure(what));
         }
         Ok(layout)
     }
 
     fn add(&mut self, argument: &Argument<'_>, page: usize) -> Option<()> {
-        let place = |end: &mut Stride, bytes: usize| {
-            let extent = Extent::place(*end, bytes, page)?;
-            *end = extent.end();
-            Some(extent)
+        let sets = u64::from(self.sets);
+        let place = |size: &mut Stride, bytes: usize| {
+            let place = Place::of(*size, bytes, sets, page)?;
+            *size = place.end(sets)?;
+            Some(place)
         };
-        let (inputs, outputs) = (&mut self.strides.0, &mut self.strides.1);
+        let (inputs, outputs) = (&mut self.sizes.0, &mut self.sizes.1);
         let slot = match argument {
             Argument::Scalar(bytes) => Slot::Scalar(bytes.to_vec()),
             Argument::In(bytes) => Slot::In(place(inputs, bytes.len())?),
@@ -60,23 +60,14 @@ impl Layout {
                 Slot::Inout(place(inputs, bytes.len())?, place(outputs, bytes.len())?)
             }
         };
-        let (input, output) = match slot {
-            Slot::Scalar(_) => (None, None),
-            Slot::In(extent) => (Some(extent), None),
-            Slot::Out(extent) => (None, Some(extent)),
-            Slot::Inout(from, to) => (Some(from), Some(to)),
-        };
+        let (input, output) = slot.places();
         if input.is_some() || output.is_some() {
-            self.buffers.push(Buffer { argument: self.slots.len() + 1, input, output });
+            let argument = self.slots.len() + 1;
+            let (input, output) = (input.copied(), output.copied());
+            self.buffers.push(Buffer { argument, input, output });
         }
         self.slots.push(slot);
         Some(())
-    }
-
-    /// How far a set's inputs and outputs lie behind the first set's.
-    pub(super) fn shift(&self, set: u32) -> Option<(Stride, Stride)> {
-        let set = u64::from(set);
-        Some((self.strides.0.times(set)?, self.strides.1.times(set)?))
     }
 }
 
@@ -97,17 +88,16 @@ pub(super) struct Memory {
 impl Memory {
     /// Inputs as they are given and unwritable from now on, outputs full of random bytes.
     pub(super) fn stage(layout: Layout, sets: &[Vec<Argument<'_>>]) -> io::Result<Self> {
-        let count = u64::from(layout.sets);
-        let length = |stride: Stride| {
-            let all = stride.times(count).ok_or(io::ErrorKind::OutOfMemory)?;
-            io::Result::Ok(all.bytes)
-        };
-        let inputs = Segment::create("optloop-inputs", length(layout.strides.0)?)?;
-        for (index, set) in sets.iter().enumerate() {
-            write_inputs(&layout, index as u32, set, &inputs)?;
+        let inputs = Segment::create("optloop-inputs", layout.sizes.0.bytes)?;
+        // Between inputs too, so that a kernel that reads there is wrong and not lucky.
+        let between = Poison::fresh(layout.sizes.0.bytes)?;
+        for (index, slot) in layout.slots.iter().enumerate() {
+            if let (Some(place), _) = slot.places() {
+                write_inputs(place, (sets, index), &inputs, &between)?;
+            }
         }
         inputs.freeze()?;
-        let outputs = Segment::create("optloop-outputs", length(layout.strides.1)?)?;
+        let outputs = Segment::create("optloop-outputs", layout.sizes.1.bytes)?;
         outputs.fix()?;
         let poison = outputs.poison()?;
         Ok(Self { layout, inputs, outputs, poison, views: None })
@@ -120,13 +110,13 @@ impl Memory {
             None => (View::map(&self.inputs)?, View::map(&self.outputs)?),
         };
         for set in first..first.saturating_add(count) {
-            let Some(shift) = self.layout.shift(set) else { continue };
+            let extent = |place: Option<Place>| place?.extent(set.into());
             for buffer in &self.layout.buffers {
                 // What an output is restored from is not the launch's.
-                if let Some(output) = &buffer.output {
-                    views.1.flush(&output.shifted(shift.1));
-                } else if let Some(input) = &buffer.input {
-                    views.0.flush(&input.shifted(shift.0));
+                if let Some(output) = extent(buffer.output) {
+                    views.1.flush(&output);
+                } else if let Some(input) = extent(buffer.input) {
+                    views.0.flush(&input);
                 }
             }
         }
@@ -139,32 +129,31 @@ impl Memory {
     pub(super) fn read(&self, set: u32, into: &mut Vec<Vec<u8>>) -> io::Result<()> {
         into.resize_with(self.outputs_of(set).count(), Vec::new);
         for ((_, extent), bytes) in self.outputs_of(set).zip(into) {
-            self.outputs.read(&extent, bytes)?;
+            bytes.resize(extent.bytes as usize, 0);
+            self.outputs.read(extent.position(), bytes)?;
         }
         Ok(())
     }
 
     fn outputs_of(&self, set: u32) -> impl Iterator<Item = (usize, Extent)> {
-        let shift = self.layout.shift(set).unwrap_or_default().1;
-        self.layout
-            .buffers
-            .iter()
-            .filter_map(move |buffer| Some((buffer.argument, buffer.output?.shifted(shift))))
+        let of = move |buffer: &Buffer| Some((buffer.argument, buffer.output?.extent(set.into())?));
+        self.layout.buffers.iter().filter_map(of)
     }
 
     /// What was written beside a set's outputs, in words.
     pub(super) fn stray(&self, set: u32) -> io::Result<Option<String>> {
         for (argument, extent) in self.outputs_of(set) {
-            let behind = extent.start + extent.bytes;
-            let before = self.outputs.changes(&self.poison, extent.before.bytes, extent.start)?;
+            let changes = |from: u64, to: u64| {
+                self.outputs.changes(&self.poison, extent.before.bytes + from, to - from)
+            };
+            let before = changes(extent.clear.0, extent.start)?;
             if before.count > 0 {
-                let gap = extent.start - 1 - before.last;
+                let gap = extent.start - extent.clear.0 - 1 - before.last;
                 return Ok(Some(stray(before.count, gap, ("before", argument, set))));
             }
-            let at = extent.before.bytes + behind;
-            let after = self.outputs.changes(&self.poison, at, extent.region - behind)?;
-            if let Some(gap) = after.first {
-                return Ok(Some(stray(after.count, gap, ("behind", argument, set))));
+            let behind = changes(extent.start + extent.bytes, extent.clear.1)?;
+            if let Some(gap) = behind.first {
+                return Ok(Some(stray(behind.count, gap, ("behind", argument, set))));
             }
         }
         Ok(None)
@@ -184,21 +173,45 @@ fn stray(count: u64, gap: u64, (side, argument, set): (&str, usize, u32)) -> Str
     }
 }
 
+/// Writes an argument's buffers of all sets, a region at a time, with random bytes around them.
 fn write_inputs(
-    layout: &Layout,
-    index: u32,
-    set: &[Argument<'_>],
+    place: &Place,
+    (sets, index): (&[Vec<Argument<'_>>], usize),
     inputs: &Segment,
+    between: &Poison,
 ) -> io::Result<()> {
-    let shift = layout.shift(index).unwrap_or_default().0;
-    for (slot, argument) in layout.slots.iter().zip(set) {
-        if let (
-            Slot::In(extent) | Slot::Inout(extent, _),
-            Argument::In(bytes) | Argument::Inout(bytes),
-        ) = (slot, argument)
-        {
-            inputs.write(&extent.shifted(shift), bytes)?;
+    let wrong = || {
+        let what = "a set's argument has another kind or length than the first set's";
+        io::Error::new(io::ErrorKind::InvalidInput, what)
+    };
+    let mut region = Vec::new();
+    for (number, shared) in sets.chunks(place.each as usize).enumerate() {
+        let at = place.before(number as u64).ok_or_else(wrong)?.bytes;
+        // A large buffer leaves little around it, and is written from where it is.
+        let around = if place.each == 1 { place.start } else { place.region };
+        region.resize(around as usize, 0);
+        between.fill(at, &mut region);
+        for (within, set) in shared.iter().enumerate() {
+            let extent = place.extent(within as u64).ok_or_else(wrong)?;
+            let bytes = match set.get(index) {
+                Some(Argument::In(bytes) | Argument::Inout(bytes)) => *bytes,
+                _ => return Err(wrong()),
+            };
+            if bytes.len() as u64 != extent.bytes {
+                return Err(wrong());
+            }
+            if place.each == 1 {
+                inputs.write(at + extent.start, bytes)?;
+                let end = extent.start + extent.bytes;
+                let mut behind = vec![0; (place.region - end) as usize];
+                between.fill(at + end, &mut behind);
+                inputs.write(at + end, &behind)?;
+            } else {
+                let start = extent.start as usize;
+                region[start..start + bytes.len()].copy_from_slice(bytes);
+            }
         }
+        inputs.write(at, &region)?;
     }
     Ok(())
 }
@@ -217,41 +230,54 @@ mod tests {
         let layout = layout(3).unwrap();
         let arguments: Vec<usize> = layout.buffers.iter().map(|b| b.argument).collect();
         assert_eq!(arguments, [1, 3]);
-        assert_eq!(layout.strides.0, Stride { bytes: 8192, regions: 1 });
-        assert_eq!(layout.shift(2).unwrap().1, Stride { bytes: 8192, regions: 2 });
+        assert_eq!(layout.sizes.0, Stride { bytes: 3 * 8192, regions: 3 });
+        assert_eq!(layout.sizes.1, Stride { bytes: 3 * 4096, regions: 3 });
     }
 
     #[test]
     fn more_buffers_than_a_process_can_map_are_refused() {
-        assert!(layout(MAX_BUFFERS / 2).is_ok());
-        let refused = layout(MAX_BUFFERS / 2 + 1).unwrap_err();
+        assert!(layout(MAX_BUFFERS * 9 / 10).is_ok());
+        let refused = layout(MAX_BUFFERS).unwrap_err();
         assert!(refused.to_string().contains("buffers at a time"), "{refused}");
         assert!(Layout::of(&[], 4096).is_err());
     }
 
     #[test]
-    fn writing_beside_an_output_is_found_on_both_sides() {
-        let set = vec![Argument::Out(100)];
-        let sets = vec![set.clone(), set];
-        let memory = Memory::stage(Layout::of(&sets, 4096).unwrap(), &sets).unwrap();
-        let (_, extent) = memory.outputs_of(1).next().unwrap();
-        assert_eq!(memory.stray(1).unwrap(), None);
-        for (at, words) in [
-            (extent.position() + 100, "1 byte just behind argument 1 in launch set 1"),
-            (extent.position() - 3, "1 byte before argument 1 in launch set 1, 2 bytes off"),
-        ] {
-            let byte = Extent {
-                before: Stride { bytes: at, regions: 0 },
-                region: 4096,
-                start: 0,
-                bytes: 1,
-            };
-            let mut old = Vec::new();
-            memory.outputs.read(&byte, &mut old).unwrap();
-            memory.outputs.write(&byte, &[!old[0]]).unwrap();
-            assert_eq!(memory.stray(1).unwrap().as_deref(), Some(words));
-            memory.outputs.write(&byte, &old).unwrap();
+    fn inputs_stand_where_their_sets_look_for_them() {
+        for (count, bytes) in [(3, 100), (3, 9000), (200, 100), (200, 0), (40, 4095), (40, 4096)] {
+            let inputs: Vec<Vec<u8>> = (0..count).map(|set| vec![set as u8; bytes]).collect();
+            let sets: Vec<_> = inputs.iter().map(|x| vec![Argument::In(x)]).collect();
+            let memory = Memory::stage(Layout::of(&sets, 4096).unwrap(), &sets).unwrap();
+            let place = memory.layout.buffers[0].input.unwrap();
+            for (set, input) in inputs.iter().enumerate() {
+                let extent = place.extent(set as u64).unwrap();
+                let mut found = vec![0; bytes];
+                memory.inputs.read(extent.position(), &mut found).unwrap();
+                assert_eq!(found, *input, "set {set} of {count} with {bytes} bytes");
+            }
         }
-        assert_eq!(memory.stray(0).unwrap(), None);
+        let unlike = [vec![Argument::In(&[1, 2])], vec![Argument::In(&[1])]];
+        assert!(Memory::stage(Layout::of(&unlike, 4096).unwrap(), &unlike).is_err());
+    }
+
+    #[test]
+    fn writing_beside_an_output_is_found_on_both_sides() {
+        for count in [2, 100] {
+            let sets = vec![vec![Argument::Out(100)]; count];
+            let memory = Memory::stage(Layout::of(&sets, 4096).unwrap(), &sets).unwrap();
+            let (_, extent) = memory.outputs_of(1).next().unwrap();
+            assert_eq!(memory.stray(1).unwrap(), None);
+            for (at, words) in [
+                (extent.position() + 100, "1 byte just behind argument 1 in launch set 1"),
+                (extent.position() - 3, "1 byte before argument 1 in launch set 1, 2 bytes off"),
+            ] {
+                let mut old = [0];
+                memory.outputs.read(at, &mut old).unwrap();
+                memory.outputs.write(at, &[!old[0]]).unwrap();
+                assert_eq!(memory.stray(1).unwrap().as_deref(), Some(words), "of {count}");
+                memory.outputs.write(at, &old).unwrap();
+            }
+            assert_eq!(memory.stray(0).unwrap(), None);
+        }
     }
 }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 use super::super::control::Control;
-use super::super::protocol::{Extent, Reply, SEGMENTS, Slot, Stride};
+use super::super::protocol::{Place, Reply, SEGMENTS, Slot, Stride};
 use super::failed;
 
 /// Bytes of a cache line, or fewer.
@@ -32,7 +32,7 @@ pub(super) fn control(page: &OwnedFd) -> rustix::io::Result<&'static Control> {
 pub(super) struct Layout {
     pub(super) slots: Vec<Slot>,
     pub(super) sets: u32,
-    pub(super) strides: (Stride, Stride),
+    pub(super) sizes: (Stride, Stride),
 }
 
 /// Mapped memory of one case: one set of arguments per launch.
@@ -76,19 +76,19 @@ impl Loaded {
         let [inputs, outputs]: [OwnedFd; SEGMENTS] =
             fds.try_into().map_err(|_| Reply::Failed("segments are missing".into()))?;
         let count = u64::from(layout.sets);
-        let arena = |stride: Stride, segment, access| {
-            Arena::reserve(stride.times(count).ok_or(Errno::INVAL)?, segment, access)
-        };
         let map = || {
-            let mut inputs = arena(layout.strides.0, inputs, Access::Read)?;
-            let mut outputs = arena(layout.strides.1, outputs, Access::Write)?;
+            let inputs = Arena::reserve(layout.sizes.0, inputs, Access::Read)?;
+            let outputs = Arena::reserve(layout.sizes.1, outputs, Access::Write)?;
+            for slot in &layout.slots {
+                let (input, output) = slot.places();
+                input.map_or(Ok(()), |place| inputs.map(place, count))?;
+                output.map_or(Ok(()), |place| outputs.map(place, count))?;
+            }
             let mut sets = Vec::with_capacity(layout.sets as usize);
             for index in 0..count {
-                let by = |stride: Stride| stride.times(index).ok_or(Errno::INVAL);
-                let shift = (by(layout.strides.0)?, by(layout.strides.1)?);
                 let mut set = Set::default();
                 for slot in &layout.slots {
-                    set.add(slot, shift, (&mut inputs, &mut outputs))?;
+                    set.add(slot, index, (&inputs, &outputs))?;
                 }
                 sets.push(set);
             }
@@ -112,16 +112,16 @@ impl Set {
     fn add(
         &mut self,
         slot: &Slot,
-        shift: (Stride, Stride),
-        (inputs, outputs): (&mut Arena, &mut Arena),
+        index: u64,
+        (inputs, outputs): (&Arena, &Arena),
     ) -> rustix::io::Result<()> {
         let pointer = match slot {
             Slot::Scalar(bytes) => self.scalar(bytes)?,
-            Slot::In(extent) => self.buffer(inputs.map(&extent.shifted(shift.0))?, extent),
-            Slot::Out(extent) => self.buffer(outputs.map(&extent.shifted(shift.1))?, extent),
+            Slot::In(place) => self.buffer(inputs.buffer(place, index)?, place),
+            Slot::Out(place) => self.buffer(outputs.buffer(place, index)?, place),
             Slot::Inout(from, to) => {
-                let source = inputs.map(&from.shifted(shift.0))?;
-                let target = self.buffer(outputs.map(&to.shifted(shift.1))?, to);
+                let source = inputs.buffer(from, index)?;
+                let target = self.buffer(outputs.buffer(to, index)?, to);
                 let bytes = from.bytes.min(to.bytes) as usize;
                 self.restores.push(Restore { from: source.cast(), to: target.cast(), bytes });
                 target
@@ -131,8 +131,8 @@ impl Set {
         Ok(())
     }
 
-    fn buffer(&mut self, pointer: *mut c_void, extent: &Extent) -> *mut c_void {
-        self.buffers.push((pointer.cast(), extent.bytes as usize));
+    fn buffer(&mut self, pointer: *mut c_void, place: &Place) -> *mut c_void {
+        self.buffers.push((pointer.cast(), place.bytes as usize));
         pointer
     }
 
@@ -190,26 +190,41 @@ impl Arena {
         Ok(Self { base, length, segment, access })
     }
 
-    /// Maps a buffer's region to its place between two guard pages; the buffer's first byte.
-    fn map(&mut self, extent: &Extent) -> rustix::io::Result<*mut c_void> {
-        let at = extent.mapped(rustix::param::page_size()).ok_or(Errno::INVAL)?;
-        let fits = at.checked_add(extent.region).is_some_and(|end| end <= self.length as u64);
-        if !fits || extent.start > extent.region {
+    /// Maps all regions of a place, each between two guard pages.
+    fn map(&self, place: &Place, sets: u64) -> rustix::io::Result<()> {
+        for region in 0..place.regions(sets) {
+            let before = place.before(region).ok_or(Errno::INVAL)?;
+            let at = before.mapped(rustix::param::page_size()).ok_or(Errno::INVAL)?;
+            let fits = at.checked_add(place.region).is_some_and(|end| end <= self.length as u64);
+            if !fits {
+                return Err(Errno::INVAL);
+            }
+            let (protection, sharing) = match self.access {
+                // Private, because a sealed segment may not be mapped shared before Linux 6.7.
+                Access::Read => (ProtFlags::READ, MapFlags::PRIVATE),
+                Access::Write => (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED),
+            };
+            let flags = sharing | MapFlags::FIXED | MapFlags::POPULATE;
+            let length = place.region as usize;
+            // SAFETY: replaces a part of this reservation, and nothing else.
+            unsafe {
+                let inside = self.base.cast::<u8>().add(at as usize).cast();
+                mmap(inside, length, protection, flags, &self.segment, before.bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first byte of a set's buffer, which [`Arena::map`] has mapped.
+    fn buffer(&self, place: &Place, set: u64) -> rustix::io::Result<*mut c_void> {
+        let extent = place.extent(set).ok_or(Errno::INVAL)?;
+        let region = extent.mapped(rustix::param::page_size()).ok_or(Errno::INVAL)?;
+        let at = region.checked_add(extent.start).ok_or(Errno::INVAL)?;
+        if at.checked_add(extent.bytes).is_none_or(|end| end > self.length as u64) {
             return Err(Errno::INVAL);
         }
-        let (protection, sharing) = match self.access {
-            // Private, because a sealed segment may not be mapped shared before Linux 6.7.
-            Access::Read => (ProtFlags::READ, MapFlags::PRIVATE),
-            Access::Write => (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED),
-        };
-        let flags = sharing | MapFlags::FIXED | MapFlags::POPULATE;
-        let region = extent.region as usize;
-        // SAFETY: replaces a part of this reservation, and nothing else.
-        unsafe {
-            let inside = self.base.cast::<u8>().add(at as usize).cast();
-            let data = mmap(inside, region, protection, flags, &self.segment, extent.before.bytes)?;
-            Ok(data.cast::<u8>().add(extent.start as usize).cast())
-        }
+        // SAFETY: inside the reservation.
+        Ok(unsafe { self.base.cast::<u8>().add(at as usize) }.cast())
     }
 }
 

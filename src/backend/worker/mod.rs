@@ -126,10 +126,10 @@ impl Worker {
                 self.launch = Some(kernel::open(&library, attendant.control)?);
                 Ok(Reply::Opened { level })
             }
-            (Request::Load { slots, sets, strides }, Some(attendant), Some(_)) => {
+            (Request::Load { slots, sets, sizes }, Some(attendant), Some(_)) => {
                 // What the previous case left is unmapped first: both might not fit.
                 self.loaded = None;
-                let layout = Layout { slots, sets, strides };
+                let layout = Layout { slots, sets, sizes };
                 self.loaded = Some(Loaded::map(&layout, fds, attendant.control)?);
                 Ok(Reply::Loaded)
             }
