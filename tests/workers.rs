@@ -32,7 +32,7 @@ const GOOD: &str = "for (int i = 0; i < n; i++) { acc[i] += x[i]; y[i] = 2 * x[i
 /// `acc += x; y = 2 x` over n elements.
 fn problem(cases: &[i64]) -> Problem {
     let buffer = |role, fill| ArgKind::Buffer { shape: vec!["n".into()], role, fill };
-    let arg = |name: &str, dtype, kind| Arg { name: name.into(), dtype, kind };
+    let arg = |name: &str, dtype, kind| Arg { name: name.into(), dtype, kind, is_const: true };
     let normal = Fill::Normal { mean: 0.0, std: 1.0 };
     let case = |&n: &i64| Case { label: format!("n={n}"), sizes: [("n".to_owned(), n)].into() };
     Problem {
@@ -567,6 +567,7 @@ fn every_element_type_arrives_as_itself() {
         world.problem.args = vec![
             Arg {
                 name: "x".into(),
+                is_const: true,
                 dtype,
                 kind: ArgKind::Buffer {
                     shape: vec!["n".into()],
@@ -576,6 +577,7 @@ fn every_element_type_arrives_as_itself() {
             },
             Arg {
                 name: "y".into(),
+                is_const: true,
                 dtype,
                 kind: ArgKind::Buffer {
                     shape: vec!["n".into()],
@@ -583,7 +585,7 @@ fn every_element_type_arrives_as_itself() {
                     fill: Fill::Zeros,
                 },
             },
-            Arg { name: "last".into(), dtype, kind: ArgKind::Scalar("1".into()) },
+            Arg { name: "last".into(), dtype, kind: ArgKind::Scalar("1".into()), is_const: true },
         ];
         let c = dtype.c_name();
         let text = format!(

@@ -55,13 +55,16 @@ impl Mode {
 /// that a process may have, of which there are 65530 unless the system says otherwise.
 pub const MAX_BUFFERS: usize = 24_000;
 
-/// What is to be launched: each of `count` sets once, back to back, timed as one.
+/// What is to be launched: each of `count` sets in turn, back to back, timed as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Order {
     /// The first set, counted from 0 in the order of [`Session::load`].
     pub first: u32,
     /// How many; at least 1.
     pub count: u32,
+    /// How often over, without anything between: more than once only for launches that are too
+    /// short for the clock, and never where `Inout` buffers would have to be restored.
+    pub rounds: u32,
     /// How the caches are when it starts.
     pub mode: Mode,
 }

@@ -112,9 +112,10 @@ fn notes(stage: &StageFinished) -> Vec<String> {
             words::duration_us(1e6 * number("saved_seconds")),
         ));
     }
-    let lines = account.get("profile").and_then(|p| p.get("lines")?.as_array());
-    for line in lines.into_iter().flatten().filter_map(Value::as_str) {
-        notes.push(format!("{name}: {line}"));
+    for part in ["profile", "telemetry"] {
+        let lines = account.get(part).and_then(|p| p.get("lines")?.as_array());
+        let lines = lines.into_iter().flatten().filter_map(Value::as_str);
+        notes.extend(lines.map(|line| format!("{name}: {line}")));
     }
     let reasons = account.get("unstable").and_then(Value::as_array);
     let reasons: Vec<&str> =

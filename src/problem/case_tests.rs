@@ -6,7 +6,7 @@ use crate::verify::Tolerance;
 pub(in crate::problem) fn problem() -> Problem {
     let buffer =
         |role, fill| ArgKind::Buffer { shape: vec!["rows".into(), "cols".into()], role, fill };
-    let arg = |name: &str, dtype, kind| Arg { name: name.into(), dtype, kind };
+    let arg = |name: &str, dtype, kind| Arg { name: name.into(), dtype, kind, is_const: true };
     Problem {
         name: "softmax".into(),
         entry: "softmax".into(),

@@ -62,6 +62,9 @@ pub struct ArgFile {
     pub value: Option<Spanned<Value>>,
     /// Who writes a buffer; `in` without it.
     pub role: Option<Spanned<Role>>,
+    /// False: the kernel's own text leaves `const` out before this input.
+    #[serde(rename = "const")]
+    pub is_const: Option<Spanned<bool>>,
     /// What an input starts with. Without it: normal variates (mean 0, deviation 1) for floating
     /// point, 0 to 100 for integers, both values for bool.
     pub fill: Option<Spanned<FillFile>>,

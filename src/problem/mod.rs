@@ -86,6 +86,8 @@ pub struct Arg {
     pub dtype: Dtype,
     /// Buffer or scalar.
     pub kind: ArgKind,
+    /// Whether an input is declared `const`. It is unwritable in any case.
+    pub is_const: bool,
 }
 
 /// A buffer or a scalar.

@@ -23,7 +23,7 @@ fn parameter(arg: &Arg) -> String {
     let (name, c_name) = (&arg.name, arg.dtype.c_name());
     match &arg.kind {
         ArgKind::Scalar(_) => format!("{c_name} {name}"),
-        ArgKind::Buffer { role: Role::In, .. } => format!("const {c_name} *{name}"),
+        ArgKind::Buffer { role: Role::In, .. } if arg.is_const => format!("const {c_name} *{name}"),
         ArgKind::Buffer { .. } => format!("{c_name} *{name}"),
     }
 }
@@ -37,11 +37,15 @@ mod tests {
     #[test]
     fn inputs_are_const_and_scalars_are_values() {
         let buffer = |role| ArgKind::Buffer { shape: vec!["n".into()], role, fill: Fill::Zeros };
-        let arg = |name: &str, dtype, kind| Arg { name: name.into(), dtype, kind };
+        let arg = |name: &str, dtype, kind| {
+            let is_const = name != "free";
+            Arg { name: name.into(), dtype, kind, is_const }
+        };
         let mut problem = crate::problem::case::tests::problem();
         problem.entry = "mix".into();
         problem.args = vec![
             arg("x", Dtype::F32, buffer(Role::In)),
+            arg("free", Dtype::F32, buffer(Role::In)),
             arg("acc", Dtype::F64, buffer(Role::Inout)),
             arg("y", Dtype::Bf16, buffer(Role::Out)),
             arg("on", Dtype::Bool, ArgKind::Scalar("1".into())),
@@ -49,7 +53,7 @@ mod tests {
         ];
         assert_eq!(
             prototype(&problem),
-            "void mix(const float *x, double *acc, uint16_t *y, bool on, int64_t n)"
+            "void mix(const float *x, float *free, double *acc, uint16_t *y, bool on, int64_t n)"
         );
     }
 }

@@ -192,7 +192,8 @@ fn kernels_that_were_checked_and_measured_are_shown_with_pictures_and_analysed()
         let ascii = project.args(["artifact", "show", name]).run().code(0).says("UNDECIDED, ");
         fits(&ascii.stdout);
         assert!(ascii.stdout.is_ascii(), "{}", ascii.all());
-        let show = project.args(["artifact", "show", name]).env("LC_ALL", "C.UTF-8");
+        let show =
+            project.args(["artifact", "show", name]).env("LC_ALL", "C.UTF-8").env("TERM", "xterm");
         let unicode = show.run().code(0);
         fits(&unicode.stdout);
         let kind = line["kind"].as_str().expect("a kind").to_owned();
@@ -201,6 +202,10 @@ fn kernels_that_were_checked_and_measured_are_shown_with_pictures_and_analysed()
         kinds.push(kind);
     }
     assert!(kinds.contains(&"check".into()) && kinds.contains(&"bench".into()), "{kinds:?}");
-    let dumb = project.args(["artifact", "show", "--ascii"]).env("LC_ALL", "C.UTF-8").run();
+    let dumb = project
+        .args(["artifact", "show", "--ascii"])
+        .env("LC_ALL", "C.UTF-8")
+        .env("TERM", "xterm")
+        .run();
     assert!(dumb.code(0).stdout.is_ascii());
 }

@@ -416,7 +416,10 @@ fn an_artifact_holds_all_that_is_needed_to_judge_it() {
     assert!(artifact["metrics"]["median_us"].is_number() && artifact["seconds"].is_number());
     let cases = artifact["result"]["cases"].as_array().expect("cases");
     assert_eq!(cases.len(), 2);
-    assert_eq!(cases[0]["samples_ns"].as_array().map(Vec::len), Some(8), "{}", cases[0]);
+    // Two fresh processes of four launches each.
+    let processes = cases[0]["processes"].as_array().expect("processes");
+    let launches: Vec<_> = processes.iter().filter_map(|p| Some(p.as_array()?.len())).collect();
+    assert_eq!(launches, [4, 4], "{}", cases[0]);
     assert!(artifact["key_fields"].as_array().is_some_and(|f| f.len() > 5), "{text}");
 }
 

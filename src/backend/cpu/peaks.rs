@@ -206,7 +206,7 @@ fn run(
 
 /// How many bytes each thread copies to measure each cache and memory: half of a core's share of a
 /// cache, for other data need a place too, but so much more than the cache before holds that this
-/// one cannot help; for memory four times the last cache, as STREAM asks for.
+/// one cannot help; for memory eight times the last cache, twice what STREAM asks for.
 fn footprints(caches: &[CacheLevel], threads: u64) -> Vec<(String, u64)> {
     let mut sizes = Vec::new();
     let mut inner = 0;
@@ -220,7 +220,7 @@ fn footprints(caches: &[CacheLevel], threads: u64) -> Vec<(String, u64)> {
     }
     let last = caches.last().map_or(0, |c| {
         let instances = threads.div_ceil(u64::from(c.shared_by).max(1));
-        c.bytes.saturating_mul(4 * instances)
+        c.bytes.saturating_mul(8 * instances)
     });
     let memory = last.clamp(MEMORY_BYTES.0, MEMORY_BYTES.1);
     sizes.push(("memory".to_owned(), memory / threads.max(1)));

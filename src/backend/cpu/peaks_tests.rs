@@ -64,14 +64,14 @@ fn each_level_is_measured_with_what_only_it_holds() {
         footprints(caches, threads).into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>()
     };
     let shared = [cache("L1", 48 * K, 1), cache("L2", M, 1), cache("L3", 32 * M, 2)];
-    assert_eq!(sizes(&shared, 1), [24 * K, 512 * K, 8 * M, 128 * M]);
-    assert_eq!(sizes(&shared, 2), [24 * K, 512 * K, 8 * M, 64 * M]);
+    assert_eq!(sizes(&shared, 1), [24 * K, 512 * K, 8 * M, 256 * M]);
+    assert_eq!(sizes(&shared, 2), [24 * K, 512 * K, 8 * M, 128 * M]);
     // Two threads per core, and a last cache of which a core's share is less than its second.
     let many = [cache("L1", 48 * K, 2), cache("L2", 2 * M, 2), cache("L3", 105 * M, 112)];
-    assert_eq!(sizes(&many, 1), [24 * K, M, 8 * M, 420 * M]);
+    assert_eq!(sizes(&many, 1), [24 * K, M, 8 * M, 512 * M]);
     // No more than fits when all work at once.
     assert!(sizes(&many, 56)[2] * 56 <= 105 * M, "{:?}", sizes(&many, 56));
-    // Nothing is known, and a last cache too large to be exceeded four times.
+    // Nothing is known, and a last cache too large to be exceeded eight times.
     assert_eq!(sizes(&[], 1), [64 * M]);
     assert_eq!(sizes(&[cache("L3", 1024 * M, 1)], 1), [512 * M, 512 * M]);
 }

@@ -69,8 +69,11 @@ impl Segment {
     pub(super) fn changes(&self, poison: &Poison, at: u64, bytes: u64) -> io::Result<Changes> {
         let mut found = vec![0; bytes as usize];
         self.file.read_exact_at(&mut found, at)?;
-        let differs = |&index: &usize| found[index] != poison.byte(at + index as u64);
         let mut changes = Changes::default();
+        if poison.holds(at, &found) {
+            return Ok(changes);
+        }
+        let differs = |&index: &usize| found[index] != poison.byte(at + index as u64);
         for index in (0..found.len()).filter(differs) {
             changes.count += 1;
             changes.first.get_or_insert(index as u64);
@@ -103,6 +106,15 @@ impl Poison {
         for (position, byte) in (at..).zip(bytes) {
             *byte = self.byte(position);
         }
+    }
+
+    /// Whether these bytes are what stood at `position`.
+    fn holds(&self, position: u64, bytes: &[u8]) -> bool {
+        let length = self.0.len();
+        let start = (position % length as u64) as usize;
+        let (first, rest) = bytes.split_at(bytes.len().min(length - start));
+        first == &self.0[start..start + first.len()]
+            && rest.chunks(length).all(|part| part == &self.0[..part.len()])
     }
 
     fn byte(&self, position: u64) -> u8 {

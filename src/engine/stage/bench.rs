@@ -12,6 +12,7 @@ use super::numbers::{Account, Digests, gave_up};
 use super::profile;
 use super::roofline::{self, Roof};
 use super::{Failure, FailureClass, StageContext, StageOutcome};
+use super::{holdout, telemetry};
 use crate::backend::cpu::conditions;
 use crate::backend::{Fault, Mode, Session};
 use crate::digest::Digest;
@@ -72,6 +73,13 @@ pub fn run(def: &BenchDef, ctx: &StageContext<'_>) -> StageOutcome {
                 let looked = profile::look(def, build, ctx, (&measurement, &roofs));
                 outcome.detail["profile"] = looked;
             }
+            if let Some(command) = &def.work.telemetry {
+                outcome.detail["telemetry"] = telemetry::take(command, ctx)
+                    .unwrap_or_else(|why| json!({ "lines": [format!("no telemetry: {why}")] }));
+            }
+            if def.work.purpose == Purpose::Leaderboard {
+                outcome.detail["holdout"] = json!(def.problem.holdout.as_ref().map(|h| h.count));
+            }
             outcome.failure = too_slow(def, &measurement).or_else(|| too_fast(def, &roofs));
         }
         Err(failure) => outcome.failure = Some(failure),
@@ -102,6 +110,9 @@ fn try_run(
 ) -> Result<Measurement, Failure> {
     let protocol = protocol(def, seed)?;
     let bench = Bench::new(ctx, &def.work.limits, def.cores).confined(def.work.sandbox);
+    if def.work.purpose == Purpose::Leaderboard {
+        holdout::check(def, &bench, seed)?;
+    }
     let judge = Judge::new(&def.problem, &def.reference, seed, &bench);
     let mut benched = Benched { def, bench: &bench, judge, log, failure: None };
     let result = measure::measure(&protocol, &mut benched, ctx.progress);
@@ -176,6 +187,13 @@ impl measure::Subject for Benched<'_> {
         })?;
         session.load(&self.judge.arguments(case, sets))?;
         Ok(sets)
+    }
+
+    fn repeatable(&self) -> bool {
+        let inout = |arg: &problem::Arg| {
+            matches!(arg.kind, problem::ArgKind::Buffer { role: problem::Role::Inout, .. })
+        };
+        !self.def.problem.args.iter().any(inout)
     }
 
     fn check(&mut self, case: usize, set: u32, outputs: &[Vec<u8>]) -> Result<(), String> {

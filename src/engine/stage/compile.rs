@@ -153,7 +153,7 @@ pub(super) fn signature(def: &CompileDef) -> Signature {
         dtype: arg.dtype,
         kind: match &arg.kind {
             ArgKind::Scalar(_) => ParamKind::Value,
-            ArgKind::Buffer { role: Role::In, .. } => ParamKind::Read,
+            ArgKind::Buffer { role: Role::In, .. } if arg.is_const => ParamKind::Read,
             ArgKind::Buffer { .. } => ParamKind::Write,
         },
     };

@@ -8,7 +8,7 @@ use crate::verify::{Dtype, Tolerance};
 /// `void scale(const float *x, float *y, int32_t n)`.
 fn problem() -> Problem {
     let buffer = |role| ArgKind::Buffer { shape: vec!["n".into()], role, fill: Fill::Zeros };
-    let arg = |name: &str, dtype, kind| Arg { name: name.into(), dtype, kind };
+    let arg = |name: &str, dtype, kind| Arg { name: name.into(), dtype, kind, is_const: true };
     Problem {
         name: "scale".into(),
         entry: "scale".into(),

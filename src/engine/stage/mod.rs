@@ -4,10 +4,12 @@ pub mod bench;
 pub mod check;
 pub mod compile;
 pub mod counters;
+mod holdout;
 mod judge;
 mod numbers;
 mod profile;
 mod roofline;
+mod telemetry;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

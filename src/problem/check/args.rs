@@ -20,7 +20,9 @@ impl Checker<'_> {
             .iter()
             .filter_map(|file| {
                 let kind = self.kind(file)?;
-                let arg = Arg { name: file.name.value.clone(), dtype: file.dtype.value, kind };
+                let is_const = file.is_const.as_ref().is_none_or(|is_const| is_const.value);
+                let (name, dtype) = (file.name.value.clone(), file.dtype.value);
+                let arg = Arg { name, dtype, kind, is_const };
                 Some((arg, file.span.clone()))
             })
             .collect();
@@ -83,6 +85,7 @@ impl Checker<'_> {
         let stray = [
             ("role", file.role.as_ref().map(|role| role.span.clone())),
             ("fill", file.fill.as_ref().map(|fill| fill.span.clone())),
+            ("const", file.is_const.as_ref().map(|is_const| is_const.span.clone())),
         ];
         for (key, span) in stray {
             if let Some(span) = span {
@@ -119,6 +122,11 @@ impl Checker<'_> {
             shape.push(text.value);
         }
         let role = arg.role.as_ref().map_or(Role::In, |role| role.value);
+        if let Some(given) = arg.is_const.as_ref().filter(|given| role != Role::In && given.value) {
+            let message = format!("`{name}` is written and cannot be const");
+            self.tell("const-output", message, given.span.clone(), "not for outputs");
+            self.advise("`const` is for inputs, and true without being said");
+        }
         let fill = self.fill(arg, role, whole.then_some(extents.as_slice()));
         whole.then_some(ArgKind::Buffer { shape, role, fill: fill? })
     }
