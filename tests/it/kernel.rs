@@ -138,7 +138,8 @@ fn failure(body: &str, timeout: &str) -> (String, String, Ran) {
 fn a_crashing_kernel_is_told_with_its_signal() {
     let (class, message, run) = failure("*(volatile int *)8 = 1;", "20s");
     assert_eq!(class, "crashed", "{}", run.all());
-    assert!(message.contains("SIGSEGV") && message.contains("n=16"), "{message}");
+    // Cases come in an order drawn anew.
+    assert!(message.contains("SIGSEGV") && message.contains("case n="), "{message}");
 }
 
 #[test]
