@@ -2,11 +2,13 @@
 //! and what a fault means for a stage.
 
 use std::ffi::OsString;
+use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
 use super::{Failure, FailureClass, StageContext};
 use crate::backend::cpu::{CpuSession, SessionOptions};
@@ -203,13 +205,20 @@ impl<'a> Judge<'a> {
             if more == 0 {
                 return Ok(have.min(wanted) as u32);
             }
-            let numbers = have..have + more;
-            let number = |n: usize| self.forgotten + n as u64;
-            let staged = numbers.map(|n| self.staged(case, Use::Pool, number(n)));
-            let staged = staged.collect::<Result<_, _>>()?;
+            let staged = self.pooled(case, have..have + more)?;
             let drawn = self.answered(case, staged)?;
             self.pools[case].extend(drawn);
         }
+    }
+
+    /// Sets of the pool, drawn on every core: nothing is timed meanwhile.
+    fn pooled(&self, case: usize, numbers: Range<usize>) -> Result<Vec<Staged>, Failure> {
+        let number = |n: usize| self.forgotten + n as u64;
+        let seeds: Vec<u64> = numbers.map(|n| self.set_seed(case, Use::Pool, number(n))).collect();
+        let (problem, sizes) = (self.problem, &self.cases[case]);
+        let staged: Result<Vec<_>, _> =
+            seeds.into_par_iter().map(|seed| stage(problem, sizes, seed)).collect();
+        staged.map_err(|e| self.unstageable(case, &e))
     }
 
     /// Forgets what was drawn: for a kernel that could have left word of it for its next process.

@@ -1,0 +1,91 @@
+//! A study of the harness itself: is what it says of a kernel true, and what does it cost?
+//!
+//! `cargo bench --bench trust -- STUDY [--reps N] [--load] [--out FILE]`, where STUDY is
+//!
+//! - `accuracy`: kernels that take a known time;
+//! - `overhead`: kernels that take next to none;
+//! - `loops`: shipped kernels beside a loop written by hand, and beside google-benchmark where its
+//!   headers are installed;
+//! - `coverage`: how often the 95 % interval holds the truth of a long run;
+//! - `cost`: what giving up and stopping early save;
+//! - `parts`: where a stage's seconds go.
+//!
+//! `--load` keeps the other cores busy. `--out` appends what was measured, one JSON value a line.
+//! Everything is printed as Markdown; `docs/measurements/measuring.md` holds what came out.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a study prints what it found")]
+
+#[path = "trust/accuracy.rs"]
+mod accuracy;
+#[path = "trust/cost.rs"]
+mod cost;
+#[path = "trust/coverage.rs"]
+mod coverage;
+#[path = "trust/loops.rs"]
+mod loops;
+#[path = "trust/numbers.rs"]
+mod numbers;
+#[path = "trust/overhead.rs"]
+mod overhead;
+#[path = "trust/parts.rs"]
+mod parts;
+#[path = "trust/subject.rs"]
+mod subject;
+#[path = "trust/world.rs"]
+mod world;
+
+use std::path::PathBuf;
+
+use world::World;
+
+/// What the command line asks for.
+struct Asked {
+    reps: Option<usize>,
+    load: bool,
+    out: Option<PathBuf>,
+}
+
+impl Asked {
+    /// The repetitions, or as many as the study needs for its table.
+    fn reps(&self, usual: usize) -> usize {
+        self.reps.unwrap_or(usual).max(1)
+    }
+
+    /// Appends one line to the file of records.
+    fn record(&self, value: &serde_json::Value) {
+        use std::io::Write as _;
+        let Some(path) = &self.out else { return };
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        let written = file.and_then(|mut file| writeln!(file, "{value}"));
+        if let Err(error) = written {
+            eprintln!("cannot write {}: {error}", path.display());
+        }
+    }
+}
+
+fn main() {
+    let mut asked = Asked { reps: None, load: false, out: None };
+    let mut study = None;
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            // What cargo adds.
+            "--bench" => {}
+            "--load" => asked.load = true,
+            "--reps" => asked.reps = args.next().and_then(|n| n.parse().ok()),
+            "--out" => asked.out = args.next().map(PathBuf::from),
+            name => study = Some(name.to_owned()),
+        }
+    }
+    let world = World::new();
+    world.introduce();
+    let _load = asked.load.then(|| world.load());
+    match study.as_deref() {
+        Some("accuracy") => accuracy::run(&world, &asked),
+        Some("overhead") => overhead::run(&world, &asked),
+        Some("loops") => loops::run(&world, &asked),
+        Some("coverage") => coverage::run(&world, &asked),
+        Some("cost") => cost::run(&world, &asked),
+        Some("parts") => parts::run(&world, &asked),
+        _ => eprintln!("name a study: accuracy, overhead, loops, coverage, cost or parts"),
+    }
+}

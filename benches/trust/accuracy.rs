@@ -1,0 +1,66 @@
+//! Kernels that take a known time: what the harness says of them.
+
+use optloop::problem::Role;
+use serde_json::json;
+
+use crate::numbers::{at, median};
+use crate::world::{World, candidate, own_source};
+use crate::{Asked, loops};
+
+/// Nanoseconds that the kernel spins for.
+const TRUTHS: [i64; 6] = [5_000, 20_000, 100_000, 1_000_000, 10_000_000, 50_000_000];
+
+pub(crate) fn run(world: &World, asked: &Asked) {
+    let reps = asked.reps(20);
+    let ticks = world.program("cc", &[own_source("ticks.c")], &[]).expect("a C compiler");
+    let calibrate = || world.output(&ticks, &[]).trim().to_owned();
+    let before = calibrate();
+    let macros = [("TICKS_PER_US", before.clone())];
+    let kernel = world.own("spin", Role::Out, &TRUTHS, &macros);
+    // The kernel looks at its counter now and then and so takes a little longer than it should:
+    // what a loop says of it is nearer to the truth than its name.
+    let by_hand: Vec<f64> = kernel
+        .problem
+        .cases
+        .iter()
+        .map(|case| {
+            let ticks = [format!("-DTICKS_PER_US={before}")];
+            let program = loops::by_hand(world, &kernel, case, &ticks);
+            median(&loops::batches(&world.output(&program, &loops::args(9, 2_000))))
+        })
+        .collect();
+    let mut medians = vec![Vec::new(); TRUTHS.len()];
+    let mut widths = vec![Vec::new(); TRUTHS.len()];
+    for rep in 0..reps {
+        let outcome = world.bench(&kernel, candidate());
+        assert_eq!(outcome.failure, None);
+        for (case, &truth) in TRUTHS.iter().enumerate() {
+            let told = &outcome.detail["cases"][case];
+            let us = |key: &str| told[key].as_f64().unwrap_or(f64::NAN);
+            medians[case].push(us("median_us"));
+            widths[case].push((us("upper_us") - us("lower_us")) / 2.0 / us("median_us"));
+            asked.record(&json!({ "study": "accuracy", "rep": rep, "truth_ns": truth,
+                "median_us": us("median_us"), "lower_us": us("lower_us"), "upper_us": us("upper_us"),
+                "unconfirmed": told["unconfirmed"] }));
+        }
+    }
+    println!("Ticks per µs before {before}, after {}; {reps} repetitions.\n", calibrate());
+    println!(
+        "| truth | median | error | worst error | error, ns | half-width | loop by hand, ns |"
+    );
+    println!("|--:|--:|--:|--:|--:|--:|--:|");
+    for (case, &truth) in TRUTHS.iter().enumerate() {
+        let truth_us = truth as f64 / 1e3;
+        let off = |us: f64| 100.0 * (us / truth_us - 1.0);
+        let middle = median(&medians[case]);
+        let (low, high) = (off(at(&medians[case], 0.0)), off(at(&medians[case], 1.0)));
+        let worst = if low.abs() > high.abs() { low } else { high };
+        println!(
+            "| {truth_us} µs | {middle:.4} µs | {:+.3} % | {worst:+.3} % | {:+.1} | ± {:.3} % | {:+.1} |",
+            off(middle),
+            1e3 * (middle - truth_us),
+            100.0 * median(&widths[case]),
+            by_hand[case] - truth as f64,
+        );
+    }
+}

@@ -1,0 +1,275 @@
+//! What every study needs: a folder, compilers, kernels, the stages, a busy neighbour.
+#![expect(clippy::disallowed_methods, reason = "compilers need a PATH")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, io};
+
+use optloop::backend::cpu::last_core;
+use optloop::engine::stage::bench::{self, BenchDef};
+use optloop::engine::stage::compile::{self, CompileDef};
+use optloop::engine::stage::{StageContext, StageOutcome};
+use optloop::pipeline::{BenchWork, CacheMode, CompileWork, Cores, Limits, Purpose, SandboxMode};
+use optloop::problem::{Arg, ArgKind, Case, Files, Fill, Problem, Role, bytes_needed, load};
+use optloop::process::{self, Cancel, CommandSpec, Exit, Running, Stdin};
+use optloop::verify::{Dtype, Tolerance};
+
+/// The flags of kernels and of what they are compared with: those a pipeline has by default.
+const FLAGS: [&str; 2] = ["-O3", "-march=native"];
+
+/// A folder with built kernels.
+pub(crate) struct World {
+    dir: tempfile::TempDir,
+    pub(crate) cancel: Cancel,
+}
+
+/// A kernel that is ready to be measured.
+#[derive(Clone)]
+pub(crate) struct Kernel {
+    pub(crate) name: String,
+    pub(crate) problem: Problem,
+    pub(crate) object: PathBuf,
+    pub(crate) reference: PathBuf,
+    pub(crate) source: PathBuf,
+}
+
+impl Kernel {
+    /// The same on the case with the most bytes alone.
+    pub(crate) fn largest(mut self) -> Self {
+        let bytes = |case: &Case| bytes_needed(&self.problem, case).unwrap_or(0);
+        let largest = self.problem.cases.iter().max_by_key(|case| bytes(case)).cloned();
+        self.problem.cases = largest.into_iter().collect();
+        self
+    }
+}
+
+/// What a candidate stage does by default.
+pub(crate) fn candidate() -> BenchWork {
+    BenchWork {
+        purpose: Purpose::Candidate,
+        compile: compile_work(&[]),
+        repeats: vec![8, 16, 32],
+        warmup: 3,
+        early_stop_us: None,
+        precision: None,
+        mode: CacheMode::Hot,
+        sandbox: SandboxMode::Auto,
+        telemetry: None,
+        metric: "median_us".into(),
+        limits: Limits { timeout_ms: 300_000, grace_ms: 0, retries: 0 },
+        cache: true,
+    }
+}
+
+fn compile_work(defines: &[(&str, String)]) -> CompileWork {
+    let defines = defines.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+    CompileWork {
+        cc: String::new(),
+        flags: FLAGS.map(str::to_owned).to_vec(),
+        defines: defines.collect::<BTreeMap<_, _>>(),
+        include_dirs: Vec::new(),
+        timeout_ms: 60_000,
+    }
+}
+
+/// The disk.
+struct Disk;
+
+impl Files for Disk {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        fs::read_to_string(path)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        8 << 30
+    }
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        fs::create_dir(dir.path().join("scratch")).expect("a new folder");
+        Self { dir, cancel: Cancel::default() }
+    }
+
+    /// Says what the study runs on.
+    pub(crate) fn introduce(&self) {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let info = read("/proc/cpuinfo");
+        let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("");
+        let load = read("/proc/loadavg");
+        eprintln!(
+            "processor{model}, worker on core {:?}, load {}",
+            last_core(),
+            load.split(' ').next().unwrap_or("?")
+        );
+        let told = last_core().map_or_else(|| "?".to_owned(), |core| core.to_string());
+        drop(fs::write(self.dir.path().join("core"), told));
+    }
+
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.dir.path().join("scratch")
+    }
+
+    /// Gives a stage what it needs.
+    pub(crate) fn in_context<T>(&self, stage: impl FnOnce(&StageContext<'_>) -> T) -> T {
+        let marker = self.dir.path().display().to_string();
+        stage(&StageContext {
+            name: "study",
+            dir: self.dir.path(),
+            scratch: &self.scratch(),
+            state: self.dir.path(),
+            program: Path::new(env!("CARGO_BIN_EXE_optloop")),
+            marker: &marker,
+            env: &|name| std::env::var_os(name),
+            cancel: &self.cancel,
+            progress: &|_, _| {},
+        })
+    }
+
+    /// A shipped kernel: `softmax`, `sgemm_fast`.
+    pub(crate) fn shipped(&self, name: &str) -> Kernel {
+        let problem = name.trim_end_matches("_fast");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels").join(problem);
+        let loaded = load(&folder.join("problem.toml"), &Disk);
+        let problem = loaded.problem.expect("a shipped problem is right");
+        let source = folder.join(format!("{name}.c"));
+        let reference = problem.reference.clone();
+        self.built(name, problem, (&source, &reference), &[])
+    }
+
+    /// A kernel of this study's own with one `float *y` and one size `n` by value.
+    pub(crate) fn own(
+        &self,
+        name: &str,
+        role: Role,
+        sizes: &[i64],
+        macros: &[(&str, String)],
+    ) -> Kernel {
+        let source = own_source(&format!("{name}.c"));
+        let reference = own_source(&format!("{name}_reference.c"));
+        let reference = if reference.exists() { reference } else { source.clone() };
+        self.built(name, own_problem(name, role, sizes), (&source, &reference), macros)
+    }
+
+    fn built(
+        &self,
+        name: &str,
+        problem: Problem,
+        (source, reference): (&Path, &Path),
+        macros: &[(&str, String)],
+    ) -> Kernel {
+        let build = |what: &str, source: &Path| {
+            let output = self.dir.path().join(format!("{name}.{what}.so"));
+            let def = CompileDef {
+                sources: vec![source.to_owned()],
+                entry: problem.entry.clone(),
+                problem: problem.clone(),
+                compile: compile_work(macros),
+                compiler: None,
+                output: output.clone(),
+            };
+            let outcome = self.in_context(|ctx| compile::run(&def, ctx));
+            assert_eq!(outcome.failure, None, "{name}");
+            output
+        };
+        Kernel {
+            object: build("kernel", source),
+            reference: build("reference", reference),
+            name: name.to_owned(),
+            source: source.to_owned(),
+            problem,
+        }
+    }
+
+    /// The whole stage, as a pipeline runs it.
+    pub(crate) fn bench(&self, kernel: &Kernel, work: BenchWork) -> StageOutcome {
+        let def = BenchDef {
+            problem: kernel.problem.clone(),
+            kernel: kernel.object.clone(),
+            reference: kernel.reference.clone(),
+            work,
+            build: None,
+            seed: None,
+            cores: Cores::Picked,
+        };
+        self.in_context(|ctx| bench::run(&def, ctx))
+    }
+
+    /// Builds a program of this study's; `None` when it does not compile.
+    pub(crate) fn program(
+        &self,
+        compiler: &str,
+        sources: &[PathBuf],
+        more: &[String],
+    ) -> Option<PathBuf> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let compiler = process::resolve(compiler.as_ref(), self.dir.path(), &path)?;
+        let stem = sources[0].file_stem()?.to_string_lossy().into_owned();
+        let number = fs::read_dir(self.dir.path()).map_or(0, Iterator::count);
+        let output = self.dir.path().join(format!("{stem}.{number}"));
+        let mut spec = CommandSpec::new(compiler, self.dir.path(), "study-compile");
+        spec.args = FLAGS.map(Into::into).to_vec();
+        spec.args.extend(sources.iter().map(Into::into));
+        spec.args.extend(["-o".into(), output.clone().into(), "-lm".into()]);
+        spec.args.extend(more.iter().map(Into::into));
+        spec.env = vec![("PATH".into(), path)];
+        let finished = process::run(&spec, &self.cancel).ok()?;
+        (finished.exit == Exit::Code(0)).then_some(output)
+    }
+
+    /// Runs a program to its end and gives what it printed.
+    pub(crate) fn output(&self, program: &Path, args: &[String]) -> String {
+        let mut spec = CommandSpec::new(program, self.dir.path(), "study-program");
+        spec.args = args.iter().map(Into::into).collect();
+        let finished = process::run(&spec, &self.cancel).expect("it was just built");
+        assert_eq!(finished.exit, Exit::Code(0), "{}", program.display());
+        String::from_utf8_lossy(&finished.stdout).into_owned()
+    }
+
+    /// Busy loops on every core but the worker's, until the answer is dropped.
+    pub(crate) fn load(&self) -> Vec<Running> {
+        let program = self.program("cc", &[own_source("load.c")], &[]).expect("a C compiler");
+        let cores = std::thread::available_parallelism().map_or(1, usize::from) as u32;
+        let others = (0..cores).filter(|core| Some(*core) != last_core());
+        let busy = |core: u32| {
+            let mut spec = CommandSpec::new(&program, self.dir.path(), format!("study-load{core}"));
+            spec.args = vec![core.to_string().into()];
+            spec.grace = Duration::ZERO;
+            process::start(&spec, Stdin::Null).expect("it was just built")
+        };
+        others.map(busy).collect()
+    }
+}
+
+/// A source file of this study.
+pub(crate) fn own_source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/trust/c").join(name)
+}
+
+fn own_problem(name: &str, role: Role, sizes: &[i64]) -> Problem {
+    let case = |&n: &i64| Case { label: n.to_string(), sizes: [("n".to_owned(), n)].into() };
+    let buffer = ArgKind::Buffer { shape: vec!["1".into()], role, fill: Fill::Zeros };
+    Problem {
+        name: name.to_owned(),
+        entry: name.to_owned(),
+        cases: sizes.iter().map(case).collect(),
+        holdout: None,
+        args: vec![
+            Arg { name: "y".into(), dtype: Dtype::F32, kind: buffer },
+            Arg { name: "n".into(), dtype: Dtype::I32, kind: ArgKind::Scalar("n".into()) },
+        ],
+        reference: PathBuf::new(),
+        tolerance: Tolerance { rtol: 0.0, atol: 0.0 },
+        growth: None,
+        deterministic: false,
+        flops: None,
+        bytes: None,
+        cuda: None,
+    }
+}
