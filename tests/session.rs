@@ -213,21 +213,26 @@ fn times_from_5_us_to_50_ms_are_within_a_percent() {
     for (us, count) in [(5, 101), (50, 51), (500, 21), (5_000, 11), (50_000, 5)] {
         let (x, n) = ((us as f32).to_ne_bytes(), 1i32.to_ne_bytes());
         session.load(&[vec![Argument::In(&x), Argument::Out(8), Argument::Scalar(&n)]]).unwrap();
-        let (mut off, mut judged) = (Vec::new(), Vec::new());
+        let (mut off, mut beyond) = (Vec::new(), Vec::new());
         for _ in 0..count {
             let launched = once(&mut session, 0).unwrap();
             let outputs = session.outputs(0).unwrap();
             let own = i64::from_ne_bytes(outputs[0][..8].try_into().unwrap()) as f64;
-            off.push((launched.reported_ns as f64 - overhead) / own - 1.0);
-            judged.push(launched.judged_ns as f64 / launched.reported_ns as f64 - 1.0);
+            let reported = launched.reported_ns as f64;
+            off.push((reported - overhead) / own - 1.0);
+            beyond.push((
+                launched.judged_ns as f64 / reported,
+                launched.at_least_ns as f64 / reported,
+            ));
         }
         off.sort_by(f64::total_cmp);
-        judged.sort_by(f64::total_cmp);
-        let (off, judged) = (off[count / 2] * 100.0, judged[count / 2] * 100.0);
-        println!("{us} us: reported {off:+.2} %, judge {judged:+.2} % beyond");
+        beyond.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let (off, (judged, at_least)) = (off[count / 2] * 100.0, beyond[count / 2]);
+        println!("{us} us: reported {off:+.2} %, judge from {at_least:.4} to {judged:.4}");
         // A step of the clock at either end.
         assert!(off.abs() < 1.0 + 4.0 / f64::from(us), "{us} us: {off} %");
-        assert!(judged < 5.0 + 200.0 / f64::from(us), "{us} us: {judged} %");
+        // How late a judge wakes on a busy machine is not bounded; what it says against a kernel is.
+        assert!(at_least < 1.02 + 2.0 / f64::from(us), "{us} us: {at_least}");
     }
 }
 
@@ -554,16 +559,18 @@ fn where_judge_and_worker_share_a_core_they_take_turns() {
 #[test]
 fn a_start_takes_milliseconds() {
     let built = Built::alone("");
-    let mut times: Vec<Duration> = (0..9)
+    let mut times: Vec<(Duration, Duration)> = (0..9)
         .map(|_| {
             let started = Instant::now();
-            drop(built.start().unwrap());
-            started.elapsed()
+            let mut session = built.start().unwrap();
+            let there = Instant::now();
+            session.finish();
+            (there - started, there.elapsed())
         })
         .collect();
     times.sort_unstable();
-    println!("started and gone in {:?}", times[4]);
-    assert!(times[4] < Duration::from_secs(1), "{times:?}");
+    println!("started in {:?}, gone in {:?}", times[4].0, times[4].1);
+    assert!(times[4].0 < Duration::from_secs(1), "{times:?}");
 }
 
 #[test]

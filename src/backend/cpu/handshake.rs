@@ -114,7 +114,7 @@ impl Handshake {
     pub(super) fn carry_out(&mut self, verb: Verb, sentry: &mut Sentry<'_>) -> Result<(), Trouble> {
         let order = self.post(verb);
         self.wake();
-        self.answered(order, sentry)?;
+        self.answered(order, Instant::now(), sentry)?;
         Ok(())
     }
 
@@ -140,7 +140,7 @@ impl Handshake {
         let order = self.post(verb);
         let posted = Instant::now();
         self.wake();
-        let seen = self.answered(order, sentry)?;
+        let seen = self.answered(order, posted, sentry)?;
         let reported_ns = self.page.control().worker.elapsed_ns.load(Relaxed);
         let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         Ok(Launched {
@@ -188,7 +188,7 @@ impl Handshake {
             let pulse = &control.pulse;
             pulse.beat.load(Relaxed) != beat || pulse.asleep.load(Relaxed) != 0
         };
-        let seen = self.wait(there, sentry)?;
+        let seen = self.wait(there, Instant::now(), sentry)?;
         Ok(seen.there.elapsed() < PROMPT && seen.there - seen.missing < PROMPT)
     }
 
@@ -208,18 +208,24 @@ impl Handshake {
         }
     }
 
-    fn answered(&self, order: u32, sentry: &mut Sentry<'_>) -> Result<Seen, Trouble> {
-        self.wait(|control| control.worker.answer.load(Acquire) == order, sentry)
+    fn answered(
+        &self,
+        order: u32,
+        since: Instant,
+        sentry: &mut Sentry<'_>,
+    ) -> Result<Seen, Trouble> {
+        self.wait(|control| control.worker.answer.load(Acquire) == order, since, sentry)
     }
 
+    /// Waits for what cannot have been so before `since`.
     fn wait(
         &self,
         done: impl Fn(&Control) -> bool,
+        since: Instant,
         sentry: &mut Sentry<'_>,
     ) -> Result<Seen, Trouble> {
         let control = self.page.control();
-        let started = Instant::now();
-        let mut missing = started;
+        let mut missing = since;
         let mut precise = None;
         loop {
             let looked = Instant::now();
@@ -228,7 +234,7 @@ impl Handshake {
                 return Ok(Seen { missing, there: Instant::now() });
             }
             missing = looked;
-            let elapsed = looked - started;
+            let elapsed = looked - since;
             if !self.cores.has_own() {
                 sleep_for_answer(control, answer);
                 sentry.look(Duration::ZERO)?;
