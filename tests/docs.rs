@@ -1,7 +1,8 @@
 //! `README.md` and `docs/*.md` do what they say: every `console` block runs in a copy of the
 //! repository's kernels and pipelines, and every `toml` block is a file that loads.
 //!
-//! Times, ages and names of runs in the pages are from a real run; here any others will do.
+//! Times, ages, shares of a bound, what a compiler or counter says and names of runs in the pages are
+//! from a real run; here any others will do.
 //! `TRYCMD=overwrite cargo test --test docs` writes what the commands print into the pages.
 #![expect(clippy::disallowed_methods, reason = "reads switches, drives make")]
 #![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
@@ -139,10 +140,21 @@ fn forgiving(page: &str) -> String {
         (r"\b\d+(\.\d+)? (ns|us|ms|s)\b", "[..]"),
         (r"\b\d{8}T\d{6}\.\d{3}-\d+\b", "[..]"),
         (r"\b[0-9a-f]{12} → [0-9a-f]{12}\b", "[..]"),
+        // What compilers make of a kernel has another digest elsewhere.
+        (r"\b[0-9a-f]{12}\b", "[..]"),
+        (r"\b\d+(\.\d+)? % (compute|memory \(\w+\))", "[..]"),
+        (r"\b\d+\.\d\dx", "[..]"),
         // Which of two close variants is the faster is the machine's to say.
         (r"best: \S+", "best: [..]"),
         // Two compilers at work: either may be first.
         (r"(?m)^ran      (compile|reference).*$", "ran      [..]"),
+        // The first line of a profile says something anywhere; what else is known is the machine's.
+        (r"(?m)^profile: .* bound by .*$", "profile: [..]bound by[..]"),
+        (r"(?m)^profile: ([^\[].*)$", "..."),
+        // A busy machine has more to say after a table than a quiet one.
+        (r"(?m)^\w+: unstable: .*$", "..."),
+        (r"\n\nartifacts\n", "\n...\nartifacts\n"),
+        (r"(\.\.\.\n){2,}", "...\n"),
     ];
     let mut text = page.to_owned();
     for (pattern, with) in rules {
@@ -153,12 +165,33 @@ fn forgiving(page: &str) -> String {
     let many = Regex::new(r"(\[\.\.\]( \.\. )?){2,}").expect("a pattern");
     let mut in_table = false;
     let lines = text.lines().map(other_mismatches).map(|line| {
-        in_table = line.contains("95% interval") || (in_table && !line.trim().is_empty());
+        let begins = ["95% interval", " rank  kernel"].iter().any(|head| line.contains(head));
+        in_table = begins || (in_table && !line.trim().is_empty() && !is_marker(&line));
         let line =
             if in_table { blanks.replace_all(line.trim(), "[..]") } else { line.as_str().into() };
         many.replace_all(&line, "[..]").into_owned()
     });
-    lines.map(|line| if line.contains("[..]") { unindented(&line) } else { line } + "\n").collect()
+    let lines = lines.map(|line| if line.contains("[..]") { unindented(&line) } else { line });
+    compiled(&lines.collect::<Vec<_>>())
+}
+
+/// The lines without what a compiler made of a kernel: below their heading, listings are its own.
+fn compiled(lines: &[String]) -> String {
+    let mut text = String::new();
+    let (mut inspects, mut below) = (false, false);
+    for line in lines {
+        if is_marker(line) {
+            (inspects, below) = (line.starts_with("$ optloop inspect"), false);
+        } else if below {
+            continue;
+        }
+        text += &format!("{line}\n");
+        if inspects && line.contains("insns vectors") {
+            below = true;
+            text += "...\n";
+        }
+    }
+    text
 }
 
 /// A mismatch report of other inputs has other numbers and places.
@@ -233,6 +266,7 @@ fn path_with_optloop() -> String {
 }
 
 /// The page with what was printed exactly where it did not match; the rest stays as it is written.
+/// That this machine was busy is no matter for a page.
 fn restored(page: &str, ready: &str, printed: &(String, String)) -> String {
     let mut out = String::new();
     let runs = parts(&printed.0).into_iter().zip(parts(&printed.1));
@@ -243,8 +277,11 @@ fn restored(page: &str, ready: &str, printed: &(String, String)) -> String {
             Some((&"", rest)) => &rest[1..],
             _ => &exact[1..],
         };
-        for line in part[..1].iter().chain(body) {
-            out = out + line.trim_end() + "\n";
+        let told = body.iter().filter(|line| !line.contains(": unstable: "));
+        for line in part[..1].iter().chain(told) {
+            let double = line.is_empty() && out.ends_with("\n\n");
+            out += if double { "" } else { line.trim_end() };
+            out += if double { "" } else { "\n" };
         }
     }
     // What stands before the first marker has none.
