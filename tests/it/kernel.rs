@@ -146,7 +146,7 @@ fn a_crashing_kernel_is_told_with_its_signal() {
 fn a_hanging_kernel_is_ended_in_time() {
     let (class, message, run) = failure("for (;;) { volatile int z = 1; (void)z; }", "500ms");
     assert_eq!(class, "timed_out", "{}", run.all());
-    assert!(message.contains("n=16"), "{message}");
+    assert!(message.contains("case n="), "{message}");
     drop(run.within(Duration::from_secs(4)));
 }
 

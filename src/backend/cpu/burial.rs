@@ -52,10 +52,10 @@ impl CpuSession {
             }
             Exit::Code(code) if own(code) == EXIT_TRAPPED => {
                 let noted = self.handshake.control().crash.trapped.load(Relaxed);
-                Fault::Cheating { what: trapped_call(noted) }
+                refused(noted)
             }
             // Calls made with every signal blocked end so, and leave no number.
-            Exit::Signal(libc::SIGSYS) => Fault::Cheating { what: trapped_call(0) },
+            Exit::Signal(libc::SIGSYS) => refused(0),
             Exit::Code(code) => Fault::Exited { code },
             Exit::Signal(signal) => {
                 let case = place::Case {
@@ -70,4 +70,9 @@ impl CpuSession {
             Exit::Cancelled => Fault::Interrupted,
         }
     }
+}
+
+/// A system call that the sandbox refused.
+fn refused(noted: i64) -> Fault {
+    Fault::Cheating { what: format!("it called {}, which no kernel needs", trapped_call(noted)) }
 }

@@ -121,7 +121,8 @@ impl Account<'_> {
         if width <= UNSTABLE || gave_up(self.measurement) {
             return Vec::new();
         }
-        let mut reasons = vec![format!("the interval reaches {:.1} % to either side", 100.0 * width)];
+        let mut reasons =
+            vec![format!("the interval reaches {:.1} % to either side", 100.0 * width)];
         reasons.extend(few(metric, self.measurement.processes));
         if metric.between_sd > PROCESS_EFFECT {
             let sd = 100.0 * metric.between_sd;
