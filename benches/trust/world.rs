@@ -261,8 +261,13 @@ fn own_problem(name: &str, role: Role, sizes: &[i64]) -> Problem {
         cases: sizes.iter().map(case).collect(),
         holdout: None,
         args: vec![
-            Arg { name: "y".into(), dtype: Dtype::F32, kind: buffer },
-            Arg { name: "n".into(), dtype: Dtype::I32, kind: ArgKind::Scalar("n".into()) },
+            Arg { name: "y".into(), dtype: Dtype::F32, kind: buffer, is_const: true },
+            Arg {
+                name: "n".into(),
+                dtype: Dtype::I32,
+                kind: ArgKind::Scalar("n".into()),
+                is_const: true,
+            },
         ],
         reference: PathBuf::new(),
         tolerance: Tolerance { rtol: 0.0, atol: 0.0 },
