@@ -63,6 +63,8 @@ pub fn main() -> ExitCode {
     }
 }
 
+type Launch = unsafe extern "C" fn(*const *mut c_void);
+
 fn replay(file: &Path) -> io::Result<()> {
     let recipe: Recipe = postcard::from_bytes(&fs::read(file)?).map_err(io::Error::other)?;
     let spec = Confinement { reads: vec![recipe.library.clone()], writes: Vec::new() };
@@ -75,7 +77,6 @@ fn replay(file: &Path) -> io::Result<()> {
     let library = unsafe { Library::open(Some(&recipe.library), RTLD_NOW | RTLD_LOCAL) };
     let library = library.map_err(io::Error::other)?;
     let name = CString::new(LAUNCH_SYMBOL).expect("a constant without NUL");
-    type Launch = unsafe extern "C" fn(*const *mut c_void);
     // SAFETY: the trampoline that every built kernel holds declares it with this type.
     let launch = *unsafe { library.get::<Launch>(name.as_c_str()) }.map_err(io::Error::other)?;
     for _ in 0..recipe.launches {

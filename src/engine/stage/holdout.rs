@@ -3,7 +3,7 @@
 use super::bench::BenchDef;
 use super::judge::{Bench, Judge};
 use super::{Failure, FailureClass};
-use crate::backend::{Fault, Mode, Order, Session};
+use crate::backend::{Argument, Fault, Mode, Order, Session};
 
 /// Launches per case, each on inputs of its own.
 const LAUNCHES: u32 = 2;
@@ -17,7 +17,7 @@ pub(super) fn check(def: &BenchDef, bench: &Bench<'_>, seed: u64) -> Result<u32,
     for case in secret {
         (bench.ctx.progress)(0.0, &judge.place(case));
         let sets = judge.draw(case, LAUNCHES)?;
-        let outputs = launch(def, bench, judge.arguments(case, sets));
+        let outputs = launch(def, bench, &judge.arguments(case, sets));
         let outputs = outputs.map_err(|fault| judge.failure(case, &fault))?;
         for (set, got) in (0..).zip(&outputs) {
             let judged = judge.compare(case, set, got);
@@ -35,10 +35,10 @@ pub(super) fn check(def: &BenchDef, bench: &Bench<'_>, seed: u64) -> Result<u32,
 fn launch(
     def: &BenchDef,
     bench: &Bench<'_>,
-    sets: Vec<Vec<crate::backend::Argument<'_>>>,
+    sets: &[Vec<Argument<'_>>],
 ) -> Result<Vec<Vec<Vec<u8>>>, Fault> {
     let mut session = bench.open(&def.kernel)?;
-    session.load(&sets)?;
+    session.load(sets)?;
     let outputs = (0..sets.len() as u32).map(|set| {
         session.launch(Order { first: set, count: 1, rounds: 1, mode: Mode::Hot })?;
         session.outputs(set)

@@ -31,7 +31,7 @@ const MOST_LAUNCHES: f64 = 500.0;
 const TOLD: usize = 5;
 
 /// A simulated processor is up to a hundred times slower.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Looks at a kernel that was measured.
 pub(super) fn look(
@@ -227,13 +227,13 @@ fn remark_json(remark: &Remark) -> Value {
         "file": remark.file,
         "line": remark.line,
         "column": remark.column,
-        "kind": kind(&remark.kind),
+        "kind": kind(remark.kind),
         "text": remark.text,
         "advice": remark.advice(),
     })
 }
 
-fn kind(kind: &RemarkKind) -> &'static str {
+fn kind(kind: RemarkKind) -> &'static str {
     match kind {
         RemarkKind::Vectorised { .. } => "vectorised",
         RemarkKind::Missed => "missed",

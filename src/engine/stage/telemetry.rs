@@ -12,7 +12,7 @@ use crate::process::{self, CommandSpec, Exit};
 use crate::stats::roofline::{Resource, ResourceBounds, resource_bounds};
 
 /// How long the command may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What the command prints, as one JSON object.
 #[derive(Debug, Deserialize)]
