@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::super::Fault;
 use super::super::worker::{EXIT_ALONE, EXIT_CUT_OFF, EXIT_TRAPPED};
+use super::super::{Fault, Session, Timer};
 use super::place;
 use super::session::{CpuSession, gone};
 use crate::process::sandbox::trapped_call;
@@ -43,7 +43,8 @@ impl CpuSession {
     fn cause(&self, exit: Exit) -> Fault {
         let own = |code: i32| u8::try_from(code).unwrap_or_default();
         match exit {
-            Exit::Code(code) if own(code) == EXIT_ALONE => {
+            // Once it has answered, only a candidate leaves with this code.
+            Exit::Code(code) if own(code) == EXIT_ALONE && self.timer() == Timer::default() => {
                 Fault::Infrastructure { what: "the worker process could not be set up".into() }
             }
             Exit::Code(code) if own(code) == EXIT_CUT_OFF => {

@@ -57,13 +57,10 @@ pub(super) fn run(
     let label = &judge.cases[case].label;
     let mut found = Memory { case: label.clone(), seen_us: 0.0, fresh_us: 0.0, attempts: 0 };
     for attempt in 0..ATTEMPTS {
-        if attempt > 0 && Instant::now() >= until {
+        let Some(fresh) = fresh(judge, case, attempt, until)? else {
             return Ok(found);
-        }
-        let numbers = attempt * EACH as u64..(attempt + 1) * EACH as u64;
-        let fresh: Result<Vec<Staged>, Failure> =
-            numbers.map(|number| judge.unanswered(case, number)).collect();
-        let timed = times(session, &judge.drawn(case)[0].staged, &fresh?);
+        };
+        let timed = times(session, &judge.drawn(case)[0].staged, &fresh);
         let (seen_ns, fresh_ns) = timed.map_err(|fault| judge.failure(case, &fault))?;
         found = Memory {
             seen_us: seen_ns / 1e3,
@@ -81,6 +78,24 @@ pub(super) fn run(
     );
     let message = format!("{}: the kernel {what}", judge.place(case));
     Err(Failure { class: FailureClass::Cheating, message })
+}
+
+/// Inputs that nobody has seen; none when time is up, which drawing large ones can take longer than
+/// any launch.
+fn fresh(
+    judge: &Judge<'_>,
+    case: usize,
+    attempt: u64,
+    until: Instant,
+) -> Result<Option<Vec<Staged>>, Failure> {
+    let mut fresh = Vec::with_capacity(EACH);
+    for number in attempt * EACH as u64..(attempt + 1) * EACH as u64 {
+        if Instant::now() >= until {
+            return Ok(None);
+        }
+        fresh.push(judge.unanswered(case, number)?);
+    }
+    Ok(Some(fresh))
 }
 
 /// Medians in nanoseconds over launches on `seen` and on `fresh`, in turn.

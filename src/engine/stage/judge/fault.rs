@@ -31,13 +31,20 @@ fn class(fault: &Fault) -> FailureClass {
 
 /// The reference is the problem author's: what it does wrong is never the candidate's crash.
 pub(super) fn reference_failure(problem: &Problem, fault: &Fault) -> Failure {
+    // The time limit is the whole stage's: it may be the candidate that used it up.
     let class = match class(fault) {
-        class @ (FailureClass::Infrastructure | FailureClass::Interrupted) => class,
+        class @ (FailureClass::Infrastructure
+        | FailureClass::Interrupted
+        | FailureClass::TimedOut) => class,
         _ => FailureClass::Failed,
     };
     let name = &problem.name;
     let message = match fault {
         Fault::Interrupted | Fault::Infrastructure { .. } => fault.to_string(),
+        Fault::TimedOut => format!(
+            "the stage's time was up while the reference of problem `{name}` answered; raise \
+             `timeout` unless one of the two kernels hangs"
+        ),
         _ => format!("the reference of problem `{name}` {fault}; mend it before judging kernels"),
     };
     Failure { class, message }

@@ -1,0 +1,356 @@
+//! One problem, kernels against it, and the verdicts of check and bench.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use optloop::engine::stage::bench::BenchDef;
+use optloop::engine::stage::check::CheckDef;
+use optloop::engine::stage::compile::CompileDef;
+use optloop::engine::stage::{
+    Failure, FailureClass, StageContext, StageOutcome, bench, check, compile,
+};
+use optloop::pipeline::{BenchWork, CacheMode, CompileWork, Cores, Limits, Purpose, SandboxMode};
+use optloop::problem::{Arg, ArgKind, Case, Fill, Problem, Role};
+use optloop::process::Cancel;
+use optloop::process::sandbox::SandboxLevel;
+use optloop::verify::{Dtype, Tolerance};
+
+/// Kernels call `good` for the honest work, and `real` for a clock that nobody patches.
+const PRELUDE: &str = r"#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/shm.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+static inline void good(const float *x, float *acc, float *y, int n) {
+    for (int i = 0; i < n; i++) { acc[i] += x[i]; y[i] = 2 * x[i]; }
+}
+static inline long real(void) {
+    struct timespec t; syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000L + t.tv_nsec;
+}
+static inline void spin(long ns) { long end = real() + ns; while (real() < end); }
+";
+
+/// The reference, and the honest way.
+pub(crate) const GOOD: &str = "good(x, acc, y, n);";
+
+/// Rounds in a row that must end alike.
+const ROUNDS: usize = 3;
+
+/// What a stage must say of a kernel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Verdict {
+    /// It is not asked: what the kernel does shows in the other stage.
+    Unasked,
+    /// It passes: the kernel is honest, or what it tried did not help it.
+    Passes,
+    /// It passes with the truth, or is refused: the kernel lies only when it wins a race.
+    PassesOr(FailureClass, &'static str),
+    /// It is refused in this class, with this word.
+    Refused(FailureClass, &'static str),
+}
+
+/// A kernel of `acc += x; y = 2 x` over `n` elements, and what becomes of it.
+#[derive(Clone)]
+pub(crate) struct Kernel {
+    pub(crate) name: &'static str,
+    /// Stands outside the function.
+    pub(crate) before: String,
+    pub(crate) body: String,
+    pub(crate) cases: Vec<i64>,
+    pub(crate) fill: Fill,
+    pub(crate) limit_ms: u64,
+    pub(crate) launches: u32,
+    pub(crate) endurance: u32,
+    pub(crate) repeats: Vec<u32>,
+    /// Microseconds that each launch spends besides: shorter ones are measured in loops of up to a
+    /// thousand launches, which take their time to stage and to compare.
+    pub(crate) busy_us: u32,
+    /// What a measurement that passes must say at least.
+    pub(crate) truth_us: f64,
+    pub(crate) flags: Vec<&'static str>,
+    pub(crate) cores: Cores,
+    /// Only the second rung refuses it: not tried on machines that have none.
+    pub(crate) confined: bool,
+    pub(crate) check: Verdict,
+    pub(crate) bench: Verdict,
+}
+
+impl Kernel {
+    pub(crate) fn new(name: &'static str, body: impl Into<String>) -> Self {
+        Self {
+            name,
+            before: String::new(),
+            body: body.into(),
+            cases: vec![16],
+            fill: Fill::Normal { mean: 0.0, std: 1.0 },
+            limit_ms: 10_000,
+            launches: 2,
+            endurance: 8,
+            repeats: vec![4],
+            busy_us: 40,
+            truth_us: 0.0,
+            flags: vec!["-O1"],
+            cores: Cores::Picked,
+            confined: false,
+            check: Verdict::Unasked,
+            bench: Verdict::Unasked,
+        }
+    }
+
+    pub(crate) fn before(self, text: impl Into<String>) -> Self {
+        Self { before: text.into(), ..self }
+    }
+
+    pub(crate) fn check(self, class: FailureClass, word: &'static str) -> Self {
+        Self { check: Verdict::Refused(class, word), ..self }
+    }
+
+    pub(crate) fn bench(self, class: FailureClass, word: &'static str) -> Self {
+        Self { bench: Verdict::Refused(class, word), ..self }
+    }
+
+    /// By both stages.
+    pub(crate) fn refused(self, class: FailureClass, word: &'static str) -> Self {
+        self.check(class, word).bench(class, word)
+    }
+
+    /// By both stages, and only where calls and files are confined.
+    pub(crate) fn confined(self, class: FailureClass, word: &'static str) -> Self {
+        Self { confined: true, ..self.refused(class, word) }
+    }
+
+    pub(crate) fn passes(self) -> Self {
+        Self { check: Verdict::Passes, bench: Verdict::Passes, ..self }
+    }
+
+    fn problem(&self) -> Problem {
+        let buffer = |role, fill| ArgKind::Buffer { shape: vec!["n".into()], role, fill };
+        let arg = |name: &str, dtype, kind| Arg { name: name.into(), dtype, kind };
+        let case = |&n: &i64| Case { label: format!("n={n}"), sizes: [("n".to_owned(), n)].into() };
+        Problem {
+            name: "scale".into(),
+            entry: "scale".into(),
+            cases: self.cases.iter().map(case).collect(),
+            holdout: None,
+            args: vec![
+                arg("x", Dtype::F32, buffer(Role::In, self.fill)),
+                arg("acc", Dtype::F32, buffer(Role::Inout, self.fill)),
+                arg("y", Dtype::F32, buffer(Role::Out, Fill::Zeros)),
+                arg("n", Dtype::I32, ArgKind::Scalar("n".into())),
+            ],
+            reference: PathBuf::new(),
+            tolerance: Tolerance { rtol: 1e-6, atol: 0.0 },
+            growth: None,
+            deterministic: false,
+            flops: None,
+            bytes: None,
+            cuda: None,
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { timeout_ms: self.limit_ms, grace_ms: 0, retries: 0 }
+    }
+}
+
+/// A folder with a reference, where kernels are built and judged.
+pub(crate) struct Court {
+    dir: tempfile::TempDir,
+    reference: PathBuf,
+    cancel: Cancel,
+}
+
+impl Court {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let reference = dir.path().join("reference.so");
+        let court = Self { dir, reference, cancel: Cancel::default() };
+        court.build(&Kernel { busy_us: 0, ..Kernel::new("reference", GOOD) }, "reference");
+        court
+    }
+
+    /// The answers that a kernel would like to read.
+    pub(crate) fn reference(&self) -> &Path {
+        &self.reference
+    }
+
+    fn in_context(&self, stage: impl FnOnce(&StageContext<'_>) -> StageOutcome) -> StageOutcome {
+        let scratch = tempfile::tempdir().unwrap();
+        let marker = scratch.path().display().to_string();
+        stage(&StageContext {
+            name: "stage",
+            dir: self.dir.path(),
+            scratch: scratch.path(),
+            state: self.dir.path(),
+            program: Path::new(env!("CARGO_BIN_EXE_optloop")),
+            marker: &marker,
+            env: &|name| std::env::var_os(name),
+            cancel: &self.cancel,
+            progress: &|_, _| {},
+        })
+    }
+
+    fn build(&self, kernel: &Kernel, file: &str) -> PathBuf {
+        let source = self.dir.path().join(format!("{file}.c"));
+        let (before, body) = (&kernel.before, &kernel.body);
+        let busy = match kernel.busy_us {
+            0 => String::new(),
+            us => format!("spin({us} * 1000L);\n"),
+        };
+        let text = format!(
+            "{PRELUDE}{before}\nvoid scale(const float *x, float *acc, float *y, int n) {{\n{busy}{body}\n}}\n"
+        );
+        fs::write(&source, text).unwrap();
+        let output = self.dir.path().join(format!("{file}.so"));
+        let def = CompileDef {
+            sources: vec![source],
+            entry: "scale".into(),
+            problem: kernel.problem(),
+            compile: compile_work(&kernel.flags),
+            compiler: None,
+            output: output.clone(),
+        };
+        let outcome = self.in_context(|ctx| compile::run(&def, ctx));
+        let log = String::from_utf8_lossy(&outcome.log);
+        assert_eq!(outcome.failure, None, "{}: {log}", kernel.name);
+        output
+    }
+
+    fn check(&self, kernel: &Kernel, library: &Path) -> StageOutcome {
+        let def = CheckDef {
+            problem: kernel.problem(),
+            kernel: library.to_owned(),
+            reference: self.reference.clone(),
+            launches: kernel.launches,
+            endurance: kernel.endurance,
+            sanitize: None,
+            sandbox: SandboxMode::Auto,
+            limits: kernel.limits(),
+            seed: None,
+            cores: kernel.cores,
+        };
+        self.in_context(|ctx| check::run(&def, ctx))
+    }
+
+    fn bench(&self, kernel: &Kernel, library: &Path) -> StageOutcome {
+        let work = BenchWork {
+            purpose: Purpose::Candidate,
+            compile: compile_work(&kernel.flags),
+            repeats: kernel.repeats.clone(),
+            warmup: 2,
+            early_stop_us: None,
+            precision: None,
+            mode: CacheMode::Hot,
+            sandbox: SandboxMode::Auto,
+            telemetry: None,
+            metric: "median_us".into(),
+            limits: kernel.limits(),
+            cache: true,
+        };
+        let def = BenchDef {
+            problem: kernel.problem(),
+            kernel: library.to_owned(),
+            reference: self.reference.clone(),
+            work,
+            build: None,
+            seed: None,
+            cores: kernel.cores,
+        };
+        self.in_context(|ctx| bench::run(&def, ctx))
+    }
+
+    /// Builds each kernel once and has both stages judge it three times, on fresh inputs each time.
+    /// All that goes otherwise than it must is told at the end.
+    pub(crate) fn judges(&self, kernels: &[Kernel]) {
+        self.judges_times(kernels, ROUNDS);
+    }
+
+    /// [`Self::judges`], so many times in a row.
+    pub(crate) fn judges_times(&self, kernels: &[Kernel], rounds: usize) {
+        let full = SandboxLevel::available().is_full();
+        let mut surprises = Vec::new();
+        for kernel in kernels {
+            if kernel.confined && !full {
+                println!("{}: this machine cannot confine it", kernel.name);
+                continue;
+            }
+            let library = self.build(kernel, "kernel");
+            for round in 1..=rounds {
+                let check = |k: &Kernel| self.check(k, &library);
+                let bench = |k: &Kernel| self.bench(k, &library);
+                surprises.extend(held(kernel, ("check", round), kernel.check, check));
+                surprises.extend(held(kernel, ("bench", round), kernel.bench, bench));
+            }
+        }
+        assert!(surprises.is_empty(), "\n{}", surprises.join("\n"));
+    }
+}
+
+/// Runs a stage unless it is not asked, and holds what it says against the verdict.
+fn held(
+    kernel: &Kernel,
+    (stage, round): (&str, usize),
+    verdict: Verdict,
+    run: impl FnOnce(&Kernel) -> StageOutcome,
+) -> Option<String> {
+    if verdict == Verdict::Unasked {
+        return None;
+    }
+    let started = Instant::now();
+    let outcome = run(kernel);
+    let took = started.elapsed();
+    println!("{took:8.1?} {stage} {round}: {}: {}", kernel.name, told(outcome.failure.as_ref()));
+    let as_expected = match (verdict, &outcome.failure) {
+        (Verdict::Refused(class, word) | Verdict::PassesOr(class, word), Some(failure)) => {
+            failure.class == class && failure.message.contains(word)
+        }
+        (Verdict::Passes | Verdict::PassesOr(..), None) => {
+            outcome.metrics.get("min_us").is_none_or(|&min| min >= kernel.truth_us)
+        }
+        _ => false,
+    };
+    // Whatever it does, it is over when its time is up; a moment is for tidying up.
+    let in_time = took < Duration::from_millis(kernel.limit_ms) + Duration::from_secs(3);
+    let surprise = || {
+        let found = told(outcome.failure.as_ref());
+        let numbers = &outcome.metrics;
+        format!(
+            "{}: {stage} {round}, {took:.1?}: {found}, not {verdict:?}; {numbers:?}",
+            kernel.name
+        )
+    };
+    (!(as_expected && in_time)).then(surprise)
+}
+
+fn told(failure: Option<&Failure>) -> String {
+    failure.map_or("passes".into(), |f| format!("{:?}: {}", f.class, f.message.replace('\n', " ")))
+}
+
+fn compile_work(flags: &[&str]) -> CompileWork {
+    CompileWork {
+        cc: String::new(),
+        flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
+        defines: BTreeMap::new(),
+        include_dirs: Vec::new(),
+        timeout_ms: 60_000,
+    }
+}
