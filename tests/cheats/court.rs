@@ -144,7 +144,7 @@ impl Kernel {
 
     fn problem(&self) -> Problem {
         let buffer = |role, fill| ArgKind::Buffer { shape: vec!["n".into()], role, fill };
-        let arg = |name: &str, dtype, kind| Arg { name: name.into(), dtype, kind };
+        let arg = |name: &str, dtype, kind| Arg { name: name.into(), dtype, kind, is_const: true };
         let case = |&n: &i64| Case { label: format!("n={n}"), sizes: [("n".to_owned(), n)].into() };
         Problem {
             name: "scale".into(),
