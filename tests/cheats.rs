@@ -1,6 +1,6 @@
 //! The complete list of known ways to cheat, and what becomes of each: every kernel is built once,
-//! judged three times in a row on fresh inputs, and refused in the same class each time. Kernels
-//! that are odd and honest pass as often.
+//! judged on fresh inputs, and refused in its class; with `OPTLOOP_TRIALS=3`, as in CI, three times
+//! in a row. Kernels that are odd and honest pass as often.
 //!
 //! What is known of cheating on kernel benchmarks, and where it is tried:
 //!

@@ -52,8 +52,10 @@ static inline void spin(long ns) { long end = real() + ns; while (real() < end);
 /// The reference, and the honest way.
 pub(crate) const GOOD: &str = "good(x, acc, y, n);";
 
-/// Rounds in a row that must end alike.
-const ROUNDS: usize = 3;
+/// Rounds in a row that must end alike: one, and in CI as many as `OPTLOOP_TRIALS` says.
+fn rounds() -> usize {
+    std::env::var("OPTLOOP_TRIALS").ok().and_then(|n| n.parse().ok()).unwrap_or(1)
+}
 
 /// What a stage must say of a kernel.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -278,10 +280,10 @@ impl Court {
         self.in_context(|ctx| bench::run(&def, ctx))
     }
 
-    /// Builds each kernel once and has both stages judge it three times, on fresh inputs each time.
+    /// Builds each kernel once and has both stages judge it [`rounds`] times, on fresh inputs each time.
     /// All that goes otherwise than it must is told at the end.
     pub(crate) fn judges(&self, kernels: &[Kernel]) {
-        self.judges_times(kernels, ROUNDS);
+        self.judges_times(kernels, rounds());
     }
 
     /// [`Self::judges`], so many times in a row.
