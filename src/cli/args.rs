@@ -96,7 +96,7 @@ pub(super) struct Which {
     /// Measure this kernel instead of the pipeline's.
     #[arg(long, value_name = "PATH")]
     pub(super) kernel: Option<PathBuf>,
-    /// Where to run: auto, cpu, cpu:N, cuda:N or cuda:GPU-UUID.
+    /// Where to run: auto, cpu, cpu:N, cpu:all, cuda:N or cuda:GPU-UUID.
     #[arg(long)]
     pub(super) device: Option<String>,
     /// Set a variable of [vars], or a dotted key such as stages.candidate.warmup.

@@ -278,7 +278,8 @@ fn results_follow_the_kind() {
         results,
         [
             "cases mismatches max_error",
-            "median_us mean_us min_us p90_us launches stopped_early",
+            "median_us mean_us min_us p90_us launches processes stopped_early unstable \
+             median_lower_us median_upper_us",
             "score"
         ]
     );

@@ -314,7 +314,14 @@ impl Stage {
         match self.variants.first().map(|variant| &variant.work) {
             Some(Work::Bench(_)) => {
                 results.extend(BENCH_METRICS);
-                results.extend(["launches", "stopped_early"]);
+                results.extend([
+                    "launches",
+                    "processes",
+                    "stopped_early",
+                    "unstable",
+                    "median_lower_us",
+                    "median_upper_us",
+                ]);
             }
             Some(Work::Check(_)) => results.extend(["cases", "mismatches", "max_error"]),
             Some(Work::Command(command)) => {

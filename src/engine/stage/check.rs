@@ -60,6 +60,8 @@ pub fn run(def: &CheckDef, ctx: &StageContext<'_>) -> StageOutcome {
     let failure = checked.run(def, ctx, &mut outcome.log).err().or_else(|| checked.verdict());
     outcome.metrics = checked.metrics();
     outcome.detail = checked.detail(def);
+    outcome.detail["sandbox"] =
+        Bench::new(ctx, &def.limits, def.cores).confined(def.sandbox).level().describe().into();
     outcome.failure = failure;
     outcome
 }
