@@ -188,10 +188,6 @@ impl Subject for Timed<'_> {
         Ok(wanted)
     }
 
-    fn repeatable(&self) -> bool {
-        false
-    }
-
     fn check(&mut self, case: usize, set: u32, outputs: &[Vec<u8>]) -> Result<(), String> {
         let drawn = &self.pools[case][set as usize];
         let tolerance = &self.kernel.problem.tolerance;
