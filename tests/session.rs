@@ -141,7 +141,7 @@ fn load_these(session: &mut CpuSession, inputs: &[Vec<u8>]) -> Result<(), Fault>
 }
 
 fn once(session: &mut CpuSession, set: u32) -> Result<Launched, Fault> {
-    session.launch(Order { first: set, count: 1, rounds: 1, mode: Mode::Hot })
+    session.launch(Order { first: set, count: 1, mode: Mode::Hot })
 }
 
 fn floats(bytes: &[u8]) -> Vec<f32> {
@@ -151,7 +151,7 @@ fn floats(bytes: &[u8]) -> Vec<f32> {
 /// The middle of what `count` launches give.
 fn median(session: &mut CpuSession, mode: Mode, count: u32, of: fn(Launched) -> u64) -> u64 {
     let mut values: Vec<u64> = (0..count)
-        .map(|_| of(session.launch(Order { first: 0, count: 1, rounds: 1, mode }).unwrap()))
+        .map(|_| of(session.launch(Order { first: 0, count: 1, mode }).unwrap()))
         .collect();
     values.sort_unstable();
     values[values.len() / 2]
@@ -163,7 +163,7 @@ const DOUBLE: &str = "for (int i = 0; i < n; i++) y[i] = 2 * x[i];";
 fn every_set_has_its_own_inputs_and_outputs() {
     let built = Built::new(DOUBLE);
     let mut session = built.loaded(5, 100);
-    session.launch(Order { first: 1, count: 3, rounds: 1, mode: Mode::Hot }).unwrap();
+    session.launch(Order { first: 1, count: 3, mode: Mode::Hot }).unwrap();
     once(&mut session, 0).unwrap();
     for set in 0..4 {
         let outputs = session.outputs(set).unwrap();
@@ -174,7 +174,7 @@ fn every_set_has_its_own_inputs_and_outputs() {
     let untouched = session.outputs(4).unwrap();
     assert!(untouched[0].iter().collect::<std::collections::HashSet<_>>().len() > 50);
     assert!(session.outputs(5).is_err());
-    assert!(session.launch(Order { first: 4, count: 2, rounds: 1, mode: Mode::Hot }).is_err());
+    assert!(session.launch(Order { first: 4, count: 2, mode: Mode::Hot }).is_err());
 }
 
 #[test]
@@ -460,7 +460,7 @@ fn six_hundred_tiny_sets_load_in_no_time() {
     let started = Instant::now();
     load(&mut session, 600, 4).unwrap();
     let took = started.elapsed();
-    session.launch(Order { first: 0, count: 600, rounds: 1, mode: Mode::Hot }).unwrap();
+    session.launch(Order { first: 0, count: 600, mode: Mode::Hot }).unwrap();
     assert_eq!(floats(&session.outputs(599).unwrap()[0]), [1198.0, 1200.0, 1202.0, 1204.0]);
     println!("600 sets in {took:?}");
     assert!(took < Duration::from_secs(1), "{took:?}");

@@ -74,7 +74,7 @@ fn alone(world: &World, reps: usize) {
         let timer = session.timer();
         session.load(&[set(), set()]).expect("four bytes");
         for _ in 0..SINGLES {
-            let order = Order { first: 0, count: 1, rounds: 1, mode: Mode::Hot };
+            let order = Order { first: 0, count: 1, mode: Mode::Hot };
             let launched = session.launch(order).expect("nothing can go wrong");
             left.push(launched.reported_ns as f64 - timer.overhead_ns);
             judged

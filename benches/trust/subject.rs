@@ -153,7 +153,7 @@ impl Timed<'_> {
         };
         session.load(&staged.iter().map(arguments).collect::<Vec<_>>())?;
         let count = staged.len() as u32;
-        session.launch(Order { first: 0, count, rounds: 1, mode: Mode::Hot })?;
+        session.launch(Order { first: 0, count, mode: Mode::Hot })?;
         (0..count).map(|set| session.outputs(set)).collect()
     }
 }
@@ -186,10 +186,6 @@ impl Subject for Timed<'_> {
         let pool = self.pools[case].iter().take(wanted as usize);
         session.load(&pool.map(|drawn| arguments(&drawn.staged)).collect::<Vec<_>>())?;
         Ok(wanted)
-    }
-
-    fn repeatable(&self) -> bool {
-        false
     }
 
     fn check(&mut self, case: usize, set: u32, outputs: &[Vec<u8>]) -> Result<(), String> {

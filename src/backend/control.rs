@@ -26,8 +26,6 @@ pub(crate) struct JudgeLine {
     pub(crate) first: AtomicU32,
     /// How many.
     pub(crate) count: AtomicU32,
-    /// How often over.
-    pub(crate) rounds: AtomicU32,
     /// Not 0: touch their buffers when preparing.
     pub(crate) touch: AtomicU32,
     /// Not 0: the judge sleeps until it is woken.

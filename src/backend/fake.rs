@@ -97,11 +97,9 @@ impl Session for FakeSession {
         }
         self.note(&format!("{first}..{end}"));
         let mut ns = 0;
-        for _ in 0..order.rounds {
-            for set in first..end {
-                ns += self.launch_once()?;
-                self.left[set] = Some(self.launched - 1);
-            }
+        for set in first..end {
+            ns += self.launch_once()?;
+            self.left[set] = Some(self.launched - 1);
         }
         let reported = ns / self.script.forged_by.max(1);
         let judged_ns = ns + self.script.timer.handover_ns as u64;

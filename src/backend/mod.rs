@@ -62,9 +62,6 @@ pub struct Order {
     pub first: u32,
     /// How many; at least 1.
     pub count: u32,
-    /// How often over, without anything between: more than once only for launches that are too
-    /// short for the clock, and never where `Inout` buffers would have to be restored.
-    pub rounds: u32,
     /// How the caches are when it starts.
     pub mode: Mode,
 }

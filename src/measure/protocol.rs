@@ -49,10 +49,6 @@ pub trait Subject {
     /// Why none could be staged.
     fn load(&mut self, session: &mut dyn Session, case: usize, wanted: u32) -> Result<u32, Fault>;
 
-    /// Whether a launch may be made again on the same buffers without restoring them: none is both
-    /// read and written.
-    fn repeatable(&self) -> bool;
-
     /// Compares what launch `set` of the latest [`Subject::load`] left; the error is the report.
     ///
     /// # Errors

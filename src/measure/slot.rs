@@ -18,17 +18,14 @@ const PATIENCE: u32 = 8;
 /// Warm-ups beyond those asked for take at most this long together.
 const WARMUP_NS: u64 = 200_000_000;
 
-/// Different inputs of one sample, at most: a loop over more goes round these. Only launches under a
-/// 128th of [`STEPS`] meet inputs twice; looking them up would take as long as they do.
-const WIDEST: u32 = 128;
-
 /// A launch shorter than so many steps of the clock is timed in a loop (decision-rule, section 5:
 /// the step must be under 0.2 % of what is timed).
 const STEPS: f64 = 500.0;
 
-/// But in no more launches than this, each on buffers of its own: what is shorter than 10 ns is
-/// timed less exactly.
-const MOST_LOOPS: f64 = 1_000.0;
+/// But in no more launches than this, each on inputs and outputs of its own: what is shorter than
+/// 80 ns is timed less exactly. Never a second time on the same buffers: a kernel that finds its own
+/// result there may skip its work.
+const MOST_LOOPS: f64 = 128.0;
 
 /// The two clocks may differ by so much more than the hand-over.
 const SLACK_NS: f64 = 2_000.0;
@@ -111,17 +108,16 @@ impl Slot {
             warmups += self.warm_up(session)?.0;
         }
         let mut samples = Vec::with_capacity(self.wanted as usize);
-        let lap = Lap::of(needed, ring, subject.repeatable());
-        let looped = lap.width * lap.rounds;
+        let looped = needed.min(ring - WARM_SETS.min(ring - 1)).max(1);
         loop {
             let left = self.wanted - samples.len() as u32;
-            let timed = self.time(session, subject, (ring, lap, left))?;
+            let timed = self.time(session, subject, (ring, looped, left))?;
             samples.extend(timed);
             if samples.len() as u32 >= self.wanted {
                 return Ok(Loaded { samples, looped, warmups, ring });
             }
             // Memory is short: the next launches get fresh inputs in the same space.
-            ring = self.load(session, subject, lap.width)?;
+            ring = self.load(session, subject, looped)?;
         }
     }
 
@@ -131,7 +127,7 @@ impl Slot {
         subject: &mut dyn Subject,
         looped: u32,
     ) -> Result<u32, SlotEnd> {
-        let wanted = WARM_SETS + self.wanted * looped.min(WIDEST);
+        let wanted = WARM_SETS + self.wanted * looped;
         let ring = subject.load(session, self.case, wanted)?;
         if ring < 2 {
             let what = "there is no memory for the inputs of two launches".into();
@@ -146,7 +142,7 @@ impl Slot {
         let mut spent = 0;
         loop {
             let first = times.len() as u32 % WARM_SETS.min(1 + self.warmup);
-            let launched = session.launch(Order { first, count: 1, rounds: 1, mode: self.mode })?;
+            let launched = session.launch(Order { first, count: 1, mode: self.mode })?;
             let latest = launched.reported_ns;
             times.push(latest.max(1) as f64);
             spent += launched.judged_ns;
@@ -165,10 +161,10 @@ impl Slot {
         &self,
         session: &mut dyn Session,
         subject: &mut dyn Subject,
-        (ring, lap, left): (u32, Lap, u32),
+        (ring, looped, left): (u32, u32, u32),
     ) -> Result<Vec<Sample>, SlotEnd> {
         let warm = WARM_SETS.min(ring - 1);
-        let samples_now = left.min((ring - warm) / lap.width).max(1);
+        let samples_now = left.min((ring - warm) / looped).max(1);
         let surprise = (self.draw % u64::from(samples_now)) as u32;
         let mut samples = Vec::with_capacity(samples_now as usize);
         let mut compared = warm;
@@ -176,15 +172,14 @@ impl Slot {
             if index == 0 || index == surprise + 1 {
                 for again in 0..DISCARDED {
                     let first = again % warm;
-                    session.launch(Order { first, count: 1, rounds: 1, mode: self.mode })?;
+                    session.launch(Order { first, count: 1, mode: self.mode })?;
                 }
             }
-            let first = warm + index * lap.width;
-            let (count, rounds) = (lap.width, lap.rounds);
-            let launched = session.launch(Order { first, count, rounds, mode: self.mode })?;
-            samples.push(sample(launched, session.timer(), count * rounds));
+            let first = warm + index * looped;
+            let order = Order { first, count: looped, mode: self.mode };
+            samples.push(sample(session.launch(order)?, session.timer(), looped));
             if index == surprise || index + 1 == samples_now {
-                let end = first + lap.width;
+                let end = first + looped;
                 for set in compared..end {
                     let outputs = session.outputs(set)?;
                     subject.check(self.case, set, &outputs).map_err(SlotEnd::Wrong)?;
@@ -193,20 +188,6 @@ impl Slot {
             }
         }
         Ok(samples)
-    }
-}
-
-/// The launches of one sample: so many sets, so often over.
-#[derive(Clone, Copy)]
-struct Lap {
-    width: u32,
-    rounds: u32,
-}
-
-impl Lap {
-    fn of(needed: u32, ring: u32, repeatable: bool) -> Self {
-        let width = needed.min(WIDEST).min(ring - WARM_SETS.min(ring - 1)).max(1);
-        Self { width, rounds: if repeatable { needed.div_ceil(width) } else { 1 } }
     }
 }
 
@@ -238,7 +219,7 @@ mod tests {
     #[test]
     fn launches_under_500_steps_are_looped() {
         let timer = Timer { step_ns: 20.0, overhead_ns: 20.0, handover_ns: 200.0 };
-        for (ns, expected) in [(10_020, 1), (5_020, 2), (1_020, 10), (20, 1_000), (1 << 40, 1)] {
+        for (ns, expected) in [(10_020, 1), (5_020, 2), (1_020, 10), (20, 128), (1 << 40, 1)] {
             assert_eq!(loops(ns, timer), expected, "{ns} ns");
         }
     }

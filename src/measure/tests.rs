@@ -57,9 +57,6 @@ impl Subject for Scripted {
         session.load(&vec![set; sets as usize])?;
         Ok(sets)
     }
-    fn repeatable(&self) -> bool {
-        true
-    }
     fn check(&mut self, _: usize, _: u32, outputs: &[Vec<u8>]) -> Result<(), String> {
         if outputs == [vec![1]] { Ok(()) } else { Err(format!("got {outputs:?}")) }
     }

@@ -2,7 +2,7 @@
 
 use optloop::engine::stage::FailureClass::{Cheating, Wrong};
 
-use super::court::{Court, GOOD, Kernel};
+use super::court::{Court, DOUBLE, GOOD, Kernel};
 
 #[test]
 fn kernels_that_are_right_on_some_launches_only_are_wrong() {
@@ -63,6 +63,25 @@ fn kernels_that_skip_work_are_wrong() {
         )
         .passes(),
     ]);
+}
+
+#[test]
+fn kernels_that_find_their_own_result_compute_nevertheless() {
+    // Long enough to be timed one by one, and as short as the clock can tell while they skip.
+    let skip = |us: u32| Kernel {
+        updates: false,
+        busy_us: 0,
+        truth_us: f64::from(us),
+        repeats: vec![8],
+        ..Kernel::new(
+            "skips while the output holds the right result",
+            format!(
+                "if (y[0] == 2 * x[0] && y[n - 1] == 2 * x[n - 1]) return; spin({us}000L); {DOUBLE}"
+            ),
+        )
+        .passes()
+    };
+    Court::new().judges(&[skip(1), skip(5), skip(30)]);
 }
 
 /// Results of earlier launches, found again by something cheaper than the inputs.

@@ -52,6 +52,9 @@ static inline void spin(long ns) { long end = real() + ns; while (real() < end);
 /// The reference, and the honest way.
 pub(crate) const GOOD: &str = "good(x, acc, y, n);";
 
+/// The honest way where `acc` is not updated.
+pub(crate) const DOUBLE: &str = "for (int i = 0; i < n; i++) y[i] = 2 * x[i];";
+
 /// Rounds in a row that must end alike: one, and in CI as many as `OPTLOOP_TRIALS` says.
 fn rounds() -> usize {
     std::env::var("OPTLOOP_TRIALS").ok().and_then(|n| n.parse().ok()).unwrap_or(1)
@@ -79,6 +82,8 @@ pub(crate) struct Kernel {
     pub(crate) body: String,
     pub(crate) cases: Vec<i64>,
     pub(crate) fill: Fill,
+    /// Without it `acc` is only there, and launches may be measured on the same inputs again.
+    pub(crate) updates: bool,
     pub(crate) limit_ms: u64,
     pub(crate) launches: u32,
     pub(crate) endurance: u32,
@@ -104,6 +109,7 @@ impl Kernel {
             body: body.into(),
             cases: vec![16],
             fill: Fill::Normal { mean: 0.0, std: 1.0 },
+            updates: true,
             limit_ms: 10_000,
             launches: 2,
             endurance: 8,
@@ -146,7 +152,11 @@ impl Kernel {
 
     fn problem(&self) -> Problem {
         let buffer = |role, fill| ArgKind::Buffer { shape: vec!["n".into()], role, fill };
-        let arg = |name: &str, dtype, kind| Arg { name: name.into(), dtype, kind, is_const: true };
+        let arg = |name: &str, dtype, kind| {
+            // What is only read may be declared without const; then one signature serves both.
+            Arg { name: name.into(), dtype, kind, is_const: name == "x" }
+        };
+        let acc = if self.updates { Role::Inout } else { Role::In };
         let case = |&n: &i64| Case { label: format!("n={n}"), sizes: [("n".to_owned(), n)].into() };
         Problem {
             name: "scale".into(),
@@ -155,7 +165,7 @@ impl Kernel {
             holdout: None,
             args: vec![
                 arg("x", Dtype::F32, buffer(Role::In, self.fill)),
-                arg("acc", Dtype::F32, buffer(Role::Inout, self.fill)),
+                arg("acc", Dtype::F32, buffer(acc, self.fill)),
                 arg("y", Dtype::F32, buffer(Role::Out, Fill::Zeros)),
                 arg("n", Dtype::I32, ArgKind::Scalar("n".into())),
             ],
@@ -186,13 +196,19 @@ impl Court {
         let dir = tempfile::tempdir().unwrap();
         let reference = dir.path().join("reference.so");
         let court = Self { dir, reference, cancel: Cancel::default() };
-        court.build(&Kernel { busy_us: 0, ..Kernel::new("reference", GOOD) }, "reference");
+        let reference = |body| Kernel { busy_us: 0, ..Kernel::new("reference", body) };
+        court.build(&reference(GOOD), "reference");
+        court.build(&Kernel { updates: false, ..reference(DOUBLE) }, "doubling");
         court
     }
 
     /// The answers that a kernel would like to read.
     pub(crate) fn reference(&self) -> &Path {
         &self.reference
+    }
+
+    fn reference_of(&self, kernel: &Kernel) -> PathBuf {
+        if kernel.updates { self.reference.clone() } else { self.dir.path().join("doubling.so") }
     }
 
     fn in_context(&self, stage: impl FnOnce(&StageContext<'_>) -> StageOutcome) -> StageOutcome {
@@ -241,7 +257,7 @@ impl Court {
         let def = CheckDef {
             problem: kernel.problem(),
             kernel: library.to_owned(),
-            reference: self.reference.clone(),
+            reference: self.reference_of(kernel),
             launches: kernel.launches,
             endurance: kernel.endurance,
             sanitize: None,
@@ -271,7 +287,7 @@ impl Court {
         let def = BenchDef {
             problem: kernel.problem(),
             kernel: library.to_owned(),
-            reference: self.reference.clone(),
+            reference: self.reference_of(kernel),
             work,
             build: None,
             seed: None,

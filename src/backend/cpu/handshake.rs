@@ -123,7 +123,6 @@ impl Handshake {
         let judge = &self.page.control().judge;
         judge.first.store(order.first, Relaxed);
         judge.count.store(order.count, Relaxed);
-        judge.rounds.store(order.rounds, Relaxed);
         judge.touch.store(u32::from(order.mode == Mode::Hot), Relaxed);
         self.carry_out(Verb::Prepare, sentry)
     }

@@ -51,8 +51,8 @@ impl Attendant {
             let sets = loaded.map_or(&[][..], |loaded| loaded.range(first, count));
             match (Verb::of(order), launch) {
                 (Some(Verb::Prepare), _) => self.prepare(sets),
-                (Some(Verb::Go), Some(launch)) => self.note(timed(launch, sets, self.rounds())),
-                (Some(Verb::Empty), _) => self.note(timed(nothing, &[Set::default()], 1)),
+                (Some(Verb::Go), Some(launch)) => self.note(timed(launch, sets)),
+                (Some(Verb::Empty), _) => self.note(timed(nothing, &[Set::default()])),
                 _ => {}
             }
             self.answer(order);
@@ -101,10 +101,6 @@ impl Attendant {
         }
     }
 
-    fn rounds(&self) -> u32 {
-        self.control.judge.rounds.load(Relaxed)
-    }
-
     fn note(&self, elapsed_ns: u64) {
         self.control.worker.elapsed_ns.store(elapsed_ns, Relaxed);
     }
@@ -119,17 +115,15 @@ impl Attendant {
     }
 }
 
-/// Launches on each set in turn, so often over; nanoseconds around all of it.
+/// Launches once per set, back to back; nanoseconds around all of it.
 #[inline(never)]
-fn timed(launch: Launch, sets: &[Set], rounds: u32) -> u64 {
+fn timed(launch: Launch, sets: &[Set]) -> u64 {
     let start = now();
-    for _ in 0..rounds {
-        for set in sets {
-            // SAFETY: the trampoline takes as many pointers as the problem has arguments, and the
-            // judge sent as many slots. What the candidate does with them is contained by the
-            // process, not by this call.
-            unsafe { launch(set.pointers.as_ptr()) };
-        }
+    for set in sets {
+        // SAFETY: the trampoline takes as many pointers as the problem has arguments, and the
+        // judge sent as many slots. What the candidate does with them is contained by the
+        // process, not by this call.
+        unsafe { launch(set.pointers.as_ptr()) };
     }
     let end = now();
     end.saturating_sub(start)
@@ -148,7 +142,7 @@ pub(super) fn measure_clock() -> Reply {
     });
     let step_ns = steps.filter(|&step| step > 0).min().unwrap_or(1);
     let sets = [Set::default()];
-    let mut empty: Vec<u64> = (0..READINGS).map(|_| timed(black_box(nothing), &sets, 1)).collect();
+    let mut empty: Vec<u64> = (0..READINGS).map(|_| timed(black_box(nothing), &sets)).collect();
     empty.sort_unstable();
     Reply::Ready { step_ns, overhead_ns: empty[READINGS / 2] }
 }

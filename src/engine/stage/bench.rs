@@ -189,13 +189,6 @@ impl measure::Subject for Benched<'_> {
         Ok(sets)
     }
 
-    fn repeatable(&self) -> bool {
-        let inout = |arg: &problem::Arg| {
-            matches!(arg.kind, problem::ArgKind::Buffer { role: problem::Role::Inout, .. })
-        };
-        !self.def.problem.args.iter().any(inout)
-    }
-
     fn check(&mut self, case: usize, set: u32, outputs: &[Vec<u8>]) -> Result<(), String> {
         let judged = self.judge.compare(case, set, outputs);
         if judged.passed() { Ok(()) } else { Err(judged.reports.join("\n")) }

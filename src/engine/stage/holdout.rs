@@ -40,7 +40,7 @@ fn launch(
     let mut session = bench.open(&def.kernel)?;
     session.load(sets)?;
     let outputs = (0..sets.len() as u32).map(|set| {
-        session.launch(Order { first: set, count: 1, rounds: 1, mode: Mode::Hot })?;
+        session.launch(Order { first: set, count: 1, mode: Mode::Hot })?;
         session.outputs(set)
     });
     let outputs = outputs.collect();

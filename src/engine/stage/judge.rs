@@ -365,7 +365,7 @@ fn free_bytes() -> u64 {
 fn answer(session: &mut dyn Session, staged: &[Staged]) -> Result<Vec<Vec<Vec<u8>>>, Fault> {
     session.load(&staged.iter().map(arguments).collect::<Vec<_>>())?;
     let count = staged.len() as u32;
-    session.launch(Order { first: 0, count, rounds: 1, mode: Mode::Hot })?;
+    session.launch(Order { first: 0, count, mode: Mode::Hot })?;
     (0..count).map(|set| session.outputs(set)).collect()
 }
 

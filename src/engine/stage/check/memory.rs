@@ -106,8 +106,7 @@ fn times(session: &mut dyn Session, seen: &Staged, fresh: &[Staged]) -> Result<(
     session.load(&sets)?;
     let (mut seen_ns, mut fresh_ns) = (Vec::new(), Vec::new());
     for set in 0..sets.len() as u32 {
-        let launched =
-            session.launch(Order { first: set, count: 1, rounds: 1, mode: Mode::Hot })?;
+        let launched = session.launch(Order { first: set, count: 1, mode: Mode::Hot })?;
         // The first is there to be remembered, should it not be so yet.
         match set {
             0 => {}

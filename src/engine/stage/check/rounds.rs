@@ -176,8 +176,7 @@ pub(super) fn launch(
     (case, slot): (usize, u32),
     drawn: &Drawn,
 ) -> Result<Launched, Fault> {
-    let ns =
-        session.launch(Order { first: slot, count: 1, rounds: 1, mode: Mode::Hot })?.reported_ns;
+    let ns = session.launch(Order { first: slot, count: 1, mode: Mode::Hot })?.reported_ns;
     let got = session.outputs(slot)?;
     let judged = judge.compare_with(case, drawn, &got);
     if !judged.passed() {

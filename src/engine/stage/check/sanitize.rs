@@ -188,7 +188,7 @@ fn launch(judge: &Judge<'_>, session: &mut dyn Session, case: usize) -> Result<(
         return Ok(());
     };
     session.load(&[arguments(&drawn.staged)])?;
-    session.launch(Order { first: 0, count: 1, rounds: 1, mode: Mode::Hot })?;
+    session.launch(Order { first: 0, count: 1, mode: Mode::Hot })?;
     Ok(())
 }
 
