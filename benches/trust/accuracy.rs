@@ -4,19 +4,27 @@ use optloop::problem::Role;
 use serde_json::json;
 
 use crate::numbers::{at, median};
-use crate::world::{World, candidate, own_source};
+use crate::world::{Kernel, World, candidate, own_source};
 use crate::{Asked, loops};
 
 /// Nanoseconds that the kernel spins for.
 const TRUTHS: [i64; 6] = [5_000, 20_000, 100_000, 1_000_000, 10_000_000, 50_000_000];
 
+/// A kernel that takes as many nanoseconds as a size says, and the ticks in a microsecond that it
+/// counts by.
+pub(crate) fn spin(world: &World, sizes: &[i64]) -> (Kernel, String) {
+    let ticks = ticks_per_us(world);
+    (world.own("spin", Role::Out, sizes, &[("TICKS_PER_US", ticks.clone())]), ticks)
+}
+
+fn ticks_per_us(world: &World) -> String {
+    let program = world.program("cc", &[own_source("ticks.c")], &[]).expect("a C compiler");
+    world.output(&program, &[]).trim().to_owned()
+}
+
 pub(crate) fn run(world: &World, asked: &Asked) {
     let reps = asked.reps(20);
-    let ticks = world.program("cc", &[own_source("ticks.c")], &[]).expect("a C compiler");
-    let calibrate = || world.output(&ticks, &[]).trim().to_owned();
-    let before = calibrate();
-    let macros = [("TICKS_PER_US", before.clone())];
-    let kernel = world.own("spin", Role::Out, &TRUTHS, &macros);
+    let (kernel, before) = spin(world, &TRUTHS);
     // The kernel looks at its counter now and then and so takes a little longer than it should:
     // what a loop says of it is nearer to the truth than its name.
     let by_hand: Vec<f64> = kernel
@@ -24,8 +32,7 @@ pub(crate) fn run(world: &World, asked: &Asked) {
         .cases
         .iter()
         .map(|case| {
-            let ticks = [format!("-DTICKS_PER_US={before}")];
-            let program = loops::by_hand(world, &kernel, case, &ticks);
+            let program = loops::by_hand(world, &kernel, case);
             median(&loops::batches(&world.output(&program, &loops::args(9, 2_000))))
         })
         .collect();
@@ -44,7 +51,7 @@ pub(crate) fn run(world: &World, asked: &Asked) {
                 "unconfirmed": told["unconfirmed"] }));
         }
     }
-    println!("Ticks per µs before {before}, after {}; {reps} repetitions.\n", calibrate());
+    println!("Ticks per µs before {before}, after {}; {reps} repetitions.\n", ticks_per_us(world));
     println!(
         "| truth | median | error | worst error | error, ns | half-width | loop by hand, ns |"
     );

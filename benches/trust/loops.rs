@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use optloop::backend::cpu::last_core;
-use optloop::problem::{ArgKind, Case};
+use optloop::problem::{Arg, ArgKind, Case};
 use serde_json::json;
 
 use crate::Asked;
@@ -11,6 +11,9 @@ use crate::numbers::{median, relative_iqr};
 use crate::world::{Kernel, World, candidate, own_source};
 
 const KERNELS: [&str; 3] = ["softmax", "sgemm", "stencil2d"];
+
+/// What every built kernel exports.
+const LAUNCH_SYMBOL: &str = "optloop_launch";
 
 /// What one way of measuring said of one kernel: a result per turn, and the launches of each.
 #[derive(Default)]
@@ -50,7 +53,7 @@ pub(crate) fn run(world: &World, asked: &Asked) {
 
 fn one(world: &World, asked: &Asked, kernel: &Kernel, reps: usize) {
     let case = &kernel.problem.cases[0];
-    let hand = by_hand(world, kernel, case, &[]);
+    let hand = by_hand(world, kernel, case);
     let google = google(world, kernel, case);
     let [mut ours, mut batch, mut single, mut theirs]: [Said; 4] = Default::default();
     for rep in 0..reps {
@@ -89,31 +92,35 @@ fn one(world: &World, asked: &Asked, kernel: &Kernel, reps: usize) {
 }
 
 /// Builds the loop around a kernel at a case.
-pub(crate) fn by_hand(world: &World, kernel: &Kernel, case: &Case, more: &[String]) -> PathBuf {
-    let sources = [own_source("loop.c"), kernel.source.clone()];
-    let more = [macros(kernel, case).as_slice(), more].concat();
-    world.program("cc", &sources, &more).expect("a C compiler")
+pub(crate) fn by_hand(world: &World, kernel: &Kernel, case: &Case) -> PathBuf {
+    let source = [own_source("loop.c")];
+    world.program("cc", &source, &macros(kernel, case)).expect("a C compiler")
 }
 
 /// Builds google-benchmark around it, where that is installed.
 fn google(world: &World, kernel: &Kernel, case: &Case) -> Option<PathBuf> {
-    // The kernel is C: as an object of its own, so that it is not read as C++.
-    let object = world.program("cc", std::slice::from_ref(&kernel.source), &["-c".to_owned()])?;
     let mut more = macros(kernel, case);
-    more.extend([object.display().to_string(), "-lbenchmark".into(), "-lpthread".into()]);
+    more.extend(["-lbenchmark".into(), "-lpthread".into()]);
     world.program("c++", &[own_source("google.cc")], &more)
 }
 
-/// Which kernel, its sizes in the order of its signature, and the core.
+/// The built kernel, its arguments at a case in the order of its signature, and the core.
 fn macros(kernel: &Kernel, case: &Case) -> Vec<String> {
-    let scalars = kernel.problem.args.iter().filter_map(|arg| match &arg.kind {
-        ArgKind::Scalar(expression) => case.sizes.get(expression),
-        ArgKind::Buffer { .. } => None,
-    });
-    let sizes = ["A", "B", "C"].iter().zip(scalars).map(|(name, size)| format!("-D{name}={size}"));
-    let core = last_core().unwrap_or(0);
-    let entry = &kernel.problem.entry;
-    sizes.chain([format!("-DKERNEL_{entry}"), format!("-DCORE={core}")]).collect()
+    let size = |word: &String| case.sizes.get(word).copied().or_else(|| word.parse().ok());
+    let known = |word: &String| size(word).expect("sizes of these problems are names and numbers");
+    let argument = |arg: &Arg| match &arg.kind {
+        ArgKind::Scalar(word) => format!("value({})", known(word)),
+        ArgKind::Buffer { shape, .. } => {
+            format!("buffer({})", shape.iter().map(known).product::<i64>())
+        }
+    };
+    let arguments: Vec<String> = kernel.problem.args.iter().map(argument).collect();
+    vec![
+        format!("-DOBJECT=\"{}\"", kernel.object.display()),
+        format!("-DSYMBOL=\"{LAUNCH_SYMBOL}\""),
+        format!("-DARGUMENTS={}", arguments.join(",")),
+        format!("-DCORE={}", last_core().unwrap_or(0)),
+    ]
 }
 
 /// Arguments of the loop.

@@ -33,7 +33,7 @@ fn compared(world: &World, asked: &Asked, kernel: &Kernel, reps: usize) {
     let (mut ours, mut by_hand) = (vec![Vec::new(); cases], vec![Vec::new(); cases]);
     let mut looped = vec![0; cases];
     let programs: Vec<_> =
-        kernel.problem.cases.iter().map(|case| loops::by_hand(world, kernel, case, &[])).collect();
+        kernel.problem.cases.iter().map(|case| loops::by_hand(world, kernel, case)).collect();
     for rep in 0..reps {
         let outcome = world.bench(kernel, candidate());
         assert_eq!(outcome.failure, None);

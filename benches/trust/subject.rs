@@ -243,6 +243,10 @@ impl Session for Watched {
         clocked(&self.spent, |s| &mut s.outputs, || self.session.outputs(set))
     }
 
+    fn outputs_into(&mut self, set: u32, into: &mut Vec<Vec<u8>>) -> Result<(), Fault> {
+        clocked(&self.spent, |s| &mut s.outputs, || self.session.outputs_into(set, into))
+    }
+
     fn timer(&self) -> Timer {
         self.session.timer()
     }

@@ -31,7 +31,6 @@ pub(crate) struct Kernel {
     pub(crate) problem: Problem,
     pub(crate) object: PathBuf,
     pub(crate) reference: PathBuf,
-    pub(crate) source: PathBuf,
 }
 
 impl Kernel {
@@ -182,7 +181,6 @@ impl World {
             object: build("kernel", source),
             reference: build("reference", reference),
             name: name.to_owned(),
-            source: source.to_owned(),
             problem,
         }
     }

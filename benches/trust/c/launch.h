@@ -1,75 +1,66 @@
-/* One launch of the kernel under comparison on buffers of its own: prepare() and launch(). */
+/* One launch of a kernel on buffers of its own: prepare() and launch(). It is the very object that
+ * the harness loads, so that both time the same machine code at the same alignment.
+ *
+ * OBJECT is its path, SYMBOL what it exports, ARGUMENTS the list of buffer(FLOATS) and value(INT) in
+ * the order of the signature, CORE where to stay. */
 #ifndef LAUNCH_H
 #define LAUNCH_H
+#include <dlfcn.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-#if defined(KERNEL_softmax)
-void softmax(const float *, float *, int, int);
-#define LAUNCH softmax(in, out, A, B)
-#define IN ((size_t)A * B)
-#define OUT ((size_t)A * B)
-#elif defined(KERNEL_sgemm)
-void sgemm(const float *, const float *, float *, int, int, int);
-#define LAUNCH sgemm(in, in + (size_t)A * C, out, A, B, C)
-#define IN ((size_t)A * C + (size_t)C * B)
-#define OUT ((size_t)A * B)
-#elif defined(KERNEL_stencil2d)
-void stencil2d(const float *, float *, int, int);
-#define LAUNCH stencil2d(in, out, A, B)
-#define IN ((size_t)A * B)
-#define OUT ((size_t)A * B)
-#elif defined(KERNEL_chain)
-void chain(float *, int);
-#define LAUNCH chain(out, A)
-#define IN 1
-#define OUT 1
-#elif defined(KERNEL_spin)
-void spin(float *, int);
-#define LAUNCH spin(out, A)
-#define IN 1
-#define OUT 1
-#elif defined(KERNEL_empty)
-void empty(float *, int);
-#define LAUNCH empty(out, A)
-#define IN 1
-#define OUT 1
-#endif
-#ifdef __cplusplus
-}
-#endif
+#define PAGE 4096
 
-static float *in, *out;
+static void (*entry)(void *const *);
+static void *pointers[16];
 
-static float *pages(size_t floats)
+/* Where a buffer lies decides as much as the code does: this one lies as in a worker, in whole pages
+ * between two that nobody may touch, with its end at the second. */
+static void *buffer(size_t floats)
 {
-    size_t bytes = (floats * sizeof(float) + 4095) / 4096 * 4096;
-    return (float *)aligned_alloc(4096, bytes);
+    size_t bytes = floats * sizeof(float), region = (bytes + PAGE - 1) / PAGE * PAGE;
+    char *all = (char *)mmap(NULL, region + 2 * PAGE, PROT_NONE,
+                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    mprotect(all + PAGE, region, PROT_READ | PROT_WRITE);
+    float *start = (float *)(all + PAGE + (region - bytes) / 64 * 64);
+    unsigned state = 1;
+    for (size_t i = 0; i < floats; i++) {
+        state = state * 1664525u + 1013904223u;
+        start[i] = (float)(state >> 8) / (1 << 24) * 6.0f - 3.0f;
+    }
+    return start;
 }
 
-/* Stays on one core and fills the buffers. */
+static void *value(int number)
+{
+    int *place = (int *)aligned_alloc(64, 64);
+    *place = number;
+    return place;
+}
+
+/* Stays on one core, loads the kernel and fills the buffers. */
 static void prepare(void)
 {
     cpu_set_t cores;
     CPU_ZERO(&cores);
     CPU_SET(CORE, &cores);
     sched_setaffinity(0, sizeof cores, &cores);
-    in = pages(IN);
-    out = pages(OUT);
-    unsigned state = 1;
-    for (size_t i = 0; i < IN; i++) {
-        state = state * 1664525u + 1013904223u;
-        in[i] = (float)(state >> 8) / (1 << 24) * 6.0f - 3.0f;
+    void *object = dlopen(OBJECT, RTLD_NOW);
+    void *symbol = object ? dlsym(object, SYMBOL) : NULL;
+    if (!symbol) {
+        fprintf(stderr, "%s\n", dlerror());
+        exit(1);
     }
-    for (size_t i = 0; i < OUT; i++)
-        out[i] = 0.0f;
+    *(void **)&entry = symbol;
+    void *all[] = {ARGUMENTS};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        pointers[i] = all[i];
 }
 
-static void launch(void)
+static inline void launch(void)
 {
-    LAUNCH;
+    entry(pointers);
 }
 #endif
