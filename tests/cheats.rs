@@ -10,12 +10,13 @@
 //! | right while it is checked and cheap later; every second launch; from launch 40 on | `answers::kernels_that_are_right_on_some_launches_only_are_wrong` |
 //! | warm-up detected, or cut short by sleeping | the same |
 //! | output not written, zeros or the last result relied on, constants, NaN, part of the work, fewer bits | `answers::kernels_that_skip_work_are_wrong` |
+//! | work skipped where the output still holds the right result | `answers::kernels_that_find_their_own_result_compute_nevertheless` |
 //! | results forged in what is printed | the same |
 //! | results forged where the worker answers | `outside::closed_descriptors_are_noticed`, `clock::answers_before_the_work_is_done_are_wrong` |
 //! | inputs changed so that the reference agrees; one element too many written or read | `leaving::one_element_too_many_is_found_on_either_side` |
 //! | the worker ended before it is judged, as if nothing were wrong, or as if the machine were | `leaving::crashes_and_exits_are_told_apart_from_wrong_results` |
 //! | the worker made to hang, or the machine's memory eaten up | `leaving::kernels_that_never_come_back_are_ended_in_time`, `leaving::memory_without_end_is_a_crash` |
-//! | the clock patched in the system's library or in the worker | `clock::a_clock_that_is_made_slow_is_contradicted` |
+//! | the clock patched in the system's library or in the worker | `clock::a_clock_that_is_made_slow_is_contradicted_or_does_not_pay` |
 //! | the clock shadowed by a function of its name | `clock::a_clock_of_its_own_deceives_only_itself` |
 //! | measured durations written over | `clock::durations_that_are_written_over_are_contradicted` |
 //! | work left to a thread that the clock does not see | `clock::work_that_is_finished_later_is_refused` |

@@ -20,13 +20,13 @@ static void *overwrite(void *none) {
 }
 "#;
 
-/// A clock that goes at a tenth of its speed, in the place of the system's.
+/// A clock that goes at so many tenths of its speed, in the place of the system's.
 const SLOW_CLOCK: &str = r#"
 #include <link.h>
 #include <sys/auxv.h>
 static long base;
 static int slow(int id, struct timespec *t) {
-    (void)id; long v = base + (real() - base) / 10;
+    (void)id; long v = base + (real() - base) * SPEED / 10;
     t->tv_sec = v / 1000000000L; t->tv_nsec = v % 1000000000L; return 0;
 }
 static char *find(const char *name) {
@@ -73,14 +73,27 @@ static void patch(void) {
 
 #[test]
 #[cfg(target_arch = "x86_64")]
-fn a_clock_that_is_made_slow_is_contradicted() {
-    let long = format!("patch(); spin(200000); {GOOD}");
-    Court::new().judges(&[Kernel {
-        repeats: vec![8],
-        ..Kernel::new("patches the system's clock", long)
-    }
-    .before(SLOW_CLOCK)
-    .bench(Cheating, "reported as shorter")]);
+fn a_clock_that_is_made_slow_is_contradicted_or_does_not_pay() {
+    let patched = |name, us: u32, speed: u32| Kernel {
+        repeats: vec![16],
+        busy_us: us,
+        truth_us: f64::from(us) - 1.0,
+        ..Kernel::new(name, format!("patch(); {GOOD}"))
+            .before(format!("#define SPEED {speed}\n{SLOW_CLOCK}"))
+    };
+    let word = "reported as shorter";
+    Court::new().judges(&[
+        patched("makes the system's clock ten times as slow", 200, 1).bench(Cheating, word),
+        // So little that it could be the way to the judge.
+        Kernel {
+            bench: Verdict::PassesOr(Cheating, word),
+            ..patched("makes the system's clock a little slower", 14, 7)
+        },
+        Kernel {
+            bench: Verdict::PassesOr(Cheating, word),
+            ..patched("makes the system's clock almost as fast as it was", 50, 9)
+        },
+    ]);
 }
 
 #[test]
