@@ -69,7 +69,7 @@ fn kernels_that_skip_work_are_wrong() {
 fn kernels_that_find_their_own_result_compute_nevertheless() {
     // Long enough to be timed one by one, and as short as the clock can tell while they skip.
     let skip = |us: u32| Kernel {
-        updates: false,
+        table: Some(1),
         busy_us: 0,
         truth_us: f64::from(us),
         repeats: vec![8],

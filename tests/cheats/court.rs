@@ -82,8 +82,8 @@ pub(crate) struct Kernel {
     pub(crate) body: String,
     pub(crate) cases: Vec<i64>,
     pub(crate) fill: Fill,
-    /// Without it `acc` is only there, and launches may be measured on the same inputs again.
-    pub(crate) updates: bool,
+    /// Without it `acc` is not updated: a table of so many times `n` zeros, which is read.
+    pub(crate) table: Option<i64>,
     pub(crate) limit_ms: u64,
     pub(crate) launches: u32,
     pub(crate) endurance: u32,
@@ -109,7 +109,7 @@ impl Kernel {
             body: body.into(),
             cases: vec![16],
             fill: Fill::Normal { mean: 0.0, std: 1.0 },
-            updates: true,
+            table: None,
             limit_ms: 10_000,
             launches: 2,
             endurance: 8,
@@ -152,11 +152,18 @@ impl Kernel {
 
     fn problem(&self) -> Problem {
         let buffer = |role, fill| ArgKind::Buffer { shape: vec!["n".into()], role, fill };
+        let acc = match self.table {
+            None => buffer(Role::Inout, self.fill),
+            Some(columns) => ArgKind::Buffer {
+                shape: vec!["n".into(), columns.to_string()],
+                role: Role::In,
+                fill: Fill::Zeros,
+            },
+        };
         let arg = |name: &str, dtype, kind| {
             // What is only read may be declared without const; then one signature serves both.
             Arg { name: name.into(), dtype, kind, is_const: name == "x" }
         };
-        let acc = if self.updates { Role::Inout } else { Role::In };
         let case = |&n: &i64| Case { label: format!("n={n}"), sizes: [("n".to_owned(), n)].into() };
         Problem {
             name: "scale".into(),
@@ -165,7 +172,7 @@ impl Kernel {
             holdout: None,
             args: vec![
                 arg("x", Dtype::F32, buffer(Role::In, self.fill)),
-                arg("acc", Dtype::F32, buffer(acc, self.fill)),
+                arg("acc", Dtype::F32, acc),
                 arg("y", Dtype::F32, buffer(Role::Out, Fill::Zeros)),
                 arg("n", Dtype::I32, ArgKind::Scalar("n".into())),
             ],
@@ -198,7 +205,7 @@ impl Court {
         let court = Self { dir, reference, cancel: Cancel::default() };
         let reference = |body| Kernel { busy_us: 0, ..Kernel::new("reference", body) };
         court.build(&reference(GOOD), "reference");
-        court.build(&Kernel { updates: false, ..reference(DOUBLE) }, "doubling");
+        court.build(&Kernel { table: Some(1), ..reference(DOUBLE) }, "doubling");
         court
     }
 
@@ -208,7 +215,11 @@ impl Court {
     }
 
     fn reference_of(&self, kernel: &Kernel) -> PathBuf {
-        if kernel.updates { self.reference.clone() } else { self.dir.path().join("doubling.so") }
+        if kernel.table.is_none() {
+            self.reference.clone()
+        } else {
+            self.dir.path().join("doubling.so")
+        }
     }
 
     fn in_context(&self, stage: impl FnOnce(&StageContext<'_>) -> StageOutcome) -> StageOutcome {
