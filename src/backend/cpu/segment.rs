@@ -26,10 +26,28 @@ impl Segment {
         Ok(Self { file, length })
     }
 
-    /// Forbids all writing from now on, by anyone.
+    /// Forbids all writing from now on, by anyone; it was never mapped to be written.
+    ///
+    /// The older seal waits until nobody holds a page, and on a busy machine gives up with EBUSY;
+    /// the newer one has nothing to wait for.
     pub(super) fn freeze(&self) -> io::Result<()> {
-        fcntl_add_seals(&self.file, SealFlags::WRITE | SealFlags::SEAL)?;
-        Ok(())
+        match fcntl_add_seals(&self.file, SealFlags::FUTURE_WRITE | SealFlags::SEAL) {
+            // Before Linux 5.1.
+            Err(rustix::io::Errno::INVAL) => self.freeze_patiently(),
+            sealed => Ok(sealed?),
+        }
+    }
+
+    fn freeze_patiently(&self) -> io::Result<()> {
+        let mut sealed = Ok(());
+        for _ in 0..50 {
+            sealed = fcntl_add_seals(&self.file, SealFlags::WRITE | SealFlags::SEAL);
+            if sealed != Err(rustix::io::Errno::BUSY) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        Ok(sealed?)
     }
 
     /// Forbids further seals.
@@ -161,6 +179,9 @@ mod tests {
         segment.freeze().unwrap();
         assert_eq!(read(&segment, 7, 3), [1, 2, 3]);
         assert!(segment.write(7, &[4]).is_err());
+        let older = Segment::create("test", 4096).unwrap();
+        older.freeze_patiently().unwrap();
+        assert!(older.write(7, &[4]).is_err());
     }
 
     #[test]
