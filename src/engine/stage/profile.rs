@@ -45,8 +45,8 @@ pub(super) fn look(
     let counted = count(def, build, ctx, (case, typical_ns(measurement, case)));
     let remarks = compiler_remarks(build, ctx);
     let mut lines = vec![verdict.clone()];
-    lines.extend(counter_lines(&counted, ctx));
-    lines.extend(remark_lines(&remarks, ctx));
+    lines.extend(counter_lines(&counted));
+    lines.extend(remark_lines(&remarks));
     json!({
         "verdict": verdict,
         "case": def.problem.cases.get(case).map(|c| c.label.clone()),
@@ -113,6 +113,9 @@ fn count(
             let what = "counted in a build with -mno-avx512f, the most that callgrind can follow";
             report.unavailable.push(what.to_owned());
         }
+    }
+    for hot in &mut report.hot_lines {
+        hot.file = shown(&hot.file, ctx).into();
     }
     for value in report.counters.values_mut() {
         *value /= f64::from(launches);
@@ -219,7 +222,12 @@ fn compiler_remarks(build: &CompileDef, ctx: &StageContext<'_>) -> Result<Vec<Re
     }
     // Headers of the system and the trampoline are nobody's to change.
     all.retain(|r| build.sources.iter().any(|s| r.file == *s || r.file.starts_with(ctx.dir)));
-    Ok(remarks::rank(all, &innermost))
+    let mut ranked = remarks::rank(all, &innermost);
+    // Records are shared between machines: no place of this one stands in them.
+    for remark in &mut ranked {
+        remark.file = shown(&remark.file, ctx).into();
+    }
+    Ok(ranked)
 }
 
 fn remark_json(remark: &Remark) -> Value {
@@ -242,7 +250,7 @@ fn kind(kind: RemarkKind) -> &'static str {
     }
 }
 
-fn counter_lines(counted: &Result<CountersReport, String>, ctx: &StageContext<'_>) -> Vec<String> {
+fn counter_lines(counted: &Result<CountersReport, String>) -> Vec<String> {
     let report = match counted {
         Ok(report) => report,
         Err(why) => return vec![format!("no counters: {why}")],
@@ -266,23 +274,18 @@ fn counter_lines(counted: &Result<CountersReport, String>, ctx: &StageContext<'_
         lines.push(format!("{tool}: {}", told.join(", ")));
     }
     lines.extend(report.hot_lines.iter().take(3).map(|hot| {
-        format!(
-            "{:.0} % of instructions at {}:{}",
-            100.0 * hot.share,
-            shown(&hot.file, ctx),
-            hot.line
-        )
+        format!("{:.0} % of instructions at {}:{}", 100.0 * hot.share, hot.file.display(), hot.line)
     }));
     lines.extend(report.unavailable.iter().cloned());
     lines
 }
 
-fn remark_lines(remarks: &Result<Vec<Remark>, String>, ctx: &StageContext<'_>) -> Vec<String> {
+fn remark_lines(remarks: &Result<Vec<Remark>, String>) -> Vec<String> {
     match remarks {
         Ok(all) => all
             .iter()
             .take(TOLD)
-            .map(|r| format!("{}:{}: {}", shown(&r.file, ctx), r.line, r.text))
+            .map(|r| format!("{}:{}: {}", r.file.display(), r.line, r.text))
             .collect(),
         Err(why) => vec![format!("no remarks of the compiler: {why}")],
     }
