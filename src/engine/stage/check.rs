@@ -322,7 +322,7 @@ impl Checked {
         };
         let mut metrics: BTreeMap<String, f64> = [
             ("cases", self.cases.len() as f64),
-            ("mismatches", all(|j| j.mismatches as f64).sum()),
+            ("mismatches", all(|j| j.mismatches as f64).fold(0.0, |sum, n| sum + n)),
             ("max_error", all(|j| j.max_abs).fold(0.0, f64::max)),
             ("max_relative_error", all(|j| j.max_rel).fold(0.0, f64::max)),
         ]
