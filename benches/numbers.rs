@@ -6,7 +6,7 @@ use std::time::Instant;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use optloop::cache::Kind;
 use optloop::digest::Digest;
-use optloop::pipeline::{CommandWork, Limits, Run};
+use optloop::pipeline::{CommandWork, Incumbent, Limits, RuleWork, Run};
 use optloop::plan::key::Walk;
 use optloop::plan::{Definition, StoredNode};
 use optloop::problem::{Fill, fill};
@@ -35,6 +35,10 @@ fn keys(c: &mut Criterion) {
             cache: true,
             exclusive: false,
             salt: String::new(),
+            incumbent: Incumbent::None,
+            repeats: Vec::new(),
+            rule: RuleWork::default(),
+            opponent: None,
         }),
     };
     let digest = Digest::of(b"content");

@@ -20,7 +20,9 @@ use optloop::engine::stage::bench::BenchDef;
 use optloop::engine::stage::check::CheckDef;
 use optloop::engine::stage::compile::CompileDef;
 use optloop::engine::stage::{FailureClass, StageContext, StageOutcome, bench, check, compile};
-use optloop::pipeline::{BenchWork, CacheMode, CompileWork, Cores, Limits, Purpose, SandboxMode};
+use optloop::pipeline::{
+    BenchWork, CacheMode, CompileWork, Cores, Incumbent, Limits, Purpose, RuleWork, SandboxMode,
+};
 use optloop::problem::{Arg, ArgKind, Case, Files, Fill, Holdout, Problem, Role, load};
 use optloop::process::Cancel;
 use optloop::verify::{Dtype, Tolerance};
@@ -170,6 +172,8 @@ impl World {
             sandbox: SandboxMode::Auto,
             telemetry: None,
             metric: "median_us".into(),
+            incumbent: Incumbent::None,
+            rule: RuleWork::default(),
             limits: self.limits,
             cache: true,
         };

@@ -10,7 +10,9 @@ use optloop::backend::cpu::last_core;
 use optloop::engine::stage::bench::{self, BenchDef};
 use optloop::engine::stage::compile::{self, CompileDef};
 use optloop::engine::stage::{StageContext, StageOutcome};
-use optloop::pipeline::{BenchWork, CacheMode, CompileWork, Cores, Limits, Purpose, SandboxMode};
+use optloop::pipeline::{
+    BenchWork, CacheMode, CompileWork, Cores, Incumbent, Limits, Purpose, RuleWork, SandboxMode,
+};
 use optloop::problem::{Arg, ArgKind, Case, Files, Fill, Problem, Role, bytes_needed, load};
 use optloop::process::{self, Cancel, CommandSpec, Exit, Running, Stdin};
 use optloop::verify::{Dtype, Tolerance};
@@ -56,6 +58,8 @@ pub(crate) fn candidate() -> BenchWork {
         sandbox: SandboxMode::Auto,
         telemetry: None,
         metric: "median_us".into(),
+        incumbent: Incumbent::None,
+        rule: RuleWork::default(),
         limits: Limits { timeout_ms: 300_000, grace_ms: 0, retries: 0 },
         cache: true,
     }

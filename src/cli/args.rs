@@ -114,6 +114,9 @@ pub(super) struct Which {
     /// Time limit of each stage.
     #[arg(long, value_name = "S")]
     pub(super) timeout_seconds: Option<f64>,
+    /// What to compare with: best, none, file:PATH or git:REVISION.
+    #[arg(long, value_name = "I")]
+    pub(super) incumbent: Option<String>,
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

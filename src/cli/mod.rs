@@ -14,6 +14,7 @@ mod exit;
 mod explain;
 mod graph;
 mod hardware;
+mod incumbents;
 mod init;
 mod inspect;
 mod man;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::args::Which;
 use super::exit::{self, Exit};
+use super::incumbents::Incumbents;
 use super::ui::Ui;
 use super::world::{self, Disk, Located};
 use crate::cache::lock::{Lock, TryLock};
@@ -154,11 +155,13 @@ fn make_plan(located: &Located, overrides: &Overrides) -> Result<Plan, Refusal> 
     pipeline.preset_dir = from_anywhere(&pipeline.preset_dir);
     let problem = load_problem(located, &pipeline, &mut mistakes);
     let device = no_device(&pipeline);
+    let incumbents = Incumbents { located, overrides };
     let request = plan::build::Request {
         pipeline: &pipeline,
         problem: problem.as_ref(),
         root: &located.root,
         loader: &Disk,
+        incumbents: &incumbents,
     };
     match plan::build::build(request) {
         Err(more) => mistakes.extend(more),
@@ -207,19 +210,21 @@ fn no_device(pipeline: &Pipeline) -> Option<EngineError> {
     )))
 }
 
+/// A path below the root, as seen from the pipeline's folder: relative when both lie below the root,
+/// so that moving the project keeps every key.
+pub(super) fn from_below(located: &Located, path: &str) -> String {
+    match located.dir.strip_prefix(&located.root) {
+        Ok(below) if !path.starts_with('/') => "../".repeat(below.components().count()) + path,
+        _ => path.to_owned(),
+    }
+}
+
 fn overrides(which: &Which, located: &Located) -> Overrides {
     let kernel = which.kernel.as_ref().map(|k| {
         let absolute = std::path::absolute(k).unwrap_or_else(|_| k.clone());
         let relative =
             plan::build::relative(&located.root, &located.root, &absolute.to_string_lossy());
-        // Relative to the pipeline's folder when both lie below the root, so that moving the
-        // project keeps every key.
-        match located.dir.strip_prefix(&located.root) {
-            Ok(below) if !relative.starts_with('/') => {
-                "../".repeat(below.components().count()) + &relative
-            }
-            _ => relative,
-        }
+        from_below(located, &relative)
     });
     Overrides {
         set: which.set.iter().cloned().collect(),
@@ -228,6 +233,7 @@ fn overrides(which: &Which, located: &Located) -> Overrides {
         repeats: which.stage_repeats.clone().or_else(|| which.repeats.map(|n| vec![n])),
         early_stop_us: which.early_stop_us,
         timeout_s: which.timeout_seconds,
+        incumbent: which.incumbent.clone(),
     }
 }
 

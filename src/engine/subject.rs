@@ -11,8 +11,12 @@ use crate::cache::entry::{self, Clock, Stat, World};
 use crate::cache::index::flag;
 use crate::cache::{Action, Index, Kind, Status, Store};
 use crate::digest::Digest;
+use crate::pipeline::COMPARED;
 use crate::plan::key::{self, Walk};
-use crate::plan::{Definition, StoredNode};
+use crate::plan::{Bench, Definition, StoredNode};
+
+/// Position of the incumbent's binary among a measurement's inputs, where there is one.
+pub(super) const INCUMBENT: usize = 2;
 
 /// A node to be looked at.
 pub(super) struct Job {
@@ -147,6 +151,7 @@ impl Job {
             .inputs
             .iter()
             .enumerate()
+            .filter(|(i, _)| !self.is_itself(*i))
             .map(|(i, k)| (k.kind, self.role(i), &k.digest))
             .collect();
         inputs.sort_unstable();
@@ -159,12 +164,23 @@ impl Job {
         walk
     }
 
+    /// Whether an input is the incumbent and the very binary that is measured: then there is
+    /// nothing to compare, and the result is that of the kernel alone.
+    pub(super) fn is_itself(&self, position: usize) -> bool {
+        let compares =
+            matches!(&self.stored.definition, Definition::Bench(b) if b.against.is_some());
+        compares
+            && position == INCUMBENT
+            && self.inputs.get(INCUMBENT).map(|k| k.digest) == self.inputs.first().map(|k| k.digest)
+    }
+
     /// What an input is called in the key. Binaries count by what they are, not where this
     /// pipeline keeps them, so that two pipelines share a measurement of the same binary.
     pub(super) fn role(&self, position: usize) -> &str {
         match (&self.stored.definition, position) {
             (Definition::Check(_) | Definition::Bench(_), 0) => "kernel binary",
             (Definition::Check(_) | Definition::Bench(_), 1) => "reference binary",
+            (Definition::Bench(Bench { against: Some(_), .. }), INCUMBENT) => "incumbent binary",
             _ => &self.inputs[position].name,
         }
     }
@@ -263,6 +279,10 @@ impl Readable<'_> {
             let seconds = self.index.nodes[other as usize].duration_us as f64 / 1e6;
             results.insert(condition::variable(name, "passed"), f64::from(u8::from(passed)));
             results.insert(condition::variable(name, "seconds"), seconds);
+            // Where there was nothing to compare with there is no gain.
+            for compared in COMPARED {
+                results.insert(condition::variable(name, compared), 0.0);
+            }
             for (metric, value) in self.store.action(&key).map(|a| a.metrics).unwrap_or_default() {
                 results.insert(condition::variable(name, &metric), value);
             }

@@ -1,8 +1,8 @@
 //! One stage after the other: its preset, its kind, its variants.
 
-use super::Stage;
 use super::file::{Kind, StageFile};
 use super::resolve::Resolver;
+use super::{Purpose, Stage};
 use crate::diagnostic::{Entries, Spanned};
 
 /// A stage on its way: what is checked once all stages are known.
@@ -57,6 +57,9 @@ impl Resolver<'_> {
         if kind == Some(Kind::Bench) {
             file.repeats = self.over.bench.repeats.clone().or(file.repeats);
             file.early_stop_us = self.over.bench.early_stop_us.clone().or(file.early_stop_us);
+        }
+        if compares(kind, &file) {
+            file.incumbent = self.over.bench.incumbent.clone().or(file.incumbent);
         }
         let needs = file.needs.take().map(|needs| needs.value).unwrap_or_default();
         let when = file.when.take();
@@ -138,3 +141,15 @@ impl Resolver<'_> {
 
 /// False when some of a stage was already refused.
 type IsWhole = bool;
+
+/// Whether a stage is one that scores: what `--incumbent` speaks of.
+fn compares(kind: Option<Kind>, file: &StageFile) -> bool {
+    match kind {
+        Some(Kind::Bench) => {
+            let purpose = file.purpose.as_ref().map_or(Purpose::Candidate, |p| p.value);
+            matches!(purpose, Purpose::Candidate | Purpose::Final) && file.matrix.is_none()
+        }
+        Some(Kind::Command) => file.metric.is_some(),
+        _ => false,
+    }
+}

@@ -6,6 +6,7 @@ use std::ops::Range;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::rule::RuleFile;
 use super::values::{MetricFile, OneOrMany, Scalar};
 use super::{CacheMode, Purpose, SandboxMode};
 use crate::diagnostic::{Entries, Spanned};
@@ -139,6 +140,11 @@ pub struct StageFile {
     /// Give up once the time per launch is surely above this.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub early_stop_us: Option<Spanned<f64>>,
+    /// What to compare with: `best`, `none`, `file:PATH` or `git:REVISION`. Where there is one,
+    /// `repeats` counts pairs. `candidate` and `final` compare with the best when not given.
+    pub incumbent: Option<Spanned<String>>,
+    /// The numbers by which a comparison is decided.
+    pub rule: Option<Spanned<RuleFile>>,
 }
 
 /// `matrix = { define.BLOCK = [64, 128], … }`.
@@ -201,6 +207,8 @@ impl StageFile {
         over(&mut self.repeats, below.repeats.as_ref());
         over(&mut self.warmup, below.warmup.as_ref());
         over(&mut self.early_stop_us, below.early_stop_us.as_ref());
+        over(&mut self.incumbent, below.incumbent.as_ref());
+        over(&mut self.rule, below.rule.as_ref());
         match (&mut self.compile, &below.compile) {
             (Some(compile), Some(below)) => compile.value.lay_over(below),
             (compile, below) => over(compile, below.as_ref()),
@@ -231,9 +239,11 @@ impl StageFile {
             ("mode", place(self.mode.as_ref()), Fits::BENCH),
             ("precision", place(self.precision.as_ref()), Fits::BENCH),
             ("telemetry", self.telemetry.as_ref().map(OneOrMany::span), Fits::BENCH),
-            ("repeats", self.repeats.as_ref().map(OneOrMany::span), Fits::BENCH),
+            ("repeats", self.repeats.as_ref().map(OneOrMany::span), Fits::COMMAND.or(Fits::BENCH)),
             ("warmup", place(self.warmup.as_ref()), Fits::BENCH),
             ("early_stop_us", place(self.early_stop_us.as_ref()), Fits::BENCH),
+            ("incumbent", place(self.incumbent.as_ref()), Fits::COMMAND.or(Fits::BENCH)),
+            ("rule", place(self.rule.as_ref()), Fits::COMMAND.or(Fits::BENCH)),
             ("matrix.define", define.map(|(key, _)| key.span.clone()), Fits::KERNEL),
             ("matrix.flags", matrix.and_then(|m| place(m.flags.as_ref())), Fits::KERNEL),
             ("matrix.cc", matrix.and_then(|m| place(m.cc.as_ref())), Fits::KERNEL),

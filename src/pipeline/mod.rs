@@ -17,6 +17,7 @@ mod overlay;
 mod paths;
 mod preset;
 mod resolve;
+mod rule;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -39,7 +40,9 @@ use crate::diagnostic::{Diagnostic, Source};
 
 pub use preset::BUILT_IN;
 pub use resolve::load;
+pub use rule::{Guard, Incumbent, RuleWork};
 pub use schema::schemas;
+pub use validate::COMPARED;
 
 /// How this room sees the world outside: files and the environment.
 pub trait Loader {
@@ -71,6 +74,8 @@ pub struct Overrides {
     pub early_stop_us: Option<f64>,
     /// `--timeout-seconds S`.
     pub timeout_s: Option<f64>,
+    /// `--incumbent I`, for the stages that score.
+    pub incumbent: Option<String>,
 }
 
 /// A pipeline with presets merged, variables put in and matrices multiplied out.
@@ -188,6 +193,25 @@ pub struct CommandWork {
     pub exclusive: bool,
     /// Free text that only changes the key.
     pub salt: String,
+    /// What its number is compared with.
+    pub incumbent: Incumbent,
+    /// Pairs of runs at each look.
+    pub repeats: Vec<u32>,
+    /// How that is decided.
+    pub rule: RuleWork,
+    /// The same command on the incumbent: found by the plan, and `None` before.
+    pub opponent: Option<Opponent>,
+}
+
+/// A command stage on the incumbent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Opponent {
+    /// The command.
+    pub run: Run,
+    /// The incumbent's file, relative to the root.
+    pub kernel: String,
+    /// How people call it.
+    pub called: String,
 }
 
 /// A command as written.
@@ -219,6 +243,20 @@ pub struct CommandMetric {
     pub from: MetricSource,
     /// Which way is better.
     pub better: Direction,
+    /// How two of them are compared.
+    pub scale: MetricScale,
+    /// Whether it is the same each time; `None`: seen when it is.
+    pub deterministic: Option<bool>,
+}
+
+/// How two values of a metric are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MetricScale {
+    /// By their ratio; they must be above 0.
+    Ratio,
+    /// By their difference, in the metric's own unit: for percentages and what may be 0 or less.
+    Difference,
 }
 
 /// Where a command's number stands.
@@ -296,6 +334,10 @@ pub struct BenchWork {
     /// The stage's headline number: `median_us`, `mean_us`, `min_us` or `p90_us`
     /// (geometric mean over cases).
     pub metric: String,
+    /// What it is compared with, where that is there; `repeats` then counts pairs.
+    pub incumbent: Incumbent,
+    /// How that is decided.
+    pub rule: RuleWork,
     /// Limits.
     pub limits: Limits,
     /// False: measures every time.

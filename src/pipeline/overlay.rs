@@ -36,7 +36,7 @@ pub(super) fn documents(
     documents
 }
 
-/// What `--repeats`, `--early-stop-us` and `--timeout-seconds` say about every stage they fit.
+/// What `--repeats`, `--early-stop-us`, `--incumbent` and `--timeout-seconds` say about every stage they fit.
 pub(super) struct StageOverrides {
     pub(super) any: StageFile,
     pub(super) bench: StageFile,
@@ -50,6 +50,9 @@ pub(super) fn stage_overrides(overrides: &Overrides, findings: &mut Findings) ->
     if let Some(limit) = overrides.early_stop_us {
         let read = one("--early-stop-us", "early_stop_us", &format!("{limit:?}"), findings);
         bench.early_stop_us = read.early_stop_us;
+    }
+    if let Some(incumbent) = &overrides.incumbent {
+        bench.incumbent = one("--incumbent", "incumbent", &quoted(incumbent), findings).incumbent;
     }
     let any = overrides.timeout_s.map_or_else(StageFile::default, |seconds| {
         let text = format!("\"{}ms\"", (seconds * 1000.0).round());

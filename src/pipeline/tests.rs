@@ -100,8 +100,8 @@ fn stages_take_the_preset_of_their_name_and_defaults_are_filled_in() {
     assert_eq!(check.compile.flags, ["-O3", "-march=native"]);
     assert_eq!((check.limits.retries, check.limits.grace_ms), (1, 2000));
     let bench = bench(candidate, 0);
-    assert_eq!(bench.repeats, [8, 16, 32]);
-    assert_eq!((bench.purpose, bench.limits.timeout_ms), (Purpose::Candidate, 60_000));
+    assert_eq!(bench.repeats, [4, 8, 12, 16, 24, 32, 48, 64]);
+    assert_eq!((bench.purpose, bench.limits.timeout_ms), (Purpose::Candidate, 120_000));
     assert_eq!(candidate.best_by, ("median_us".to_owned(), Direction::Lower));
     assert_eq!(candidate.needs[0].0, "smoke");
     assert_eq!(&pipeline.source.text[candidate.needs[0].1.clone()], "'smoke'");
@@ -279,7 +279,7 @@ fn results_follow_the_kind() {
         [
             "cases mismatches max_error",
             "median_us mean_us min_us p90_us launches processes stopped_early unstable \
-             median_lower_us median_upper_us",
+             median_lower_us median_upper_us gain gain_lower gain_upper pairs",
             "score"
         ]
     );

@@ -10,7 +10,9 @@ use super::upstream::Upstream;
 use super::values::{BENCH_METRICS, PrintedMetric};
 use super::variables::Scope;
 use super::when::Condition;
-use super::{CommandMetric, Direction, MetricSource, Stage, Work, duration};
+use super::{
+    CommandMetric, Direction, Incumbent, MetricScale, MetricSource, Stage, Work, duration,
+};
 use crate::diagnostic::Spanned;
 
 /// JSON paths with brackets deeper than this take the parser twice as long for each level.
@@ -182,7 +184,9 @@ impl Resolver<'_> {
             }
         };
         let better = metric.better.unwrap_or(Direction::Lower);
-        CommandMetric { name: name.value.clone(), from, better }
+        let scale = metric.scale.unwrap_or(MetricScale::Ratio);
+        let deterministic = metric.deterministic;
+        CommandMetric { name: name.value.clone(), from, better, scale, deterministic }
     }
 
     fn metric_source(&mut self, form: Form, text: &Spanned<String>) -> MetricSource {
@@ -307,6 +311,9 @@ impl Resolver<'_> {
     }
 }
 
+/// What a comparison adds to a stage's results; all 0 where there was nothing to compare with.
+pub const COMPARED: [&str; 4] = ["gain", "gain_lower", "gain_upper", "pairs"];
+
 impl Stage {
     /// Names of the numbers that it gives to `when` and to the result table.
     pub fn results(&self) -> Vec<&str> {
@@ -322,10 +329,14 @@ impl Stage {
                     "median_lower_us",
                     "median_upper_us",
                 ]);
+                results.extend(COMPARED);
             }
             Some(Work::Check(_)) => results.extend(["cases", "mismatches", "max_error"]),
             Some(Work::Command(command)) => {
                 results.extend(command.metric.as_ref().map(|metric| metric.name.as_str()));
+                if command.incumbent != Incumbent::None {
+                    results.extend(COMPARED);
+                }
             }
             None => {}
         }

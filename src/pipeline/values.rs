@@ -9,7 +9,7 @@ use serde::de::{
     Deserialize, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor,
 };
 
-use super::Direction;
+use super::{Direction, MetricScale};
 use crate::diagnostic::Spanned;
 
 /// One value, or a list of them.
@@ -163,6 +163,11 @@ pub struct PrintedMetric {
     pub json: Option<Spanned<String>>,
     /// Which way is better; lower when not given.
     pub better: Option<Direction>,
+    /// How two of them are compared; by their ratio when not given.
+    pub scale: Option<MetricScale>,
+    /// True: it is the same each time, so that two runs of each side decide. When not given, that
+    /// is seen from the runs.
+    pub deterministic: Option<bool>,
 }
 
 impl<'de> Deserialize<'de> for MetricFile {

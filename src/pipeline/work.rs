@@ -8,14 +8,14 @@ use super::resolve::Resolver;
 use super::values::{MetricFile, OneOrMany, Scalar};
 use super::variables::{Quoting, Scope};
 use super::{
-    BenchWork, CacheMode, CheckWork, CommandMetric, CommandWork, Direction, Limits, Purpose, Run,
-    SandboxMode, Stage, Variant, Work,
+    BenchWork, CacheMode, CheckWork, CommandMetric, CommandWork, Direction, Incumbent, Limits,
+    Purpose, RuleWork, Run, SandboxMode, Stage, Variant, Work,
 };
 use crate::diagnostic::{Entries, Spanned};
 
 /// What holds where neither stage, preset nor pipeline says otherwise.
 mod default {
-    pub(super) const REPEATS: [u32; 3] = [8, 16, 32];
+    pub(super) const REPEATS: [u32; 8] = [4, 8, 12, 16, 24, 32, 48, 64];
     pub(super) const RETRIES: u32 = 1;
     pub(super) const GRACE_MS: u64 = 2000;
     pub(super) const KERNEL_TIMEOUT_MS: u64 = 60_000;
@@ -113,6 +113,10 @@ impl Resolver<'_> {
             salt: file.salt.as_ref().map_or_else(String::new, |salt| {
                 self.variables.expand(salt, scope, &mut self.findings)
             }),
+            incumbent: self.command_incumbent(making),
+            repeats: self.repeats(making),
+            rule: self.rule(making),
+            opponent: None,
         }
     }
 
@@ -243,9 +247,60 @@ impl Resolver<'_> {
             telemetry: (file.telemetry.as_ref())
                 .map(|written| self.command_line("telemetry", written, making)),
             metric: self.bench_metric(file),
+            incumbent: self.bench_incumbent(making),
+            rule: self.rule(making),
             limits,
             cache: file.cache.as_ref().is_none_or(|cache| cache.value),
         }
+    }
+
+    fn rule(&mut self, making: Making<'_>) -> RuleWork {
+        let looks = self.repeats(making).len();
+        self.findings.rule(making.file.rule.as_deref(), looks)
+    }
+
+    /// Scoring and confirming compare with the best; points of a matrix are compared with each
+    /// other.
+    fn bench_incumbent(&mut self, making: Making<'_>) -> Incumbent {
+        let file = making.file;
+        if let Some(written) = &file.incumbent {
+            return self.incumbent(written, making);
+        }
+        let purpose = file.purpose.as_ref().map_or(Purpose::Candidate, |purpose| purpose.value);
+        let scores = matches!(purpose, Purpose::Candidate | Purpose::Final);
+        if scores && making.point.label.is_empty() { Incumbent::Best } else { Incumbent::None }
+    }
+
+    fn command_incumbent(&mut self, making: Making<'_>) -> Incumbent {
+        let Some(written) = &making.file.incumbent else {
+            let repeats = making.file.repeats.as_ref().map(|r| ("repeats", r.span()));
+            let rule = making.file.rule.as_ref().map(|r| ("rule", r.span.clone()));
+            for (key, span) in repeats.into_iter().chain(rule) {
+                let message = format!("`{key}` is about comparing, and this command does not");
+                self.findings
+                    .at("misplaced-key", message, &span, "without an incumbent")
+                    .help("add incumbent = \"best\", or remove it");
+            }
+            return Incumbent::None;
+        };
+        let incumbent = self.incumbent(written, making);
+        if incumbent != Incumbent::None && making.file.metric.is_none() {
+            let message = "without a `metric` there is nothing to compare";
+            self.findings
+                .at("missing-key", message, &written.span, "compared by what?")
+                .help("add metric = { name = \"cycles\", regex = 'cycles: ([0-9]+)' }");
+        }
+        incumbent
+    }
+
+    fn incumbent(&mut self, written: &Spanned<String>, making: Making<'_>) -> Incumbent {
+        let text = self.variables.expand(written, making.scope(), &mut self.findings);
+        let incumbent = self.findings.incumbent(&Spanned::new(text, written.span.clone()));
+        if let Incumbent::File(path) = &incumbent {
+            self.must_exist("incumbent", path, &written.span);
+            self.claims.fixed("incumbent", path, &written.span);
+        }
+        incumbent
     }
 
     fn repeats(&mut self, making: Making<'_>) -> Vec<u32> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
 
 use super::graph::Graph;
+use super::incumbent::{self, Incumbents};
 use super::{Best, Definition, Plan, PlanNode, StoredNode, glob, kernel};
 use crate::cache::Kind;
 use crate::cache::index::flag;
@@ -23,6 +24,8 @@ pub struct Request<'a> {
     pub root: &'a Path,
     /// Files and environment.
     pub loader: &'a dyn Loader,
+    /// What there is to compare with.
+    pub incumbents: &'a dyn Incumbents,
 }
 
 /// Makes the plan.
@@ -127,7 +130,7 @@ impl<'a> Builder<'a> {
                 stage.name.clone()
             };
             let node = match &variant.work {
-                Work::Command(work) => Some(self.command(stage, name, work)),
+                Work::Command(work) => Some(self.command(stage, name, (&variant.label, work))),
                 Work::Check(_) | Work::Bench(_) => self.kernel_node(stage, name, variant),
             };
             members.extend(node.map(|n| self.add(n, stage.span.clone())));
@@ -164,7 +167,14 @@ impl<'a> Builder<'a> {
         if dir == "." { String::new() } else { dir }
     }
 
-    fn command(&mut self, stage: &Stage, name: String, work: &CommandWork) -> PlanNode {
+    fn command(
+        &mut self,
+        stage: &Stage,
+        name: String,
+        (label, work): (&str, &CommandWork),
+    ) -> PlanNode {
+        let opponent = incumbent::opponent(self, stage, label, work);
+        let work = &CommandWork { opponent, ..work.clone() };
         let mut node = self.bare(stage, name, Definition::Command(work.clone()));
         if let Some(tool) = self.command_tool(stage, work) {
             node.inputs.push((Kind::File, tool));
@@ -173,6 +183,7 @@ impl<'a> Builder<'a> {
         // Patterns may match outputs of later stages, so they wait for `connect`.
         let names = work.inputs.iter().filter(|i| !glob::is_pattern(i));
         node.inputs.extend(names.map(|i| (Kind::File, self.relative(i))));
+        node.inputs.extend(work.opponent.iter().map(|o| (Kind::File, o.kernel.clone())));
         node.outputs = work.outputs.iter().map(|o| self.relative(o)).collect();
         node.flags |= if work.cache { 0 } else { flag::ALWAYS };
         node.flags |= if work.metric.is_some() { flag::RESULT } else { 0 };

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::build::Builder;
+use super::incumbent;
 use super::{Bench, Check, Compile, Definition, PlanNode, Sources, StoredNode};
 use crate::cache::Kind;
 use crate::cache::index::flag;
@@ -46,6 +47,12 @@ pub(super) fn node(
         DeviceRequest::Cpu(cores) => *cores,
         _ => Cores::Picked,
     };
+    let mut against = None;
+    if let Work::Bench(work) = &variant.work {
+        let sought = (&work.incumbent, work.metric.as_str(), compile);
+        let found = incumbent::binary(builder, stage, sought, signature_only(problem));
+        against = found.map(|binary| (incumbent::name(&work.incumbent), binary));
+    }
     let problem = without_paths(problem);
     let (definition, flags) = match &variant.work {
         Work::Check(work) => {
@@ -59,13 +66,15 @@ pub(super) fn node(
             let always = if work.cache { 0 } else { flag::ALWAYS };
             let work = work.clone();
             let flags = flag::RESULT | flag::ALONE | always;
-            (Definition::Bench(Bench { problem, work, cores, build }), flags)
+            let against = against.as_ref().map(|(name, _)| name.clone());
+            (Definition::Bench(Bench { problem, work, cores, build, against }), flags)
         }
         Work::Command(_) => return None,
     };
     let measures = matches!(definition, Definition::Bench(_));
     let mut node = builder.bare(stage, name, definition);
     node.inputs = vec![(Kind::File, kernel), (Kind::File, reference)];
+    node.inputs.extend(against.map(|(_, binary)| (Kind::File, binary)));
     node.inputs.extend(WORKER_ENV.map(|name| (Kind::Env, name.to_owned())));
     if measures {
         node.inputs.push((Kind::Device, "cpu".to_owned()));
@@ -159,16 +168,16 @@ fn reference_binary(builder: &mut Builder<'_>, stage: &Stage, problem: &Problem)
     compile(builder, stage, Wanted { names, sources: vec![source], problem, work })
 }
 
-struct Wanted {
+pub(super) struct Wanted {
     /// Preferred name, and one for when another compile has it.
-    names: [String; 2],
-    sources: Vec<String>,
-    problem: Problem,
-    work: CompileWork,
+    pub(super) names: [String; 2],
+    pub(super) sources: Vec<String>,
+    pub(super) problem: Problem,
+    pub(super) work: CompileWork,
 }
 
 /// The output of the compile that is wanted: an existing node's, or a new one's.
-fn compile(builder: &mut Builder<'_>, stage: &Stage, wanted: Wanted) -> Option<String> {
+pub(super) fn compile(builder: &mut Builder<'_>, stage: &Stage, wanted: Wanted) -> Option<String> {
     let compiler = compiler(builder, stage, &wanted.work.cc, &wanted.sources)?;
     let include_dirs = wanted.work.include_dirs.iter().map(|d| builder.relative(d)).collect();
     let definition = Definition::Compile(Compile {

@@ -27,11 +27,11 @@ use crate::cache::Kind;
 use crate::digest::Digest;
 
 /// Rises with any change to the recipe: old results then count as unknown.
-pub const KEY_VERSION: u32 = 2;
+pub const KEY_VERSION: u32 = 3;
 
 /// Fields of definitions that change how a stage is run, not what comes out of it; and what a
 /// binary's own digest already tells.
-const LEFT_OUT: [&str; 9] = [
+const LEFT_OUT: [&str; 12] = [
     "definition.limits",
     "definition.cache",
     "definition.exclusive",
@@ -41,6 +41,9 @@ const LEFT_OUT: [&str; 9] = [
     "definition.work.compile",
     "definition.compiler",
     "definition.problem.reference",
+    "definition.against",
+    "definition.work.incumbent",
+    "definition.incumbent",
 ];
 
 /// A walk under way: hasher and record are fed together.
@@ -159,7 +162,7 @@ pub fn changes(old: &[(String, String)], new: &[(String, String)]) -> Vec<Change
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::{CommandWork, Limits, Run};
+    use crate::pipeline::{CommandWork, Incumbent, Limits, RuleWork, Run};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -176,6 +179,10 @@ mod tests {
             cache: true,
             exclusive: false,
             salt: String::new(),
+            incumbent: Incumbent::None,
+            repeats: Vec::new(),
+            rule: RuleWork::default(),
+            opponent: None,
         }
     }
 

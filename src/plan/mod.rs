@@ -9,6 +9,7 @@
 pub mod build;
 pub mod glob;
 pub mod graph;
+pub mod incumbent;
 pub mod kernel;
 pub mod key;
 pub mod layout;
@@ -135,6 +136,8 @@ pub struct Bench {
     pub cores: Cores,
     /// What the kernel is built from, for stages that look into it.
     pub build: Option<Sources>,
+    /// How people call what it is compared with; its binary is the third input.
+    pub against: Option<String>,
 }
 
 /// The best of a matrix.

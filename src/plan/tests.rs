@@ -52,7 +52,9 @@ fn plan(text: &'static str) -> Result<Plan, Vec<Diagnostic>> {
     let loaded = load(Path::new("/r/p.toml"), &Overrides::default(), &memory);
     assert!(loaded.diagnostics.is_empty(), "{}", render(&loaded.diagnostics, false));
     let pipeline = loaded.pipeline.expect("a pipeline without mistakes");
-    build(Request { pipeline: &pipeline, problem: None, root: Path::new("/r"), loader: &memory })
+    let incumbents = &super::incumbent::Nowhere;
+    let root = Path::new("/r");
+    build(Request { pipeline: &pipeline, problem: None, root, loader: &memory, incumbents })
 }
 
 fn refused(text: &'static str) -> String {

@@ -11,7 +11,9 @@ use optloop::engine::stage::compile::CompileDef;
 use optloop::engine::stage::{
     Failure, FailureClass, StageContext, StageOutcome, bench, check, compile,
 };
-use optloop::pipeline::{BenchWork, CacheMode, CompileWork, Cores, Limits, Purpose, SandboxMode};
+use optloop::pipeline::{
+    BenchWork, CacheMode, CompileWork, Cores, Incumbent, Limits, Purpose, RuleWork, SandboxMode,
+};
 use optloop::problem::{Arg, ArgKind, Case, Fill, Problem, Role};
 use optloop::process::Cancel;
 use optloop::process::sandbox::SandboxLevel;
@@ -292,6 +294,8 @@ impl Court {
             sandbox: SandboxMode::Auto,
             telemetry: None,
             metric: "median_us".into(),
+            incumbent: Incumbent::None,
+            rule: RuleWork::default(),
             limits: kernel.limits(),
             cache: true,
         };

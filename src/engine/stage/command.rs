@@ -203,10 +203,11 @@ fn read_depfile(name: &str, setting: &Setting<'_>) -> Result<Vec<PathBuf>, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::Direction;
+    use crate::pipeline::{Direction, MetricScale};
 
     fn check(from: MetricSource, text: &str, expected: Result<f64, &str>) {
-        let metric = CommandMetric { name: "m".to_owned(), from, better: Direction::Lower };
+        let (name, better, scale) = ("m".to_owned(), Direction::Lower, MetricScale::Ratio);
+        let metric = CommandMetric { name, from, better, scale, deterministic: None };
         match (number(&metric, text.as_bytes()), expected) {
             (Ok(got), Ok(want)) => assert!((got - want).abs() < 1e-12, "{text}"),
             (Err(got), Err(part)) => assert!(got.contains(part), "{got}"),
