@@ -257,6 +257,57 @@ fn a_launch_of_nothing_costs_less_than_100_ns() {
     assert!(middle.saturating_sub(overhead) < 100, "{middle} ns");
 }
 
+/// Processor time that a session's only process has had, in ticks of the system.
+fn ticks(built: &Built) -> u64 {
+    let process = marked(built).pop().expect("a process");
+    let stat = fs::read_to_string(process.join("stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn a_session_that_pauses_stands_still_until_its_next_order() {
+    // A thread of its own would go on for ever.
+    let before = "static void *work(void *a) { for (volatile long i = 0;; i++); return 0; }\n";
+    let body = "static int once; pthread_t t; if (!once++) pthread_create(&t, 0, work, 0); y[0] = x[0];";
+    let built = Built::with(before, body);
+    let mut session = built.loaded(2, 16);
+    session.pause().unwrap();
+    once(&mut session, 0).unwrap();
+    for set in [1, 0] {
+        session.pause().unwrap();
+        session.pause().unwrap();
+        let then = ticks(&built);
+        std::thread::sleep(Duration::from_millis(60));
+        assert_eq!(ticks(&built), then);
+        once(&mut session, set).unwrap();
+        assert_eq!(floats(&session.outputs(set).unwrap()[0])[0], set as f32);
+    }
+    session.pause().unwrap();
+    load(&mut session, 3, 8).unwrap();
+    once(&mut session, 2).unwrap();
+    session.pause().unwrap();
+    session.finish();
+    assert_eq!(marked(&built), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_launch_beyond_its_limit_is_ended_and_one_within_is_not() {
+    let built = Built::new("spin(n == 16 ? 20000000 : 2000000000);");
+    let mut session = built.loaded(1, 16);
+    session.limit(Some(Duration::from_millis(400)));
+    once(&mut session, 0).unwrap();
+    load(&mut session, 1, 8).unwrap();
+    let started = Instant::now();
+    assert_eq!(once(&mut session, 0), Err(Fault::TimedOut));
+    let took = started.elapsed();
+    assert!((400..1500).contains(&took.as_millis()), "{took:?}");
+    let mut session = built.loaded(1, 16);
+    session.limit(Some(Duration::from_millis(1)));
+    session.limit(None);
+    once(&mut session, 0).unwrap();
+}
+
 /// Where the worker's control page is, and what stands in it.
 const CONTROL: &str = "static volatile unsigned char *control(void) { FILE *f = fopen(\"/proc/self/maps\", \"r\");\n\
     char line[512]; unsigned long at = 0;\n\

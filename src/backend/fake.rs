@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::{Argument, Fault, Launched, Order, Session, Timer};
 
@@ -53,6 +54,7 @@ pub struct FakeSession {
     world: World,
     script: Script,
     launched: u64,
+    limit: Option<Duration>,
     /// Per loaded set, the number of the launch that it was in.
     left: Vec<Option<u64>>,
 }
@@ -60,7 +62,7 @@ pub struct FakeSession {
 impl FakeSession {
     /// A kernel that does what `script` says, on the clock of `world`.
     pub fn new(world: &World, script: Script) -> Self {
-        Self { world: world.clone(), script, launched: 0, left: Vec::new() }
+        Self { world: world.clone(), script, launched: 0, limit: None, left: Vec::new() }
     }
 
     fn launch_once(&mut self) -> Result<u64, Fault> {
@@ -101,6 +103,9 @@ impl Session for FakeSession {
             ns += self.launch_once()?;
             self.left[set] = Some(self.launched - 1);
         }
+        if self.limit.is_some_and(|limit| Duration::from_nanos(ns) > limit) {
+            return Err(Fault::TimedOut);
+        }
         let reported = ns / self.script.forged_by.max(1);
         let judged_ns = ns + self.script.timer.handover_ns as u64;
         Ok(Launched { reported_ns: reported, judged_ns, at_least_ns: ns })
@@ -113,6 +118,15 @@ impl Session for FakeSession {
         };
         let from = self.script.outputs_from.range(..=launch).next_back();
         Ok(from.map_or(&self.script.outputs, |(_, outputs)| outputs).clone())
+    }
+
+    fn pause(&mut self) -> Result<(), Fault> {
+        self.note("pause");
+        Ok(())
+    }
+
+    fn limit(&mut self, launch: Option<Duration>) {
+        self.limit = launch;
     }
 
     fn timer(&self) -> Timer {

@@ -133,6 +133,21 @@ pub trait Session {
         self.outputs(set)
     }
 
+    /// Lets the whole process stand still until its next order, so that it takes nothing from
+    /// another on its core.
+    ///
+    /// # Errors
+    /// That it cannot be stopped, or has left something running.
+    fn pause(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// How long one [`Session::launch`] may take from now on, warm-ups too: what goes on for longer
+    /// is ended as [`Fault::TimedOut`]. `None`: until the session's own deadline.
+    fn limit(&mut self, launch: Option<Duration>) {
+        let _unlimited = launch;
+    }
+
     /// The session's clock.
     fn timer(&self) -> Timer;
 

@@ -61,6 +61,8 @@ pub struct CpuSession {
     pub(super) running: Option<Running>,
     pub(super) handshake: Handshake,
     pub(super) deadline: Option<Instant>,
+    /// How long a launch may take.
+    limit: Option<Duration>,
     pub(super) cancel: Cancel,
     pub(super) library: PathBuf,
     pub(super) memory: Option<Memory>,
@@ -99,6 +101,7 @@ impl CpuSession {
             running: Some(running),
             handshake,
             deadline: options.deadline,
+            limit: None,
             cancel: options.cancel.clone(),
             library: options.library.to_owned(),
             memory: None,
@@ -156,9 +159,17 @@ impl CpuSession {
         &mut self,
         act: impl FnOnce(&mut Handshake, &mut Sentry<'_>) -> Result<T, Trouble>,
     ) -> Result<T, Fault> {
+        self.with_handshake_until(self.deadline, act)
+    }
+
+    fn with_handshake_until<T>(
+        &mut self,
+        deadline: Option<Instant>,
+        act: impl FnOnce(&mut Handshake, &mut Sentry<'_>) -> Result<T, Trouble>,
+    ) -> Result<T, Fault> {
         let running = self.running.as_mut().ok_or_else(gone)?;
         let socket = self.socket.as_fd();
-        let mut sentry = Sentry { running, socket, deadline: self.deadline, cancel: &self.cancel };
+        let mut sentry = Sentry { running, socket, deadline, cancel: &self.cancel };
         act(&mut self.handshake, &mut sentry).map_err(|trouble| match trouble {
             Trouble::Exited => self.bury(),
             Trouble::Spoken => self.unspoken().err().unwrap_or_else(out_of_turn),
@@ -285,6 +296,12 @@ impl CpuSession {
         self.printed.extend(finished.stderr);
     }
 
+    /// When a launch that starts now must be over.
+    fn launch_deadline(&self) -> Option<Instant> {
+        let own = self.limit.and_then(|limit| Instant::now().checked_add(limit));
+        [own, self.deadline].into_iter().flatten().min()
+    }
+
     fn staged(&self, set: u32) -> Result<&Memory, Fault> {
         self.memory.as_ref().filter(|memory| set < memory.layout.sets).ok_or_else(nothing_loaded)
     }
@@ -355,7 +372,7 @@ impl Session for CpuSession {
             let flushed = memory.flush(order.first, order.count);
             flushed.map_err(|e| Fault::infrastructure("mapping shared memory", e))?;
         }
-        let launched = self.with_handshake(Handshake::launch)?;
+        let launched = self.with_handshake_until(self.launch_deadline(), Handshake::launch)?;
         self.unspoken()?;
         plausible(launched)
     }
@@ -394,6 +411,14 @@ impl Session for CpuSession {
             Ok(Wake::Cancelled) => Err(self.end(Exit::Cancelled, Fault::Interrupted)),
             Err(error) => Err(Fault::infrastructure("waiting for a worker", error)),
         }
+    }
+
+    fn pause(&mut self) -> Result<(), Fault> {
+        self.halt()
+    }
+
+    fn limit(&mut self, launch: Option<Duration>) {
+        self.limit = launch;
     }
 
     fn timer(&self) -> Timer {
