@@ -144,9 +144,7 @@ pub trait Session {
 
     /// How long one [`Session::launch`] may take from now on, warm-ups too: what goes on for longer
     /// is ended as [`Fault::TimedOut`]. `None`: until the session's own deadline.
-    fn limit(&mut self, launch: Option<Duration>) {
-        let _unlimited = launch;
-    }
+    fn limit(&mut self, _launch: Option<Duration>) {}
 
     /// The session's clock.
     fn timer(&self) -> Timer;

@@ -68,6 +68,8 @@ pub(super) enum Command {
     /// List, show and analyse the accounts of measured stages.
     #[command(subcommand)]
     Artifact(ArtifactCommand),
+    /// Decide again from recorded pairs.
+    Replay(ReplayArgs),
     /// Look inside what a kernel is compiled to.
     #[command(subcommand)]
     Inspect(InspectCommand),
@@ -202,6 +204,18 @@ pub(super) struct ExplainArgs {
     pub(super) which: Which,
     /// The stage; all of them when none is named.
     pub(super) stage: Option<String>,
+}
+
+/// `optloop replay`.
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    /// The artifact: a path, a run, RUN/STAGE, or `last`. With --jsonl a file of lines; `-` reads
+    /// standard input.
+    #[arg(value_name = "FILE|-")]
+    pub(super) file: Option<String>,
+    /// Read decisions as JSON lines, and write one answer a line.
+    #[arg(long)]
+    pub(super) jsonl: bool,
 }
 
 /// `optloop artifact …`.

@@ -21,6 +21,7 @@ mod man;
 mod noise;
 mod picture;
 mod pipeline;
+mod replay;
 mod schema;
 mod session;
 mod table;
@@ -83,6 +84,7 @@ fn dispatch(cli: &Cli, ui: Ui) -> Exit {
         Command::Completions(args) => completions::run(args, &ui),
         Command::Man(args) => man::run(args, &ui),
         Command::Explain(args) => explain::run(args, &ui),
+        Command::Replay(args) => replay::run(args, &ui),
         Command::Inspect(command) => inspect::run(command, &ui),
         Command::Artifact(command) => artifact::run(command, &ui),
         Command::Cache(command) => cache::run(command, &ui),

@@ -5,6 +5,7 @@
 //! (the caller says through [`Subject`]), or what the numbers mean for a stage (that is `engine`).
 
 mod estimate;
+pub mod pairs;
 mod protocol;
 mod slot;
 mod stopping;

@@ -7,7 +7,7 @@ use crate::backend::{Fault, Launched, Mode, Order, Session, Timer};
 use crate::stats;
 
 /// Inputs that warm-ups take turns on; they are never timed.
-const WARM_SETS: u32 = 2;
+pub(super) const WARM_SETS: u32 = 2;
 
 /// Launches that bring code and predictors back after a pause, before the clock counts again.
 const DISCARDED: u32 = 1;
@@ -197,13 +197,13 @@ impl Slot {
 }
 
 /// Launches per sample that make it long enough for the clock.
-fn loops(typical_ns: u64, timer: Timer) -> u32 {
+pub(super) fn loops(typical_ns: u64, timer: Timer) -> u32 {
     let needed = STEPS * timer.step_ns;
     let launch = (typical_ns as f64 - timer.overhead_ns).max(1.0);
     if launch >= needed { 1 } else { (needed / launch).ceil().min(MOST_LOOPS) as u32 }
 }
 
-fn sample(launched: Launched, timer: Timer, looped: u32) -> Sample {
+pub(super) fn sample(launched: Launched, timer: Timer, looped: u32) -> Sample {
     let (reported, judged) = (launched.reported_ns as f64, launched.judged_ns as f64);
     let per_launch = |ns: f64| ns.max(0.0) / f64::from(looped);
     let slack = SLACK_NS + SLACK_HANDOVERS * timer.handover_ns;

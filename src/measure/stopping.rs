@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::estimate::{Measurement, Taken};
+use super::estimate::{self, Measurement, Taken};
 use super::protocol::Protocol;
-use crate::stats::{self, surely_above};
+use crate::stats::{self, Statistic, surely_above};
 
 /// After one process, this much over the limit in the fastest launch of every case is hopeless
 /// (the rule for pairs gives up at the same factor, decision-rule section 5, step 2).
@@ -41,10 +41,21 @@ pub(super) fn at_look(protocol: &Protocol, measurement: &Measurement) -> Option<
     (narrow && !is_last).then_some(Stopped::Precise)
 }
 
+/// True when a side of pairs is surely above the limit. One process says nothing of the next, so
+/// it is believed only where it is far above.
+pub(super) fn too_slow(limit: f64, statistic: Statistic, cases: &[Taken]) -> bool {
+    let several = cases.iter().all(|case| case.processes.len() > 1);
+    let above = |measurement: Measurement| surely_above(measurement.metric.interval.lower, limit);
+    far_above(limit, cases) || several && estimate::describe(statistic, cases).is_some_and(above)
+}
+
 /// True when the geometric mean of the cases' fastest launches is far above the limit: no median
 /// or mean of launches that are still to come is worth waiting for.
 pub(super) fn hopeless(protocol: &Protocol, cases: &[Taken]) -> bool {
-    let Some(limit) = protocol.early_stop_us else { return false };
+    protocol.early_stop_us.is_some_and(|limit| far_above(limit, cases))
+}
+
+fn far_above(limit: f64, cases: &[Taken]) -> bool {
     let fastest: Vec<f64> = cases.iter().filter_map(Taken::fastest_us).collect();
     fastest.len() == cases.len() && stats::geomean(&fastest).is_some_and(|us| us > GROSS * limit)
 }

@@ -7,6 +7,7 @@ pub mod analysis;
 pub mod artifact;
 pub mod board;
 pub mod recorder;
+pub mod verdict;
 
 pub use analysis::{Analyses, Analysis, Decision};
 pub use artifact::{Artifact, Provenance};

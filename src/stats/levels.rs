@@ -45,6 +45,11 @@ impl Statistic {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Median, Self::Mean, Self::Min, Self::P90];
 
+    /// The statistic of launches as they are; `None` without any, or when one is no finite number.
+    pub fn of_slot(self, launches: &[f64]) -> Option<f64> {
+        sorted(launches).map(|sorted| self.of(&sorted))
+    }
+
     /// The statistic of launches that are sorted and not empty.
     fn of(self, sorted: &[f64]) -> f64 {
         match self {

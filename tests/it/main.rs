@@ -9,5 +9,6 @@ mod inspect;
 mod kernel;
 mod kills;
 mod machine;
+mod replay;
 mod support;
 mod trials;

@@ -1,0 +1,92 @@
+//! All that a decision was made from.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Pair, Scoring, Spent};
+use crate::stats::{Rule, Verdict};
+
+/// Why pairs ended before the rule said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cut {
+    /// The candidate is surely slower than it may be, whatever the incumbent takes.
+    TooSlow,
+    /// The next look would have come after the time was up.
+    OutOfTime,
+}
+
+/// A comparison with every launch that it rests on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// What was decided when.
+    pub rule: Rule,
+    /// How launches became numbers.
+    pub scoring: Scoring,
+    /// What orders were drawn from.
+    pub seed: u64,
+    /// The pairs, in order of time.
+    pub pairs: Vec<Pair>,
+    /// Those that confirm a gain that was seen.
+    pub confirm: Vec<Pair>,
+    /// What they say.
+    pub verdict: Verdict,
+    /// Why they ended early, if they did.
+    pub cut: Option<Cut>,
+    /// From the first process to the verdict.
+    pub seconds: f64,
+    /// What it took.
+    pub spent: Spent,
+}
+
+impl Comparison {
+    /// The verdict once more, from the launches alone.
+    ///
+    /// # Errors
+    /// Which launch has no value.
+    pub fn again(&self) -> Result<Verdict, String> {
+        Ok(self.rule.judge(&self.d()?, &self.confirm_d()?))
+    }
+
+    /// The `d` of each pair.
+    ///
+    /// # Errors
+    /// As [`Comparison::again`].
+    pub fn d(&self) -> Result<Vec<f64>, String> {
+        self.pairs.iter().map(|pair| self.scoring.d(pair)).collect()
+    }
+
+    /// The `d` of each pair that confirms.
+    ///
+    /// # Errors
+    /// As [`Comparison::again`].
+    pub fn confirm_d(&self) -> Result<Vec<f64>, String> {
+        self.confirm.iter().map(|pair| self.scoring.d(pair)).collect()
+    }
+
+    /// One list per case: its `d` in each pair, those that confirm not among them.
+    ///
+    /// # Errors
+    /// As [`Comparison::again`].
+    pub fn d_by_case(&self) -> Result<Vec<Vec<f64>>, String> {
+        by_case(&self.scoring, &self.pairs)
+    }
+
+    /// [`Comparison::d_by_case`] of the pairs that confirm.
+    ///
+    /// # Errors
+    /// As [`Comparison::again`].
+    pub fn confirm_d_by_case(&self) -> Result<Vec<Vec<f64>>, String> {
+        by_case(&self.scoring, &self.confirm)
+    }
+}
+
+fn by_case(scoring: &Scoring, pairs: &[Pair]) -> Result<Vec<Vec<f64>>, String> {
+    let count = pairs.first().map_or(0, |pair| pair.cases.len());
+    let mut cases = vec![Vec::with_capacity(pairs.len()); count];
+    for pair in pairs {
+        for (case, d) in cases.iter_mut().zip(scoring.cases(pair)?) {
+            case.push(d);
+        }
+    }
+    Ok(cases)
+}

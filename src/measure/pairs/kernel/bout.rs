@@ -1,0 +1,323 @@
+//! One case in a pair of processes: load, warm up, slots in turn, compare.
+
+use std::time::Duration;
+
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+
+use super::{Both, Contest, Known, SlotPlan, coin};
+use crate::backend::{Fault, Launched, Order, Session};
+use crate::measure::pairs::{CasePair, Side, Spent, Stop};
+use crate::measure::protocol::Halt;
+use crate::measure::slot::{Sample, WARM_SETS, loops, sample};
+use crate::stats::Statistic;
+
+/// A launch of the candidate may take so many times as long as the incumbent's, and this longer
+/// (decision-rule, section 5, step 1).
+const LIMIT_FACTOR: f64 = 3.0;
+const LIMIT_MORE: Duration = Duration::from_secs(1);
+
+/// In one pair of so many, outputs are read in the middle of both slots, after a launch drawn in
+/// secret: a kernel that leaves its work to the next timed launch would have two of three for
+/// nothing.
+const SURPRISES: u32 = 4;
+
+/// The median slot has a logarithm also where it is shorter than a step of the clock.
+const SHORTEST_NS: f64 = 0.1;
+
+/// How the slots of a case go; alike on both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// Launches per sample.
+    looped: u32,
+    timed: u32,
+    discard: u32,
+}
+
+impl Shape {
+    /// Before any launch was seen.
+    fn first(plan: &SlotPlan) -> Self {
+        Self { looped: 1, timed: plan.timed.max(1), discard: plan.discard }
+    }
+
+    fn sets(self) -> u32 {
+        self.timed * self.looped
+    }
+
+    /// The same in so many sets: with fewer launches in a loop, then with fewer loops.
+    fn within(self, sets: u32) -> Self {
+        let sets = sets.max(1);
+        let timed = self.timed.min(sets);
+        Self { looped: self.looped.min(sets / timed), timed, ..self }
+    }
+}
+
+/// What a bout gave.
+pub(super) struct Slots {
+    pub(super) pairs: Vec<CasePair>,
+    pub(super) samples: Both<Vec<Sample>>,
+    pub(super) looped: u32,
+    /// Sets that were staged at a time.
+    pub(super) ring: u32,
+    /// Untimed launches of each side.
+    pub(super) warmups: u32,
+}
+
+/// A case in two processes of which one stands still.
+pub(super) struct Bout<'a> {
+    pub(super) contest: &'a mut dyn Contest,
+    pub(super) plan: &'a SlotPlan,
+    pub(super) sessions: &'a mut Both<Box<dyn Session>>,
+    pub(super) started_first: Side,
+    pub(super) known: &'a mut Known,
+    pub(super) spent: &'a mut Spent,
+}
+
+/// What is loaded.
+#[derive(Clone, Copy)]
+struct Ring {
+    sets: u32,
+    /// The first set that no launch has had.
+    fresh: u32,
+}
+
+impl Ring {
+    fn of(sets: u32) -> Self {
+        Self { sets, fresh: Self::warm(sets) }
+    }
+
+    /// Sets that untimed launches take turns on.
+    fn warm(sets: u32) -> u32 {
+        WARM_SETS.min(sets - 1)
+    }
+
+    fn left(self) -> u32 {
+        self.sets - self.fresh
+    }
+}
+
+impl Bout<'_> {
+    /// `count` pairs.
+    pub(super) fn run(&mut self, count: u32, rng: &mut ChaCha8Rng) -> Result<Slots, Stop> {
+        let first = self.known.shape.unwrap_or(Shape::first(self.plan));
+        let mut ring = self.load(count * first.sets())?;
+        let shortest_ns = self.warm_up(ring, rng)?;
+        let wanted = self.known.shape.unwrap_or_else(|| self.shape(shortest_ns));
+        if count * wanted.sets() > ring.left() && wanted.looped > first.looped {
+            ring = self.load(count * wanted.sets())?;
+        }
+        let shape = wanted.within(ring.left());
+        self.known.shape = Some(shape);
+        let mut slots = Slots {
+            pairs: Vec::with_capacity(count as usize),
+            samples: Both::default(),
+            looped: shape.looped,
+            ring: ring.sets,
+            warmups: self.warmups() + count * shape.discard,
+        };
+        for done in 0..count {
+            if shape.sets() > ring.left() {
+                // Memory is short, and what was launched before is not fresh any more.
+                self.contest.renew();
+                ring = self.load((count - done) * shape.sets())?;
+                if shape.sets() > ring.left() {
+                    return Err(Stop::nobodys("there is less memory for inputs than before"));
+                }
+            }
+            let pair = self.pair((shape, ring), &mut slots.samples, rng)?;
+            slots.pairs.push(pair);
+            ring.fresh += shape.sets();
+        }
+        Ok(slots)
+    }
+
+    /// At least one: how slots go follows from how long a launch takes.
+    fn warmups(&self) -> u32 {
+        self.plan.warmup.max(1)
+    }
+
+    /// Loads both sides with `timed` fresh sets, or as many as memory holds.
+    fn load(&mut self, timed: u32) -> Result<Ring, Stop> {
+        let mut sets = WARM_SETS + timed;
+        for side in [self.started_first, self.started_first.other()] {
+            let session = &mut **self.sessions.of_mut(side);
+            let loaded = self.contest.load(session, self.known.case, sets);
+            sets = loaded.map_err(|fault| self.stopped(side, fault))?.min(sets);
+            self.pause(side)?;
+        }
+        if sets < 2 {
+            return Err(Stop::nobodys("there is no memory for the inputs of two launches"));
+        }
+        Ok(Ring::of(sets))
+    }
+
+    /// Launches both sides without counting; what the quicker one takes.
+    fn warm_up(&mut self, ring: Ring, rng: &mut ChaCha8Rng) -> Result<u64, Stop> {
+        let drawn = coin(rng);
+        // What the candidate may take is known from the incumbent alone.
+        let first = if self.known.incumbent_ns.is_some() { drawn } else { Side::Incumbent };
+        let mut shortest_ns = u64::MAX;
+        for side in [first, first.other()] {
+            self.limit();
+            let mut latest_ns = 0;
+            for number in 0..self.warmups() {
+                latest_ns = self.launch(side, number % Ring::warm(ring.sets), 1)?.reported_ns;
+            }
+            self.pause(side)?;
+            if side == Side::Incumbent && self.known.incumbent_ns.is_none() {
+                self.known.incumbent_ns = Some(latest_ns as f64);
+            }
+            shortest_ns = shortest_ns.min(latest_ns);
+        }
+        Ok(shortest_ns)
+    }
+
+    /// How slots go when the quicker side takes so long.
+    fn shape(&self, shortest_ns: u64) -> Shape {
+        if shortest_ns > self.plan.single_over_ns {
+            return Shape { looped: 1, timed: 1, discard: 0 };
+        }
+        let looped = |side| loops(shortest_ns, self.sessions.of(side).timer());
+        let looped = looped(Side::Incumbent).max(looped(Side::Candidate));
+        Shape { looped, ..Shape::first(self.plan) }
+    }
+
+    /// One slot of each side, and then what they left.
+    fn pair(
+        &mut self,
+        (shape, ring): (Shape, Ring),
+        samples: &mut Both<Vec<Sample>>,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<CasePair, Stop> {
+        let first = coin(rng);
+        let surprise = surprise(shape, rng);
+        let mut pair = CasePair { first, incumbent: Vec::new(), candidate: Vec::new() };
+        let mut early = Both::default();
+        for side in [first, first.other()] {
+            let slot = Slot { side, shape, ring, surprise };
+            let (taken, read) = self.slot(&slot)?;
+            *early.of_mut(side) = read;
+            let counted: Vec<f64> = taken.iter().map(counted_ns).collect();
+            if side == Side::Incumbent {
+                self.known.incumbent_ns = Statistic::Median.of_slot(&counted);
+                pair.incumbent = counted;
+            } else {
+                pair.candidate = counted;
+            }
+            samples.of_mut(side).extend(taken);
+        }
+        for side in Side::BOTH {
+            let early = std::mem::take(early.of_mut(side));
+            self.check(&Slot { side, shape, ring, surprise }, early)?;
+        }
+        Ok(pair)
+    }
+
+    /// The timed launches of one side, and the outputs that were read between them.
+    fn slot(&mut self, slot: &Slot) -> Result<(Vec<Sample>, Early), Stop> {
+        let &Slot { side, shape, ring, surprise } = slot;
+        self.limit();
+        for number in 0..shape.discard {
+            self.launch(side, number % Ring::warm(ring.sets), 1)?;
+        }
+        let mut samples = Vec::with_capacity(shape.timed as usize);
+        let mut early = Early::new();
+        for index in 0..shape.timed {
+            let launched = self.launch(side, slot.first_of(index), shape.looped)?;
+            samples.push(sample(launched, self.sessions.of(side).timer(), shape.looped));
+            if surprise == Some(index) {
+                early = self.read_early(slot, index)?;
+            }
+        }
+        self.pause(side)?;
+        Ok((samples, early))
+    }
+
+    fn read_early(&mut self, slot: &Slot, index: u32) -> Result<Early, Stop> {
+        let sets = slot.first_of(index)..slot.first_of(index + 1);
+        let read = |set| {
+            let outputs = self.sessions.of_mut(slot.side).outputs(set);
+            outputs.map_err(|fault| self.stopped(slot.side, fault))
+        };
+        sets.map(read).collect()
+    }
+
+    /// Compares what every timed launch of a slot left; `early` was read before the slot ended.
+    fn check(&mut self, slot: &Slot, mut early: Early) -> Result<(), Stop> {
+        let (side, case) = (slot.side, self.known.case);
+        let read = slot.surprise.map_or(0..0, |i| slot.first_of(i)..slot.first_of(i + 1));
+        let mut outputs = Vec::new();
+        for set in slot.first_of(0)..slot.first_of(slot.shape.timed) {
+            if read.contains(&set) {
+                outputs = std::mem::take(&mut early[(set - read.start) as usize]);
+            } else {
+                let session = self.sessions.of_mut(side);
+                let read = session.outputs_into(set, &mut outputs);
+                read.map_err(|fault| self.stopped(side, fault))?;
+            }
+            let right = self.contest.check(side, case, set, &outputs);
+            right
+                .map_err(|report| Stop { side: Some(side), halt: Halt::Wrong { case, report } })?;
+        }
+        Ok(())
+    }
+
+    fn launch(&mut self, side: Side, first: u32, count: u32) -> Result<Launched, Stop> {
+        self.spent.launches += 1;
+        let order = Order { first, count, mode: self.plan.mode };
+        let launched = self.sessions.of_mut(side).launch(order);
+        launched.map_err(|fault| self.stopped(side, fault))
+    }
+
+    fn pause(&mut self, side: Side) -> Result<(), Stop> {
+        let paused = self.sessions.of_mut(side).pause();
+        paused.map_err(|fault| self.stopped(side, fault))
+    }
+
+    /// Says how long the candidate may take, as far as that is known.
+    fn limit(&mut self) {
+        let looped = self.known.shape.map_or(1, |shape| shape.looped);
+        let limit = self.known.incumbent_ns.map(|ns| {
+            let ns = LIMIT_FACTOR * ns * f64::from(looped);
+            LIMIT_MORE.saturating_add(Duration::from_nanos(ns as u64))
+        });
+        self.sessions.candidate.limit(limit);
+    }
+
+    fn stopped(&self, side: Side, fault: Fault) -> Stop {
+        Stop { side: Some(side), halt: Halt::Fault { case: self.known.case, fault } }
+    }
+}
+
+/// The outputs of one sample's sets.
+type Early = Vec<Vec<Vec<u8>>>;
+
+/// One side's turn.
+#[derive(Clone, Copy)]
+struct Slot {
+    side: Side,
+    shape: Shape,
+    ring: Ring,
+    surprise: Option<u32>,
+}
+
+impl Slot {
+    /// The first set of a sample; those of both sides are alike.
+    fn first_of(&self, index: u32) -> u32 {
+        self.ring.fresh + index * self.shape.looped
+    }
+}
+
+/// After which sample of a pair outputs are read at once, if after any.
+fn surprise(shape: Shape, rng: &mut ChaCha8Rng) -> Option<u32> {
+    let draw = rng.next_u32();
+    let places = shape.timed - 1;
+    (places > 0 && draw.is_multiple_of(SURPRISES)).then(|| draw / SURPRISES % places)
+}
+
+/// What counts of a sample. Where the judge's clock does not bear it out, that clock's own time,
+/// which cannot be too short.
+fn counted_ns(sample: &Sample) -> f64 {
+    let ns = if sample.confirmed { sample.ns } else { sample.ns.max(sample.judged_ns) };
+    ns.max(SHORTEST_NS)
+}
