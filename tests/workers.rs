@@ -90,6 +90,7 @@ impl World {
             env: &|name| std::env::var_os(name),
             cancel: &self.cancel,
             progress: &|_, _| {},
+            looked: &|_| {},
         })
     }
 
@@ -181,6 +182,8 @@ impl World {
             problem: self.problem.clone(),
             kernel: self.build("kernel", body),
             reference: self.reference(),
+            incumbent: None,
+            against: None,
             work,
             build: None,
             seed: Some(7),

@@ -132,6 +132,7 @@ impl World {
             env: &|name| std::env::var_os(name),
             cancel: &self.cancel,
             progress: &|_, _| {},
+            looked: &|_| {},
         })
     }
 
@@ -195,6 +196,8 @@ impl World {
             problem: kernel.problem.clone(),
             kernel: kernel.object.clone(),
             reference: kernel.reference.clone(),
+            incumbent: None,
+            against: None,
             work,
             build: None,
             seed: None,

@@ -49,12 +49,14 @@ impl From<Exit> for std::process::ExitCode {
 /// The code of a failed stage of a kind.
 pub(super) fn of_failure(kind: &str, class: FailureClass) -> Exit {
     match class {
-        FailureClass::Infrastructure => Exit::Infrastructure,
+        FailureClass::Infrastructure | FailureClass::TooNoisy => Exit::Infrastructure,
         FailureClass::Interrupted => Exit::Interrupted,
         FailureClass::Wrong
         | FailureClass::Cheating
         | FailureClass::TooSlow
+        | FailureClass::NotBetter
         | FailureClass::Implausible => Exit::Candidate,
+        FailureClass::Inconclusive => Exit::Undecided,
         _ if kind == "command" || kind == "best" => Exit::User,
         // A kernel that does not compile is as unusable as one that crashes.
         FailureClass::Failed | FailureClass::Crashed | FailureClass::TimedOut => Exit::Candidate,

@@ -26,6 +26,7 @@ mod schema;
 mod session;
 mod table;
 mod ui;
+mod verdict;
 mod words;
 mod world;
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::words;
 use crate::engine::Outcome;
 use crate::engine::event::StageFinished;
+use crate::engine::stage::FailureClass;
 
 /// The table of all stages with numbers or verdicts; empty when there are none.
 pub(super) fn results(stages: &[StageFinished], state_dir: &Path) -> String {
@@ -112,6 +113,13 @@ fn notes(stage: &StageFinished) -> Vec<String> {
             words::duration_us(1e6 * number("saved_seconds")),
         ));
     }
+    if let Some(words) = account.get("words").and_then(Value::as_str) {
+        let lead = if account.get("identical").is_some() { String::new() } else { decision(stage) };
+        notes.push(format!("{name}: {lead}{words}"));
+    }
+    let warnings = account.get("warnings").and_then(Value::as_array);
+    let warnings = warnings.into_iter().flatten().filter_map(Value::as_str);
+    notes.extend(warnings.map(|warning| format!("{name}: warning: {warning}")));
     for part in ["profile", "telemetry"] {
         let lines = account.get(part).and_then(|p| p.get("lines")?.as_array());
         let lines = lines.into_iter().flatten().filter_map(Value::as_str);
@@ -124,6 +132,19 @@ fn notes(stage: &StageFinished) -> Vec<String> {
         notes.push(format!("{name}: unstable: {}", reasons.join("; ")));
     }
     notes
+}
+
+/// `KEEP: `, before the words of a comparison.
+fn decision(stage: &StageFinished) -> String {
+    let word = match &stage.outcome {
+        Outcome::Failed { failure } => match failure.class {
+            FailureClass::NotBetter => "REVERT",
+            FailureClass::Inconclusive => "UNDECIDED",
+            _ => return String::new(),
+        },
+        _ => "KEEP",
+    };
+    format!("{word}: ")
 }
 
 fn text(value: &str) -> String {
@@ -193,9 +214,15 @@ fn summary_numbers(stage: &StageFinished) -> [String; 3] {
 
 fn verdict(stage: &StageFinished) -> String {
     match &stage.outcome {
-        Outcome::Failed { failure } => words::class(failure.class).to_uppercase(),
+        Outcome::Failed { failure } => match failure.class {
+            FailureClass::NotBetter => text("REVERT"),
+            FailureClass::Inconclusive => text("UNDECIDED"),
+            class => words::class(class).to_uppercase(),
+        },
         Outcome::Skipped { .. } | Outcome::Blocked { .. } => text("not run"),
         _ if stage.kind == "check" => text("correct"),
+        _ if account(stage).get("comparison").is_some() => text("KEEP"),
+        _ if account(stage).get("identical").is_some() => text("identical"),
         _ if stage.kind == "bench" || stage.kind == "best" => text("measured"),
         _ => text("passed"),
     }
@@ -204,7 +231,7 @@ fn verdict(stage: &StageFinished) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::stage::{Failure, FailureClass};
+    use crate::engine::stage::Failure;
 
     fn stage(name: &str, kind: &str, outcome: Outcome) -> StageFinished {
         StageFinished {

@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use super::args::{Format, Global, Logs, When};
 use super::exit::Exit;
 use super::session::Refusal;
-use super::{board, table, words};
+use super::{board, table, verdict, words};
 use crate::diagnostic;
 use crate::engine::event::{Reason, StageFinished};
 use crate::engine::{Event, Outcome, RunFinished};
@@ -157,6 +157,7 @@ impl Ui {
                 self.started(stage, reason, *expected_us);
             }
             Event::Progress { stage, fraction, words } => self.progress(stage, *fraction, words),
+            Event::Look { stage, look } => self.note(&verdict::look(stage, look)),
             Event::Retrying { stage, message } => {
                 self.note(&format!("{stage}: {message}; trying once more"));
             }

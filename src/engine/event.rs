@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::stage::Failure;
+use super::stage::{Failure, Look};
 use crate::digest::Digest;
 use crate::plan::key::Change;
 
@@ -44,6 +44,13 @@ pub enum Event {
         fraction: f32,
         /// A few words.
         words: String,
+    },
+    /// A comparison looked at its pairs.
+    Look {
+        /// Which stage.
+        stage: String,
+        /// What it saw.
+        look: Look,
     },
     /// An infrastructure failure is tried again.
     Retrying {

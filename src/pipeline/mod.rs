@@ -378,6 +378,8 @@ pub enum Purpose {
     Leaderboard,
     /// Diagnosing.
     Profile,
+    /// Finding out how much identical code differs.
+    Calibrate,
 }
 
 /// What [`load`] found: the pipeline as far as it could be made, and everything wrong.

@@ -155,7 +155,7 @@ pub fn robust_sd(values: &[f64]) -> Option<f64> {
 
 /// The sd of the processes' medians, less what pairs within a process explain of it; 0 when that
 /// is all, and with fewer than two processes.
-fn process_sd(processes: &[Vec<f64>]) -> f64 {
+pub fn process_sd(processes: &[Vec<f64>]) -> f64 {
     let whole: Vec<Vec<f64>> = processes.iter().filter_map(|p| sorted(p)).collect();
     if whole.len() < 2 {
         return 0.0;

@@ -237,6 +237,7 @@ impl Court {
             env: &|name| std::env::var_os(name),
             cancel: &self.cancel,
             progress: &|_, _| {},
+            looked: &|_| {},
         })
     }
 
@@ -303,6 +304,8 @@ impl Court {
             problem: kernel.problem(),
             kernel: library.to_owned(),
             reference: self.reference_of(kernel),
+            incumbent: None,
+            against: None,
             work,
             build: None,
             seed: None,

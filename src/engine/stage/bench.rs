@@ -6,6 +6,9 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::compare::account::Told;
+use super::compare::calibrate::Calibrated;
+use super::compare::{self, Compared};
 use super::compile::CompileDef;
 use super::judge::{self, Bench, Judge};
 use super::numbers::{Account, Digests, gave_up};
@@ -17,7 +20,7 @@ use crate::backend::cpu::conditions;
 use crate::backend::{Fault, Mode, Session};
 use crate::digest::Digest;
 use crate::measure::{self, CaseResult, Halt, Measurement, Protocol, Statistic, Stopped};
-use crate::pipeline::{BenchWork, CacheMode, Cores, Purpose};
+use crate::pipeline::{BenchWork, COMPARED, CacheMode, Cores, Purpose};
 use crate::problem::{self, Problem};
 use crate::stats::roofline::Work;
 
@@ -30,6 +33,10 @@ pub struct BenchDef {
     pub kernel: PathBuf,
     /// The built reference: an absolute path.
     pub reference: PathBuf,
+    /// The built incumbent: an absolute path.
+    pub incumbent: Option<PathBuf>,
+    /// How people call it.
+    pub against: Option<String>,
     /// How it is measured.
     pub work: BenchWork,
     /// How the kernel is built, for stages that look into it.
@@ -40,50 +47,152 @@ pub struct BenchDef {
     pub cores: Cores,
 }
 
-/// Measures.
+/// Measures, alone or beside the incumbent.
 pub fn run(def: &BenchDef, ctx: &StageContext<'_>) -> StageOutcome {
     let mut outcome = StageOutcome::default();
     let seed = judge::seed(def.seed);
     outcome.detail = json!({ "seed": seed });
     let (before, started) = (conditions::moment(), Instant::now());
-    let measured = digests(def).and_then(|digests| {
-        let measurement = try_run(def, ctx, seed, &mut outcome.log)?;
-        Ok((measurement, digests))
+    let found = digests(def).and_then(|digests| {
+        let found = find(def, ctx, seed, &digests, &mut outcome.log)?;
+        Ok((found, digests))
     });
-    match measured {
-        Ok((measurement, digests)) => {
-            let roofs = roofs(def, ctx, &measurement);
-            let account = Account {
-                def,
-                measurement: &measurement,
-                seed,
-                core: judge::core(def.cores),
-                sandbox: Bench::new(ctx, &def.work.limits, def.cores)
-                    .confined(def.work.sandbox)
-                    .level()
-                    .describe(),
-                conditions: conditions::between(&before, &conditions::moment()),
-                seconds: started.elapsed().as_secs_f64(),
-                digests,
-                roofs: &roofs,
-            };
-            outcome.metrics = account.metrics();
-            outcome.detail = account.detail();
-            if let (Purpose::Profile, Some(build)) = (def.work.purpose, &def.build) {
-                let looked = profile::look(def, build, ctx, (&measurement, &roofs));
-                outcome.detail["profile"] = looked;
-            }
-            if let Some(command) = &def.work.telemetry {
-                outcome.detail["telemetry"] = telemetry::take(command, ctx)
-                    .unwrap_or_else(|why| json!({ "lines": [format!("no telemetry: {why}")] }));
-            }
-            if def.work.purpose == Purpose::Leaderboard {
-                outcome.detail["holdout"] = json!(def.problem.holdout.as_ref().map(|h| h.count));
-            }
-            outcome.failure = too_slow(def, &measurement).or_else(|| too_fast(def, &roofs));
+    let (found, digests) = match found {
+        Ok((Found::Itself, digests)) => return itself(def, &digests),
+        Ok(found) => found,
+        Err(failure) => {
+            outcome.failure = Some(failure);
+            return outcome;
         }
-        Err(failure) => outcome.failure = Some(failure),
+    };
+    let Some(measurement) = found.measurement() else { return outcome };
+    let roofs = roofs(def, ctx, measurement);
+    let account = Account {
+        def,
+        measurement,
+        seed,
+        core: judge::core(def.cores),
+        sandbox: Bench::new(ctx, &def.work.limits, def.cores)
+            .confined(def.work.sandbox)
+            .level()
+            .describe(),
+        conditions: conditions::between(&before, &conditions::moment()),
+        seconds: started.elapsed().as_secs_f64(),
+        digests,
+        roofs: &roofs,
+    };
+    outcome.metrics = account.metrics();
+    outcome.detail = account.detail();
+    if let (Purpose::Profile, Some(build)) = (def.work.purpose, &def.build) {
+        let looked = profile::look(def, build, ctx, (measurement, &roofs));
+        outcome.detail["profile"] = looked;
     }
+    if let Some(command) = &def.work.telemetry {
+        outcome.detail["telemetry"] = telemetry::take(command, ctx)
+            .unwrap_or_else(|why| json!({ "lines": [format!("no telemetry: {why}")] }));
+    }
+    if def.work.purpose == Purpose::Leaderboard {
+        outcome.detail["holdout"] = json!(def.problem.holdout.as_ref().map(|h| h.count));
+    }
+    outcome.failure = too_slow(def, measurement).or_else(|| too_fast(def, &roofs));
+    found.tell(def, &mut outcome);
+    outcome
+}
+
+/// What a measurement found.
+enum Found {
+    /// The kernel alone.
+    Alone(Measurement),
+    /// Beside the incumbent.
+    Compared(Box<Compared>),
+    /// Beside itself.
+    Calibrated(Box<Calibrated>),
+    /// Nothing was launched: the incumbent is the same binary.
+    Itself,
+}
+
+fn find(
+    def: &BenchDef,
+    ctx: &StageContext<'_>,
+    seed: u64,
+    digests: &Digests,
+    log: &mut Vec<u8>,
+) -> Result<Found, Failure> {
+    if def.work.purpose == Purpose::Calibrate {
+        let calibrated = compare::calibrate::run(def, ctx, seed, log)?;
+        return Ok(Found::Calibrated(Box::new(calibrated)));
+    }
+    match &def.incumbent {
+        None => Ok(Found::Alone(try_run(def, ctx, seed, log)?)),
+        Some(_) if digests.incumbent.as_ref() == Some(&digests.kernel) => Ok(Found::Itself),
+        Some(incumbent) => {
+            let compared = compare::run(def, incumbent, ctx, seed, log)?;
+            Ok(Found::Compared(Box::new(compared)))
+        }
+    }
+}
+
+impl Found {
+    fn measurement(&self) -> Option<&Measurement> {
+        match self {
+            Self::Alone(measurement) => Some(measurement),
+            Self::Compared(compared) => Some(&compared.candidate),
+            Self::Calibrated(calibrated) => Some(&calibrated.compared.candidate),
+            Self::Itself => None,
+        }
+    }
+
+    /// Adds what only a comparison knows.
+    fn tell(&self, def: &BenchDef, outcome: &mut StageOutcome) {
+        match self {
+            Self::Alone(_) | Self::Itself => {}
+            Self::Compared(compared) => {
+                let against = def.against.as_deref().unwrap_or("the incumbent");
+                let told = Told::of_kernels(compared, against, &def.work.rule);
+                told.metrics(&mut outcome.metrics);
+                outcome.detail["comparison"] = told.detail();
+                outcome.detail["words"] = json!(told.words());
+                outcome.detail["warnings"] = json!(told.warnings());
+                outcome.failure = outcome.failure.take().or_else(|| told.failure());
+            }
+            Self::Calibrated(calibrated) => {
+                calibrated.metrics(&mut outcome.metrics);
+                outcome.detail["calibration"] = calibrated.detail();
+                outcome.failure = outcome.failure.take().or_else(|| calibrated.failure());
+            }
+        }
+    }
+}
+
+/// The incumbent itself: its numbers are those that it was kept with.
+fn itself(def: &BenchDef, digests: &Digests) -> StageOutcome {
+    let mut outcome = StageOutcome::default();
+    // A kept binary has what was measured of it lying beside it.
+    let about = def.incumbent.as_ref().map(|binary| binary.with_file_name("about.json"));
+    let about = about.and_then(|path| std::fs::read(path).ok());
+    let about: Option<serde_json::Value> =
+        about.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    if let Some(known) = about.as_ref().and_then(|a| a.get("metrics")?.as_object()) {
+        let numbers =
+            known.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?)));
+        outcome.metrics.extend(numbers);
+    }
+    outcome.metrics.insert("stopped_early".into(), 0.0);
+    for name in COMPARED {
+        outcome.metrics.insert(name.into(), 0.0);
+    }
+    outcome.detail = json!({
+        "problem": def.problem.name,
+        "purpose": def.work.purpose,
+        "metric": def.work.metric,
+        "kernel_digest": digests.kernel,
+        "harness_digest": digests.harness,
+        "identical": { "against": def.against },
+        "words": format!(
+            "identical binary: nothing was launched, for {} is the very same code",
+            def.against.as_deref().unwrap_or("the incumbent")
+        ),
+    });
     outcome
 }
 
@@ -99,7 +208,8 @@ fn digests(def: &BenchDef) -> Result<Digests, Failure> {
     let way = format!("{:?}", (&def.work.mode, &def.work.metric, &def.work.repeats, PER_PROCESS));
     let text = format!("{} {way}", file(&def.reference)?.hex());
     let harness = problem::canonical_digest(&def.problem, &text).hex();
-    Ok(Digests { kernel: file(&def.kernel)?.hex(), harness })
+    let incumbent = def.incumbent.as_deref().map(file).transpose()?.map(|d| d.hex());
+    Ok(Digests { kernel: file(&def.kernel)?.hex(), incumbent, harness })
 }
 
 fn try_run(
@@ -134,25 +244,33 @@ const PER_PROCESS: u32 = 4;
 
 fn protocol(def: &BenchDef, seed: u64) -> Result<Protocol, Failure> {
     let work = &def.work;
-    let statistic = Statistic::of_metric(&work.metric).ok_or_else(|| {
-        let known = Statistic::ALL.map(Statistic::metric).join(", ");
-        let message =
-            format!("`{}` is no metric of a measurement; use one of {known}", work.metric);
-        Failure { class: FailureClass::Failed, message }
-    })?;
     Ok(Protocol {
         looks: work.repeats.clone(),
         per_process: PER_PROCESS,
         warmup: work.warmup,
         early_stop_us: work.early_stop_us,
         precision: work.precision,
-        statistic,
-        mode: match work.mode {
-            CacheMode::Hot => Mode::Hot,
-            CacheMode::Cold => Mode::Cold,
-        },
+        statistic: statistic(&work.metric)?,
+        mode: mode(work.mode),
         seed,
     })
+}
+
+/// The statistic behind a metric's name.
+pub(super) fn statistic(metric: &str) -> Result<Statistic, Failure> {
+    Statistic::of_metric(metric).ok_or_else(|| {
+        let known = Statistic::ALL.map(Statistic::metric).join(", ");
+        let message = format!("`{metric}` is no metric of a measurement; use one of {known}");
+        Failure { class: FailureClass::Failed, message }
+    })
+}
+
+/// How caches are, as the backend says it.
+pub(super) fn mode(mode: CacheMode) -> Mode {
+    match mode {
+        CacheMode::Hot => Mode::Hot,
+        CacheMode::Cold => Mode::Cold,
+    }
 }
 
 /// A kernel to be measured, with its judge.

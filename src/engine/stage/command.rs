@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Failure, FailureClass, StageContext, StageOutcome, audit};
+use super::{Failure, FailureClass, StageContext, StageOutcome, audit, compare};
 use crate::engine::job::Shared;
 use crate::engine::subject::Job;
 use crate::pipeline::{CommandMetric, CommandWork, MetricSource, Run};
@@ -38,8 +38,16 @@ pub(super) struct Setting<'a> {
     pub(super) ctx: StageContext<'a>,
 }
 
-/// Runs the command once.
+/// Runs the command: once, or as often as it takes to compare it with the incumbent.
 pub(super) fn run(work: &CommandWork, setting: &Setting<'_>) -> StageOutcome {
+    match (&work.opponent, &work.metric) {
+        (Some(opponent), Some(metric)) => compare::command::run(work, opponent, metric, setting),
+        _ => once(work, setting),
+    }
+}
+
+/// Runs the command once.
+pub(super) fn once(work: &CommandWork, setting: &Setting<'_>) -> StageOutcome {
     for output in &setting.job.outputs {
         let place = setting.shared.root.join(&output.name);
         let missing = place.parent().filter(|folder| !folder.is_dir());

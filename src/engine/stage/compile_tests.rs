@@ -73,6 +73,7 @@ impl World {
             env: &|name| (name == "PATH").then(|| "/usr/local/bin:/usr/bin:/bin".into()),
             cancel: &Cancel::default(),
             progress: &|_, _| {},
+            looked: &|_| {},
         };
         (run(&def, &context), output)
     }

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod check;
+pub mod compare;
 pub mod compile;
 pub mod counters;
 mod holdout;
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Event;
 use super::job::Shared;
-use super::subject::Job;
+use super::subject::{INCUMBENT, Job};
 use crate::pipeline::{CompileWork, Limits, Run};
 use crate::plan::{Compile, Definition, Sources};
 use crate::problem::Problem;
@@ -52,6 +53,24 @@ pub struct StageContext<'a> {
     pub cancel: &'a Cancel,
     /// Called with progress in [0, 1] and a few words.
     pub progress: &'a (dyn Fn(f32, &str) + Sync),
+    /// Called at each look of a comparison.
+    pub looked: &'a (dyn Fn(&Look) + Sync),
+}
+
+/// What a comparison saw at a look. Logarithms of the incumbent's time over the candidate's: above
+/// 0 the candidate is better.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Look {
+    /// Pairs so far.
+    pub pairs: u32,
+    /// The Hodges-Lehmann estimate.
+    pub estimate: f64,
+    /// Its lower bound, where there are pairs enough.
+    pub lower: Option<f64>,
+    /// Its upper bound, where there are pairs enough.
+    pub upper: Option<f64>,
+    /// What follows from it, in words.
+    pub next: String,
 }
 
 impl StageContext<'_> {
@@ -103,7 +122,12 @@ pub enum FailureClass {
     Cheating,
     /// Surely slower than `early_stop_us`.
     TooSlow,
-
+    /// No better than the incumbent.
+    NotBetter,
+    /// Neither better nor not: more would have to be measured.
+    Inconclusive,
+    /// The machine is too noisy to decide anything.
+    TooNoisy,
     /// Not the candidate's doing.
     Infrastructure,
     /// Ctrl-C.
@@ -128,6 +152,10 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
             words: words.to_owned(),
         });
     };
+    let looked = |look: &Look| {
+        let (stage, look) = (job.name.clone(), look.clone());
+        (shared.around.sink)(&Event::Look { stage, look });
+    };
     let dir = shared.root.join(&job.stored.dir);
     let scratch =
         shared.state_dir.join("tmp").join(format!("scratch.{}.{}", std::process::id(), job.node));
@@ -141,6 +169,7 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
         env: &|name| shared.around.world.env(name).map(OsString::from_vec),
         cancel: shared.around.cancel,
         progress: &progress,
+        looked: &looked,
     };
     match &job.stored.definition {
         Definition::Command(work) => command::run(work, &command::Setting { job, shared, ctx }),
@@ -174,7 +203,20 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
             let cores = b.cores;
             let build = b.build.as_ref();
             let build = build.map(|build| rebuild(build, &problem, &work.limits, shared.root));
-            let def = bench::BenchDef { problem, kernel, reference, work, build, seed, cores };
+            let incumbent = b.against.as_ref().and_then(|_| job.inputs.get(INCUMBENT));
+            let incumbent = incumbent.map(|k| shared.root.join(&k.name));
+            let against = b.against.clone();
+            let def = bench::BenchDef {
+                problem,
+                kernel,
+                reference,
+                incumbent,
+                against,
+                work,
+                build,
+                seed,
+                cores,
+            };
             in_scratch(&ctx, || bench::run(&def, &ctx))
         }
     }

@@ -32,6 +32,7 @@ pub(super) struct Account<'a> {
 /// What was measured, and by what.
 pub(super) struct Digests {
     pub(super) kernel: String,
+    pub(super) incumbent: Option<String>,
     pub(super) harness: String,
 }
 
@@ -67,6 +68,7 @@ impl Account<'_> {
             "problem": def.problem.name,
             "purpose": def.work.purpose,
             "kernel_digest": self.digests.kernel,
+            "incumbent_digest": self.digests.incumbent,
             "harness_digest": self.digests.harness,
             "seed": self.seed,
             "core": self.core,

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Pair, Scoring, Spent};
+use super::{Pair, Scoring, Side, Spent};
+use crate::stats::deterministic;
 use crate::stats::{Rule, Verdict};
 
 /// Why pairs ended before the rule said so.
@@ -32,6 +33,9 @@ pub struct Comparison {
     pub verdict: Verdict,
     /// Why they ended early, if they did.
     pub cut: Option<Cut>,
+    /// Whether every value was the same each time, so that they were compared as they are.
+    #[serde(default)]
+    pub deterministic: bool,
     /// From the first process to the verdict.
     pub seconds: f64,
     /// What it took.
@@ -44,7 +48,21 @@ impl Comparison {
     /// # Errors
     /// Which launch has no value.
     pub fn again(&self) -> Result<Verdict, String> {
+        if self.deterministic {
+            return self.values_again();
+        }
         Ok(self.rule.judge(&self.d()?, &self.confirm_d()?))
+    }
+
+    fn values_again(&self) -> Result<Verdict, String> {
+        let side = |side: Side| -> Vec<f64> {
+            let cases = self.pairs.iter().flat_map(|pair| &pair.cases);
+            cases.flat_map(|case| case.of(side).iter().copied()).collect()
+        };
+        let (incumbent, candidate) = (side(Side::Incumbent), side(Side::Candidate));
+        deterministic::decide(&self.scoring.metric, &incumbent, &candidate, 0.0)
+            .map_err(|e| e.to_string())?
+            .ok_or_else(|| "its values are not the same each time".to_owned())
     }
 
     /// The `d` of each pair.

@@ -78,6 +78,7 @@ pub fn decide(
         seed: terms.seed,
         verdict: terms.rule.judge(&trial.d, &confirm_d),
         cut,
+        deterministic: false,
         seconds: (elapsed().saturating_sub(began)).as_secs_f64(),
         spent: trial.source.spent(),
         pairs: trial.pairs,

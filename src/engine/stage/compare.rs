@@ -1,0 +1,256 @@
+//! Compares a kernel with the incumbent, pair by pair.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::bench::{self, BenchDef};
+use super::judge::{self, Bench, Judge};
+use super::{Failure, FailureClass, Look, StageContext};
+use crate::backend::{Fault, Session};
+use crate::measure::pairs::{
+    Comparison, Contest, Cut, Heard, KernelPairs, Scoring, Side, SlotPlan, Stop, Terms, decide,
+};
+use crate::measure::{Halt, Measurement, Stopped};
+use crate::pipeline::RuleWork;
+use crate::stats::block::{Better, Combine, Metric, Scale};
+use crate::stats::sequential::{Confirm, Next, Rule};
+
+pub(super) mod account;
+pub(super) mod calibrate;
+pub mod calibration;
+pub(super) mod command;
+
+/// Pairs that one pair of processes gives where nobody calibrated.
+const PER_PROCESS: u32 = 2;
+
+/// No look is begun that would end after this share of the stage's own time limit.
+const SHARE_OF_TIMEOUT: f64 = 0.8;
+
+/// What was found.
+pub(super) struct Compared {
+    pub(super) comparison: Comparison,
+    /// Each side alone, from the launches of the comparison.
+    pub(super) candidate: Measurement,
+    pub(super) incumbent: Measurement,
+    /// Pairs per pair of processes.
+    pub(super) per_process: u32,
+}
+
+/// The rule of a stage for so many cases.
+pub(super) fn rule(work: &RuleWork, looks: &[u32], cases: usize) -> Rule {
+    let mut rule = Rule::with_looks(looks).of_shapes(cases);
+    rule.minimum_effect = work.min_effect.unwrap_or(rule.minimum_effect);
+    rule.gross = if work.gross > 0.0 { work.gross.ln() } else { 0.0 };
+    for (levels, given) in
+        [(&mut rule.lower_levels, &work.lower_levels), (&mut rule.upper_levels, &work.upper_levels)]
+    {
+        if given.len() == levels.len() {
+            levels.clone_from(given);
+        }
+    }
+    rule.confirm = work.confirm.then_some(Confirm {
+        fraction: work.confirm_fraction,
+        fewest: work.confirm_fewest,
+        threshold: work.confirm_threshold,
+    });
+    rule
+}
+
+/// The time after which no look is begun.
+pub(super) fn budget(rule: &RuleWork, timeout_ms: u64) -> Duration {
+    let own = Duration::from_millis(rule.budget_ms);
+    match timeout_ms {
+        0 => own,
+        ms => own.min(Duration::from_millis(ms).mul_f64(SHARE_OF_TIMEOUT)),
+    }
+}
+
+/// Which looks are told as they are taken.
+pub(super) fn tell(ctx: &StageContext<'_>, last: u32, heard: &Heard) {
+    match heard {
+        Heard::Pairs { pairs, until } => {
+            let fraction = *pairs as f32 / last.max(1) as f32;
+            (ctx.progress)(fraction, &format!("pair {pairs}, next look at {until}"));
+        }
+        Heard::Confirming { pairs, of } => {
+            let fraction = *pairs as f32 / (*of).max(1) as f32;
+            (ctx.progress)(fraction, &format!("confirming, pair {pairs} of {of}"));
+        }
+        Heard::Look { look, next } => (ctx.looked)(&Look {
+            pairs: look.pairs,
+            estimate: look.estimate,
+            lower: look.lower,
+            upper: look.upper,
+            next: match next {
+                Next::GoOn { .. } => "go on".to_owned(),
+                Next::Confirm { pairs } => format!("confirm with {pairs} new pairs"),
+                Next::End(reason) => reason.words().to_owned(),
+            },
+        }),
+    }
+}
+
+/// Compares.
+pub(super) fn run(
+    def: &BenchDef,
+    incumbent: &Path,
+    ctx: &StageContext<'_>,
+    seed: u64,
+    log: &mut Vec<u8>,
+) -> Result<Compared, Failure> {
+    let known = calibration::read(ctx.state, &def.problem.name, &def.work.metric);
+    let calibrated = known.as_ref().map(|k| k.calibration.pairs_per_process);
+    let per_process = def.work.rule.pairs_per_process.or(calibrated).unwrap_or(PER_PROCESS);
+    let rule = rule(&def.work.rule, &def.work.repeats, def.problem.cases.len());
+    let duel = Duel { def, incumbent, ctx, seed };
+    let compared = duel.run(rule, per_process, def.work.early_stop_us, log)?;
+    calibration::count(ctx.state, &def.problem.name, &def.work.metric);
+    Ok(compared)
+}
+
+/// Two binaries that compute the same.
+pub(super) struct Duel<'a> {
+    pub(super) def: &'a BenchDef,
+    pub(super) incumbent: &'a Path,
+    pub(super) ctx: &'a StageContext<'a>,
+    pub(super) seed: u64,
+}
+
+impl Duel<'_> {
+    pub(super) fn run(
+        &self,
+        rule: Rule,
+        per_process: u32,
+        early_stop_us: Option<f64>,
+        log: &mut Vec<u8>,
+    ) -> Result<Compared, Failure> {
+        let (def, ctx) = (self.def, self.ctx);
+        let bench = Bench::new(ctx, &def.work.limits, def.cores).confined(def.work.sandbox);
+        let judge = Judge::new(&def.problem, &def.reference, self.seed, &bench);
+        let mut contest = Contested { duel: self, bench: &bench, judge, log, failure: None };
+        let statistic = bench::statistic(&def.work.metric)?;
+        let terms = Terms {
+            scoring: Scoring { statistic, metric: metric(&def.work.rule) },
+            seed: self.seed,
+            budget: Some(budget(&def.work.rule, def.work.limits.timeout_ms)),
+            rule,
+        };
+        let plan = SlotPlan {
+            discard: def.work.rule.discard,
+            timed: def.work.rule.timed,
+            warmup: def.work.warmup,
+            per_group: per_process,
+            mode: bench::mode(def.work.mode),
+            early_stop_us,
+            statistic,
+            ..SlotPlan::default()
+        };
+        let started = Instant::now();
+        let last = terms.rule.looks.last().copied().unwrap_or(1);
+        let mut pairs = KernelPairs::new(&mut contest, plan);
+        let decided =
+            decide(&terms, &mut pairs, &|| started.elapsed(), &|heard| tell(ctx, last, heard));
+        let sides = (pairs.measurement(Side::Candidate), pairs.measurement(Side::Incumbent));
+        if let Some(failure) = contest.failure.take() {
+            return Err(failure);
+        }
+        let comparison = decided.map_err(|stop| contest.blame(stop))?;
+        let (Some(candidate), Some(incumbent)) = sides else {
+            let message = "a case was never launched".to_owned();
+            return Err(Failure { class: FailureClass::Infrastructure, message });
+        };
+        let mut candidate = candidate;
+        if comparison.cut == Some(Cut::TooSlow) {
+            candidate.stopped = Some(Stopped::TooSlow);
+        }
+        Ok(Compared { comparison, candidate, incumbent, per_process })
+    }
+}
+
+/// Kernel times: lower is better, and cases count by their weights.
+fn metric(rule: &RuleWork) -> Metric {
+    Metric {
+        better: Better::Lower,
+        scale: Scale::Log,
+        combine: Combine::Weighted(rule.weights.clone()),
+    }
+}
+
+/// Both sides with their judge.
+struct Contested<'a> {
+    duel: &'a Duel<'a>,
+    bench: &'a Bench<'a>,
+    judge: Judge<'a>,
+    log: &'a mut Vec<u8>,
+    /// A failure that is no kernel's, kept on its way through the protocol.
+    failure: Option<Failure>,
+}
+
+impl Contested<'_> {
+    /// A failure of the incumbent is nobody's candidate's doing: nothing is decided by it.
+    fn blame(&self, stop: Stop) -> Failure {
+        let label = |case: usize| self.judge.cases.get(case).map_or("", |c| c.label.as_str());
+        let failure = match stop.halt {
+            Halt::Fault { case, fault } => judge::kernel_failure(label(case), &fault),
+            Halt::Wrong { case, report } => Failure {
+                class: FailureClass::Wrong,
+                message: format!("case {}: {report}", label(case)),
+            },
+        };
+        if stop.side != Some(Side::Incumbent) || failure.class == FailureClass::Interrupted {
+            return failure;
+        }
+        let message = format!(
+            "the incumbent ({}) failed, so there is nothing to compare with: {}",
+            self.duel.def.against.as_deref().unwrap_or("the same binary"),
+            failure.message
+        );
+        Failure { class: FailureClass::Infrastructure, message }
+    }
+}
+
+impl Contest for Contested<'_> {
+    fn labels(&self) -> Vec<String> {
+        self.judge.cases.iter().map(|c| c.label.clone()).collect()
+    }
+
+    fn renew(&mut self) {
+        if !self.bench.level().is_full() {
+            // A file, a socket: something could carry word to the next processes.
+            self.judge.forget();
+        }
+    }
+
+    fn start(&mut self, side: Side) -> Result<Box<dyn Session>, Fault> {
+        let library = match side {
+            Side::Candidate => &self.duel.def.kernel,
+            Side::Incumbent => self.duel.incumbent,
+        };
+        Ok(Box::new(self.bench.open(library)?))
+    }
+
+    fn load(&mut self, session: &mut dyn Session, case: usize, wanted: u32) -> Result<u32, Fault> {
+        let sets = self.judge.draw(case, wanted).map_err(|failure| {
+            let what = failure.message.clone();
+            self.failure = Some(failure);
+            Fault::Infrastructure { what }
+        })?;
+        session.load(&self.judge.arguments(case, sets))?;
+        Ok(sets)
+    }
+
+    fn check(
+        &mut self,
+        _side: Side,
+        case: usize,
+        set: u32,
+        outputs: &[Vec<u8>],
+    ) -> Result<(), String> {
+        let judged = self.judge.compare(case, set, outputs);
+        if judged.passed() { Ok(()) } else { Err(judged.reports.join("\n")) }
+    }
+
+    fn finish(&mut self, _side: Side, mut session: Box<dyn Session>) {
+        self.log.extend(session.finish());
+    }
+}

@@ -1,0 +1,294 @@
+//! A comparison as metrics, as the account in its artifact, and as passed or not.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::super::{Failure, FailureClass};
+use super::Compared;
+use crate::measure::pairs::{Comparison, Cut};
+use crate::pipeline::{Guard, RuleWork};
+use crate::stats::block::{Guard as CaseGuard, Harmed, Scale};
+use crate::stats::calibration::{Noise, robust_sd};
+use crate::stats::sequential::{Reason, Rule, Verdict, gain};
+use crate::stats::{LEVEL, signed_rank};
+
+/// Above this pair sd the machine is what keeps small gains from being seen.
+const NOISY: f64 = 0.01;
+
+/// A comparison with what is said of it.
+pub(in crate::engine::stage) struct Told<'a> {
+    comparison: &'a Comparison,
+    against: &'a str,
+    guard: Guard,
+    /// Label, incumbent's and candidate's time in µs of each case; empty for commands.
+    cases: Vec<(String, f64, f64)>,
+    harmed: Vec<Harmed>,
+    noise: Option<Noise>,
+}
+
+/// What a verdict reports: an estimate, and its 95 % interval where there are pairs enough.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::engine::stage) struct Reported {
+    pub(in crate::engine::stage) gain: f64,
+    pub(in crate::engine::stage) lower: Option<f64>,
+    pub(in crate::engine::stage) upper: Option<f64>,
+}
+
+impl<'a> Told<'a> {
+    pub(in crate::engine::stage) fn of_kernels(
+        compared: &'a Compared,
+        against: &'a str,
+        rule: &RuleWork,
+    ) -> Self {
+        let times = |m: &crate::measure::Measurement, case: usize| {
+            let statistic = compared.comparison.scoring.statistic;
+            m.cases.get(case)?.estimate(statistic).map(|e| e.interval.value)
+        };
+        let cases = compared.candidate.cases.iter().enumerate().map(|(number, case)| {
+            let incumbent = times(&compared.incumbent, number).unwrap_or_default();
+            let candidate = times(&compared.candidate, number).unwrap_or_default();
+            (case.label.clone(), incumbent, candidate)
+        });
+        Self::new(&compared.comparison, against, (rule, compared.per_process), cases.collect())
+    }
+
+    pub(super) fn new(
+        comparison: &'a Comparison,
+        against: &'a str,
+        (rule, per_process): (&RuleWork, u32),
+        cases: Vec<(String, f64, f64)>,
+    ) -> Self {
+        let harmed = match (rule.guard, comparison.d_by_case()) {
+            (Guard::Off, _) | (_, Err(_)) => Vec::new(),
+            (_, Ok(by_case)) if by_case.len() < 2 => Vec::new(),
+            (_, Ok(by_case)) => CaseGuard::default().harmed(&by_case),
+        };
+        let noise = noise(comparison, per_process);
+        Self { comparison, against, guard: rule.guard, cases, harmed, noise }
+    }
+
+    fn verdict(&self) -> &Verdict {
+        &self.comparison.verdict
+    }
+
+    fn rule(&self) -> &Rule {
+        &self.comparison.rule
+    }
+
+    /// A gain as people say it: a share of the incumbent's, or a difference in the metric's unit.
+    fn gain_of(&self, d: f64) -> f64 {
+        match self.comparison.scoring.metric.scale {
+            Scale::Log => gain(d),
+            Scale::Difference => d,
+        }
+    }
+
+    /// The gain: of the pairs that confirm it where there are any, else of all that were looked at.
+    pub(in crate::engine::stage) fn reported(&self) -> Option<Reported> {
+        let verdict = self.verdict();
+        let interval = match verdict.confirmed {
+            Some(confirmed) => confirmed.interval,
+            None => {
+                let d = self.comparison.d().ok()?;
+                let looked = d.get(..verdict.pairs as usize)?;
+                signed_rank::interval(looked, LEVEL).map(|centre| centre.interval)
+            }
+        };
+        Some(Reported {
+            gain: self.gain_of(verdict.estimate()?),
+            lower: interval.map(|i| self.gain_of(i.lower)),
+            upper: interval.map(|i| self.gain_of(i.upper)),
+        })
+    }
+
+    /// The smallest gain that all planned pairs would have seen four times out of five.
+    fn smallest_gain(&self) -> Option<f64> {
+        let rule = self.rule();
+        let (pairs, level) = (*rule.looks.last()?, *rule.lower_levels.last()?);
+        let d = self.noise?.smallest_gain(pairs, level, rule.minimum_effect)?;
+        Some(self.gain_of(d))
+    }
+
+    pub(in crate::engine::stage) fn metrics(&self, into: &mut BTreeMap<String, f64>) {
+        let mut put = |name: &str, value: Option<f64>| {
+            into.extend(value.map(|value| (name.to_owned(), value)));
+        };
+        let reported = self.reported();
+        put("gain", reported.map(|r| r.gain));
+        put("gain_lower", reported.and_then(|r| r.lower));
+        put("gain_upper", reported.and_then(|r| r.upper));
+        put("pairs", Some(f64::from(self.verdict().all_pairs())));
+    }
+
+    pub(in crate::engine::stage) fn detail(&self) -> Value {
+        let comparison = self.comparison;
+        let verdict = self.verdict();
+        let reported = self.reported();
+        let by_case = comparison.d_by_case().unwrap_or_default();
+        let confirm = comparison.confirm_d_by_case().unwrap_or_default();
+        let cases: Vec<Value> = self
+            .cases
+            .iter()
+            .enumerate()
+            .map(|(number, (label, incumbent, candidate))| {
+                let d = confirm.get(number).filter(|d| !d.is_empty()).or(by_case.get(number));
+                let estimate = d.and_then(|d| signed_rank::hodges_lehmann(d));
+                json!({
+                    "label": label,
+                    "incumbent_us": incumbent,
+                    "candidate_us": candidate,
+                    "gain": estimate.map(|d| self.gain_of(d)),
+                    "harmed": self.harmed.iter().any(|h| h.case == number),
+                })
+            })
+            .collect();
+        json!({
+            "against": self.against,
+            "reason": verdict.reason,
+            "better": self.failure().is_none(),
+            "gain": reported.map(|r| r.gain),
+            "gain_lower": reported.and_then(|r| r.lower),
+            "gain_upper": reported.and_then(|r| r.upper),
+            "factor": verdict.estimate().map(f64::exp),
+            "pairs": verdict.pairs,
+            "confirm_pairs": verdict.confirmed.map_or(0, |c| c.pairs),
+            "launches": comparison.spent.launches,
+            "processes": comparison.spent.processes,
+            "seconds": comparison.seconds,
+            "pair_sd": self.noise.map(|n| n.pair_sd),
+            "process_sd": self.noise.map(|n| n.process_sd),
+            "pairs_per_process": self.noise.map(|n| n.pairs_per_process),
+            "smallest_gain": self.smallest_gain(),
+            "cases": cases,
+            "what_helps": self.what_helps(),
+            "record": comparison,
+        })
+    }
+
+    /// Why this is no win; `None` for one.
+    pub(in crate::engine::stage) fn failure(&self) -> Option<Failure> {
+        let verdict = self.verdict();
+        let harmed = self.guard == Guard::Revert && !self.harmed.is_empty();
+        if verdict.is_keep() && !harmed {
+            return None;
+        }
+        let class = match verdict.reason {
+            Reason::Inconclusive => FailureClass::Inconclusive,
+            _ => FailureClass::NotBetter,
+        };
+        Some(Failure { class, message: self.words() })
+    }
+
+    /// The verdict in a line or two.
+    pub(in crate::engine::stage) fn words(&self) -> String {
+        let verdict = self.verdict();
+        let mut text = format!("{} than {}", self.lead(), self.against);
+        if matches!(verdict.reason, Reason::NoWorthwhileDifference | Reason::Inconclusive) {
+            text = format!("{}, beside {}", verdict.reason.words(), self.against);
+        }
+        if verdict.reason == Reason::NotConfirmed {
+            text = format!("a gain over {} was seen and not confirmed", self.against);
+        }
+        text.push_str(&format!(": {}", self.numbers()));
+        if self.guard == Guard::Revert && verdict.is_keep() {
+            text.push_str(&format!("; but {}", self.harmed_words()));
+        }
+        let helps = self.what_helps();
+        if verdict.reason == Reason::Inconclusive && !helps.is_empty() {
+            text.push_str(&format!("\nwhat would help: {}", helps.join("; ")));
+        }
+        text
+    }
+
+    fn lead(&self) -> &'static str {
+        self.verdict().reason.words()
+    }
+
+    fn numbers(&self) -> String {
+        let Some(r) = self.reported() else { return "no pairs".to_owned() };
+        let verdict = self.verdict();
+        let mut text = format!("gain {}", self.percent(r.gain));
+        if let (Some(lower), Some(upper)) = (r.lower, r.upper) {
+            text.push_str(&format!(" (95 %: {} .. {})", self.percent(lower), self.percent(upper)));
+        }
+        let confirm = verdict.confirmed.map_or_else(String::new, |c| format!(" + {}", c.pairs));
+        text.push_str(&format!(
+            ", {}{confirm} pairs, {} launches, {:.2} s",
+            verdict.pairs, self.comparison.spent.launches, self.comparison.seconds
+        ));
+        if let Some(smallest) = self.smallest_gain() {
+            text.push_str(&format!("; smallest gain seen here: {}", self.percent(smallest)));
+        }
+        text
+    }
+
+    fn percent(&self, gain: f64) -> String {
+        match self.comparison.scoring.metric.scale {
+            Scale::Log => format!("{:.2} %", 100.0 * gain),
+            Scale::Difference => format!("{gain}"),
+        }
+    }
+
+    fn harmed_words(&self) -> String {
+        let labels: Vec<&str> = self
+            .harmed
+            .iter()
+            .map(|h| self.cases.get(h.case).map_or("a case", |(label, ..)| label.as_str()))
+            .collect();
+        format!("slower by more than 2 % at {}", labels.join(", "))
+    }
+
+    /// What people should know beside the verdict.
+    pub(in crate::engine::stage) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.guard == Guard::Warn && self.verdict().is_keep() && !self.harmed.is_empty() {
+            warnings.push(self.harmed_words());
+        }
+        warnings.extend(self.noise.filter(|n| n.pair_sd > NOISY).map(|n| {
+            format!("pairs differ by {:.1} % here (standard deviation)", 100.0 * n.pair_sd)
+        }));
+        if self.comparison.cut == Some(Cut::OutOfTime) {
+            warnings.push("the time for this decision was up; raise `budget` and `timeout`".into());
+        }
+        warnings
+    }
+
+    fn what_helps(&self) -> Vec<String> {
+        if self.verdict().reason != Reason::Inconclusive {
+            return Vec::new();
+        }
+        let mut helps = Vec::new();
+        if self.comparison.cut == Some(Cut::OutOfTime) {
+            helps.push("more time: raise `budget` and `timeout`".to_owned());
+        }
+        if self.rule().looks.last().is_some_and(|&last| last < 128) {
+            helps.push("more pairs: let `repeats` end at 96, 128".to_owned());
+        }
+        if self.noise.is_some_and(|n| n.pair_sd > NOISY) {
+            helps.push("a quieter machine: pairs of the same code would differ less".to_owned());
+            helps.push("metric = \"min_us\", if a best time is what counts".to_owned());
+        }
+        if self.noise.is_some_and(|n| n.pairs_per_process > 1 && n.process_sd > 0.0025) {
+            helps.push("fresh processes for each pair: pairs_per_process = 1".to_owned());
+        }
+        helps
+    }
+}
+
+/// How much pairs and processes differ, around the estimate.
+fn noise(comparison: &Comparison, per_process: u32) -> Option<Noise> {
+    let mut d = comparison.d().ok()?;
+    d.extend(comparison.confirm_d().ok()?);
+    let pairs = comparison.pairs.iter().chain(&comparison.confirm);
+    let mut groups: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+    for (pair, &d) in pairs.zip(&d) {
+        groups.entry(pair.group).or_default().push(d);
+    }
+    let groups: Vec<Vec<f64>> = groups.into_values().collect();
+    Some(Noise {
+        pair_sd: robust_sd(&d)?,
+        process_sd: crate::stats::calibration::process_sd(&groups),
+        pairs_per_process: per_process,
+    })
+}

@@ -1,0 +1,88 @@
+//! Compares a kernel with itself: how large is what is no difference?
+
+use serde_json::{Value, json};
+
+use super::super::bench::BenchDef;
+use super::super::{Failure, FailureClass, StageContext};
+use super::{Compared, Duel, calibration, rule};
+use crate::stats::calibration::{
+    Calibration, NoiseLimits, PAIRS_PER_PROCESS, PROCESS_PAIRS, TooNoisy,
+};
+
+/// What was found, with the measurement that it was found by.
+pub(in crate::engine::stage) struct Calibrated {
+    pub(in crate::engine::stage) compared: Compared,
+    pub(in crate::engine::stage) calibration: Calibration,
+}
+
+/// Calibrates: 12 pairs of processes of the same binary, 4 pairs from each.
+pub(in crate::engine::stage) fn run(
+    def: &BenchDef,
+    ctx: &StageContext<'_>,
+    seed: u64,
+    log: &mut Vec<u8>,
+) -> Result<Calibrated, Failure> {
+    let infra = |message: String| Failure { class: FailureClass::Infrastructure, message };
+    let all = PROCESS_PAIRS * PAIRS_PER_PROCESS;
+    // One look at the end, which nothing comes before: pairs are what is wanted.
+    let mut once = rule(&def.work.rule, &[all], def.problem.cases.len());
+    (once.gross, once.confirm) = (0.0, None);
+    let duel = Duel { def, incumbent: &def.kernel, ctx, seed };
+    let compared = duel.run(once, PAIRS_PER_PROCESS, None, log)?;
+    let d = compared.comparison.d().map_err(infra)?;
+    let processes: Vec<Vec<f64>> =
+        d.chunks(PAIRS_PER_PROCESS as usize).map(<[f64]>::to_vec).collect();
+    let rule = rule(&def.work.rule, &def.work.repeats, def.problem.cases.len());
+    let calibration = Calibration::of(&processes, &rule, &NoiseLimits::default())
+        .ok_or_else(|| infra("the pairs have no spread that could be told".to_owned()))?;
+    let (problem, metric) = (&def.problem.name, &def.work.metric);
+    calibration::write(ctx.state, problem, metric, &calibration).map_err(infra)?;
+    Ok(Calibrated { compared, calibration })
+}
+
+impl Calibrated {
+    pub(in crate::engine::stage) fn metrics(
+        &self,
+        into: &mut std::collections::BTreeMap<String, f64>,
+    ) {
+        let c = &self.calibration;
+        into.insert("pair_sd".into(), c.pair_sd);
+        into.insert("process_sd".into(), c.process_sd);
+        into.insert("smallest_gain".into(), crate::stats::sequential::gain(c.smallest_gain));
+    }
+
+    pub(in crate::engine::stage) fn detail(&self) -> Value {
+        json!({
+            "against": "itself",
+            "device": calibration::device(),
+            "pairs": self.calibration.pairs,
+            "processes": self.calibration.processes,
+            "pair_sd": self.calibration.pair_sd,
+            "process_sd": self.calibration.process_sd,
+            "pairs_per_process": self.calibration.pairs_per_process,
+            "smallest_gain": crate::stats::sequential::gain(self.calibration.smallest_gain),
+            "identical_code": self.calibration.verdict.reason,
+            "too_noisy": self.calibration.too_noisy,
+            "launches": self.compared.comparison.spent.launches,
+            "seconds": self.compared.comparison.seconds,
+            "record": self.compared.comparison,
+        })
+    }
+
+    /// Why nothing should be decided here.
+    pub(in crate::engine::stage) fn failure(&self) -> Option<Failure> {
+        let c = &self.calibration;
+        let what = match c.too_noisy? {
+            TooNoisy::IdenticalKept => "identical code came out faster than itself".to_owned(),
+            TooNoisy::Pairs => {
+                format!("pairs of identical code differ by {:.1} %", 100.0 * c.pair_sd)
+            }
+        };
+        let message = format!(
+            "machine too noisy: {what}\nwhat would help: end what else runs here (`optloop doctor` \
+             names it); give the kernel a core of its own (device = \"cpu:N\"); fix the clock \
+             (governor, turbo); then calibrate again"
+        );
+        Some(Failure { class: FailureClass::TooNoisy, message })
+    }
+}

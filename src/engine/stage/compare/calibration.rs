@@ -1,0 +1,136 @@
+//! What is known of this machine's noise, kept below `.optloop/devices/`.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::backend::cpu::identity;
+use crate::cache::index::replace;
+use crate::stats::calibration::Calibration;
+
+/// Rises when a reader would have to change.
+const VERSION: u32 = 1;
+
+/// Decisions after which the noise is looked at anew (decision-rule, section 5).
+const DECISIONS: u32 = 50;
+
+/// Hours after which it is: other work comes and goes on a shared machine.
+const HOURS: i64 = 24;
+
+/// A calibration as it was kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    version: u32,
+    /// When, ms since the epoch.
+    pub at_ms: i64,
+    /// On what.
+    pub device: String,
+    /// Comparisons since.
+    pub decisions: u32,
+    /// What was found.
+    pub calibration: Calibration,
+}
+
+/// The device as calibrations name it.
+pub fn device() -> String {
+    let cpu = identity();
+    format!("{} {} governor {} turbo {:?}", cpu.model, cpu.arch, cpu.governor, cpu.turbo)
+}
+
+fn path(state: &Path, problem: &str, metric: &str) -> PathBuf {
+    let clean = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    let name: String = format!("calibration-{problem}-{metric}").chars().map(clean).collect();
+    state.join("devices").join(format!("{name}.json"))
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
+}
+
+/// What is known; `None` when nobody calibrated, or not with this version.
+pub fn read(state: &Path, problem: &str, metric: &str) -> Option<Kept> {
+    let bytes = std::fs::read(path(state, problem, metric)).ok()?;
+    serde_json::from_slice::<Kept>(&bytes).ok().filter(|kept| kept.version == VERSION)
+}
+
+/// Keeps a calibration.
+///
+/// # Errors
+/// Why it cannot be kept, in words.
+pub(super) fn write(
+    state: &Path,
+    problem: &str,
+    metric: &str,
+    calibration: &Calibration,
+) -> Result<(), String> {
+    let kept = Kept {
+        version: VERSION,
+        at_ms: now_ms(),
+        device: device(),
+        decisions: 0,
+        calibration: calibration.clone(),
+    };
+    put(&path(state, problem, metric), &kept)
+}
+
+fn put(path: &Path, kept: &Kept) -> Result<(), String> {
+    use std::io::Write as _;
+    let cannot = |e: &dyn std::fmt::Display| format!("cannot write {}: {e}", path.display());
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|e| cannot(&e))?;
+    }
+    let bytes = serde_json::to_vec_pretty(kept).map_err(|e| cannot(&e))?;
+    replace(path, |file| file.write_all(&bytes)).map_err(|e| cannot(&e))
+}
+
+/// One more comparison rests on it.
+pub(super) fn count(state: &Path, problem: &str, metric: &str) {
+    if let Some(mut kept) = read(state, problem, metric) {
+        kept.decisions = kept.decisions.saturating_add(1);
+        // A count that is lost makes the next warning come later, no more.
+        drop(put(&path(state, problem, metric), &kept));
+    }
+}
+
+impl Kept {
+    /// Why it should be made anew; `None` while it holds.
+    pub fn stale(&self) -> Option<String> {
+        let hours = (now_ms() - self.at_ms) / 3_600_000;
+        if self.device != device() {
+            return Some(format!("it was made on another device ({})", self.device));
+        }
+        if self.decisions >= DECISIONS {
+            return Some(format!("{} comparisons were made since", self.decisions));
+        }
+        (hours >= HOURS).then(|| format!("it is {hours} hours old"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::calibration::NoiseLimits;
+    use crate::stats::sequential::Rule;
+
+    #[test]
+    fn a_calibration_is_kept_counted_and_goes_stale() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(read(dir.path(), "p", "median_us"), None);
+        let pairs = vec![vec![0.001, -0.001, 0.002, -0.002]; 12];
+        let calibration =
+            Calibration::of(&pairs, &Rule::with_looks(&[48]), &NoiseLimits::default()).unwrap();
+        write(dir.path(), "p", "median_us", &calibration).unwrap();
+        let kept = read(dir.path(), "p", "median_us").unwrap();
+        assert_eq!((&kept.calibration, kept.stale()), (&calibration, None));
+        for _ in 0..DECISIONS {
+            count(dir.path(), "p", "median_us");
+        }
+        let kept = read(dir.path(), "p", "median_us").unwrap();
+        assert!(kept.stale().is_some_and(|why| why.starts_with("50 comparisons")));
+        let old = Kept { decisions: 0, at_ms: now_ms() - 25 * 3_600_000, ..kept.clone() };
+        assert!(old.stale().is_some_and(|why| why.contains("25 hours")));
+        let other = Kept { device: "another".into(), ..kept };
+        assert!(other.stale().is_some_and(|why| why.contains("another device")));
+    }
+}
