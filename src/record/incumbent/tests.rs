@@ -236,6 +236,18 @@ fn a_keep_whose_commit_was_not_made_goes_back_and_leaves_no_folder() {
 }
 
 #[test]
+fn what_the_ledger_knows_goes_forward_without_a_question_to_git() {
+    let mut world = World::with_baseline();
+    let keep = install(What::Keep, 1, Commit::Wanted);
+    assert!(!world.stop_after(&keep, 5), "it was to stop after its line");
+    assert_eq!(world.ledger().lines.len(), 2);
+    world.commits.clear();
+    assert_eq!(world.recover().expect("found").end, End::Forward);
+    world.check();
+    assert!(world.current().expect("incumbent").commit.is_some());
+}
+
+#[test]
 fn a_revert_keeps_the_candidates_bytes_even_of_one_binary_from_other_files() {
     let world = World::with_baseline();
     for (version, folder) in [(3, ""), (4, "-2"), (3, ""), (5, "-3")] {
@@ -438,6 +450,9 @@ fn drop_crumb(world: &World, crumb: Crumb) {
             fs::create_dir_all(tmp.join("incumbent.new/sources")).expect("folder");
             for name in ["current.new", ".intent.json.new", "incumbent.new/about.json"] {
                 fs::write(tmp.join(name), "{\"half").expect("written");
+            }
+            if tmp.join("restore/0").exists() {
+                fs::write(tmp.join("restore/0"), "k.c of ver").expect("written");
             }
         }
         Crumb::SweptTemporaries => drop(fs::remove_dir_all(tmp)),
