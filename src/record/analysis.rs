@@ -1,13 +1,11 @@
 //! Analyses: what somebody decided about an artifact and why, one JSON line each in
 //! `runs/ID/STAGE.analysis.jsonl` beside it. What was measured is never touched.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use super::lines;
 use crate::digest::Digest;
 
 /// Rises when a reader of analyses would have to change.
@@ -93,12 +91,8 @@ pub fn path_of(artifact: &Path) -> PathBuf {
 /// # Errors
 /// When the file cannot be read, or when a line other than the last is not an analysis.
 pub fn read(artifact: &Path) -> Result<Analyses, String> {
-    let path = path_of(artifact);
-    match std::fs::read(&path) {
-        Ok(bytes) => parse(&bytes, &path).map(|parsed| parsed.analyses),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Analyses::default()),
-        Err(e) => Err(format!("cannot read {}: {e}", path.display())),
-    }
+    let lines::Lines { entries, warning } = lines::read(&path_of(artifact))?;
+    Ok(Analyses { entries, warning })
 }
 
 /// Appends an analysis and syncs it; a torn last line is cut off first, and that is the warning.
@@ -106,91 +100,12 @@ pub fn read(artifact: &Path) -> Result<Analyses, String> {
 /// # Errors
 /// When the file cannot be written, or is one that [`read`] refuses.
 pub fn append(artifact: &Path, analysis: &Analysis) -> Result<Option<String>, String> {
-    let path = path_of(artifact);
-    let cannot = |e: io::Error| format!("cannot write {}: {e}", path.display());
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(&path)
-        .map_err(cannot)?;
-    // Two writers must not both find the same torn line, or write into each other's.
-    flock(&file, FlockOperation::LockExclusive).map_err(|e| cannot(e.into()))?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(cannot)?;
-    let parsed = parse(&bytes, &path)?;
-    write_line(&mut file, &bytes[..parsed.whole], analysis).map_err(cannot)?;
-    if bytes.is_empty() {
-        sync_folder(&path).map_err(cannot)?;
-    }
-    Ok(parsed.analyses.warning)
+    lines::append(&path_of(artifact), |_| analysis.clone()).map(|appended| appended.warning)
 }
 
-fn write_line(file: &mut File, before: &[u8], analysis: &Analysis) -> io::Result<()> {
-    file.set_len(before.len() as u64)?;
-    file.seek(SeekFrom::End(0))?;
-    // The last line may be whole but for its end.
-    let mut line = if before.last().is_some_and(|b| *b != b'\n') { vec![b'\n'] } else { vec![] };
-    serde_json::to_writer(&mut line, analysis)?;
-    line.push(b'\n');
-    file.write_all(&line)?;
-    file.sync_data()
-}
-
-/// Makes the file's name last as well as its content.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    match path.parent().filter(|p| !p.as_os_str().is_empty()) {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => File::open(".")?.sync_all(),
-    }
-}
-
-struct Parsed {
-    analyses: Analyses,
-    /// Bytes up to the torn line, or all.
-    whole: usize,
-}
-
-fn parse(bytes: &[u8], path: &Path) -> Result<Parsed, String> {
-    let mut analyses = Analyses::default();
-    let mut start = 0;
-    for (index, line) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
-        let number = index + 1;
-        let last = start + line.len() == bytes.len();
-        match serde_json::from_slice::<serde_json::Value>(line) {
-            Ok(value) => analyses.entries.push(understood(value).map_err(|why| {
-                format!("line {number} of {} is not an analysis: {why}", path.display())
-            })?),
-            // A write that was cut off, or whose blocks never reached the disk.
-            Err(_) if last => {
-                analyses.warning = Some(format!(
-                    "line {number} of {}, its last, is torn and left out",
-                    path.display()
-                ));
-                return Ok(Parsed { analyses, whole: start });
-            }
-            Err(e) => {
-                return Err(format!(
-                    "line {number} of {} is damaged ({e}); mend or remove that line",
-                    path.display()
-                ));
-            }
-        }
-        start += line.len();
-    }
-    Ok(Parsed { analyses, whole: bytes.len() })
-}
-
-/// A whole line that is no analysis of this version is somebody's record all the same: it is
-/// never dropped.
-fn understood(value: serde_json::Value) -> Result<Analysis, String> {
-    match value.get("version").and_then(serde_json::Value::as_u64) {
-        Some(version) if version > u64::from(ANALYSIS_VERSION) => {
-            Err(format!("it has version {version}, and this optloop reads {ANALYSIS_VERSION}"))
-        }
-        _ => serde_json::from_value(value).map_err(|e| e.to_string()),
-    }
+impl lines::Record for Analysis {
+    const VERSION: u32 = ANALYSIS_VERSION;
+    const KIND: &'static str = "an analysis";
 }
 
 #[cfg(test)]

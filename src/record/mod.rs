@@ -1,15 +1,22 @@
 //! What is on disk about runs: `runs/ID/events.jsonl` and one artifact per stage that yields
-//! numbers or verdicts, with its analyses beside it.
+//! numbers or verdicts, with its analyses beside it; and what was decided: `ledger.jsonl` and the
+//! incumbents below `best/`.
 //!
 //! A recorder is just another reader of events. Not for: deciding anything, or caching.
 
 pub mod analysis;
 pub mod artifact;
 pub mod board;
+mod durable;
+pub mod incumbent;
+pub mod ledger;
+pub mod lines;
 pub mod recorder;
 pub mod verdict;
 
 pub use analysis::{Analyses, Analysis, Decision};
 pub use artifact::{Artifact, Provenance};
 pub use board::Board;
+pub use incumbent::{Incumbent, Intent};
+pub use ledger::{Ledger, Place};
 pub use recorder::Recorder;

@@ -1,0 +1,98 @@
+//! What a killed process began is ended by the next one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::transition::{Commit, Finished, Intent, finish, folder_of};
+use super::{files, read_json};
+use crate::record::durable;
+use crate::record::ledger::{self, What};
+
+/// How a transition that was found was ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// As it was meant.
+    Forward,
+    /// As if it had never begun: its commit had not been made.
+    Back,
+}
+
+/// A transition that was found and ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recovered {
+    /// What it was.
+    pub intent: Intent,
+    /// Which way.
+    pub end: End,
+    /// What people should know, besides.
+    pub warnings: Vec<String>,
+}
+
+/// Where the intent lies. There is one at most: whoever writes it holds the state's lock.
+pub(super) fn path_of(state: &Path) -> PathBuf {
+    // Names of problems are cleaned and never begin with a dot.
+    state.join("best").join(".intent.json")
+}
+
+/// The transition that has begun and not ended, if there is one.
+///
+/// # Errors
+/// When the file is there and cannot be read or understood.
+pub fn pending(state: &Path) -> Result<Option<Intent>, String> {
+    read_json(&path_of(state))
+}
+
+/// Ends the transition that a killed process left, if it left one. Recovery may itself be killed
+/// and called again.
+///
+/// A keep that wanted a commit and is not in the ledger yet asks `git`: a commit's id (of one made
+/// before, or made now) rolls it forward, `None` rolls it back. Everything else goes forward.
+///
+/// The caller holds the state's lock.
+///
+/// # Errors
+/// What `git` says, or what could not be read or written; the intent is still there then.
+pub fn recover(
+    state: &Path,
+    git: &mut dyn FnMut(&Intent) -> Result<Option<String>, String>,
+) -> Result<Option<Recovered>, String> {
+    let Some(intent) = pending(state)? else {
+        return Ok(None);
+    };
+    let recorded = ledger::read(state)?.of_intent(&intent.id).cloned();
+    let asks = recorded.is_none() && intent.commit == Commit::Wanted;
+    let commit = if asks { git(&intent)? } else { recorded.and_then(|line| line.commit) };
+    if asks && commit.is_none() {
+        abandon(state, &intent)?;
+        return Ok(Some(Recovered { intent, end: End::Back, warnings: Vec::new() }));
+    }
+    let Finished { warnings, .. } = finish(state, intent.clone(), commit)?;
+    Ok(Some(Recovered { intent, end: End::Forward, warnings }))
+}
+
+/// Rolls a baseline or keep back whose commit could not be made: the intent goes, then the folder
+/// that would have been the incumbent's.
+///
+/// The caller holds the state's lock.
+///
+/// # Errors
+/// For a revert, which may have written files; for a transition that the ledger knows; and what
+/// could not be removed.
+pub fn abandon(state: &Path, intent: &Intent) -> Result<(), String> {
+    if intent.line.event == What::Revert {
+        return Err("a revert that has begun can only be ended".to_owned());
+    }
+    if ledger::read(state)?.of_intent(&intent.id).is_some() {
+        return Err(format!("the ledger knows of this {} already", intent.line.event.word()));
+    }
+    files::clear_stage(state)?;
+    durable::remove(&path_of(state))?;
+    // Moved first: a folder of that name is a whole one. What is left of it takes room only.
+    let folder = folder_of(state, intent);
+    if let Ok(old) = durable::temporary(state, "incumbent.old")
+        && fs::rename(&folder, &old).is_ok()
+    {
+        drop(fs::remove_dir_all(old));
+    }
+    Ok(())
+}

@@ -1,0 +1,409 @@
+//! One incumbent taking another's place, as a list of steps of which each can be done twice.
+//!
+//! A kill may stop a transition before or after any step; [`super::recover`] then does this:
+//!
+//! | stopped after | on disk | recovery |
+//! |---|---|---|
+//! | nothing, `Folder`, `Preserve`, `Stage` | no intent | none needed: files that nothing names yet |
+//! | `Intend` | intent; the commit made or not | a keep that wanted a commit asks git, and without one goes back; all else goes forward |
+//! | `About`, `Restore(i)` | some files written | the rest is written, then the line |
+//! | `Record` | the ledger's line | no more questions: forward |
+//! | `Point(..)` | one name or both | forward |
+//! | `Clear` | no intent | none needed: the transition is over |
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::files::{self, Restore};
+use super::{INCUMBENT_VERSION, Incumbent, Name, Pointer, json_line, recovery, stored};
+use crate::digest::Digest;
+use crate::record::durable;
+use crate::record::ledger::{self, Line, Place, Source, What};
+
+/// A file's name and bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// For sources the path below the root, or an absolute one; for binaries the file's name.
+    pub path: String,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+}
+
+impl Content {
+    fn source(&self) -> Source {
+        Source { path: self.path.clone(), digest: Digest::of(&self.bytes) }
+    }
+}
+
+/// Whether a commit belongs to a transition, made by the caller between [`begin`] and [`finish`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Commit {
+    /// Without it there is no transition.
+    Wanted,
+    /// There is none.
+    Unwanted,
+}
+
+/// A kernel that becomes the incumbent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Install {
+    /// The ledger's line: [`What::Baseline`] or [`What::Keep`]. Its sources are taken from below.
+    pub line: Line,
+    /// The built kernel, as `kernel.so`; none when only a command can build it.
+    pub binary: Option<Content>,
+    /// The kernel's files.
+    pub sources: Vec<Content>,
+    /// As measured; what is not finite is left out.
+    pub metrics: BTreeMap<String, f64>,
+    /// Whether a commit is made of it.
+    pub commit: Commit,
+}
+
+/// What is to happen to a place's incumbent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// A kernel becomes the incumbent.
+    Install(Box<Install>),
+    /// The incumbent's files are put back where the candidate's are. The ledger's line is a
+    /// [`What::Revert`] whose candidate is what goes.
+    Revert(Box<Line>),
+}
+
+/// A transition that has begun: all that is needed to end it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Intent {
+    /// [`INCUMBENT_VERSION`].
+    pub version: u32,
+    /// Unlike that of any transition that the ledger knows.
+    pub id: String,
+    /// What the ledger will say; its number is not known yet.
+    pub line: Line,
+    /// Whether a commit belongs to it.
+    pub commit: Commit,
+    /// The incumbent's folder, beside `current`: the one that comes, or whose files are put back.
+    pub folder: String,
+    /// Files to put back.
+    pub files: Vec<Restore>,
+    /// Where the candidate's files are kept that are written over, below the state folder.
+    pub kept: String,
+}
+
+/// How a transition ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// The ledger's line.
+    pub line: Line,
+    /// What people should know: a torn ledger, a file of theirs that was left alone.
+    pub warnings: Vec<String>,
+}
+
+/// One step; doing it twice is doing it once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The new incumbent's folder is written.
+    Folder,
+    /// The candidate's files are kept.
+    Preserve,
+    /// The files to put back are written where a rename can take them from.
+    Stage,
+    /// The intent is written.
+    Intend,
+    /// The commit is written into the incumbent's `about.json`.
+    About,
+    /// One file is put back.
+    Restore(usize),
+    /// The ledger's line is appended.
+    Record,
+    /// A name is set.
+    Point(Name),
+    /// The intent is removed.
+    Clear,
+}
+
+/// A transition at work.
+pub(super) struct Transition<'a> {
+    pub(super) state: &'a Path,
+    pub(super) intent: Intent,
+    /// Known while it begins.
+    install: Option<&'a Install>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Begins a transition: everything that takes room is written, then the intent. When this returns,
+/// [`finish`] or [`super::recover`] can end it, whatever happens in between.
+///
+/// The caller holds the state's lock and has called [`super::recover`].
+///
+/// # Errors
+/// What could not be read or written; nothing has happened then.
+pub fn begin(state: &Path, change: &Change) -> Result<Intent, String> {
+    let mut transition = Transition::plan(state, change)?;
+    for step in transition.opening() {
+        transition.perform(step).inspect_err(|_| {
+            // It may be what fills the disk.
+            drop(files::clear_stage(state));
+        })?;
+    }
+    Ok(transition.intent)
+}
+
+/// Ends a transition: user's files, ledger, names. `commit` is the commit that the caller made.
+///
+/// # Errors
+/// What could not be written; the intent is still there then, and [`super::recover`] goes on.
+pub fn finish(
+    state: &Path,
+    mut intent: Intent,
+    commit: Option<String>,
+) -> Result<Finished, String> {
+    intent.line.commit = commit.or(intent.line.commit);
+    let mut transition = Transition { state, intent, install: None, warnings: Vec::new() };
+    for step in transition.closing() {
+        transition.perform(step).map_err(|why| {
+            let what = transition.intent.line.event.word();
+            format!("{why}; this {what} has begun, and the next optloop run here ends it")
+        })?;
+    }
+    Ok(Finished { line: transition.intent.line, warnings: transition.warnings })
+}
+
+impl<'a> Transition<'a> {
+    /// Looks at everything and writes nothing.
+    pub(super) fn plan(state: &'a Path, change: &'a Change) -> Result<Self, String> {
+        if let Some(other) = recovery::pending(state)? {
+            let what = other.line.event.word();
+            return Err(format!("a {what} begun at {} has not ended yet", other.line.at));
+        }
+        let known = ledger::read(state)?;
+        let (given, install) = match change {
+            Change::Install(install) => (&install.line, Some(&**install)),
+            Change::Revert(line) => (&**line, None),
+        };
+        let fits = match given.event {
+            What::Baseline | What::Keep => install.is_some(),
+            What::Revert => install.is_none(),
+            What::Undecided | What::Anchor => false,
+        };
+        if !fits {
+            return Err(format!("a {} does not change the incumbent so", given.event.word()));
+        }
+        let id = id(known.lines.len(), given);
+        let line = Line { seq: 0, intent: Some(id.clone()), ..given.clone() };
+        let mut intent = Intent {
+            version: INCUMBENT_VERSION,
+            id,
+            line,
+            commit: install.map_or(Commit::Unwanted, |install| install.commit),
+            folder: String::new(),
+            files: Vec::new(),
+            kept: String::new(),
+        };
+        if let Some(standing) = known.standing(&given.place) {
+            intent.line.incumbent.get_or_insert(standing.candidate);
+        } else if given.event == What::Keep {
+            return Err(no_incumbent(&given.place));
+        }
+        match install {
+            Some(install) => plan_install(state, &mut intent, install),
+            None => files::plan_revert(state, &mut intent)?,
+        }
+        Ok(Self { state, intent, install, warnings: Vec::new() })
+    }
+
+    /// The steps of [`begin`].
+    pub(super) fn opening(&self) -> Vec<Step> {
+        match self.intent.line.event {
+            What::Revert => vec![Step::Preserve, Step::Stage, Step::Intend],
+            _ => vec![Step::Folder, Step::Intend],
+        }
+    }
+
+    /// The steps of [`finish`].
+    pub(super) fn closing(&self) -> Vec<Step> {
+        let current = Step::Point(Name::Current);
+        match self.intent.line.event {
+            What::Revert => (0..self.intent.files.len())
+                .map(Step::Restore)
+                .chain([Step::Record, Step::Clear])
+                .collect(),
+            What::Baseline => {
+                let baseline = Step::Point(Name::Baseline);
+                vec![Step::About, Step::Record, baseline, current, Step::Clear]
+            }
+            _ => vec![Step::About, Step::Record, current, Step::Clear],
+        }
+    }
+
+    pub(super) fn perform(&mut self, step: Step) -> Result<(), String> {
+        match step {
+            Step::Folder => self.write_folder(),
+            Step::Preserve => files::preserve(self.state, &self.intent),
+            Step::Stage => files::stage_all(self.state, &self.intent),
+            Step::Intend => {
+                let bytes = json_line(&self.intent)?;
+                durable::replace(self.state, &recovery::path_of(self.state), &bytes)
+            }
+            Step::About => self.note_commit(),
+            Step::Restore(at) => {
+                let warning = files::restore(self.state, &self.intent, at)?;
+                self.warnings.extend(warning);
+                Ok(())
+            }
+            Step::Record => self.record(),
+            Step::Point(name) => self.point(name),
+            Step::Clear => {
+                files::clear_stage(self.state)?;
+                durable::remove(&recovery::path_of(self.state))
+            }
+        }
+    }
+
+    /// Where this transition's incumbent lies.
+    pub(super) fn folder(&self) -> PathBuf {
+        folder_of(self.state, &self.intent)
+    }
+
+    /// Under a temporary name first, so that a folder of that name is a whole one.
+    fn write_folder(&self) -> Result<(), String> {
+        let Some(install) = self.install else {
+            return Ok(());
+        };
+        let folder = self.folder();
+        let about = json_line(&about(&self.intent, install))?;
+        let write = || -> io::Result<()> {
+            let new = durable::temporary(self.state, "incumbent.new")?;
+            let written = fill_folder(&new, install, &about).and_then(|()| {
+                durable::make_folder(folder.parent().unwrap_or(Path::new("/")))?;
+                fs::rename(&new, &folder)
+            });
+            if written.is_err() {
+                // It may be what fills the disk.
+                drop(fs::remove_dir_all(&new));
+            }
+            written?;
+            durable::sync_name(&folder)
+        };
+        write().map_err(|e| format!("cannot write {}: {e}", folder.display()))
+    }
+
+    fn note_commit(&self) -> Result<(), String> {
+        let Some(commit) = &self.intent.line.commit else {
+            return Ok(());
+        };
+        let incumbent = Incumbent::read(&self.folder())?;
+        let about = Incumbent { commit: Some(commit.clone()), ..incumbent };
+        durable::replace(self.state, &self.folder().join("about.json"), &json_line(&about)?)
+    }
+
+    fn record(&mut self) -> Result<(), String> {
+        let known = ledger::read(self.state)?;
+        if let Some(line) = known.of_intent(&self.intent.id) {
+            self.intent.line = line.clone();
+            return Ok(());
+        }
+        let appended = ledger::append(self.state, &self.intent.line)?;
+        self.intent.line = appended.entry;
+        self.warnings.extend(appended.warning);
+        Ok(())
+    }
+
+    fn point(&self, name: Name) -> Result<(), String> {
+        let pointer = Pointer {
+            version: INCUMBENT_VERSION,
+            digest: self.intent.line.candidate,
+            folder: self.intent.folder.clone(),
+        };
+        let file = name.file(self.state, &self.intent.line.place);
+        durable::replace(self.state, &file, &json_line(&pointer)?)
+    }
+}
+
+pub(super) fn folder_of(state: &Path, intent: &Intent) -> PathBuf {
+    intent.line.place.folder(state).join(&intent.folder)
+}
+
+/// Says that a place has no incumbent yet.
+pub(super) fn no_incumbent(place: &Place) -> String {
+    format!(
+        "there is no incumbent of `{}` by {} on this device yet: the first comparing run makes one",
+        place.problem, place.metric
+    )
+}
+
+/// No clock and no chance: a transition that went back may have the same id as the next, and no
+/// two that the ledger knows have.
+fn id(lines: usize, line: &Line) -> String {
+    let text = format!("{lines}\0{}\0{}\0{}", line.at, line.event.word(), line.candidate);
+    Digest::of(text.as_bytes()).hex()[..16].to_owned()
+}
+
+fn plan_install(state: &Path, intent: &mut Intent, install: &Install) {
+    intent.line.sources = install.sources.iter().map(Content::source).collect();
+    let place = intent.line.place.folder(state);
+    intent.folder = free_name(&intent.line.candidate, |name| !place.join(name).exists());
+}
+
+/// `DIGEST16`, or the first of `DIGEST16-2`, `DIGEST16-3` … that `fits`.
+pub(super) fn free_name(digest: &Digest, fits: impl Fn(&str) -> bool) -> String {
+    let first = digest.hex()[..16].to_owned();
+    let mut name = first.clone();
+    let mut number = 1;
+    while !fits(&name) {
+        number += 1;
+        name = format!("{first}-{number}");
+    }
+    name
+}
+
+fn about(intent: &Intent, install: &Install) -> Incumbent {
+    let line = &intent.line;
+    Incumbent {
+        version: INCUMBENT_VERSION,
+        digest: line.candidate,
+        at: line.at.clone(),
+        place: line.place.clone(),
+        intent: intent.id.clone(),
+        artifact: line.artifact.clone(),
+        artifact_digest: line.artifact_digest,
+        binary: install
+            .binary
+            .as_ref()
+            .map(|binary| Source { path: binary_name(binary), digest: Digest::of(&binary.bytes) }),
+        sources: line.sources.clone(),
+        metrics: install
+            .metrics
+            .iter()
+            .filter(|(_, value)| value.is_finite())
+            .map(|(name, value)| (name.clone(), *value))
+            .collect(),
+        gain: line.gain,
+        commit: line.commit.clone(),
+        folder: PathBuf::new(),
+    }
+}
+
+/// A plain name beside `about.json`.
+fn binary_name(binary: &Content) -> String {
+    let extension = Path::new(&binary.path).extension().unwrap_or("so".as_ref());
+    format!("kernel.{}", extension.to_string_lossy())
+}
+
+fn fill_folder(folder: &Path, install: &Install, about: &[u8]) -> io::Result<()> {
+    fs::create_dir(folder)?;
+    if let Some(binary) = &install.binary {
+        durable::write(&folder.join(binary_name(binary)), &binary.bytes)?;
+    }
+    for source in &install.sources {
+        let path = folder.join("sources").join(stored(&source.path));
+        durable::make_folder(path.parent().unwrap_or(folder))?;
+        durable::write(&path, &source.bytes)?;
+        durable::sync_name(&path)?;
+    }
+    durable::write(&folder.join("about.json"), about)?;
+    durable::sync_folder(folder)
+}
