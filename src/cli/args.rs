@@ -68,6 +68,10 @@ pub(super) enum Command {
     /// List, show and analyse the accounts of measured stages.
     #[command(subcommand)]
     Artifact(ArtifactCommand),
+    /// Compare two kernels, pair by pair, until it is decided which is better.
+    Compare(CompareArgs),
+    /// Measure how much identical code differs on this machine, and what can be seen through it.
+    Calibrate(CalibrateArgs),
     /// Decide again from recorded pairs.
     Replay(ReplayArgs),
     /// Look inside what a kernel is compiled to.
@@ -98,16 +102,29 @@ pub(super) struct Which {
     /// Measure this kernel instead of the pipeline's.
     #[arg(long, value_name = "PATH")]
     pub(super) kernel: Option<PathBuf>,
+    /// What to compare with: best, none, file:PATH or git:REVISION.
+    #[arg(long, value_name = "I")]
+    pub(super) incumbent: Option<String>,
+    #[command(flatten)]
+    pub(super) tuning: Tuning,
+    /// Presets that commands add as stages.
+    #[arg(skip)]
+    pub(super) add: Vec<String>,
+}
+
+/// How stages are run.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Tuning {
     /// Where to run: auto, cpu, cpu:N, cpu:all, cuda:N or cuda:GPU-UUID.
     #[arg(long)]
     pub(super) device: Option<String>,
     /// Set a variable of [vars], or a dotted key such as stages.candidate.warmup.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(super) set: Vec<(String, String)>,
-    /// Launches per case of measuring stages, in one look.
+    /// Launches per case of measuring stages, or pairs of comparing ones, in one look.
     #[arg(long, value_name = "N", conflicts_with = "stage_repeats")]
     pub(super) repeats: Option<u32>,
-    /// Launches per case after each look, rising.
+    /// Launches per case, or pairs, after each look, rising.
     #[arg(long, value_name = "N,N,…", value_delimiter = ',')]
     pub(super) stage_repeats: Option<Vec<u32>>,
     /// Give a measurement up once it is surely above this.
@@ -116,9 +133,6 @@ pub(super) struct Which {
     /// Time limit of each stage.
     #[arg(long, value_name = "S")]
     pub(super) timeout_seconds: Option<f64>,
-    /// What to compare with: best, none, file:PATH or git:REVISION.
-    #[arg(long, value_name = "I")]
-    pub(super) incumbent: Option<String>,
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
@@ -165,6 +179,25 @@ pub(super) struct PipelineArgs {
     pub(super) logs: Logs,
 }
 
+impl PipelineArgs {
+    /// Only these stages, and nothing else out of the ordinary.
+    pub(super) fn of(which: Which, stages: &[&str]) -> Self {
+        Self {
+            which,
+            stages: stages.iter().map(|&s| s.to_owned()).collect(),
+            jobs: None,
+            rerun: false,
+            keep_going: false,
+            dry_run: false,
+            explain: false,
+            audit: false,
+            no_wait: false,
+            artifact_only: false,
+            logs: Logs::New,
+        }
+    }
+}
+
 /// `--logs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Logs {
@@ -174,6 +207,36 @@ pub(super) enum Logs {
     All,
     /// Only of stages that failed.
     None,
+}
+
+/// `optloop compare`.
+#[derive(Debug, Args)]
+pub(super) struct CompareArgs {
+    /// The incumbent: a file, a git revision, `best` or `baseline`.
+    #[arg(required_unless_present = "anchor")]
+    pub(super) a: Option<String>,
+    /// The candidate, named alike.
+    #[arg(required_unless_present = "anchor")]
+    pub(super) b: Option<String>,
+    /// The pipeline that says what is computed and how it is built; without one, files are compared
+    /// by the `problem.toml` beside them.
+    #[arg(long, value_name = "FILE")]
+    pub(super) pipeline: Option<String>,
+    /// The stage whose rule decides.
+    #[arg(long, default_value = "candidate")]
+    pub(super) stage: String,
+    /// The best so far against the first baseline: 64 pairs, and the product of the steps beside it.
+    #[arg(long, conflicts_with_all = ["a", "b"], requires = "pipeline")]
+    pub(super) anchor: bool,
+    #[command(flatten)]
+    pub(super) tuning: Tuning,
+}
+
+/// `optloop calibrate`.
+#[derive(Debug, Args)]
+pub(super) struct CalibrateArgs {
+    #[command(flatten)]
+    pub(super) which: Which,
 }
 
 /// `optloop graph`.

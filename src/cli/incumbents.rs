@@ -1,9 +1,17 @@
 //! Where incumbents lie: the store of the best, git, the pipeline itself.
 
-use super::session;
+use std::path::{Path, PathBuf};
+
+use super::exit::Exit;
+use super::session::{self, Refusal};
 use super::world::{Disk, Located};
-use crate::pipeline::{self, Overrides, Pipeline};
+use crate::cache::World as _;
+use crate::digest::Digest;
+use crate::pipeline::{self, Overrides, Pipeline, Work};
+use crate::plan::build::relative;
 use crate::plan::incumbent::{Found, Standing};
+use crate::record::incumbent;
+use crate::record::ledger::Place;
 
 /// The incumbents of a pipeline.
 pub(super) struct Incumbents<'a> {
@@ -11,13 +19,102 @@ pub(super) struct Incumbents<'a> {
     pub(super) overrides: &'a Overrides,
 }
 
-impl crate::plan::incumbent::Incumbents for Incumbents<'_> {
-    fn best(&self, _problem: &str, _metric: &str) -> Standing {
-        Standing::default()
+/// What the best of a problem by a metric on this machine is filed under.
+pub(super) fn place(problem: &str, metric: &str) -> Place {
+    Place { problem: problem.to_owned(), device: device(), metric: metric.to_owned() }
+}
+
+/// This machine's processor in a word: times of one do not hold for another.
+fn device() -> String {
+    format!("cpu-{}", &Digest::of(Disk.device("cpu").as_bytes()).hex()[..8])
+}
+
+impl Incumbents<'_> {
+    fn state(&self) -> PathBuf {
+        self.located.root.join(".optloop")
     }
 
-    fn revision(&self, _revision: &str, _kernel: &[String]) -> Result<Found, String> {
-        Err("not yet".to_owned())
+    /// The pipeline's kernel files, below the root.
+    pub(super) fn kernel(&self) -> Option<Vec<String>> {
+        let pipeline = pipeline::load(&self.located.file, self.overrides, &Disk).pipeline?;
+        let below = |path: &String| relative(&self.located.root, &self.located.dir, path);
+        Some(pipeline.kernel.iter().map(below).collect()).filter(|k: &Vec<String>| !k.is_empty())
+    }
+
+    /// The file of the `best` or the `baseline` of what a stage measures.
+    pub(super) fn kept(
+        &self,
+        which: &str,
+        stage: &str,
+        set: &[(String, String)],
+    ) -> Result<PathBuf, Refusal> {
+        let place = self.place(stage, set)?;
+        let state = self.state();
+        let found = match which {
+            "baseline" => incumbent::baseline(&state, &place),
+            _ => incumbent::current(&state, &place),
+        };
+        let words = |what: String, hint: Option<String>| Refusal::Words(what, hint, Exit::User);
+        let Some(kept) = found.map_err(|why| words(why, None))? else {
+            let (problem, metric) = (&place.problem, &place.metric);
+            let what = format!("there is no {which} of {problem} by {metric} yet");
+            let hint = "the first run of the pipeline sets the baseline".to_owned();
+            return Err(words(what, Some(hint)));
+        };
+        let mut files = kept.sources().map(|(_, path)| path);
+        match (files.next(), files.next()) {
+            (Some(one), None) => Ok(one),
+            _ => Err(words(format!("the {which} has several files"), None)),
+        }
+    }
+
+    /// What a stage's results are filed under.
+    pub(super) fn place(&self, stage: &str, set: &[(String, String)]) -> Result<Place, Refusal> {
+        let overrides = Overrides { set: set.iter().cloned().collect(), ..Overrides::default() };
+        let loaded = pipeline::load(&self.located.file, &overrides, &Disk);
+        let Some(pipeline) = loaded.pipeline else {
+            return Err(Refusal::Diagnostics(loaded.diagnostics));
+        };
+        let found = pipeline.stages.iter().find(|s| s.name == stage);
+        let work = found.and_then(|s| s.variants.first()).map(|v| &v.work);
+        let metric = match work {
+            Some(Work::Bench(bench)) => Some(bench.metric.clone()),
+            Some(Work::Command(command)) => command.metric.as_ref().map(|m| m.name.clone()),
+            _ => None,
+        };
+        let Some(metric) = metric else {
+            let what = format!("this pipeline has no stage `{stage}` that measures");
+            let hint = Some("name one: --stage NAME".to_owned());
+            return Err(Refusal::Words(what, hint, Exit::User));
+        };
+        let mut mistakes = Vec::new();
+        let problem = session::load_problem(self.located, &pipeline, &mut mistakes);
+        Ok(place(problem.as_ref().map_or(&pipeline.name, |p| &p.name), &metric))
+    }
+
+    fn below(&self, path: &Path) -> String {
+        relative(&self.located.root, Path::new(""), &path.to_string_lossy())
+    }
+}
+
+impl crate::plan::incumbent::Incumbents for Incumbents<'_> {
+    fn best(&self, problem: &str, metric: &str) -> Standing {
+        let (state, place) = (self.state(), place(problem, metric));
+        let watch = vec![self.below(&place.folder(&state).join("current"))];
+        // One that cannot be read is told by the commands that keep and revert; what is measured
+        // without it is measured alone.
+        let best = incumbent::current(&state, &place).ok().flatten();
+        let found = best.map(|best| Found {
+            binary: best.binary().map(|path| self.below(&path)),
+            sources: best.sources().map(|(_, path)| self.below(&path)).collect(),
+            watch: Vec::new(),
+        });
+        Standing { watch, found }
+    }
+
+    fn revision(&self, revision: &str, kernel: &[String]) -> Result<Found, String> {
+        let _ = (revision, kernel);
+        Err("revisions cannot be had".to_owned())
     }
 
     fn with_kernel(&self, kernel: &str) -> Option<Pipeline> {

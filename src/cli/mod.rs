@@ -6,7 +6,9 @@ mod args;
 mod artifact;
 mod board;
 mod cache;
+mod calibrate;
 mod columns;
+mod compare;
 mod completions;
 mod devices;
 mod doctor;
@@ -85,6 +87,8 @@ fn dispatch(cli: &Cli, ui: Ui) -> Exit {
         Command::Completions(args) => completions::run(args, &ui),
         Command::Man(args) => man::run(args, &ui),
         Command::Explain(args) => explain::run(args, &ui),
+        Command::Compare(args) => compare::run(args, ui),
+        Command::Calibrate(args) => calibrate::run(args, ui),
         Command::Replay(args) => replay::run(args, &ui),
         Command::Inspect(command) => inspect::run(command, &ui),
         Command::Artifact(command) => artifact::run(command, &ui),

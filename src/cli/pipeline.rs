@@ -180,6 +180,7 @@ fn provenance(located: &Located, overrides: &Overrides) -> Provenance {
         device: pipeline.device.to_string(),
         commit: revision.commit,
         kernel_diff: revision.diff,
+        overrides: overrides.clone(),
         ..base
     }
 }

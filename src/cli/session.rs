@@ -54,14 +54,7 @@ pub(super) enum Access {
 impl Session {
     /// Opens the state of a pipeline and brings its plan up to date, in memory.
     pub(super) fn open(which: &Which, access: Access, ui: &Ui) -> Result<Self, Refusal> {
-        let located = world::locate(&which.file).map_err(|tried| {
-            let places: Vec<String> = tried.iter().map(|p| p.display().to_string()).collect();
-            Refusal::Words(
-                format!("there is no pipeline `{}`", which.file),
-                Some(format!("looked for {}; `optloop init` writes an example", places.join(", "))),
-                Exit::User,
-            )
-        })?;
+        let located = located(&which.file)?;
         let overrides = overrides(which, &located);
         let identity = identity(&located, &overrides);
         let paths = Paths::new(&located.root, &identity);
@@ -130,6 +123,18 @@ impl Session {
     }
 }
 
+/// Finds a pipeline.
+pub(super) fn located(file: &str) -> Result<Located, Refusal> {
+    world::locate(file).map_err(|tried| {
+        let places: Vec<String> = tried.iter().map(|p| p.display().to_string()).collect();
+        Refusal::Words(
+            format!("there is no pipeline `{file}`"),
+            Some(format!("looked for {}; `optloop init` writes an example", places.join(", "))),
+            Exit::User,
+        )
+    })
+}
+
 /// The same file or folder, named from the file system's root; links in its folder are followed.
 fn from_anywhere(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -173,7 +178,7 @@ fn make_plan(located: &Located, overrides: &Overrides) -> Result<Plan, Refusal> 
     Err(Refusal::Diagnostics(mistakes))
 }
 
-fn load_problem(
+pub(super) fn load_problem(
     located: &Located,
     pipeline: &Pipeline,
     mistakes: &mut Vec<Diagnostic>,
@@ -220,6 +225,7 @@ pub(super) fn from_below(located: &Located, path: &str) -> String {
 }
 
 fn overrides(which: &Which, located: &Located) -> Overrides {
+    let tuning = &which.tuning;
     let kernel = which.kernel.as_ref().map(|k| {
         let absolute = std::path::absolute(k).unwrap_or_else(|_| k.clone());
         let relative =
@@ -227,13 +233,14 @@ fn overrides(which: &Which, located: &Located) -> Overrides {
         from_below(located, &relative)
     });
     Overrides {
-        set: which.set.iter().cloned().collect(),
+        set: tuning.set.iter().cloned().collect(),
         kernel,
-        device: which.device.clone(),
-        repeats: which.stage_repeats.clone().or_else(|| which.repeats.map(|n| vec![n])),
-        early_stop_us: which.early_stop_us,
-        timeout_s: which.timeout_seconds,
+        device: tuning.device.clone(),
+        repeats: tuning.stage_repeats.clone().or_else(|| tuning.repeats.map(|n| vec![n])),
+        early_stop_us: tuning.early_stop_us,
+        timeout_s: tuning.timeout_seconds,
         incumbent: which.incumbent.clone(),
+        add: which.add.clone(),
     }
 }
 

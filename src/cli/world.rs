@@ -145,6 +145,17 @@ pub(super) fn shown(path: &Path) -> PathBuf {
     here.and_then(|h| path.strip_prefix(h).ok()).unwrap_or(path).to_owned()
 }
 
+/// The root for files of this folder (canonical) that no pipeline names: as for pipelines, or else
+/// where this process is, when the folder lies below.
+pub(super) fn root_for(dir: &Path) -> PathBuf {
+    let root = root_of(dir);
+    let here = std::env::current_dir().and_then(|h| h.canonicalize());
+    match here {
+        Ok(here) if root == dir && dir.starts_with(&here) => here,
+        _ => root,
+    }
+}
+
 /// The nearest folder upwards that has state or is a git checkout; else the folder that holds
 /// `pipelines/`, else the pipeline's own.
 fn root_of(dir: &Path) -> PathBuf {

@@ -76,6 +76,9 @@ pub struct Overrides {
     pub timeout_s: Option<f64>,
     /// `--incumbent I`, for the stages that score.
     pub incumbent: Option<String>,
+    /// Presets to add as stages of their own names, unless the file has such stages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub add: Vec<String>,
 }
 
 /// A pipeline with presets merged, variables put in and matrices multiplied out.

@@ -33,6 +33,12 @@ pub(super) fn documents(
             documents.push(document(flag, key, &quoted(value)));
         }
     }
+    for preset in &overrides.add {
+        let there = table.get("stages").and_then(|s| s.get_ref().as_table()?.get(preset.as_str()));
+        if there.is_none() {
+            documents.push(document("optloop", &format!("stages.{preset}.use"), &quoted(preset)));
+        }
+    }
     documents
 }
 

@@ -11,12 +11,13 @@ use super::findings::{Findings, join};
 use crate::diagnostic::{Diagnostic, Source, document, nearest};
 
 /// Presets of this program, by name.
-pub const BUILT_IN: [(&str, &str); 5] = [
+pub const BUILT_IN: [(&str, &str); 6] = [
     ("smoke", include_str!("../../stages/smoke.toml")),
     ("candidate", include_str!("../../stages/candidate.toml")),
     ("final", include_str!("../../stages/final.toml")),
     ("leaderboard", include_str!("../../stages/leaderboard.toml")),
     ("profile", include_str!("../../stages/profile.toml")),
+    ("calibrate", include_str!("../../stages/calibrate.toml")),
 ];
 
 /// Finds presets by name and reads each once.

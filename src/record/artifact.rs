@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::pipeline::Overrides;
+
 /// Rises when a reader of artifacts would have to change.
 pub const ARTIFACT_VERSION: u32 = 1;
 
 /// Where a measured kernel came from.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// The pipeline file.
     pub pipeline: String,
@@ -28,6 +30,9 @@ pub struct Provenance {
     pub kernel_diff: String,
     /// The command line of this run.
     pub command: Vec<String>,
+    /// What that changed about the pipeline.
+    #[serde(default)]
+    pub overrides: Overrides,
     /// The program's version.
     pub optloop: String,
 }

@@ -1,0 +1,154 @@
+//! `optloop compare`: two kernels, pair by pair, through the pipeline that builds and checks them.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::args::{CompareArgs, PipelineArgs, Tuning, Which};
+use super::exit::Exit;
+use super::incumbents::Incumbents;
+use super::session::Refusal;
+use super::ui::Ui;
+use super::world::{self, Located};
+use super::{pipeline, session};
+use crate::pipeline::Overrides;
+use crate::plan::build::relative;
+use crate::plan::incumbent::Incumbents as _;
+
+/// Runs it.
+pub(super) fn run(args: &CompareArgs, ui: Ui) -> Exit {
+    match plan(args) {
+        Ok(args) => pipeline::run(&args, ui),
+        Err(refusal) => ui.refuse(&refusal),
+    }
+}
+
+fn plan(args: &CompareArgs) -> Result<PipelineArgs, Refusal> {
+    let (a, b) = match (&args.a, &args.b) {
+        (Some(a), Some(b)) => (a.as_str(), b.as_str()),
+        _ => ("baseline", "best"),
+    };
+    let file = match &args.pipeline {
+        Some(file) => file.clone(),
+        None => by_problem(a, b)?,
+    };
+    let located = session::located(&file)?;
+    let sides = Sides { located: &located, stage: &args.stage, tuning: &args.tuning };
+    let mut tuning = args.tuning.clone();
+    // A comparison is always of now.
+    tuning.set.push((format!("stages.{}.cache", args.stage), "false".to_owned()));
+    if args.anchor {
+        tuning.set.extend(anchored(&args.stage));
+        tuning.stage_repeats = Some(vec![64]);
+    }
+    let which = Which {
+        file,
+        kernel: Some(sides.file(b)?),
+        incumbent: Some(sides.incumbent(a)?),
+        tuning,
+        add: Vec::new(),
+    };
+    Ok(PipelineArgs::of(which, &[&args.stage]))
+}
+
+/// The rule of an anchor: 64 pairs, 8 from each pair of processes, whatever the first ones say
+/// (decision-rule, section 5).
+fn anchored(stage: &str) -> Vec<(String, String)> {
+    let rule = [
+        ("pairs_per_process", "8"),
+        ("gross", "0"),
+        ("confirm", "false"),
+        ("upper_levels", "[0.1]"),
+        ("lower_levels", "[0.004]"),
+    ];
+    rule.map(|(key, value)| (format!("stages.{stage}.rule.{key}"), value.to_owned())).to_vec()
+}
+
+/// How sides are named, for a pipeline.
+struct Sides<'a> {
+    located: &'a Located,
+    stage: &'a str,
+    tuning: &'a Tuning,
+}
+
+impl Sides<'_> {
+    /// The side that stays, as `incumbent` is written.
+    fn incumbent(&self, name: &str) -> Result<String, Refusal> {
+        let path = self.file(name)?;
+        let absolute = std::path::absolute(&path).unwrap_or(path);
+        let below = relative(&self.located.root, Path::new(""), &absolute.to_string_lossy());
+        Ok(format!("file:{}", session::from_below(self.located, &below)))
+    }
+
+    /// The file of a side: a path, the best or the first of the pipeline's problem, or the kernel as
+    /// it is at a revision.
+    fn file(&self, name: &str) -> Result<PathBuf, Refusal> {
+        let path = Path::new(name);
+        if path.is_file() {
+            return Ok(path.to_owned());
+        }
+        let overrides = Overrides::default();
+        let incumbents = Incumbents { located: self.located, overrides: &overrides };
+        if name == "best" || name == "baseline" {
+            return incumbents.kept(name, self.stage, &self.tuning.set);
+        }
+        let kernel = incumbents.kernel().ok_or_else(|| self.unknown(name, "no kernel is named"))?;
+        let found = incumbents.revision(name, &kernel).map_err(|why| self.unknown(name, &why))?;
+        match &found.sources[..] {
+            [one] => Ok(self.located.root.join(one)),
+            _ => Err(self.unknown(name, "the kernel has several files")),
+        }
+    }
+
+    fn unknown(&self, name: &str, why: &str) -> Refusal {
+        let what = format!("`{name}` is no file, and as a revision: {why}");
+        let hint = "name a file, a revision such as HEAD~1, `best` or `baseline`".to_owned();
+        Refusal::Words(what, Some(hint), Exit::User)
+    }
+}
+
+/// The pipeline for files that lie beside a `problem.toml`: it is written below `.optloop/`.
+fn by_problem(a: &str, b: &str) -> Result<String, Refusal> {
+    let problem = [b, a].iter().find_map(|name| {
+        let folder = Path::new(name).parent()?;
+        let problem = folder.join("problem.toml");
+        (Path::new(name).is_file() && problem.is_file()).then_some(problem)
+    });
+    let Some(problem) = problem else {
+        let what = "there is no `problem.toml` beside these, to say what they must compute";
+        let hint = "name the pipeline that builds them: --pipeline FILE".to_owned();
+        return Err(Refusal::Words(what.to_owned(), Some(hint), Exit::User));
+    };
+    let cannot = |what: &Path, e: std::io::Error| {
+        let what = format!("cannot write {}: {e}", what.display());
+        Refusal::Words(what, None, Exit::Infrastructure)
+    };
+    let problem = problem.canonicalize().map_err(|e| cannot(&problem, e))?;
+    let folder = problem.parent().unwrap_or(Path::new("/")).to_owned();
+    let root = world::root_for(&folder);
+    let kernel = Path::new(if Path::new(b).is_file() { b } else { a });
+    let kernel = kernel.canonicalize().map_err(|e| cannot(kernel, e))?;
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let pipelines = root.join(".optloop/pipelines");
+    let path = pipelines.join(format!("{name}.toml"));
+    let seen = |file: &Path| {
+        let below = relative(&root, Path::new(""), &file.to_string_lossy());
+        if below.starts_with('/') { below } else { format!("../../{below}") }
+    };
+    let mut text = String::from("# Written by `optloop compare`; it may be removed.\n");
+    let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let _infallible = write!(
+        text,
+        "name = {}\nkernel = {}\nproblem = {}\n\n[stages.smoke]\n\n[stages.candidate]\nneeds = \
+         [\"smoke\"]\n",
+        quoted(&name),
+        quoted(&seen(&kernel)),
+        quoted(&seen(&problem)),
+    );
+    if std::fs::read_to_string(&path).ok().as_deref() != Some(&text) {
+        std::fs::create_dir_all(&pipelines).map_err(|e| cannot(&pipelines, e))?;
+        let bytes = text.as_bytes();
+        crate::cache::index::replace(&path, |file| std::io::Write::write_all(file, bytes))
+            .map_err(|e| cannot(&path, e))?;
+    }
+    Ok(world::shown(&path).display().to_string())
+}
