@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::transition::{Commit, Finished, Intent, finish, folder_of};
-use super::{files, read_json};
+use super::transition::{Commit, Finished, Intent, finish};
+use super::{files, folder, read_json};
 use crate::record::durable;
 use crate::record::ledger::{self, What};
 
@@ -88,9 +88,9 @@ pub fn abandon(state: &Path, intent: &Intent) -> Result<(), String> {
     files::clear_stage(state)?;
     durable::remove(&path_of(state))?;
     // Moved first: a folder of that name is a whole one. What is left of it takes room only.
-    let folder = folder_of(state, intent);
+    let new = folder::of(state, intent);
     if let Ok(old) = durable::temporary(state, "incumbent.old")
-        && fs::rename(&folder, &old).is_ok()
+        && fs::rename(&new, &old).is_ok()
     {
         drop(fs::remove_dir_all(old));
     }
