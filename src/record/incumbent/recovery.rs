@@ -85,8 +85,16 @@ pub fn abandon(state: &Path, intent: &Intent) -> Result<(), String> {
     if ledger::read(state)?.of_intent(&intent.id).is_some() {
         return Err(format!("the ledger knows of this {} already", intent.line.event.word()));
     }
+    take_back(state, intent)
+}
+
+/// Removes all that the beginning of a transition wrote, but for the candidate's kept files.
+pub(super) fn take_back(state: &Path, intent: &Intent) -> Result<(), String> {
     files::clear_stage(state)?;
     durable::remove(&path_of(state))?;
+    if intent.line.event == What::Revert {
+        return Ok(());
+    }
     // Moved first: a folder of that name is a whole one. What is left of it takes room only.
     let new = folder::of(state, intent);
     if let Ok(old) = durable::temporary(state, "incumbent.old")

@@ -142,10 +142,12 @@ pub(super) struct Transition<'a> {
 pub fn begin(state: &Path, change: &Change) -> Result<Intent, String> {
     let mut transition = Transition::plan(state, change)?;
     for step in transition.opening() {
-        transition.perform(step).inspect_err(|_| {
-            // It may be what fills the disk.
-            drop(files::clear_stage(state));
-        })?;
+        if let Err(why) = transition.perform(step) {
+            // The intent may stand although its name could not be synced, and the rest may be
+            // what fills the disk. Where this fails too, recovery decides.
+            drop(recovery::take_back(state, &transition.intent));
+            return Err(why);
+        }
     }
     Ok(transition.intent)
 }
