@@ -16,6 +16,7 @@
 //! it. Whoever only reads may see `current` one step behind the ledger while another writes.
 
 mod files;
+mod folder;
 mod recovery;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::transition::{Intent, folder_of, free_name, no_incumbent};
+use super::folder::{self, free_name};
+use super::transition::{Intent, no_incumbent};
 use super::{current, stored, whole};
 use crate::digest::Digest;
 use crate::record::durable;
@@ -87,7 +88,7 @@ fn stage(state: &Path, intent: &Intent, at: usize) -> Result<PathBuf, String> {
     if digest_of(&staged)? == Some(file.after) {
         return Ok(staged);
     }
-    let kept = folder_of(state, intent).join("sources").join(stored(&file.path));
+    let kept = folder::of(state, intent).join("sources").join(stored(&file.path));
     let bytes = whole(&kept, file.after)?;
     durable::replace(state, &staged, &bytes)?;
     Ok(staged)
@@ -117,7 +118,7 @@ pub(super) fn restore(state: &Path, intent: &Intent, at: usize) -> Result<Option
         return Ok(Some(format!(
             "{} has changed since the revert began and is left as it is; the incumbent's lies in {}",
             to.display(),
-            folder_of(state, intent).join("sources").join(stored(&file.path)).display()
+            folder::of(state, intent).join("sources").join(stored(&file.path)).display()
         )));
     }
     let staged = stage(state, intent, at)?;

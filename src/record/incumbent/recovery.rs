@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::transition::{Commit, Finished, Intent, finish, folder_of};
-use super::{files, read_json};
+use super::transition::{Commit, Finished, Intent, finish};
+use super::{files, folder, read_json};
 use crate::record::durable;
 use crate::record::ledger::{self, What};
 
@@ -85,12 +85,20 @@ pub fn abandon(state: &Path, intent: &Intent) -> Result<(), String> {
     if ledger::read(state)?.of_intent(&intent.id).is_some() {
         return Err(format!("the ledger knows of this {} already", intent.line.event.word()));
     }
+    take_back(state, intent)
+}
+
+/// Removes all that the beginning of a transition wrote, but for the candidate's kept files.
+pub(super) fn take_back(state: &Path, intent: &Intent) -> Result<(), String> {
     files::clear_stage(state)?;
     durable::remove(&path_of(state))?;
+    if intent.line.event == What::Revert {
+        return Ok(());
+    }
     // Moved first: a folder of that name is a whole one. What is left of it takes room only.
-    let folder = folder_of(state, intent);
+    let new = folder::of(state, intent);
     if let Ok(old) = durable::temporary(state, "incumbent.old")
-        && fs::rename(&folder, &old).is_ok()
+        && fs::rename(&new, &old).is_ok()
     {
         drop(fs::remove_dir_all(old));
     }

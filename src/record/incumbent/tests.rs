@@ -55,7 +55,8 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let dir = tempfile::tempdir().expect("tempdir");
+        // In memory, where syncing costs nothing.
+        let dir = tempfile::tempdir_in("/dev/shm").expect("tempdir");
         let state = dir.path().join(".optloop");
         fs::create_dir_all(dir.path().join("inc")).expect("folder");
         fs::create_dir(&state).expect("folder");
@@ -310,8 +311,8 @@ fn a_revert_restores_missing_files_and_modes_and_writes_through_links() {
 #[test]
 fn files_outside_the_root_are_kept_and_put_back_too() {
     let world = World::new();
-    // Often another file system than that of temporary folders.
-    let elsewhere = tempfile::tempdir_in("/dev/shm").expect("tempdir");
+    // Often another file system than the world's.
+    let elsewhere = tempfile::tempdir().expect("tempdir");
     let file = elsewhere.path().join("k.c");
     let path = file.to_str().expect("text").to_owned();
     let Change::Install(mut baseline) = install(What::Baseline, 0, Commit::Unwanted) else {

@@ -12,14 +12,12 @@
 //! | `Clear` | no intent | none needed: the transition is over |
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::files::{self, Restore};
-use super::{INCUMBENT_VERSION, Incumbent, Name, Pointer, json_line, recovery, stored};
+use super::{INCUMBENT_VERSION, Incumbent, Name, Pointer, folder, json_line, recovery};
 use crate::digest::Digest;
 use crate::record::durable;
 use crate::record::ledger::{self, Line, Place, Source, What};
@@ -34,7 +32,7 @@ pub struct Content {
 }
 
 impl Content {
-    fn source(&self) -> Source {
+    pub(super) fn source(&self) -> Source {
         Source { path: self.path.clone(), digest: Digest::of(&self.bytes) }
     }
 }
@@ -144,10 +142,12 @@ pub(super) struct Transition<'a> {
 pub fn begin(state: &Path, change: &Change) -> Result<Intent, String> {
     let mut transition = Transition::plan(state, change)?;
     for step in transition.opening() {
-        transition.perform(step).inspect_err(|_| {
-            // It may be what fills the disk.
-            drop(files::clear_stage(state));
-        })?;
+        if let Err(why) = transition.perform(step) {
+            // The intent may stand although its name could not be synced, and the rest may be
+            // what fills the disk. Where this fails too, recovery decides.
+            drop(recovery::take_back(state, &transition.intent));
+            return Err(why);
+        }
     }
     Ok(transition.intent)
 }
@@ -209,7 +209,7 @@ impl<'a> Transition<'a> {
             return Err(no_incumbent(&given.place));
         }
         match install {
-            Some(install) => plan_install(state, &mut intent, install),
+            Some(install) => folder::plan(state, &mut intent, install),
             None => files::plan_revert(state, &mut intent)?,
         }
         Ok(Self { state, intent, install, warnings: Vec::new() })
@@ -241,7 +241,10 @@ impl<'a> Transition<'a> {
 
     pub(super) fn perform(&mut self, step: Step) -> Result<(), String> {
         match step {
-            Step::Folder => self.write_folder(),
+            Step::Folder => match self.install {
+                Some(install) => folder::write(self.state, &self.intent, install),
+                None => Ok(()),
+            },
             Step::Preserve => files::preserve(self.state, &self.intent),
             Step::Stage => files::stage_all(self.state, &self.intent),
             Step::Intend => {
@@ -263,41 +266,14 @@ impl<'a> Transition<'a> {
         }
     }
 
-    /// Where this transition's incumbent lies.
-    pub(super) fn folder(&self) -> PathBuf {
-        folder_of(self.state, &self.intent)
-    }
-
-    /// Under a temporary name first, so that a folder of that name is a whole one.
-    fn write_folder(&self) -> Result<(), String> {
-        let Some(install) = self.install else {
-            return Ok(());
-        };
-        let folder = self.folder();
-        let about = json_line(&about(&self.intent, install))?;
-        let write = || -> io::Result<()> {
-            let new = durable::temporary(self.state, "incumbent.new")?;
-            let written = fill_folder(&new, install, &about).and_then(|()| {
-                durable::make_folder(folder.parent().unwrap_or(Path::new("/")))?;
-                fs::rename(&new, &folder)
-            });
-            if written.is_err() {
-                // It may be what fills the disk.
-                drop(fs::remove_dir_all(&new));
-            }
-            written?;
-            durable::sync_name(&folder)
-        };
-        write().map_err(|e| format!("cannot write {}: {e}", folder.display()))
-    }
-
     fn note_commit(&self) -> Result<(), String> {
         let Some(commit) = &self.intent.line.commit else {
             return Ok(());
         };
-        let incumbent = Incumbent::read(&self.folder())?;
+        let folder = folder::of(self.state, &self.intent);
+        let incumbent = Incumbent::read(&folder)?;
         let about = Incumbent { commit: Some(commit.clone()), ..incumbent };
-        durable::replace(self.state, &self.folder().join("about.json"), &json_line(&about)?)
+        durable::replace(self.state, &folder.join("about.json"), &json_line(&about)?)
     }
 
     fn record(&mut self) -> Result<(), String> {
@@ -323,10 +299,6 @@ impl<'a> Transition<'a> {
     }
 }
 
-pub(super) fn folder_of(state: &Path, intent: &Intent) -> PathBuf {
-    intent.line.place.folder(state).join(&intent.folder)
-}
-
 /// Says that a place has no incumbent yet.
 pub(super) fn no_incumbent(place: &Place) -> String {
     format!(
@@ -340,70 +312,4 @@ pub(super) fn no_incumbent(place: &Place) -> String {
 fn id(lines: usize, line: &Line) -> String {
     let text = format!("{lines}\0{}\0{}\0{}", line.at, line.event.word(), line.candidate);
     Digest::of(text.as_bytes()).hex()[..16].to_owned()
-}
-
-fn plan_install(state: &Path, intent: &mut Intent, install: &Install) {
-    intent.line.sources = install.sources.iter().map(Content::source).collect();
-    let place = intent.line.place.folder(state);
-    intent.folder = free_name(&intent.line.candidate, |name| !place.join(name).exists());
-}
-
-/// `DIGEST16`, or the first of `DIGEST16-2`, `DIGEST16-3` … that `fits`.
-pub(super) fn free_name(digest: &Digest, fits: impl Fn(&str) -> bool) -> String {
-    let first = digest.hex()[..16].to_owned();
-    let mut name = first.clone();
-    let mut number = 1;
-    while !fits(&name) {
-        number += 1;
-        name = format!("{first}-{number}");
-    }
-    name
-}
-
-fn about(intent: &Intent, install: &Install) -> Incumbent {
-    let line = &intent.line;
-    Incumbent {
-        version: INCUMBENT_VERSION,
-        digest: line.candidate,
-        at: line.at.clone(),
-        place: line.place.clone(),
-        intent: intent.id.clone(),
-        artifact: line.artifact.clone(),
-        artifact_digest: line.artifact_digest,
-        binary: install
-            .binary
-            .as_ref()
-            .map(|binary| Source { path: binary_name(binary), digest: Digest::of(&binary.bytes) }),
-        sources: line.sources.clone(),
-        metrics: install
-            .metrics
-            .iter()
-            .filter(|(_, value)| value.is_finite())
-            .map(|(name, value)| (name.clone(), *value))
-            .collect(),
-        gain: line.gain,
-        commit: line.commit.clone(),
-        folder: PathBuf::new(),
-    }
-}
-
-/// A plain name beside `about.json`.
-fn binary_name(binary: &Content) -> String {
-    let extension = Path::new(&binary.path).extension().unwrap_or("so".as_ref());
-    format!("kernel.{}", extension.to_string_lossy())
-}
-
-fn fill_folder(folder: &Path, install: &Install, about: &[u8]) -> io::Result<()> {
-    fs::create_dir(folder)?;
-    if let Some(binary) = &install.binary {
-        durable::write(&folder.join(binary_name(binary)), &binary.bytes)?;
-    }
-    for source in &install.sources {
-        let path = folder.join("sources").join(stored(&source.path));
-        durable::make_folder(path.parent().unwrap_or(folder))?;
-        durable::write(&path, &source.bytes)?;
-        durable::sync_name(&path)?;
-    }
-    durable::write(&folder.join("about.json"), about)?;
-    durable::sync_folder(folder)
 }
