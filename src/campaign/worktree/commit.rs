@@ -9,6 +9,7 @@
 use std::ffi::OsString;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 use std::{fs, io};
 
 use git2::build::TreeUpdateBuilder;
@@ -18,7 +19,7 @@ use git2::{
 };
 
 use super::checkout::{Checkout, Head, Named};
-use super::index::{Outcome, Snapshot, recover};
+use super::index::{Outcome, PATIENCE, PAUSE, Snapshot, recover};
 use super::{Refused, program};
 use crate::process::Cancel;
 
@@ -375,12 +376,18 @@ impl Attempt {
             None => (Oid::ZERO_SHA1, "commit (initial)"),
         };
         let log = format!("{kind}: {title}");
-        match fresh.repository.reference_matching(&self.head.branch, id, true, old, &log) {
-            Ok(_) => Ok(Outcome::Done),
-            Err(error) if matches!(error.code(), ErrorCode::Modified | ErrorCode::Locked) => {
-                Ok(Outcome::Moved)
+        let started = Instant::now();
+        loop {
+            let moved = fresh.repository.reference_matching(&self.head.branch, id, true, old, &log);
+            let Err(error) = moved else { return Ok(Outcome::Done) };
+            match error.code() {
+                ErrorCode::Modified => return Ok(Outcome::Moved),
+                ErrorCode::Locked if started.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+                ErrorCode::Locked => {
+                    return Err(Refused::Locked { lock: fresh.branch_lock(&self.head.branch) });
+                }
+                _ => return Err(Refused::failed(format!("moving `{}`", self.head.branch))(error)),
             }
-            Err(error) => Err(Refused::failed(format!("moving `{}`", self.head.branch))(error)),
         }
     }
 
