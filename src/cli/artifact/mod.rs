@@ -107,7 +107,7 @@ fn analysis_json(analysis: &Analysis, standing: Standing) -> Value {
 }
 
 /// `RUN/STAGE`, under which [`find`] finds it.
-fn short_name(path: &Path) -> String {
+pub(super) fn short_name(path: &Path) -> String {
     named(path).map_or_else(|| path.display().to_string(), |(run, stage)| format!("{run}/{stage}"))
 }
 
@@ -117,7 +117,7 @@ fn named(path: &Path) -> Option<(String, String)> {
 }
 
 /// The artifact of a path, RUN/STAGE, a run or `last`.
-fn find(wanted: &str) -> Result<PathBuf, Refusal> {
+pub(super) fn find(wanted: &str) -> Result<PathBuf, Refusal> {
     let given = Path::new(wanted);
     if given.is_file() {
         return Ok(std::path::absolute(given).unwrap_or_else(|_| given.to_owned()));

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Pair, Scoring, Side, Spent};
-use crate::stats::deterministic;
-use crate::stats::{Rule, Verdict};
+use crate::stats::block::Scale;
+use crate::stats::sequential::gain;
+use crate::stats::{LEVEL, Rule, Verdict, deterministic, signed_rank};
 
 /// Why pairs ended before the rule said so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +43,45 @@ pub struct Comparison {
     pub spent: Spent,
 }
 
+/// What a comparison reports: a gain, and its 95 % interval where there are pairs enough.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reported {
+    /// The estimate.
+    pub gain: f64,
+    /// The lower end of its interval.
+    pub lower: Option<f64>,
+    /// The upper end.
+    pub upper: Option<f64>,
+}
+
 impl Comparison {
+    /// A gain as people say it: a share of the incumbent's, or a difference in the metric's unit.
+    pub fn gain_of(&self, d: f64) -> f64 {
+        match self.scoring.metric.scale {
+            Scale::Log => gain(d),
+            Scale::Difference => d,
+        }
+    }
+
+    /// The gain: of the pairs that confirm it where there are any, else of all that were looked
+    /// at. `None` without pairs.
+    pub fn reported(&self) -> Option<Reported> {
+        let verdict = &self.verdict;
+        let interval = match verdict.confirmed {
+            Some(confirmed) => confirmed.interval,
+            None => {
+                let d = self.d().ok()?;
+                let looked = d.get(..verdict.pairs as usize)?;
+                signed_rank::interval(looked, LEVEL).map(|centre| centre.interval)
+            }
+        };
+        Some(Reported {
+            gain: self.gain_of(verdict.estimate()?),
+            lower: interval.map(|i| self.gain_of(i.lower)),
+            upper: interval.map(|i| self.gain_of(i.upper)),
+        })
+    }
+
     /// The verdict once more, from the launches alone.
     ///
     /// # Errors

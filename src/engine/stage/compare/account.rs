@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use super::super::{Failure, FailureClass};
 use super::Compared;
-use crate::measure::pairs::{Comparison, Cut};
+use crate::measure::pairs::{Comparison, Cut, Reported};
 use crate::pipeline::{Guard, RuleWork};
 use crate::stats::block::{Guard as CaseGuard, Harmed, Scale};
 use crate::stats::calibration::{Noise, robust_sd};
-use crate::stats::sequential::{Reason, Rule, Verdict, gain};
-use crate::stats::{LEVEL, signed_rank};
+use crate::stats::sequential::{Reason, Rule, Verdict};
+use crate::stats::signed_rank;
 
 /// Above this pair sd the machine is what keeps small gains from being seen.
 const NOISY: f64 = 0.01;
@@ -25,14 +25,6 @@ pub(in crate::engine::stage) struct Told<'a> {
     cases: Vec<(String, f64, f64)>,
     harmed: Vec<Harmed>,
     noise: Option<Noise>,
-}
-
-/// What a verdict reports: an estimate, and its 95 % interval where there are pairs enough.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::engine::stage) struct Reported {
-    pub(in crate::engine::stage) gain: f64,
-    pub(in crate::engine::stage) lower: Option<f64>,
-    pub(in crate::engine::stage) upper: Option<f64>,
 }
 
 impl<'a> Told<'a> {
@@ -76,30 +68,12 @@ impl<'a> Told<'a> {
         &self.comparison.rule
     }
 
-    /// A gain as people say it: a share of the incumbent's, or a difference in the metric's unit.
     fn gain_of(&self, d: f64) -> f64 {
-        match self.comparison.scoring.metric.scale {
-            Scale::Log => gain(d),
-            Scale::Difference => d,
-        }
+        self.comparison.gain_of(d)
     }
 
-    /// The gain: of the pairs that confirm it where there are any, else of all that were looked at.
-    pub(in crate::engine::stage) fn reported(&self) -> Option<Reported> {
-        let verdict = self.verdict();
-        let interval = match verdict.confirmed {
-            Some(confirmed) => confirmed.interval,
-            None => {
-                let d = self.comparison.d().ok()?;
-                let looked = d.get(..verdict.pairs as usize)?;
-                signed_rank::interval(looked, LEVEL).map(|centre| centre.interval)
-            }
-        };
-        Some(Reported {
-            gain: self.gain_of(verdict.estimate()?),
-            lower: interval.map(|i| self.gain_of(i.lower)),
-            upper: interval.map(|i| self.gain_of(i.upper)),
-        })
+    fn reported(&self) -> Option<Reported> {
+        self.comparison.reported()
     }
 
     /// The smallest gain that all planned pairs would have seen four times out of five.
