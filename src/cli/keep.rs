@@ -15,7 +15,7 @@ use crate::campaign::standing::{self, Ground, Kept, Measured, Refused, Reverted,
 use crate::campaign::worktree::Outside;
 use crate::process;
 use crate::record::analysis::{self, ANALYSIS_VERSION, Analysis};
-use crate::record::ledger::{Line, What};
+use crate::record::ledger::{self, Line, What};
 use crate::record::{Artifact, Decision};
 
 /// Rises when a reader of the JSON lines would have to change.
@@ -231,7 +231,14 @@ fn found(wanted: &str) -> Result<PathBuf, Refusal> {
     }
     let state = world::state_folder().ok_or_else(cache::no_state)?;
     let all = Artifact::list(&state);
-    let scores = |file: &&PathBuf| Artifact::read(file).is_ok_and(|a| Measured::scores(&a));
+    let known = ledger::read(&state).map_err(|why| Refusal::Words(why, None, Exit::User))?;
+    let scores = |file: &&PathBuf| {
+        match known.lines.iter().find(|line| state.join(&line.artifact) == **file) {
+            // It is about what was kept already.
+            Some(line) => line.event != What::Anchor,
+            None => Artifact::read(file).is_ok_and(|artifact| Measured::scores(&artifact)),
+        }
+    };
     all.iter().rev().find(scores).cloned().ok_or_else(|| {
         let what = "there is no artifact of a stage that scores yet".to_owned();
         Refusal::Words(what, Some("run the pipeline first".to_owned()), Exit::User)

@@ -1,6 +1,8 @@
 //! SIGKILL at random instants: the store stays whole, no result is lost or wrong, and nothing
 //! stays behind.
 
+mod decisions;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
@@ -19,7 +21,7 @@ const JOBS: usize = 2;
 
 /// How many kills there are in all; `OPTLOOP_KILLS` says another number.
 #[expect(clippy::disallowed_methods, reason = "how thorough a test is, is asked of its user")]
-fn kills() -> usize {
+pub(crate) fn kills() -> usize {
     std::env::var("OPTLOOP_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(200)
 }
 

@@ -6,6 +6,7 @@ mod cache;
 mod explain;
 mod graph;
 mod inspect;
+mod keep;
 mod kernel;
 mod kills;
 mod machine;

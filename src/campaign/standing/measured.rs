@@ -171,7 +171,8 @@ fn says(artifact: &Artifact) -> Result<Says, String> {
     let again = comparison.again()?;
     if again != comparison.verdict {
         return Err(format!(
-            "its launches say `{}`, and it says `{}`: it is not what was measured; measure again",
+            "its launches say `{}`, and its verdict, `{}`, is not made of them: it is not what was \
+             measured; measure again",
             again.reason.words(),
             comparison.verdict.reason.words()
         ));
