@@ -1,6 +1,6 @@
 //! `optloop compare`: two kernels, pair by pair, through the pipeline that builds and checks them.
 
-mod anchor;
+pub(super) mod anchor;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

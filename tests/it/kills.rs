@@ -19,10 +19,14 @@ const STAGES: usize = 40;
 const WIDTH: usize = 10;
 const JOBS: usize = 2;
 
-/// How many kills there are in all; `OPTLOOP_KILLS` says another number.
+/// How many kills there are of runs; `OPTLOOP_KILLS` says another number.
+fn kills() -> usize {
+    wanted_kills().unwrap_or(200)
+}
+
 #[expect(clippy::disallowed_methods, reason = "how thorough a test is, is asked of its user")]
-pub(crate) fn kills() -> usize {
-    std::env::var("OPTLOOP_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(200)
+fn wanted_kills() -> Option<usize> {
+    std::env::var("OPTLOOP_KILLS").ok()?.parse().ok()
 }
 
 /// Stages whose outputs a stage reads: two of the layer above.

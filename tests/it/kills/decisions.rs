@@ -108,6 +108,8 @@ impl Stage {
         drop(run.wait());
         let after = Snapshot::of(&self.project.root());
         assert_eq!(after.untouched(), self.before.untouched(), "{args:?} {at:?}");
+        let incumbent = keep::kernel(1000).into_bytes();
+        assert!([incumbent, self.before.kernel.clone()].contains(&after.kernel), "{after:?}");
         ledger(&self.project);
     }
 
@@ -165,9 +167,9 @@ fn fsck(root: &Path) {
     assert!(!lock.exists(), "git is locked");
 }
 
-/// A third of all kills, but few by default: each has a project of its own to put back.
+/// Kills of each of the three commands. Few by default: each has a project to put back.
 fn kills() -> usize {
-    super::kills().min(75) / 5 * if super::kills() == 200 { 1 } else { 3 }
+    super::wanted_kills().map_or(6, |all| all.div_ceil(3))
 }
 
 fn trials(stage: &Stage, args: &[&str], seed: u64, look: &dyn Fn(&Stage, &[String], &Snapshot)) {
@@ -192,6 +194,10 @@ fn kills_of_keep_leave_it_done_or_undone() {
         assert_eq!(after.history[new..], stage.before.history[..]);
         assert_eq!(vec!["keep"; new], events, "as many keeps as commits");
         assert!(new <= 1, "{new} commits");
+        let repository = Repository::open(stage.project.root()).expect("a repository");
+        let status = repository.status_file(Path::new("k.c")).expect("a status");
+        let wanted = if new == 1 { git2::Status::CURRENT } else { git2::Status::WT_MODIFIED };
+        assert_eq!(status, wanted);
     });
 }
 
