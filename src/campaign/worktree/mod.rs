@@ -1,8 +1,29 @@
-//! The only place that knows git.
+//! The only place that knows git: the commit and diff of a kernel, commits of kept kernels, kernels
+//! of older commits.
+
+mod checkout;
+mod commit;
+mod export;
+mod index;
+mod program;
+mod refused;
+
+#[cfg(test)]
+mod commit_tests;
+#[cfg(test)]
+mod export_tests;
+#[cfg(test)]
+mod world_tests;
 
 use std::path::Path;
 
 use git2::{DiffFormat, DiffOptions, Repository};
+
+pub use commit::{
+    Committed, Message, Outside, commit_only, find_commit_with_trailer, settle_index,
+};
+pub use export::{Exported, export};
+pub use refused::Refused;
 
 /// What git knows of some files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,0 +1,412 @@
+//! Kernels as they were at some revision, written out beside the state.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use git2::build::CheckoutBuilder;
+use git2::{
+    AttrCheckFlags, AttrValue, Commit, DiffOptions, ErrorCode, Index, IndexEntry, IndexTime,
+    ObjectType, Oid, Repository, Tree, TreeWalkMode, TreeWalkResult,
+};
+
+use crate::diagnostic::nearest;
+use crate::digest::Digest;
+
+/// How much of a repository one revision may bring.
+const MAX_BYTES: u64 = 64 << 20;
+/// And how many files.
+const MAX_FILES: usize = 20_000;
+
+/// Files of a revision, on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exported {
+    /// The commit that the revision names, in full.
+    pub commit: String,
+    /// Stands for the repository's folder: the files lie below it as they lie there.
+    pub dir: PathBuf,
+    /// The kernel files, in the order in which they were named.
+    pub files: Vec<PathBuf>,
+    /// Files whose change, or coming into being, means that the revision may name another commit.
+    pub watch: Vec<PathBuf>,
+}
+
+/// Writes the folders of `files` (absolute) as they are at `revision` below `state`, with line ends
+/// as a checkout would make them, wholly or not at all. What is there already is used.
+///
+/// # Errors
+/// Says why the revision or the files cannot be had.
+pub fn export(
+    root: &Path,
+    state: &Path,
+    revision: &str,
+    files: &[PathBuf],
+) -> Result<Exported, String> {
+    let repository = open(root)?;
+    let work = repository.workdir().and_then(|w| w.canonicalize().ok());
+    let work = work.ok_or("a bare repository has no files to compare with")?;
+    let commit = find(&repository, revision)?;
+    let id = commit.id().to_string();
+    let tree = commit.tree().map_err(|e| format!("reading the tree of `{revision}`: {e}"))?;
+    let mut paths = Vec::new();
+    for file in files {
+        let path = below(&work, file)?;
+        vet(&tree, &path, revision)?;
+        paths.push(path);
+    }
+    let folders = folders(&paths);
+    let dir = state.join("revisions").join(&id).join(tag(&folders));
+    let entries = gather(&repository, &tree, &folders)?;
+    let scene = Scene::new(&repository, &entries);
+    let mut scene = scene.map_err(|e| format!("reading `{revision}`: {e}"))?;
+    scene
+        .write(&dir, &paths)
+        .map_err(|e| format!("writing `{revision}` to `{}`: {e}", dir.display()))?;
+    let watch = watch(&repository, revision);
+    let files = paths.iter().map(|path| dir.join(path)).collect();
+    Ok(Exported { commit: id, dir, files, watch })
+}
+
+fn open(root: &Path) -> Result<Repository, String> {
+    Repository::discover(root).map_err(|error| match error.code() {
+        ErrorCode::NotFound => format!(
+            "`{}` lies in no git repository, so it has no revisions: name a file instead",
+            root.display()
+        ),
+        _ => format!("opening the git repository around `{}`: {}", root.display(), error.message()),
+    })
+}
+
+/// The commit that `revision` names.
+fn find<'r>(repository: &'r Repository, revision: &str) -> Result<Commit<'r>, String> {
+    if revision.trim().is_empty() || revision.starts_with(':') {
+        return Err(format!(
+            "`{revision}` does not name a commit: give a branch, a tag or a commit's id"
+        ));
+    }
+    if revision.contains("..") {
+        return Err(format!("`{revision}` is a range: name one commit"));
+    }
+    let object = repository.revparse_single(revision).map_err(|error| match error.code() {
+        ErrorCode::Ambiguous => {
+            format!("`{revision}` is the beginning of several ids: give more of its digits")
+        }
+        ErrorCode::NotFound => unknown(repository, revision),
+        _ => format!("`{revision}` is no revision that git understands: {}", error.message()),
+    })?;
+    let kind = object.kind().map_or("object", |kind| kind.str());
+    object.peel_to_commit().map_err(|_| {
+        format!("`{revision}` names a {kind} and not a commit: give a branch, a tag or a commit")
+    })
+}
+
+fn unknown(repository: &Repository, revision: &str) -> String {
+    let base = base(revision);
+    let references = repository.references().into_iter().flatten().flatten();
+    let names: Vec<String> =
+        references.filter_map(|r| r.shorthand().ok().map(str::to_owned)).collect();
+    let near = nearest(base, names.iter().map(String::as_str));
+    if let Some(near) = near.filter(|near| *near != base) {
+        return format!("there is no revision `{revision}`: did you mean `{near}`?");
+    }
+    match repository.head().ok().and_then(|h| h.shorthand().ok().map(str::to_owned)) {
+        None => format!("there is no revision `{revision}`: nothing has been committed yet"),
+        Some(head) => format!(
+            "there is no revision `{revision}` (`{head}` is checked out; `git log --oneline` lists \
+             its commits)"
+        ),
+    }
+}
+
+/// The name that a revision begins with: `main` of `main~2`.
+fn base(revision: &str) -> &str {
+    let end = revision.find(['~', '^', ':']).unwrap_or(revision.len());
+    let end = revision.find("@{").unwrap_or(end).min(end);
+    match &revision[..end] {
+        "" | "@" => "HEAD",
+        name => name,
+    }
+}
+
+/// Where the file lies, or would lie, below the repository's folder.
+fn below(work: &Path, file: &Path) -> Result<PathBuf, String> {
+    let outside =
+        || format!("`{}` lies outside the repository `{}`", file.display(), work.display());
+    // The folder may be gone by now; what is left of the way to it has no links to follow.
+    let existing = file.ancestors().skip(1).find(|folder| folder.is_dir()).ok_or_else(outside)?;
+    let rest = file.strip_prefix(existing).map_err(|_| outside())?;
+    let folder = existing.canonicalize().map_err(|e| format!("`{}`: {e}", existing.display()))?;
+    folder.join(rest).strip_prefix(work).map(Path::to_owned).map_err(|_| outside())
+}
+
+/// The kernel must be a plain file there.
+fn vet(tree: &Tree<'_>, path: &Path, revision: &str) -> Result<(), String> {
+    let gone = || {
+        let near = same_name(tree, path).map(|other| format!("; `{other}` is there"));
+        format!("`{}` does not exist at `{revision}`{}", path.display(), near.unwrap_or_default())
+    };
+    let entry = tree.get_path(path).map_err(|_| gone())?;
+    match entry.filemode() as u32 {
+        0o100_644 | 0o100_755 | 0o100_664 => Ok(()),
+        _ => Err(format!("`{}` is not a plain file at `{revision}`", path.display())),
+    }
+}
+
+/// A file of this name elsewhere, for one that was moved.
+fn same_name(tree: &Tree<'_>, path: &Path) -> Option<String> {
+    let wanted = path.file_name()?.as_bytes();
+    let mut found = None;
+    // An end of the walk before its end is reported as an error, and is none.
+    let _walked = tree.walk(TreeWalkMode::PreOrder, |folder, entry| {
+        if entry.name_bytes() == wanted && entry.kind() == Some(ObjectType::Blob) {
+            found = Some(format!("{folder}{}", String::from_utf8_lossy(wanted)));
+            return TreeWalkResult::Abort;
+        }
+        TreeWalkResult::Ok
+    });
+    found
+}
+
+/// The files' folders, none inside another.
+fn folders(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> =
+        paths.iter().map(|p| p.parent().unwrap_or(Path::new("")).to_owned()).collect();
+    folders.sort();
+    folders.dedup();
+    let all = folders.clone();
+    folders.retain(|folder| !all.iter().any(|other| other != folder && folder.starts_with(other)));
+    folders
+}
+
+/// A name for a set of folders.
+fn tag(folders: &[PathBuf]) -> String {
+    let mut text = Vec::new();
+    for folder in folders {
+        text.extend_from_slice(folder.as_os_str().as_bytes());
+        text.push(0);
+    }
+    Digest::of(&text).short()
+}
+
+/// All files of `folders`, and every `.gitattributes` above them, as entries of an index.
+fn gather(
+    repository: &Repository,
+    tree: &Tree<'_>,
+    folders: &[PathBuf],
+) -> Result<Vec<IndexEntry>, String> {
+    let odb = repository.odb().map_err(|e| format!("reading git's objects: {e}"))?;
+    let mut gathered = Gathered { odb, entries: Vec::new(), bytes: 0, too_much: None };
+    for folder in folders {
+        for above in folder.ancestors().skip(1) {
+            let path = above.join(".gitattributes");
+            if let Ok(entry) = tree.get_path(&path) {
+                gathered.add(path.as_os_str().as_bytes().to_vec(), entry.id(), entry.filemode());
+            }
+        }
+        let inside = if folder.as_os_str().is_empty() {
+            Ok(tree.clone())
+        } else {
+            let entry = tree.get_path(folder).and_then(|entry| entry.to_object(repository));
+            entry.and_then(|object| object.peel_to_tree())
+        };
+        let inside = inside.map_err(|e| format!("reading `{}`: {e}", folder.display()))?;
+        let mut start = folder.as_os_str().as_bytes().to_vec();
+        if !start.is_empty() {
+            start.push(b'/');
+        }
+        gathered
+            .walk(&inside, &start)
+            .map_err(|e| format!("reading `{}`: {e}", folder.display()))?;
+        if let Some(what) = &gathered.too_much {
+            return Err(format!(
+                "the folder `{}` is too large to be written out beside the state ({what}): put \
+                 the kernel into a folder of its own",
+                if start.is_empty() { Path::new(".") } else { folder }.display()
+            ));
+        }
+    }
+    gathered.entries.sort_by(|a, b| a.path.cmp(&b.path));
+    gathered.entries.dedup_by(|a, b| a.path == b.path);
+    Ok(gathered.entries)
+}
+
+struct Gathered<'r> {
+    odb: git2::Odb<'r>,
+    entries: Vec<IndexEntry>,
+    bytes: u64,
+    too_much: Option<String>,
+}
+
+impl Gathered<'_> {
+    fn walk(&mut self, tree: &Tree<'_>, start: &[u8]) -> Result<(), git2::Error> {
+        let mut odd = None;
+        let walked = tree.walk(TreeWalkMode::PreOrder, |folder, entry| {
+            if entry.kind() != Some(ObjectType::Blob) {
+                return TreeWalkResult::Ok;
+            }
+            match self.odb.read_header(entry.id()) {
+                Ok((size, _)) => self.bytes += size as u64,
+                Err(error) => {
+                    odd = Some(error);
+                    return TreeWalkResult::Abort;
+                }
+            }
+            self.add(
+                [start, folder.as_bytes(), entry.name_bytes()].concat(),
+                entry.id(),
+                entry.filemode(),
+            );
+            if self.bytes > MAX_BYTES {
+                self.too_much = Some(format!("more than {} MiB", MAX_BYTES >> 20));
+            } else if self.entries.len() > MAX_FILES {
+                self.too_much = Some(format!("more than {MAX_FILES} files"));
+            }
+            if self.too_much.is_some() { TreeWalkResult::Abort } else { TreeWalkResult::Ok }
+        });
+        match (odd, &self.too_much) {
+            (Some(error), _) => Err(error),
+            (None, Some(_)) => Ok(()),
+            (None, None) => walked,
+        }
+    }
+
+    fn add(&mut self, path: Vec<u8>, id: Oid, mode: i32) {
+        let never = IndexTime::new(0, 0);
+        self.entries.push(IndexEntry {
+            ctime: never,
+            mtime: never,
+            dev: 0,
+            ino: 0,
+            mode: mode as u32,
+            uid: 0,
+            gid: 0,
+            file_size: 0,
+            id,
+            flags: 0,
+            flags_extended: 0,
+            path,
+        });
+    }
+}
+
+/// A second handle on the repository, whose files and index are made up: writing out then follows
+/// the `.gitattributes` of the revision, and nothing of the user's is read or written.
+struct Scene {
+    repository: Repository,
+    index: Index,
+}
+
+impl Scene {
+    fn new(real: &Repository, entries: &[IndexEntry]) -> Result<Self, git2::Error> {
+        let repository = Repository::open(real.path())?;
+        let mut index = Index::new()?;
+        for entry in entries {
+            index.add(entry)?;
+        }
+        Ok(Self { repository, index })
+    }
+
+    fn write(&mut self, dir: &Path, paths: &[PathBuf]) -> Result<(), String> {
+        if dir.is_dir() {
+            // Held against the commit, and put right where somebody changed it.
+            return self.check_out(dir, paths);
+        }
+        let parent = dir.parent().ok_or("there is no folder for it")?;
+        let text = |error: io::Error| error.to_string();
+        fs::create_dir_all(parent).map_err(text)?;
+        let scratch = tempfile::Builder::new().prefix(".new-").tempdir_in(parent).map_err(text)?;
+        let made = scratch.path().join("files");
+        fs::create_dir(&made).map_err(text)?;
+        self.check_out(&made, paths)?;
+        match fs::rename(&made, dir) {
+            Err(_) if dir.is_dir() => self.check_out(dir, paths),
+            done => done.map_err(text),
+        }
+    }
+
+    fn check_out(&mut self, dir: &Path, paths: &[PathBuf]) -> Result<(), String> {
+        let text = |error: git2::Error| error.message().to_owned();
+        self.repository.set_workdir(dir, false).map_err(text)?;
+        self.repository.set_index(&mut self.index).map_err(text)?;
+        for path in paths {
+            self.refuse_filter(path)?;
+        }
+        let mut options = CheckoutBuilder::new();
+        options.force().update_index(false).remove_untracked(true).remove_ignored(true);
+        options.disable_pathspec_match(true);
+        let altered = self.altered().map_err(text)?;
+        if altered.is_empty() {
+            return Ok(());
+        }
+        for path in altered {
+            options.path(path);
+        }
+        self.repository.checkout_index(Some(&mut self.index), Some(&mut options)).map_err(text)
+    }
+
+    /// Files that are missing, too many, or other than in the commit.
+    fn altered(&self) -> Result<Vec<PathBuf>, git2::Error> {
+        let mut options = DiffOptions::new();
+        options.include_untracked(true).recurse_untracked_dirs(true);
+        options.include_ignored(true).recurse_ignored_dirs(true).update_index(false);
+        let diff = self.repository.diff_index_to_workdir(Some(&self.index), Some(&mut options))?;
+        Ok(diff.deltas().filter_map(|d| d.old_file().path().map(Path::to_owned)).collect())
+    }
+
+    /// Only git's own program runs filter drivers.
+    fn refuse_filter(&self, path: &Path) -> Result<(), String> {
+        let flags = AttrCheckFlags::INDEX_ONLY;
+        let value = self.repository.get_attr_bytes(path, "filter", flags);
+        let value = value.map_err(|error| error.message().to_owned())?;
+        match AttrValue::from_bytes(value) {
+            AttrValue::String(name) => Err(format!(
+                "`{}` goes through the filter `{name}`, which only `git checkout` runs: check the \
+                 revision out with `git worktree add` and name the file there",
+                path.display()
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Every file that git looks at to tell what the name means, there or not.
+fn watch(repository: &Repository, revision: &str) -> Vec<PathBuf> {
+    let base = base(revision);
+    if base.len() == 40 && base.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Vec::new();
+    }
+    let (private, common) = (repository.path(), repository.commondir());
+    let mut names = vec![base.to_owned()];
+    for place in ["refs", "refs/tags", "refs/heads", "refs/remotes"] {
+        names.push(format!("{place}/{base}"));
+    }
+    names.push(format!("refs/remotes/{base}/HEAD"));
+    let mut next = 0;
+    while let Some(name) = names.get(next) {
+        next += 1;
+        // A symbolic reference leads on.
+        let target = repository.find_reference(name).ok();
+        let target = target.and_then(|r| r.symbolic_target().ok().flatten().map(str::to_owned));
+        if let Some(target) = target.filter(|target| !names.contains(target)) {
+            names.push(target);
+        }
+    }
+    let place = |name: &String| {
+        let own = !name.starts_with("refs/") || name.starts_with("refs/bisect/");
+        if own { private.join(name) } else { common.join(name) }
+    };
+    let mut files: Vec<PathBuf> = names.iter().map(place).collect();
+    files.push(common.join("packed-refs"));
+    if revision.contains("@{") {
+        let logs: Vec<_> = files.iter().filter_map(|file| log_of(private, common, file)).collect();
+        files.extend(logs);
+    }
+    files
+}
+
+fn log_of(private: &Path, common: &Path, reference: &Path) -> Option<PathBuf> {
+    let below =
+        |folder: &Path| reference.strip_prefix(folder).ok().map(|n| folder.join("logs").join(n));
+    below(private).or_else(|| below(common)).filter(|log| log.is_file())
+}
