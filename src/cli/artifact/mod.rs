@@ -117,7 +117,7 @@ fn named(path: &Path) -> Option<(String, String)> {
 }
 
 /// The artifact of a path, RUN/STAGE, a run or `last`.
-fn find(wanted: &str) -> Result<PathBuf, Refusal> {
+pub(super) fn find(wanted: &str) -> Result<PathBuf, Refusal> {
     let given = Path::new(wanted);
     if given.is_file() {
         return Ok(std::path::absolute(given).unwrap_or_else(|_| given.to_owned()));

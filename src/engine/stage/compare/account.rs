@@ -208,7 +208,8 @@ impl<'a> Told<'a> {
     fn numbers(&self) -> String {
         let Some(r) = self.reported() else { return "no pairs".to_owned() };
         let verdict = self.verdict();
-        let mut text = format!("gain {}", self.percent(r.gain));
+        let lead = if r.gain < -1.0 { "" } else { "gain " };
+        let mut text = format!("{lead}{}", self.percent(r.gain));
         if let (Some(lower), Some(upper)) = (r.lower, r.upper) {
             text.push_str(&format!(" (95 %: {} .. {})", self.percent(lower), self.percent(upper)));
         }
@@ -225,6 +226,8 @@ impl<'a> Told<'a> {
 
     fn percent(&self, gain: f64) -> String {
         match self.comparison.scoring.metric.scale {
+            // Shares of what is many times as long say little.
+            Scale::Log if gain < -1.0 => format!("{:.1}x the time", 1.0 - gain),
             Scale::Log => format!("{:.2} %", 100.0 * gain),
             Scale::Difference => format!("{gain}"),
         }
