@@ -74,6 +74,12 @@ impl Sides<'_> {
     /// The side that stays, as `incumbent` is written.
     fn incumbent(&self, name: &str) -> Result<String, Refusal> {
         let path = self.file(name)?;
+        let is_file = Path::new(name).is_file();
+        match name {
+            "best" if !is_file => return Ok("best".to_owned()),
+            _ if !is_file && name != "baseline" => return Ok(format!("git:{name}")),
+            _ => {}
+        }
         let absolute = std::path::absolute(&path).unwrap_or(path);
         let below = relative(&self.located.root, Path::new(""), &absolute.to_string_lossy());
         Ok(format!("file:{}", session::from_below(self.located, &below)))
