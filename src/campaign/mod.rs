@@ -1,3 +1,4 @@
-//! The keep/revert loop's rooms. So far: what git knows of a kernel, for artifacts.
+//! The keep/revert loop's rooms: what git knows and gets of a kernel, and the words for it.
 
+pub mod words;
 pub mod worktree;

@@ -79,6 +79,11 @@ impl Checkout {
         self.private().join("index")
     }
 
+    /// What git creates while it moves a branch.
+    pub(super) fn branch_lock(&self, branch: &str) -> PathBuf {
+        self.repository.commondir().join(format!("{branch}.lock"))
+    }
+
     /// Refuses while a merge or the like waits for its commit.
     pub(super) fn at_rest(&self) -> Result<(), Refused> {
         let what = match self.repository.state() {

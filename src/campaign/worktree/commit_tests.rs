@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use git2::{IndexEntry, IndexTime, Oid, RepositoryInitOptions};
 use proptest::prelude::*;
@@ -355,7 +356,7 @@ fn a_lock_that_is_given_back_is_waited_for() {
     world.write(".git/index.lock", "");
     std::thread::scope(|scope| {
         let commit = scope.spawn(|| world.commit(&["k.c"]));
-        std::thread::sleep(std::time::Duration::from_millis(60));
+        std::thread::sleep(Duration::from_millis(60));
         fs::remove_file(world.at(".git/index.lock")).expect("removed");
         done(commit.join().expect("joined"));
     });
@@ -453,6 +454,65 @@ fn a_filter_of_the_users_own_is_run() {
 }
 
 #[test]
+fn commits_are_signed_where_the_user_wants_them_signed() {
+    let world = World::with(&[("k.c", "old\n")]);
+    if world.git(&["--version"]).is_none() {
+        return;
+    }
+    world.config("commit.gpgsign", "true");
+    world.config("gpg.program", &world.at("sign").to_string_lossy());
+    world.write("k.c", "new\n");
+    world.write("sign", "#!/bin/sh\necho no secret key >&2\nexit 2\n");
+    world.executable("sign");
+    refused_unchanged(&world, &["k.c"], "no secret key");
+    let made = "-----BEGIN PGP SIGNATURE-----\\nx\\n-----END PGP SIGNATURE-----\\n";
+    world.write(
+        "sign",
+        &format!(
+            "#!/bin/sh\ncat > /dev/null\nprintf -- '{made}'\n\
+             printf '\\n[GNUPG:] SIG_CREATED ' >&2\n"
+        ),
+    );
+    let id = done(world.commit(&["k.c"])).parse().expect("id");
+    let repository = world.repository();
+    let commit = repository.find_commit(id).expect("commit");
+    assert!(commit.raw_header().expect("text").contains("gpgsig -----BEGIN"));
+}
+
+#[test]
+fn the_environment_names_the_author_and_no_other_repository() {
+    for through_git in [false, true] {
+        let world = World::with(&[("k.c", "old\n")]);
+        if world.git(&["--version"]).is_none() {
+            return;
+        }
+        if through_git {
+            world.hook("pre-commit", "exit 0");
+        }
+        world.config("user.name", " ");
+        world.write("k.c", "new\n");
+        let mut env = super::world_tests::environment();
+        for (name, value) in [
+            ("GIT_AUTHOR_NAME", "Ann"),
+            ("GIT_COMMITTER_NAME", "Carl"),
+            ("GIT_INDEX_FILE", "/nowhere/index"),
+            ("GIT_DIR", "/nowhere"),
+        ] {
+            env.push((name.into(), value.into()));
+        }
+        let cancel = crate::process::Cancel::default();
+        let outside = super::Outside { env: &env, cancel: &cancel };
+        let message = super::world_tests::message();
+        let result = super::commit_only(&world.root, &[world.at("k.c")], &message, &outside);
+        let id = done(result).parse().expect("id");
+        let repository = world.repository();
+        let commit = repository.find_commit(id).expect("commit");
+        assert_eq!(commit.author().name().expect("text"), "Ann");
+        assert_eq!(commit.committer().name().expect("text"), "Carl");
+    }
+}
+
+#[test]
 fn without_the_git_program_hooks_are_not_skipped() {
     let world = World::with(&[("k.c", "old\n")]);
     world.write("k.c", "new\n");
@@ -531,11 +591,14 @@ fn a_lock_of_a_killed_optloop_is_completed_or_dropped() {
         fs::hard_link(&own, world.at(".git/index.lock")).expect("linked");
         fs::write(world.at(".git/index"), stale).expect("written");
         if !moved {
+            // It may have died with the branch's lock in hand.
             let old = before.references[MAIN].parse().expect("id");
             world.repository().reference(MAIN, old, true, "back").expect("moved");
+            world.write(".git/refs/heads/main.lock", &format!("{id}\n"));
         }
         settle_index(&world.root, &[world.at("k.c")]).expect("settled");
         assert_eq!(world.facts(), if moved { after } else { before }, "{moved}");
+        assert!(!world.at(".git/refs/heads/main.lock").exists());
     }
 }
 
@@ -549,6 +612,74 @@ fn trailers_are_found_in_the_last_paragraph_only() {
     assert_eq!(find("forged"), None);
     assert_eq!(find("a"), None);
     assert_eq!(find_commit_with_trailer(Path::new("/"), "a", "b"), None);
+}
+
+/// Commits again and again until it is killed; does nothing unless the test below asks.
+#[test]
+fn child_that_commits() {
+    #[expect(clippy::disallowed_methods, reason = "this test is a program of its own")]
+    let Some(root) = std::env::var_os("OPTLOOP_TEST_COMMITS") else { return };
+    let file = PathBuf::from(&root).join("k.c");
+    // Tells the other side that it begins.
+    fs::write(Path::new(&root).with_file_name("begun"), "").expect("written");
+    done(keep(Path::new(&root), &[file]));
+}
+
+#[test]
+fn a_kill_at_any_moment_leaves_the_state_before_or_after() {
+    let world = World::with(&[("k.c", "old\n"), ("a.c", "a\n")]);
+    world.write("a.c", "mine\n");
+    world.stage("a.c");
+    let mut ends = [0, 0];
+    for round in 0_i32..24 {
+        world.write("k.c", &format!("staged {round}\n"));
+        world.stage("k.c");
+        world.write("k.c", &format!("new {round}\n"));
+        let before = world.facts();
+        // From at once to longer than any commit takes; the last one is left alone.
+        let delay = Duration::from_micros(200).mul_f64(1.25_f64.powi(round));
+        killed_commit(&world, (round < 23).then_some(delay));
+        settle_index(&world.root, &[world.at("k.c")]).expect("settled");
+        let after = world.facts();
+        let moved = after.references[MAIN] != before.references[MAIN];
+        ends[usize::from(moved)] += 1;
+        if moved {
+            assert_eq!(after.index[&("k.c".to_owned(), 0)].0, blob(&format!("new {round}\n")));
+        } else {
+            assert_eq!(after.index, before.index);
+        }
+        assert_eq!(after.files, before.files);
+        assert_eq!(after.clone().but(MAIN, &["k.c"]).index, before.but(MAIN, &["k.c"]).index);
+        assert!(!after.private.contains("index.lock"), "{:?}", after.private);
+        // And the next commit succeeds.
+        let next = world.commit(&["k.c"]).expect("committed");
+        assert_eq!(matches!(next, Committed::Nothing { .. }), moved);
+    }
+    // Without both, nothing has been shown.
+    assert!(ends.iter().all(|n| *n > 0), "{ends:?}");
+    world.git(&["fsck"]);
+}
+
+/// Starts a process that commits, and kills it so long after its beginning.
+#[expect(clippy::disallowed_methods, reason = "only a process of its own can be killed")]
+fn killed_commit(world: &World, after: Option<Duration>) {
+    let begun = world.beside().join("begun");
+    let mut child = std::process::Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "campaign::worktree::commit_tests::child_that_commits"])
+        .env("OPTLOOP_TEST_COMMITS", &world.root)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("started");
+    while !begun.exists() && child.try_wait().expect("asked").is_none() {
+        std::hint::spin_loop();
+    }
+    if let Some(after) = after {
+        std::thread::sleep(after);
+        // It may have ended by itself.
+        let _ended = child.kill();
+    }
+    child.wait().expect("waited");
+    fs::remove_file(begun).expect("removed");
 }
 
 /// What the user did to one file before.

@@ -21,8 +21,8 @@ use super::Refused;
 use super::checkout::Checkout;
 
 /// How long another program's lock is waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
-const PAUSE: Duration = Duration::from_millis(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
 /// A half-made file of this age has no living owner.
 const STALE: Duration = Duration::from_mins(10);
 const PREFIX: &str = "optloop-";
@@ -252,9 +252,37 @@ fn finish(checkout: &Checkout, path: &Path, id: Oid) -> io::Result<()> {
     let lock = lock_of(&index);
     if is_own(&lock) {
         let tip = checkout.repository.head().ok().and_then(|head| head.target());
-        if tip == Some(id) { fs::rename(&lock, &index)? } else { fs::remove_file(&lock)? }
+        if tip == Some(id) {
+            fs::rename(&lock, &index)?;
+        } else {
+            unlock_branch(checkout, id)?;
+            fs::remove_file(&lock)?;
+        }
     }
     fs::remove_file(path)
+}
+
+/// The branch's lock is the library's, and it too may have been left behind: it then holds the id
+/// of our commit, or nothing yet. A living program's lock is not empty for long.
+fn unlock_branch(checkout: &Checkout, id: Oid) -> io::Result<()> {
+    let Ok(head) = checkout.head() else { return Ok(()) };
+    let lock = checkout.branch_lock(&head.branch);
+    let started = Instant::now();
+    loop {
+        let content = match fs::read_to_string(&lock) {
+            Ok(content) => content,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let empty = content.is_empty();
+        if !empty && content.trim_end() != id.to_string() {
+            return Ok(());
+        }
+        if !empty || started.elapsed() > PATIENCE {
+            return fs::remove_file(&lock);
+        }
+        std::thread::sleep(PAUSE);
+    }
 }
 
 /// A file without an owner's mark is being made, or was when its maker was killed.
