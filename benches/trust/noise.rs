@@ -5,6 +5,7 @@
 //! launches of a process are slow, a process has a speed of its own, the machine drifts, spikes hit
 //! single launches and bursts hit many. The truth is put on top by whoever asks.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::{fs, io};
 
@@ -101,7 +102,7 @@ const QUIET: Synthetic = Synthetic {
 };
 
 /// The sources, from the quietest to the worst.
-pub(crate) const SYNTHETIC: [Synthetic; 15] = [
+pub(crate) const SYNTHETIC: [Synthetic; 16] = [
     // A pinned core with its clock locked, on arithmetic alone.
     Synthetic { name: "quiet", jitter: 0.001, first: 0.02, switch: 0.0002, ..QUIET },
     // A clock that ticks in hundredths of a launch: most differences are exactly 0.
@@ -128,7 +129,19 @@ pub(crate) const SYNTHETIC: [Synthetic; 15] = [
     Synthetic { name: "two speeds", jitter: 0.004, modes: (0.06, 0.02), ..QUIET },
     // What disturbs a launch still disturbs the next ones.
     Synthetic { name: "AR(1)", jitter: 0.008, memory: 0.9, ..QUIET },
-    // All of it: a memory-bound kernel on a shared machine.
+    // Neighbours fill the memory's bandwidth: hardly a launch is alone.
+    Synthetic {
+        name: "memory-bound",
+        jitter: 0.03,
+        spikes: 0.28,
+        spike: 0.1,
+        process: 0.007,
+        switch: 0.03,
+        first: 0.2,
+        drift: 0.003,
+        ..QUIET
+    },
+    // All of it.
     Synthetic {
         name: "shared machine",
         jitter: 0.012,
@@ -145,39 +158,46 @@ pub(crate) const SYNTHETIC: [Synthetic; 15] = [
     },
 ];
 
+/// The launches of both sides, in logarithms.
+type Pair = [[f64; SLOT]; 2];
+
 /// Recorded pairs of identical code on one kernel.
 pub(crate) struct Recorded {
     name: String,
-    /// The pairs of each pair of processes: the launches of both sides, in logarithms.
-    processes: Vec<Vec<[[f64; SLOT]; 2]>>,
+    /// The pairs of each pair of processes.
+    processes: Vec<Vec<Pair>>,
 }
 
-/// Reads the recorded sources.
+/// Reads the recorded sources: one for each kernel, whose processes took turns.
 pub(crate) fn recorded(path: &Path) -> io::Result<Vec<Recorded>> {
-    let mut all: Vec<Recorded> = Vec::new();
-    let mut last = String::new();
+    let mut kernels: Vec<(String, BTreeMap<u32, Vec<Pair>>)> = Vec::new();
     for line in fs::read_to_string(path)?.lines().skip(1) {
-        let bad = || io::Error::other(format!("not a pair: {line}"));
-        let fields: Vec<&str> = line.split(',').collect();
-        let [kernel, process, _, _, a, b] = fields[..] else { return Err(bad()) };
-        if all.last().is_none_or(|source| !source.name.ends_with(kernel)) {
-            all.push(Recorded { name: format!("recorded {kernel}"), processes: Vec::new() });
-            last.clear();
-        }
-        let source = all.last_mut().ok_or_else(bad)?;
-        if process != last {
-            source.processes.push(Vec::new());
-            process.clone_into(&mut last);
-        }
-        let launches = |text: &str| -> Option<[f64; SLOT]> {
-            let times: Option<Vec<f64>> =
-                text.split(' ').map(|t| t.parse::<f64>().ok().map(f64::ln)).collect();
-            times?.try_into().ok()
-        };
-        let pair = [launches(a).ok_or_else(bad)?, launches(b).ok_or_else(bad)?];
-        source.processes.last_mut().ok_or_else(bad)?.push(pair);
+        let (kernel, process, pair) =
+            parsed(line).ok_or_else(|| io::Error::other(format!("not a pair: {line}")))?;
+        let known = kernels.iter().position(|(name, _)| name == kernel);
+        let at = known.unwrap_or_else(|| {
+            kernels.push((kernel.to_owned(), BTreeMap::new()));
+            kernels.len() - 1
+        });
+        kernels[at].1.entry(process).or_default().push(pair);
     }
-    Ok(all)
+    let source = |(kernel, processes): (String, BTreeMap<u32, Vec<Pair>>)| Recorded {
+        name: format!("recorded {kernel}"),
+        processes: processes.into_values().collect(),
+    };
+    Ok(kernels.into_iter().map(source).collect())
+}
+
+/// `kernel,process_pair,pair,order,A_ns,B_ns`
+fn parsed(line: &str) -> Option<(&str, u32, Pair)> {
+    let fields: Vec<&str> = line.split(',').collect();
+    let [kernel, process, _, _, a, b] = fields[..] else { return None };
+    let launches = |text: &str| -> Option<[f64; SLOT]> {
+        let times: Option<Vec<f64>> =
+            text.split(' ').map(|t| t.parse::<f64>().ok().map(f64::ln)).collect();
+        times?.try_into().ok()
+    };
+    Some((kernel, process.parse().ok()?, [launches(a)?, launches(b)?]))
 }
 
 /// A machine with the noise of a source, running: each launch moves it on.
@@ -230,11 +250,15 @@ impl<'a, R: Rng> Machine<'a, R> {
         self.rng.random_bool(0.5)
     }
 
+    fn drawn_order(&mut self) -> [Side; 2] {
+        if self.coin() { [Side::A, Side::B] } else { [Side::B, Side::A] }
+    }
+
     /// Starts new processes of both sides, each warmed up by two launches.
     pub(crate) fn fresh(&mut self, pairs: usize) {
         match self.source {
             Source::Synthetic(noise) => {
-                for side in [Side::A, Side::B] {
+                for side in self.drawn_order() {
                     self.speeds[side as usize] = self.speed(noise);
                     self.launches[side as usize] = 0;
                     self.launch(noise, side);
@@ -260,9 +284,8 @@ impl<'a, R: Rng> Machine<'a, R> {
     pub(crate) fn pair(&mut self) -> f64 {
         match self.source {
             Source::Synthetic(noise) => {
-                let order = if self.coin() { [Side::A, Side::B] } else { [Side::B, Side::A] };
                 let mut slots = [0.0; 2];
-                for side in order {
+                for side in self.drawn_order() {
                     let launches: [f64; SLOT] = std::array::from_fn(|_| self.launch(noise, side));
                     slots[side as usize] = slot(&launches);
                 }
