@@ -98,7 +98,9 @@ fn main() {
         Some("cost") => cost::run(&world, &asked),
         Some("parts") => parts::run(&world, &asked),
         _ => {
-            eprintln!("name a study: accuracy, overhead, loops, coverage, cost, parts or decisions")
+            eprintln!(
+                "name a study: accuracy, overhead, loops, coverage, cost, parts or decisions"
+            );
         }
     }
 }

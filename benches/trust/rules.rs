@@ -127,14 +127,14 @@ fn staged(machine: &mut Machine<'_, impl Rng>, d: f64) -> Outcome {
 
 /// How far the candidate's ranks lie below the incumbent's, in standard errors (Mann & Whitney
 /// 1947, the normal approximation).
-fn rank_sum_z(a: &[f64], b: &[f64]) -> f64 {
-    let (n, m) = (a.len() as f64, b.len() as f64);
-    let wins = |b: &f64| -> f64 {
+fn rank_sum_z(incumbent: &[f64], candidate: &[f64]) -> f64 {
+    let of = |b: &f64| -> f64 {
         let win = |a: &f64| if b < a { 1.0 } else { f64::from(u8::from(b <= a)) / 2.0 };
-        a.iter().map(win).sum()
+        incumbent.iter().map(win).sum()
     };
-    let u: f64 = b.iter().map(wins).sum();
-    (u - n * m / 2.0) / (n * m * (n + m + 1.0) / 12.0).sqrt()
+    let wins: f64 = candidate.iter().map(of).sum();
+    let (n, m) = (incumbent.len() as f64, candidate.len() as f64);
+    (wins - n * m / 2.0) / (n * m * (n + m + 1.0) / 12.0).sqrt()
 }
 
 /// What a remote harness says of a call.
