@@ -8,10 +8,12 @@
 //!   headers are installed;
 //! - `coverage`: how often the 95 % interval holds the truth of a long run;
 //! - `cost`: what giving up and stopping early save;
-//! - `parts`: where a stage's seconds go.
+//! - `parts`: where a stage's seconds go;
+//! - `decisions`: how often rules keep what is no faster and find what is, on recorded and made-up
+//!   noise; needs no compiler.
 //!
 //! `--load` keeps the other cores busy. `--out` appends what was measured, one JSON value a line.
-//! Everything is printed as Markdown; `docs/measurements/measuring.md` holds what came out.
+//! Everything is printed as Markdown; `docs/measurements/` holds what came out.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a study prints what it found")]
 
 #[path = "trust/accuracy.rs"]
@@ -20,14 +22,20 @@ mod accuracy;
 mod cost;
 #[path = "trust/coverage.rs"]
 mod coverage;
+#[path = "trust/decisions.rs"]
+mod decisions;
 #[path = "trust/loops.rs"]
 mod loops;
+#[path = "trust/noise.rs"]
+mod noise;
 #[path = "trust/numbers.rs"]
 mod numbers;
 #[path = "trust/overhead.rs"]
 mod overhead;
 #[path = "trust/parts.rs"]
 mod parts;
+#[path = "trust/rules.rs"]
+mod rules;
 #[path = "trust/subject.rs"]
 mod subject;
 #[path = "trust/world.rs"]
@@ -76,6 +84,9 @@ fn main() {
             name => study = Some(name.to_owned()),
         }
     }
+    if study.as_deref() == Some("decisions") {
+        return decisions::run(&asked);
+    }
     let world = World::new();
     world.introduce();
     let _load = asked.load.then(|| world.load());
@@ -86,6 +97,10 @@ fn main() {
         Some("coverage") => coverage::run(&world, &asked),
         Some("cost") => cost::run(&world, &asked),
         Some("parts") => parts::run(&world, &asked),
-        _ => eprintln!("name a study: accuracy, overhead, loops, coverage, cost or parts"),
+        _ => {
+            eprintln!(
+                "name a study: accuracy, overhead, loops, coverage, cost, parts or decisions"
+            );
+        }
     }
 }

@@ -193,7 +193,7 @@ mod tests {
         }
         impl BufRead for Talk<'_> {
             fn fill_buf(&mut self) -> io::Result<&[u8]> {
-                let heard = self.heard.borrow().iter().filter(|&&b| b == b'\n').count();
+                let heard = self.heard.borrow().split(|&b| b == b'\n').count() - 1;
                 assert_eq!(heard, self.asked);
                 self.pending = if self.asked < 3 { b"{\"d\":[0.1]}\n" } else { b"" };
                 self.asked += usize::from(self.asked < 3);
