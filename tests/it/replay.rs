@@ -78,5 +78,5 @@ fn thousands_of_decisions_are_answered_in_their_order() {
 fn what_cannot_be_replayed_says_what_can() {
     let project = Project::new().file("a.json", "{}");
     project.args(["replay", "none.jsonl", "--jsonl"]).run().code(1).says("cannot read none.jsonl");
-    project.args(["replay", "a.json"]).run().code(1).says("not an artifact with a comparison");
+    project.args(["replay", "a.json"]).run().code(1).says("is not an artifact");
 }
