@@ -8,7 +8,8 @@
 //!   headers are installed;
 //! - `coverage`: how often the 95 % interval holds the truth of a long run;
 //! - `cost`: what giving up and stopping early save;
-//! - `parts`: where a stage's seconds go.
+//! - `parts`: where a stage's seconds go;
+//! - `pairs`: what a decision about no change takes, and where its seconds go.
 //!
 //! `--load` keeps the other cores busy. `--out` appends what was measured, one JSON value a line.
 //! Everything is printed as Markdown; `docs/measurements/measuring.md` holds what came out.
@@ -26,6 +27,8 @@ mod loops;
 mod numbers;
 #[path = "trust/overhead.rs"]
 mod overhead;
+#[path = "trust/pairs.rs"]
+mod pairs;
 #[path = "trust/parts.rs"]
 mod parts;
 #[path = "trust/subject.rs"]
@@ -85,7 +88,8 @@ fn main() {
         Some("loops") => loops::run(&world, &asked),
         Some("coverage") => coverage::run(&world, &asked),
         Some("cost") => cost::run(&world, &asked),
+        Some("pairs") => pairs::run(&world, &asked),
         Some("parts") => parts::run(&world, &asked),
-        _ => eprintln!("name a study: accuracy, overhead, loops, coverage, cost or parts"),
+        _ => eprintln!("name a study: accuracy, overhead, loops, coverage, cost, pairs or parts"),
     }
 }
