@@ -1,6 +1,6 @@
 //! A study of the harness itself: is what it says of a kernel true, and what does it cost?
 //!
-//! `cargo bench --bench trust -- STUDY [--reps N] [--load] [--out FILE]`, where STUDY is
+//! `cargo bench --bench trust -- STUDY [--reps N] [--only KERNEL] [--load] [--out FILE]`, where STUDY is
 //!
 //! - `accuracy`: kernels that take a known time;
 //! - `overhead`: kernels that take next to none;
@@ -11,7 +11,7 @@
 //! - `parts`: where a stage's seconds go;
 //! - `pairs`: what a decision about no change takes, and where its seconds go.
 //!
-//! `--load` keeps the other cores busy. `--out` appends what was measured, one JSON value a line.
+//! `--only` leaves the other kernels of `pairs` out. `--load` keeps the other cores busy. `--out` appends what was measured, one JSON value a line.
 //! Everything is printed as Markdown; `docs/measurements/measuring.md` holds what came out.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a study prints what it found")]
 
@@ -43,6 +43,7 @@ use world::World;
 /// What the command line asks for.
 struct Asked {
     reps: Option<usize>,
+    only: Option<String>,
     load: bool,
     out: Option<PathBuf>,
 }
@@ -66,7 +67,7 @@ impl Asked {
 }
 
 fn main() {
-    let mut asked = Asked { reps: None, load: false, out: None };
+    let mut asked = Asked { reps: None, only: None, load: false, out: None };
     let mut study = None;
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -75,6 +76,7 @@ fn main() {
             "--bench" => {}
             "--load" => asked.load = true,
             "--reps" => asked.reps = args.next().and_then(|n| n.parse().ok()),
+            "--only" => asked.only = args.next(),
             "--out" => asked.out = args.next().map(PathBuf::from),
             name => study = Some(name.to_owned()),
         }

@@ -12,10 +12,12 @@ const KERNELS: [&str; 5] = ["vector_add", "reduce_sum", "stencil2d", "softmax", 
 
 pub(crate) fn run(world: &World, asked: &Asked) {
     let reps = asked.reps(40);
-    println!("A kernel against itself, {reps} decisions each: kept, medians of pairs, launches,");
-    println!("processes and seconds, and the milliseconds of the mean decision by part.\n");
     println!(
-        "| kernel | kept | pairs | launches | processes | s | 90 % s | inputs | reference | \
+        "A kernel against itself, {reps} decisions each: kept, medians of pairs, launches and"
+    );
+    println!("processes, and milliseconds: the median, the 90 % quantile, the mean by part.\n");
+    println!(
+        "| kernel | kept | pairs | launches | processes | ms | 90 % | inputs | reference | \
          processes | staging | launching | of that running | pausing | reading | comparing | \
          ending | rest |"
     );
@@ -23,7 +25,8 @@ pub(crate) fn run(world: &World, asked: &Asked) {
     let empty = world.own("empty", Role::Inout, &[1], &[]);
     let _warm = compared(world, &empty);
     let shipped = KERNELS.map(|name| world.shipped(name));
-    for kernel in shipped.iter().chain([&empty]) {
+    let wanted = |name: &str| asked.only.as_ref().is_none_or(|only| only == name);
+    for kernel in shipped.iter().chain([&empty]).filter(|kernel| wanted(&kernel.name)) {
         let all: Vec<_> = (0..reps).map(|_| compared(world, kernel)).collect();
         let kept = all.iter().filter(|(paired, _)| paired.verdict.is_keep()).count();
         let middle = |of: &dyn Fn(usize) -> f64| median(&(0..reps).map(of).collect::<Vec<_>>());

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use optloop::backend::cpu::{CpuSession, SessionOptions, last_core};
-use optloop::backend::{Argument, Fault, Launched, Mode, Order, Session, Timer};
+use optloop::backend::{Argument, Fault, Launched, Mode, Order, Session, Shelf, Timer};
 use optloop::measure::pairs::{
     Comparison as Paired, Contest, KernelPairs, Scoring, Side, SlotPlan, Terms, decide,
 };
@@ -63,7 +63,8 @@ pub(crate) fn measured(
     let started = Instant::now();
     let pools = kernel.problem.cases.iter().map(|_| Vec::new()).collect();
     let spent = Rc::default();
-    let mut timed = Timed { world, kernel, seed: protocol.seed, pools, answering: None, spent };
+    let (seed, shelf) = (protocol.seed, Shelf::new(0));
+    let mut timed = Timed { world, kernel, seed, pools, answering: None, shelf, spent };
     let measurement = measure::measure(protocol, &mut timed, &|_, _| {});
     let measurement =
         measurement.unwrap_or_else(|halt| panic!("{}: {}", kernel.name, words(&halt)));
@@ -79,7 +80,8 @@ pub(crate) fn compared(world: &World, kernel: &Kernel) -> (Paired, Spent) {
     let seed = rand::random();
     let pools = kernel.problem.cases.iter().map(|_| Vec::new()).collect();
     let spent = Rc::default();
-    let mut timed = Timed { world, kernel, seed, pools, answering: None, spent };
+    let shelf = Shelf::new(1 << 30);
+    let mut timed = Timed { world, kernel, seed, pools, answering: None, shelf, spent };
     let mut pairs = KernelPairs::new(&mut timed, SlotPlan::default());
     let rule = Rule::default().of_shapes(kernel.problem.cases.len());
     let terms = Terms { rule, scoring: Scoring::default(), seed, budget: None };
@@ -127,6 +129,7 @@ struct Timed<'a> {
     seed: u64,
     pools: Vec<Vec<Drawn>>,
     answering: Option<CpuSession>,
+    shelf: Shelf,
     spent: Rc<RefCell<Spent>>,
 }
 
@@ -256,7 +259,11 @@ impl Contest for Timed<'_> {
     }
 
     fn load(&mut self, session: &mut dyn Session, case: usize, wanted: u32) -> Result<u32, Fault> {
-        Subject::load(self, session, case, wanted)
+        self.draw(case, wanted as usize)?;
+        let pool = self.pools[case].iter().take(wanted as usize);
+        let sets: Vec<_> = pool.map(|drawn| arguments(&drawn.staged)).collect();
+        session.load_shared(&sets, case as u64, &mut self.shelf)?;
+        Ok(wanted)
     }
 
     fn check(&mut self, _: Side, case: usize, set: u32, outputs: &[Vec<u8>]) -> Result<(), String> {
@@ -277,6 +284,15 @@ struct Watched {
 impl Session for Watched {
     fn load(&mut self, sets: &[Vec<Argument<'_>>]) -> Result<(), Fault> {
         clocked(&self.spent, |s| &mut s.staging, || self.session.load(sets))
+    }
+
+    fn load_shared(
+        &mut self,
+        sets: &[Vec<Argument<'_>>],
+        number: u64,
+        shelf: &mut Shelf,
+    ) -> Result<(), Fault> {
+        clocked(&self.spent, |s| &mut s.staging, || self.session.load_shared(sets, number, shelf))
     }
 
     fn launch(&mut self, order: Order) -> Result<Launched, Fault> {
