@@ -25,14 +25,18 @@ pub(in crate::engine::stage) struct Told<'a> {
     cases: Vec<(String, f64, f64)>,
     harmed: Vec<Harmed>,
     noise: Option<Noise>,
+    /// What is wrong with the calibration that it rests on.
+    doubts: Vec<String>,
 }
 
-/// What a verdict reports: an estimate, and its 95 % interval where there are pairs enough.
+/// What a verdict reports: an estimate with its interval, at 95 % where there are pairs enough and
+/// else at what they reach.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::engine::stage) struct Reported {
-    pub(in crate::engine::stage) gain: f64,
-    pub(in crate::engine::stage) lower: Option<f64>,
-    pub(in crate::engine::stage) upper: Option<f64>,
+struct Reported {
+    gain: f64,
+    lower: f64,
+    upper: f64,
+    level: f64,
 }
 
 impl<'a> Told<'a> {
@@ -65,7 +69,13 @@ impl<'a> Told<'a> {
             (_, Ok(by_case)) => CaseGuard::default().harmed(&by_case),
         };
         let noise = noise(comparison, per_process);
-        Self { comparison, against, guard: rule.guard, cases, harmed, noise }
+        let (guard, doubts) = (rule.guard, Vec::new());
+        Self { comparison, against, guard, cases, harmed, noise, doubts }
+    }
+
+    /// Adds what is wrong with the calibration.
+    pub(in crate::engine::stage) fn doubting(self, doubts: Vec<String>) -> Self {
+        Self { doubts, ..self }
     }
 
     fn verdict(&self) -> &Verdict {
@@ -85,20 +95,23 @@ impl<'a> Told<'a> {
     }
 
     /// The gain: of the pairs that confirm it where there are any, else of all that were looked at.
-    pub(in crate::engine::stage) fn reported(&self) -> Option<Reported> {
+    fn reported(&self) -> Option<Reported> {
         let verdict = self.verdict();
-        let interval = match verdict.confirmed {
-            Some(confirmed) => confirmed.interval,
-            None => {
-                let d = self.comparison.d().ok()?;
-                let looked = d.get(..verdict.pairs as usize)?;
-                signed_rank::interval(looked, LEVEL).map(|centre| centre.interval)
-            }
+        let d = match verdict.confirmed {
+            Some(_) => self.comparison.confirm_d().ok()?,
+            None => self.comparison.d().ok()?,
         };
+        let counted = verdict.confirmed.map_or(verdict.pairs, |c| c.pairs) as usize;
+        let d = d.get(..counted)?;
+        // All that so few pairs can say: between the smallest and the largest.
+        let most = 1.0 - 2.0 * (-(counted as f64)).exp2();
+        let level = if self.comparison.deterministic { 0.0 } else { LEVEL.min(most) };
+        let centre = signed_rank::interval(d, level)?;
         Some(Reported {
             gain: self.gain_of(verdict.estimate()?),
-            lower: interval.map(|i| self.gain_of(i.lower)),
-            upper: interval.map(|i| self.gain_of(i.upper)),
+            lower: self.gain_of(centre.interval.lower),
+            upper: self.gain_of(centre.interval.upper),
+            level: if level < LEVEL { centre.level } else { LEVEL },
         })
     }
 
@@ -116,8 +129,8 @@ impl<'a> Told<'a> {
         };
         let reported = self.reported();
         put("gain", reported.map(|r| r.gain));
-        put("gain_lower", reported.and_then(|r| r.lower));
-        put("gain_upper", reported.and_then(|r| r.upper));
+        put("gain_lower", reported.map(|r| r.lower));
+        put("gain_upper", reported.map(|r| r.upper));
         put("pairs", Some(f64::from(self.verdict().all_pairs())));
     }
 
@@ -148,8 +161,9 @@ impl<'a> Told<'a> {
             "reason": verdict.reason,
             "better": self.failure().is_none(),
             "gain": reported.map(|r| r.gain),
-            "gain_lower": reported.and_then(|r| r.lower),
-            "gain_upper": reported.and_then(|r| r.upper),
+            "gain_lower": reported.map(|r| r.lower),
+            "gain_upper": reported.map(|r| r.upper),
+            "gain_level": reported.map(|r| r.level),
             "factor": verdict.estimate().map(f64::exp),
             "pairs": verdict.pairs,
             "confirm_pairs": verdict.confirmed.map_or(0, |c| c.pairs),
@@ -210,15 +224,19 @@ impl<'a> Told<'a> {
         let verdict = self.verdict();
         let lead = if r.gain < -1.0 { "" } else { "gain " };
         let mut text = format!("{lead}{}", self.percent(r.gain));
-        if let (Some(lower), Some(upper)) = (r.lower, r.upper) {
-            text.push_str(&format!(" (95 %: {} .. {})", self.percent(lower), self.percent(upper)));
+        if self.comparison.deterministic {
+            text.push_str(" (the same in each run)");
+        } else {
+            let (level, lower, upper) =
+                (100.0 * r.level, self.percent(r.lower), self.percent(r.upper));
+            text.push_str(&format!(" ({level:.0} %: {lower} .. {upper})"));
         }
         let confirm = verdict.confirmed.map_or_else(String::new, |c| format!(" + {}", c.pairs));
         text.push_str(&format!(
             ", {}{confirm} pairs, {} launches, {:.2} s",
             verdict.pairs, self.comparison.spent.launches, self.comparison.seconds
         ));
-        if let Some(smallest) = self.smallest_gain() {
+        if let Some(smallest) = self.smallest_gain().filter(|_| !self.comparison.deterministic) {
             text.push_str(&format!("; smallest gain seen here: {}", self.percent(smallest)));
         }
         text
@@ -244,7 +262,7 @@ impl<'a> Told<'a> {
 
     /// What people should know beside the verdict.
     pub(in crate::engine::stage) fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings = self.doubts.clone();
         if self.guard == Guard::Warn && self.verdict().is_keep() && !self.harmed.is_empty() {
             warnings.push(self.harmed_words());
         }
