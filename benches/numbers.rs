@@ -11,7 +11,7 @@ use optloop::plan::key::Walk;
 use optloop::plan::{Definition, StoredNode};
 use optloop::problem::{Fill, fill};
 use optloop::stats::signed_rank::Walsh;
-use optloop::stats::{Levels, Statistic};
+use optloop::stats::{Levels, Rule, Statistic};
 use optloop::verify::{Dtype, Tolerance, compare};
 use optloop::{stats, verify};
 use rand::SeedableRng;
@@ -91,6 +91,17 @@ fn estimates(c: &mut Criterion) {
                 let walsh = Walsh::of(black_box(&ratios))?;
                 Some((walsh.estimate(), walsh.lower(0.001)?, walsh.upper(0.1)?))
             });
+        });
+    }
+    let rule = Rule::with_looks(&Rule::FINAL_LOOKS);
+    for pairs in [64, 128] {
+        // Noise that proves nothing: every look before this one is needed too.
+        let d: Vec<f64> = times(pairs, 1).into_iter().map(|t| (t / 100.496).ln()).collect();
+        group.bench_function(format!("decision after {pairs} pairs"), |b| {
+            b.iter(|| rule.next(black_box(&d)));
+        });
+        group.bench_function(format!("whole decision of {pairs} pairs again"), |b| {
+            b.iter(|| rule.judge(black_box(&d), &[]));
         });
     }
     group.finish();

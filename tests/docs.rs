@@ -47,13 +47,15 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// A folder that looks like a fresh checkout: kernels, pipelines, Makefile and justfile.
+/// A folder that looks like a fresh checkout: kernels, pipelines, Makefile and justfile; and recorded
+/// pairs.
 fn sandbox(dir: &Path) {
     for part in ["kernels", "pipelines"] {
         copy(&root().join(part), &dir.join(part));
     }
-    for file in ["Makefile", "justfile"] {
-        fs::copy(root().join("docs/make").join(file), dir.join(file)).expect("copied");
+    for file in ["make/Makefile", "make/justfile", "deciding/pairs.jsonl"] {
+        let from = root().join("docs").join(file);
+        fs::copy(&from, dir.join(from.file_name().expect("a name"))).expect("copied");
     }
 }
 

@@ -60,6 +60,11 @@ impl Sides<'_> {
     /// The side that stays, as `incumbent` is written.
     fn incumbent(&self, name: &str) -> Result<String, Refusal> {
         let path = self.file(name)?;
+        match name {
+            _ if Path::new(name).is_file() => {}
+            "best" | "baseline" => return Ok(name.to_owned()),
+            _ => return Ok(format!("git:{name}")),
+        }
         let absolute = std::path::absolute(&path).unwrap_or(path);
         let below = relative(&self.located.root, Path::new(""), &absolute.to_string_lossy());
         Ok(format!("file:{}", session::from_below(self.located, &below)))

@@ -6,6 +6,7 @@ use super::exit::Exit;
 use super::session::{self, Refusal};
 use super::world::{Disk, Located};
 use crate::cache::World as _;
+use crate::campaign::worktree;
 use crate::digest::Digest;
 use crate::pipeline::{self, Overrides, Pipeline, Stage, Work};
 use crate::plan::build::relative;
@@ -147,8 +148,13 @@ impl crate::plan::incumbent::Incumbents for Incumbents<'_> {
     }
 
     fn revision(&self, revision: &str, kernel: &[String]) -> Result<Found, String> {
-        let _ = (revision, kernel);
-        Err("revisions cannot be had".to_owned())
+        let files: Vec<PathBuf> = kernel.iter().map(|k| self.located.root.join(k)).collect();
+        let exported = worktree::export(&self.located.root, &self.state(), revision, &files)?;
+        Ok(Found {
+            binary: None,
+            sources: exported.files.iter().map(|path| self.below(path)).collect(),
+            watch: exported.watch.iter().map(|path| self.below(path)).collect(),
+        })
     }
 
     fn with_kernel(&self, kernel: &str) -> Option<Pipeline> {

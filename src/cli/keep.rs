@@ -286,7 +286,9 @@ pub(super) fn gain_words(line: &Line, ratio: bool) -> String {
     let one = |gain: f64| if ratio { format!("{:.2} %", 100.0 * gain) } else { format!("{gain}") };
     let gain = line.gain.map_or_else(|| "unknown".to_owned(), one);
     match (line.lower, line.upper) {
-        (Some(lower), Some(upper)) => format!("{gain} (95 %: {} .. {})", one(lower), one(upper)),
+        (Some(lower), Some(upper)) if lower < upper => {
+            format!("{gain} (95 %: {} .. {})", one(lower), one(upper))
+        }
         _ => gain,
     }
 }

@@ -12,6 +12,9 @@ use super::args::ReplayArgs;
 use super::exit::Exit;
 use super::session::Refusal;
 use super::ui::Ui;
+use crate::measure::pairs::Comparison;
+use crate::record::verdict::decision;
+use crate::record::{Artifact, Decision};
 
 /// Read at once: hundreds of decisions, enough for every core.
 const BUFFER: usize = 1 << 20;
@@ -19,16 +22,38 @@ const BUFFER: usize = 1 << 20;
 /// Runs it.
 pub(super) fn run(args: &ReplayArgs, ui: &Ui) -> Exit {
     let done =
-        if args.jsonl { lines(args.file.as_deref()) } else { artifact(args.file.as_deref()) };
+        if args.jsonl { lines(args.file.as_deref()) } else { artifact(args.file.as_deref(), ui) };
     done.unwrap_or_else(|refusal| ui.refuse(&refusal))
 }
 
 /// Decides an artifact's comparison again.
-fn artifact(file: Option<&str>) -> Result<Exit, Refusal> {
+fn artifact(file: Option<&str>, ui: &Ui) -> Result<Exit, Refusal> {
     let name = file.unwrap_or("last");
     let help = "to decide JSON lines, say --jsonl".to_owned();
-    let what = format!("{name} is not an artifact with a comparison");
-    Err(Refusal::Words(what, Some(help), Exit::User))
+    let refused = |what: String| Refusal::Words(what, Some(help.clone()), Exit::User);
+    let path = super::artifact::find(name)?;
+    let artifact = Artifact::read(&path).map_err(refused)?;
+    let of = |part: &str| artifact.result.get(part)?.get("record").cloned();
+    let Some(record) = of("comparison").or_else(|| of("calibration")) else {
+        return Err(refused(format!("{name} is not an artifact with a comparison")));
+    };
+    let recorded: Comparison = serde_json::from_value(record)
+        .map_err(|e| refused(format!("the comparison of {name} cannot be read: {e}")))?;
+    let verdict = recorded
+        .again()
+        .map_err(|why| refused(format!("the launches of {name} make no comparison: {why}")))?;
+    let same = verdict == recorded.verdict;
+    ui.replayed(&artifact, &verdict, same);
+    if !same {
+        let what = format!("{name} holds another verdict than its launches give");
+        let help = "it was altered after it was measured: measure again".to_owned();
+        return Err(Refusal::Words(what, Some(help), Exit::User));
+    }
+    Ok(match decision(&verdict) {
+        Decision::Keep => Exit::Ok,
+        Decision::Revert => Exit::Candidate,
+        Decision::Undecided => Exit::Undecided,
+    })
 }
 
 /// Decides lines of a file or of standard input.
@@ -168,7 +193,7 @@ mod tests {
         }
         impl BufRead for Talk<'_> {
             fn fill_buf(&mut self) -> io::Result<&[u8]> {
-                let heard = self.heard.borrow().iter().filter(|&&b| b == b'\n').count();
+                let heard = self.heard.borrow().split(|&b| b == b'\n').count() - 1;
                 assert_eq!(heard, self.asked);
                 self.pending = if self.asked < 3 { b"{\"d\":[0.1]}\n" } else { b"" };
                 self.asked += usize::from(self.asked < 3);

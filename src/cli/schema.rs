@@ -90,6 +90,11 @@ fn event() -> Value {
         ),
         line("stage_started", "A stage starts.", &stage_started()),
         line(
+            "look",
+            "A comparison looked at its pairs.",
+            &[("stage", string("Which stage.")), ("look", look())],
+        ),
+        line(
             "retrying",
             "An infrastructure failure is tried again.",
             &[("stage", string("Which stage.")), ("message", string("What went wrong."))],
@@ -258,6 +263,16 @@ fn diagnostic() -> Keys {
     ]
 }
 
+fn look() -> Value {
+    object(&[
+        ("pairs", whole("Pairs so far.")),
+        ("estimate", number("Logarithm of the incumbent's time over the candidate's.")),
+        ("lower", maybe("number", "Its lower bound, where there are pairs enough.")),
+        ("upper", maybe("number", "Its upper bound, where there are pairs enough.")),
+        ("next", string("What follows from it.")),
+    ])
+}
+
 fn kind() -> Value {
     json!({
         "enum": ["command", "compile", "check", "bench", "best"],
@@ -279,8 +294,8 @@ fn failure() -> Value {
             "class",
             json!({
                 "enum": [
-                    "failed", "wrong", "crashed", "timed_out", "cheating", "too_slow", "implausible",
-                    "infrastructure", "interrupted",
+                    "failed", "wrong", "crashed", "timed_out", "cheating", "too_slow", "not_better",
+                    "inconclusive", "too_noisy", "implausible", "infrastructure", "interrupted",
                 ],
                 "description": "Only infrastructure failures are tried again.",
             }),
@@ -295,6 +310,10 @@ fn string(words: &str) -> Value {
 
 fn maybe(kind: &str, words: &str) -> Value {
     json!({"type": [kind, "null"], "description": words})
+}
+
+fn number(words: &str) -> Value {
+    json!({"type": "number", "description": words})
 }
 
 fn whole(words: &str) -> Value {
@@ -337,7 +356,7 @@ fn line(event: &str, words: &str, keys: &[(&'static str, Value)]) -> Value {
 mod tests {
     use super::*;
     use crate::engine::event::{Reason, RunStarted, StageFinished};
-    use crate::engine::stage::{Failure, FailureClass};
+    use crate::engine::stage::{Failure, FailureClass, Look};
     use crate::engine::{Event, Outcome, RunFinished};
     use crate::plan::key::Change;
 
@@ -416,6 +435,11 @@ mod tests {
         Event::StageStarted { stage, kind, reason, expected_us: 3 }
     }
 
+    fn look() -> Look {
+        let next = "go on".to_owned();
+        Look { pairs: 8, estimate: 0.1, lower: None, upper: Some(0.2), next }
+    }
+
     fn samples() -> Vec<Event> {
         let text = || "x".to_owned();
         let change = Change { field: text(), old: None, new: Some(text()) };
@@ -462,6 +486,7 @@ mod tests {
             Event::RunStarted(run),
             Event::Waiting { what: text(), holder: text() },
             Event::Retrying { stage: text(), message: text() },
+            Event::Look { stage: text(), look: look() },
             Event::InputChanged { stage: text(), files: vec![text()] },
             Event::Notice { text: text() },
             Event::RunFinished(RunFinished::default()),

@@ -12,6 +12,8 @@ use super::{board, table, verdict, words};
 use crate::diagnostic;
 use crate::engine::event::{Reason, StageFinished};
 use crate::engine::{Event, Outcome, RunFinished};
+use crate::record::Artifact;
+use crate::stats::sequential::Verdict;
 
 /// The one printer.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -80,6 +82,14 @@ impl Ui {
             let mut out = std::io::stdout().lock();
             drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
         });
+    }
+
+    /// A verdict that was found again.
+    pub(super) fn replayed(&self, artifact: &Artifact, found: &Verdict, same: bool) {
+        match self.format {
+            Format::Json => self.json(&verdict::replayed(artifact, found, same)),
+            Format::Human => self.line(&verdict::replayed_in_words(artifact, found, same)),
+        }
     }
 
     /// A JSON object as one line of standard output.

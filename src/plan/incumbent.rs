@@ -60,13 +60,13 @@ impl Incumbents for Nowhere {
     }
 }
 
-/// How people call it.
-pub(super) fn name(incumbent: &Incumbent) -> String {
+/// How people call it; files by their paths below the root.
+pub(super) fn name(builder: &Builder<'_>, incumbent: &Incumbent) -> String {
     match incumbent {
         Incumbent::None => "nothing".to_owned(),
         Incumbent::Best => "the best so far".to_owned(),
         Incumbent::Baseline => "the baseline".to_owned(),
-        Incumbent::File(path) => path.clone(),
+        Incumbent::File(path) => builder.relative(path),
         Incumbent::Git(revision) => format!("git:{revision}"),
     }
 }
@@ -149,6 +149,6 @@ pub(super) fn opponent(
     let same = pipeline.stages.iter().find(|s| s.name == stage.name)?;
     let variant = same.variants.iter().find(|v| v.label == label)?;
     let Work::Command(theirs) = &variant.work else { return None };
-    let called = name(&work.incumbent);
+    let called = name(builder, &work.incumbent);
     Some(Opponent { run: theirs.run.clone(), kernel: source.clone(), called })
 }

@@ -51,7 +51,7 @@ pub(super) fn node(
     if let Work::Bench(work) = &variant.work {
         let sought = (&work.incumbent, work.metric.as_str(), compile);
         let found = incumbent::binary(builder, stage, sought, signature_only(problem));
-        against = found.map(|binary| (incumbent::name(&work.incumbent), binary));
+        against = found.map(|binary| (incumbent::name(builder, &work.incumbent), binary));
     }
     let problem = without_paths(problem);
     let (definition, flags) = match &variant.work {

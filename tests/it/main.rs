@@ -3,6 +3,7 @@
 
 mod artifact;
 mod cache;
+mod compare;
 mod explain;
 mod graph;
 mod inspect;

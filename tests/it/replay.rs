@@ -64,7 +64,10 @@ fn a_bad_line_is_named_and_the_others_are_answered() {
 #[test]
 fn thousands_of_decisions_are_answered_in_their_order() {
     let d: Vec<f64> = (0..64).map(|i| 0.001 * f64::from(i % 7) - 0.002).collect();
-    let lines: String = (0..5000).map(|id| format!("{}\n", json!({ "id": id, "d": d }))).collect();
+    let mut lines = String::new();
+    for id in 0..5000 {
+        writeln!(lines, "{}", json!({ "id": id, "d": d })).expect("a text");
+    }
     let project = Project::new().file("d.jsonl", &lines);
     let answers = project.args(["replay", "d.jsonl", "--jsonl"]).run().code(0).json();
     assert!(answers.iter().enumerate().all(|(id, answer)| answer["id"] == id));
@@ -75,5 +78,5 @@ fn thousands_of_decisions_are_answered_in_their_order() {
 fn what_cannot_be_replayed_says_what_can() {
     let project = Project::new().file("a.json", "{}");
     project.args(["replay", "none.jsonl", "--jsonl"]).run().code(1).says("cannot read none.jsonl");
-    project.args(["replay", "a.json"]).run().code(1).says("not an artifact with a comparison");
+    project.args(["replay", "a.json"]).run().code(1).says("is not an artifact");
 }

@@ -67,8 +67,8 @@ pub fn anchor(
         Says::Compared { comparison, .. } if about(measured, &best.digest, &baseline.digest) => {
             let reported = comparison.reported();
             line.gain = reported.map(|r| r.gain);
-            line.lower = reported.and_then(|r| r.lower);
-            line.upper = reported.and_then(|r| r.upper);
+            line.lower = reported.map(|r| r.lower);
+            line.upper = reported.map(|r| r.upper);
             line.pairs = Some(comparison.verdict.all_pairs());
             line.launches = Some(comparison.spent.launches);
             line.seconds = Some(comparison.seconds);

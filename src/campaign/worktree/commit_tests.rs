@@ -454,6 +454,65 @@ fn a_filter_of_the_users_own_is_run() {
 }
 
 #[test]
+fn commits_are_signed_where_the_user_wants_them_signed() {
+    let world = World::with(&[("k.c", "old\n")]);
+    if world.git(&["--version"]).is_none() {
+        return;
+    }
+    world.config("commit.gpgsign", "true");
+    world.config("gpg.program", &world.at("sign").to_string_lossy());
+    world.write("k.c", "new\n");
+    world.write("sign", "#!/bin/sh\necho no secret key >&2\nexit 2\n");
+    world.executable("sign");
+    refused_unchanged(&world, &["k.c"], "no secret key");
+    let made = "-----BEGIN PGP SIGNATURE-----\\nx\\n-----END PGP SIGNATURE-----\\n";
+    world.write(
+        "sign",
+        &format!(
+            "#!/bin/sh\ncat > /dev/null\nprintf -- '{made}'\n\
+             printf '\\n[GNUPG:] SIG_CREATED ' >&2\n"
+        ),
+    );
+    let id = done(world.commit(&["k.c"])).parse().expect("id");
+    let repository = world.repository();
+    let commit = repository.find_commit(id).expect("commit");
+    assert!(commit.raw_header().expect("text").contains("gpgsig -----BEGIN"));
+}
+
+#[test]
+fn the_environment_names_the_author_and_no_other_repository() {
+    for through_git in [false, true] {
+        let world = World::with(&[("k.c", "old\n")]);
+        if world.git(&["--version"]).is_none() {
+            return;
+        }
+        if through_git {
+            world.hook("pre-commit", "exit 0");
+        }
+        world.config("user.name", " ");
+        world.write("k.c", "new\n");
+        let mut env = super::world_tests::environment();
+        for (name, value) in [
+            ("GIT_AUTHOR_NAME", "Ann"),
+            ("GIT_COMMITTER_NAME", "Carl"),
+            ("GIT_INDEX_FILE", "/nowhere/index"),
+            ("GIT_DIR", "/nowhere"),
+        ] {
+            env.push((name.into(), value.into()));
+        }
+        let cancel = crate::process::Cancel::default();
+        let outside = super::Outside { env: &env, cancel: &cancel };
+        let message = super::world_tests::message();
+        let result = super::commit_only(&world.root, &[world.at("k.c")], &message, &outside);
+        let id = done(result).parse().expect("id");
+        let repository = world.repository();
+        let commit = repository.find_commit(id).expect("commit");
+        assert_eq!(commit.author().name().expect("text"), "Ann");
+        assert_eq!(commit.committer().name().expect("text"), "Carl");
+    }
+}
+
+#[test]
 fn without_the_git_program_hooks_are_not_skipped() {
     let world = World::with(&[("k.c", "old\n")]);
     world.write("k.c", "new\n");

@@ -5,8 +5,10 @@ mod checkout;
 mod commit;
 mod export;
 mod index;
+mod name;
 mod program;
 mod refused;
+mod vet;
 
 #[cfg(test)]
 mod commit_tests;

@@ -148,7 +148,8 @@ impl Found {
             Self::Alone(_) | Self::Itself => {}
             Self::Compared(compared) => {
                 let against = def.against.as_deref().unwrap_or("the incumbent");
-                let told = Told::of_kernels(compared, against, &def.work.rule);
+                let told = Told::of_kernels(compared, against, &def.work.rule)
+                    .doubting(compared.doubts.clone());
                 told.metrics(&mut outcome.metrics);
                 outcome.detail["comparison"] = told.detail();
                 outcome.detail["words"] = json!(told.words());

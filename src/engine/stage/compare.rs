@@ -34,6 +34,8 @@ pub(super) struct Compared {
     pub(super) incumbent: Measurement,
     /// Pairs per pair of processes.
     pub(super) per_process: u32,
+    /// What is wrong with the calibration that this rests on.
+    pub(super) doubts: Vec<String>,
 }
 
 /// The rule of a stage for so many cases.
@@ -105,7 +107,8 @@ pub(super) fn run(
     let duel = Duel { def, incumbent, ctx, seed };
     let compared = duel.run(rule, per_process, def.work.early_stop_us, log)?;
     calibration::count(ctx.state, &def.problem.name, &def.work.metric);
-    Ok(compared)
+    let doubts = known.map_or_else(Vec::new, |known| known.doubts());
+    Ok(Compared { doubts, ..compared })
 }
 
 /// Two binaries that compute the same.
@@ -163,7 +166,8 @@ impl Duel<'_> {
         if comparison.cut == Some(Cut::TooSlow) {
             candidate.stopped = Some(Stopped::TooSlow);
         }
-        Ok(Compared { comparison, candidate, incumbent, per_process })
+        let doubts = Vec::new();
+        Ok(Compared { comparison, candidate, incumbent, per_process, doubts })
     }
 }
 

@@ -43,15 +43,18 @@ pub struct Comparison {
     pub spent: Spent,
 }
 
-/// What a comparison reports: a gain, and its 95 % interval where there are pairs enough.
+/// What a comparison reports: a gain with its interval, at 95 % where there are pairs enough and
+/// else at what they reach.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reported {
     /// The estimate.
     pub gain: f64,
     /// The lower end of its interval.
-    pub lower: Option<f64>,
+    pub lower: f64,
     /// The upper end.
-    pub upper: Option<f64>,
+    pub upper: f64,
+    /// The interval's level.
+    pub level: f64,
 }
 
 impl Comparison {
@@ -67,18 +70,21 @@ impl Comparison {
     /// at. `None` without pairs.
     pub fn reported(&self) -> Option<Reported> {
         let verdict = &self.verdict;
-        let interval = match verdict.confirmed {
-            Some(confirmed) => confirmed.interval,
-            None => {
-                let d = self.d().ok()?;
-                let looked = d.get(..verdict.pairs as usize)?;
-                signed_rank::interval(looked, LEVEL).map(|centre| centre.interval)
-            }
+        let d = match verdict.confirmed {
+            Some(_) => self.confirm_d().ok()?,
+            None => self.d().ok()?,
         };
+        let counted = verdict.confirmed.map_or(verdict.pairs, |c| c.pairs) as usize;
+        let d = d.get(..counted)?;
+        // All that so few pairs can say: between the smallest and the largest.
+        let most = 1.0 - 2.0 * (-(counted as f64)).exp2();
+        let level = if self.deterministic { 0.0 } else { LEVEL.min(most) };
+        let centre = signed_rank::interval(d, level)?;
         Some(Reported {
             gain: self.gain_of(verdict.estimate()?),
-            lower: interval.map(|i| self.gain_of(i.lower)),
-            upper: interval.map(|i| self.gain_of(i.upper)),
+            lower: self.gain_of(centre.interval.lower),
+            upper: self.gain_of(centre.interval.upper),
+            level: if level < LEVEL { centre.level } else { LEVEL },
         })
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use git2::Repository;
 use rand::{RngExt as _, SeedableRng as _};
@@ -99,7 +99,12 @@ impl Stage {
     /// Kills the command at a random instant, and looks at what is left.
     fn kill(&self, args: &[&str], at: Duration, random: &mut ChaCha8Rng) {
         let run = self.project.args(args.iter().copied()).start();
-        std::thread::sleep(at);
+        if random.random_bool(0.5) {
+            std::thread::sleep(at);
+        } else {
+            self.wait_for_intent(at);
+            std::thread::sleep(Duration::from_micros(random.random_range(0..4000)));
+        }
         if random.random_bool(0.5) {
             run.signal(rustix::process::Signal::KILL);
         } else {
@@ -111,6 +116,15 @@ impl Stage {
         let incumbent = keep::kernel(1000).into_bytes();
         assert!([incumbent, self.before.kernel.clone()].contains(&after.kernel), "{after:?}");
         ledger(&self.project);
+    }
+
+    /// Waits until a decision has begun, where most can go wrong.
+    fn wait_for_intent(&self, at_most: Duration) {
+        let intent = self.project.path(".optloop/best/.intent.json");
+        let started = Instant::now();
+        while !intent.exists() && started.elapsed() < at_most {
+            std::thread::yield_now();
+        }
     }
 
     /// The command that comes next ends what was begun; then all of it fits together.

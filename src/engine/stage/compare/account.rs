@@ -25,6 +25,8 @@ pub(in crate::engine::stage) struct Told<'a> {
     cases: Vec<(String, f64, f64)>,
     harmed: Vec<Harmed>,
     noise: Option<Noise>,
+    /// What is wrong with the calibration that it rests on.
+    doubts: Vec<String>,
 }
 
 impl<'a> Told<'a> {
@@ -57,7 +59,13 @@ impl<'a> Told<'a> {
             (_, Ok(by_case)) => CaseGuard::default().harmed(&by_case),
         };
         let noise = noise(comparison, per_process);
-        Self { comparison, against, guard: rule.guard, cases, harmed, noise }
+        let (guard, doubts) = (rule.guard, Vec::new());
+        Self { comparison, against, guard, cases, harmed, noise, doubts }
+    }
+
+    /// Adds what is wrong with the calibration.
+    pub(in crate::engine::stage) fn doubting(self, doubts: Vec<String>) -> Self {
+        Self { doubts, ..self }
     }
 
     fn verdict(&self) -> &Verdict {
@@ -90,8 +98,8 @@ impl<'a> Told<'a> {
         };
         let reported = self.reported();
         put("gain", reported.map(|r| r.gain));
-        put("gain_lower", reported.and_then(|r| r.lower));
-        put("gain_upper", reported.and_then(|r| r.upper));
+        put("gain_lower", reported.map(|r| r.lower));
+        put("gain_upper", reported.map(|r| r.upper));
         put("pairs", Some(f64::from(self.verdict().all_pairs())));
     }
 
@@ -122,8 +130,9 @@ impl<'a> Told<'a> {
             "reason": verdict.reason,
             "better": self.failure().is_none(),
             "gain": reported.map(|r| r.gain),
-            "gain_lower": reported.and_then(|r| r.lower),
-            "gain_upper": reported.and_then(|r| r.upper),
+            "gain_lower": reported.map(|r| r.lower),
+            "gain_upper": reported.map(|r| r.upper),
+            "gain_level": reported.map(|r| r.level),
             "factor": verdict.estimate().map(f64::exp),
             "pairs": verdict.pairs,
             "confirm_pairs": verdict.confirmed.map_or(0, |c| c.pairs),
@@ -182,16 +191,21 @@ impl<'a> Told<'a> {
     fn numbers(&self) -> String {
         let Some(r) = self.reported() else { return "no pairs".to_owned() };
         let verdict = self.verdict();
-        let mut text = format!("gain {}", self.percent(r.gain));
-        if let (Some(lower), Some(upper)) = (r.lower, r.upper) {
-            text.push_str(&format!(" (95 %: {} .. {})", self.percent(lower), self.percent(upper)));
+        let lead = if r.gain < -1.0 { "" } else { "gain " };
+        let mut text = format!("{lead}{}", self.percent(r.gain));
+        if self.comparison.deterministic {
+            text.push_str(" (the same in each run)");
+        } else {
+            let (level, lower, upper) =
+                (100.0 * r.level, self.percent(r.lower), self.percent(r.upper));
+            text.push_str(&format!(" ({level:.0} %: {lower} .. {upper})"));
         }
         let confirm = verdict.confirmed.map_or_else(String::new, |c| format!(" + {}", c.pairs));
         text.push_str(&format!(
             ", {}{confirm} pairs, {} launches, {:.2} s",
             verdict.pairs, self.comparison.spent.launches, self.comparison.seconds
         ));
-        if let Some(smallest) = self.smallest_gain() {
+        if let Some(smallest) = self.smallest_gain().filter(|_| !self.comparison.deterministic) {
             text.push_str(&format!("; smallest gain seen here: {}", self.percent(smallest)));
         }
         text
@@ -199,6 +213,8 @@ impl<'a> Told<'a> {
 
     fn percent(&self, gain: f64) -> String {
         match self.comparison.scoring.metric.scale {
+            // Shares of what is many times as long say little.
+            Scale::Log if gain < -1.0 => format!("{:.1}x the time", 1.0 - gain),
             Scale::Log => format!("{:.2} %", 100.0 * gain),
             Scale::Difference => format!("{gain}"),
         }
@@ -215,7 +231,7 @@ impl<'a> Told<'a> {
 
     /// What people should know beside the verdict.
     pub(in crate::engine::stage) fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings = self.doubts.clone();
         if self.guard == Guard::Warn && self.verdict().is_keep() && !self.harmed.is_empty() {
             warnings.push(self.harmed_words());
         }

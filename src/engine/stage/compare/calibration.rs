@@ -94,6 +94,17 @@ pub(super) fn count(state: &Path, problem: &str, metric: &str) {
 }
 
 impl Kept {
+    /// What people should know who rely on it.
+    pub(super) fn doubts(&self) -> Vec<String> {
+        let noisy = self.calibration.too_noisy.map(|_| {
+            "calibration found this machine too noisy; what comes out here may be chance".to_owned()
+        });
+        let stale = self.stale().map(|why| {
+            format!("the calibration is stale: {why}; `optloop calibrate` makes it anew")
+        });
+        noisy.into_iter().chain(stale).collect()
+    }
+
     /// Why it should be made anew; `None` while it holds.
     pub fn stale(&self) -> Option<String> {
         let hours = (now_ms() - self.at_ms) / 3_600_000;
