@@ -59,7 +59,11 @@ fn try_keep(args: &KeepArgs, ui: &Ui) -> Result<Option<CompareArgs>, Refusal> {
         let commit = match &kept.line.commit {
             Some(commit) => {
                 let files: Vec<String> = paths(&kept.line);
-                format!("  commit     {} of {}", &commit[..commit.len().min(12)], words::list(&files))
+                format!(
+                    "  commit     {} of {}",
+                    &commit[..commit.len().min(12)],
+                    words::list(&files)
+                )
             }
             None => "  commit     none".to_owned(),
         };
@@ -151,7 +155,10 @@ impl Desk {
         let measured = Measured::read(&state, &file).map_err(user)?;
         let here = crate::cache::World::device(&Disk, "cpu");
         if measured.artifact.provenance.device_identity != here {
-            let what = format!("{} was measured on another machine, or another setting of this one", measured.name);
+            let what = format!(
+                "{} was measured on another machine, or another setting of this one",
+                measured.name
+            );
             let hint = "run the pipeline here, and decide on what it measures".to_owned();
             return Err(Refusal::Words(what, Some(hint), Exit::User));
         }

@@ -8,9 +8,9 @@ use super::{EVERY, Ground, Measured, Refused, Said, Says, line, say};
 use crate::campaign::words::{self, Gain, Reference};
 use crate::campaign::worktree::{self, Committed, Message, Outside};
 use crate::digest::Digest;
+use crate::record::Decision;
 use crate::record::incumbent::{self, Change, Commit, Incumbent, Install, Intent};
 use crate::record::ledger::{self, Line, What};
-use crate::record::Decision;
 use crate::stats::block::Scale;
 
 /// A candidate that is the incumbent now.
@@ -58,7 +58,8 @@ pub fn keep(
     proven(measured)?;
     let current = incumbent::current(ground.folder(), &ground.place).map_err(Refused::Broken)?;
     let Some(current) = current else {
-        let what = format!("there is no incumbent of {} that this is better than", ground.place.problem);
+        let what =
+            format!("there is no incumbent of {} that this is better than", ground.place.problem);
         return Err(Refused::unfit(what, "run the pipeline: what passes first is the baseline"));
     };
     same_incumbent(measured, &current)?;
@@ -167,7 +168,8 @@ fn commit(
             Ok((Some(head), vec![warning]))
         }
         Err(worktree::Refused::NoRepository { root }) => {
-            let warning = format!("{} lies in no git repository: nothing is committed", root.display());
+            let warning =
+                format!("{} lies in no git repository: nothing is committed", root.display());
             Ok((None, vec![warning]))
         }
         Err(refused) => Err(refused.to_string()),

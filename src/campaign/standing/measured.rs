@@ -90,12 +90,15 @@ impl Measured {
     fn as_told(&self, state: &Path, file: &Path) -> Option<bool> {
         let log = std::fs::read_to_string(file.with_file_name("events.jsonl")).ok()?;
         let name = file.strip_prefix(state).ok()?.to_string_lossy().into_owned();
-        let told = log.lines().filter(|line| line.contains("\"stage_finished\"")).find_map(|line| {
-            match serde_json::from_str(line) {
-                Ok(Event::StageFinished(finished)) if finished.artifact == name => Some(finished),
-                _ => None,
-            }
-        })?;
+        let told =
+            log.lines().filter(|line| line.contains("\"stage_finished\"")).find_map(|line| {
+                match serde_json::from_str(line) {
+                    Ok(Event::StageFinished(finished)) if finished.artifact == name => {
+                        Some(finished)
+                    }
+                    _ => None,
+                }
+            })?;
         let artifact = &self.artifact;
         let status = match &told.outcome {
             Outcome::Failed { failure } => word(failure.class),
@@ -126,7 +129,8 @@ impl Measured {
     /// What is to be decided of it: what its launches say, and what every other failure means.
     pub fn decision(&self) -> Option<Decision> {
         let status = self.artifact.status.as_str();
-        let neutral = [FailureClass::Infrastructure, FailureClass::Interrupted, FailureClass::TooNoisy];
+        let neutral =
+            [FailureClass::Infrastructure, FailureClass::Interrupted, FailureClass::TooNoisy];
         if neutral.iter().any(|class| word(*class) == status) {
             return None;
         }

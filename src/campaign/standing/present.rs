@@ -41,9 +41,10 @@ pub(super) fn candidate(
 ) -> Result<Candidate, Refused> {
     let stage = &measured.artifact.stage;
     let state = ground.state;
-    let node = state.index.find_node(stage).ok_or_else(|| {
-        stale(format!("the pipeline has no stage `{stage}` any more"), measured)
-    })?;
+    let node = state
+        .index
+        .find_node(stage)
+        .ok_or_else(|| stale(format!("the pipeline has no stage `{stage}` any more"), measured))?;
     let stored = state.definition(node).map_err(|e| Refused::Broken(e.to_string()))?;
     let look = Look { ground, measured, node };
     let candidate = match stored.definition {

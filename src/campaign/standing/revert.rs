@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use super::present::{self, Proof};
 use super::{Ground, Measured, Refused, Said, Says, keep, line, say};
 use crate::digest::Digest;
+use crate::record::Decision;
 use crate::record::incumbent::{self, Change, Incumbent};
 use crate::record::ledger::{Line, Source, What};
-use crate::record::Decision;
 
 /// A candidate that went.
 #[derive(Debug, Clone, PartialEq)]

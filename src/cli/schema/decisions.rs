@@ -79,7 +79,8 @@ pub(super) fn samples() -> Vec<Value> {
         commit: Some("abc".into()),
         ..line(event)
     };
-    let reverted = |line, kept| Reverted { line, restored: vec!["k.c".into()], kept, warnings: vec![] };
+    let reverted =
+        |line, kept| Reverted { line, restored: vec!["k.c".into()], kept, warnings: vec![] };
     let mut all = Vec::new();
     for line in [line(What::Keep), full(What::Keep)] {
         let (warnings, anchor_is_due) = (vec![], false);

@@ -41,9 +41,10 @@ impl Snapshot {
     fn of(root: &Path) -> Self {
         let repository = Repository::open(root).expect("a repository");
         let index = repository.index().expect("an index");
-        let entries = index.iter().filter(|e| e.path != b"k.c").map(|e| {
-            (String::from_utf8_lossy(&e.path).into_owned(), e.id.to_string(), e.mode)
-        });
+        let entries = index
+            .iter()
+            .filter(|e| e.path != b"k.c")
+            .map(|e| (String::from_utf8_lossy(&e.path).into_owned(), e.id.to_string(), e.mode));
         let mut walk = repository.revwalk().expect("a walk");
         walk.push_head().expect("HEAD");
         let outside = |e: &walkdir::DirEntry| {
