@@ -7,6 +7,7 @@ mod compare;
 mod explain;
 mod graph;
 mod inspect;
+mod keep;
 mod kernel;
 mod kills;
 mod machine;

@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use super::super::{Failure, FailureClass};
 use super::Compared;
-use crate::measure::pairs::{Comparison, Cut};
+use crate::measure::pairs::{Comparison, Cut, Reported};
 use crate::pipeline::{Guard, RuleWork};
 use crate::stats::block::{Guard as CaseGuard, Harmed, Scale};
 use crate::stats::calibration::{Noise, robust_sd};
-use crate::stats::sequential::{Reason, Rule, Verdict, gain};
-use crate::stats::{LEVEL, signed_rank};
+use crate::stats::sequential::{Reason, Rule, Verdict};
+use crate::stats::signed_rank;
 
 /// Above this pair sd the machine is what keeps small gains from being seen.
 const NOISY: f64 = 0.01;
@@ -27,16 +27,6 @@ pub(in crate::engine::stage) struct Told<'a> {
     noise: Option<Noise>,
     /// What is wrong with the calibration that it rests on.
     doubts: Vec<String>,
-}
-
-/// What a verdict reports: an estimate with its interval, at 95 % where there are pairs enough and
-/// else at what they reach.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Reported {
-    gain: f64,
-    lower: f64,
-    upper: f64,
-    level: f64,
 }
 
 impl<'a> Told<'a> {
@@ -86,33 +76,12 @@ impl<'a> Told<'a> {
         &self.comparison.rule
     }
 
-    /// A gain as people say it: a share of the incumbent's, or a difference in the metric's unit.
     fn gain_of(&self, d: f64) -> f64 {
-        match self.comparison.scoring.metric.scale {
-            Scale::Log => gain(d),
-            Scale::Difference => d,
-        }
+        self.comparison.gain_of(d)
     }
 
-    /// The gain: of the pairs that confirm it where there are any, else of all that were looked at.
     fn reported(&self) -> Option<Reported> {
-        let verdict = self.verdict();
-        let d = match verdict.confirmed {
-            Some(_) => self.comparison.confirm_d().ok()?,
-            None => self.comparison.d().ok()?,
-        };
-        let counted = verdict.confirmed.map_or(verdict.pairs, |c| c.pairs) as usize;
-        let d = d.get(..counted)?;
-        // All that so few pairs can say: between the smallest and the largest.
-        let most = 1.0 - 2.0 * (-(counted as f64)).exp2();
-        let level = if self.comparison.deterministic { 0.0 } else { LEVEL.min(most) };
-        let centre = signed_rank::interval(d, level)?;
-        Some(Reported {
-            gain: self.gain_of(verdict.estimate()?),
-            lower: self.gain_of(centre.interval.lower),
-            upper: self.gain_of(centre.interval.upper),
-            level: if level < LEVEL { centre.level } else { LEVEL },
-        })
+        self.comparison.reported()
     }
 
     /// The smallest gain that all planned pairs would have seen four times out of five.
