@@ -2,6 +2,7 @@
 
 mod analyze;
 mod cases;
+mod comparison;
 mod facts;
 mod ls;
 mod show;

@@ -6,15 +6,16 @@ use serde_json::{Map, Value};
 
 use super::facts::{fact, facts, percent};
 use super::{
-    Account, Analysis, Artifact, Exit, Refusal, Standing, Ui, analysis_json, cases, find, headline,
-    number, when, words, world,
+    Account, Analysis, Artifact, Exit, Refusal, Standing, Ui, analysis_json, cases, comparison,
+    find, headline, number, when, words, world,
 };
 use crate::cli::args::Format;
 use crate::cli::columns::{block, clean, pairs, paragraph};
 use crate::cli::picture::Charset;
 
 /// Keys of a result that have a section of their own, or would only repeat one.
-const ELSEWHERE: [&str; 4] = ["cases", "of", "conditions", "unstable"];
+const ELSEWHERE: [&str; 7] =
+    ["cases", "of", "conditions", "unstable", "comparison", "calibration", "words"];
 /// Keys of a result that say how the measurement came out.
 const VERDICT: [&str; 9] = [
     "metric",
@@ -68,6 +69,7 @@ fn shown(account: &Account, path: &Path, charset: Charset) -> String {
         ("what", pairs(&what(artifact, path))),
         ("where from", pairs(&origin(artifact))),
         ("verdict", verdict(artifact, result)),
+        ("comparison", comparison::shown(result)),
         ("cases", cases::numbers(&cases)),
         ("numbers", pairs(&metrics)),
         ("picture", cases::pictures(&cases, charset)),
