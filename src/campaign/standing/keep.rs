@@ -79,7 +79,7 @@ pub fn keep(
                     warnings.extend(said);
                     commit
                 }
-                Err(why) => return Err(abandoned(ground, &intent, why)),
+                Err(why) => return Err(abandoned(ground, &intent, &why)),
             }
         }
     };
@@ -176,7 +176,7 @@ fn commit(
     }
 }
 
-fn abandoned(ground: &Ground<'_>, intent: &Intent, why: String) -> Refused {
+fn abandoned(ground: &Ground<'_>, intent: &Intent, why: &str) -> Refused {
     match incumbent::abandon(ground.folder(), intent) {
         Ok(()) => Refused::unfit(
             format!("the kernel cannot be committed, so it is not kept: {why}"),

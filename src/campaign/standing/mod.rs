@@ -99,8 +99,7 @@ fn line(event: What, ground: &Ground<'_>, measured: &Measured, candidate: Digest
             line.reason = Some(comparison.verdict.reason.word().to_owned());
         }
         Says::Identical => line.reason = Some("identical".to_owned()),
-        Says::Alone => {}
-        Says::Failed => {}
+        Says::Alone | Says::Failed => {}
     }
     // A failure that is no verdict says more than the verdict does.
     if !matches!(artifact.status.as_str(), "passed" | "not_better" | "inconclusive") {

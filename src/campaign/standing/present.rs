@@ -171,15 +171,13 @@ impl Look<'_> {
                 return Err(self.stale(format!("{path}, which the stage reads, has changed since")));
             }
         }
-        let digest = match &sources[..] {
-            [one] => Digest::of(&one.bytes),
-            _ => {
-                let stage = &self.measured.artifact.stage;
-                let what = format!("`{stage}` is a command, and the kernel has not one file");
-                let to_do = "a command is compared through ${kernel}, which is one file";
-                return Err(Refused::unfit(what, to_do));
-            }
+        let [one] = &sources[..] else {
+            let stage = &self.measured.artifact.stage;
+            let what = format!("`{stage}` is a command, and the kernel has not one file");
+            let to_do = "a command is compared through ${kernel}, which is one file";
+            return Err(Refused::unfit(what, to_do));
         };
+        let digest = Digest::of(&one.bytes);
         Ok(Candidate { digest, binary: None, sources })
     }
 

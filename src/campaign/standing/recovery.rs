@@ -15,12 +15,13 @@ pub(super) const INTENT: &str = "Optloop-Intent";
 /// # Errors
 /// What could not be read or written: the next call goes on from there.
 pub fn recover(root: &Path, state: &Path) -> Result<Vec<String>, String> {
-    let mut settled = None;
+    let mut left = None;
     let ended = incumbent::recover(state, &mut |intent| {
         let found = worktree::find_commit_with_trailer(root, INTENT, &intent.id);
-        if found.is_some() {
-            settled = worktree::settle_index(root, &files(root, intent)).err();
-        }
+        left = match found {
+            Some(_) => worktree::settle_index(root, &files(root, intent)).err(),
+            None => worktree::clear_leftovers(root).err(),
+        };
         Ok(found)
     })?;
     let Some(ended) = ended else {
@@ -36,7 +37,7 @@ pub fn recover(root: &Path, state: &Path) -> Result<Vec<String>, String> {
              it again"
         ),
     };
-    let warnings = ended.warnings.into_iter().chain(settled.map(|e| e.to_string()));
+    let warnings = ended.warnings.into_iter().chain(left.map(|e| e.to_string()));
     Ok(std::iter::once(said).chain(warnings.map(|w| format!("warning: {w}"))).collect())
 }
 

@@ -37,16 +37,15 @@ pub fn revert(ground: &Ground<'_>, measured: &Measured, said: &Said) -> Result<R
         Some(Decision::Undecided) => What::Undecided,
         _ => What::Revert,
     };
-    let (digest, sources) = match back_already(ground, &incumbent) {
-        true => (recorded(measured).unwrap_or(incumbent.digest), Vec::new()),
-        false => {
-            let candidate = present::candidate(ground, measured, Proof::Content)?;
-            let source = |content: &incumbent::Content| Source {
-                path: content.path.clone(),
-                digest: Digest::of(&content.bytes),
-            };
-            (candidate.digest, candidate.sources.iter().map(source).collect())
-        }
+    let (digest, sources) = if back_already(ground, &incumbent) {
+        (recorded(measured).unwrap_or(incumbent.digest), Vec::new())
+    } else {
+        let candidate = present::candidate(ground, measured, Proof::Content)?;
+        let source = |content: &incumbent::Content| Source {
+            path: content.path.clone(),
+            digest: Digest::of(&content.bytes),
+        };
+        (candidate.digest, candidate.sources.iter().map(source).collect())
     };
     let mut line = line(event, ground, measured, digest);
     line.sources = sources;

@@ -217,6 +217,19 @@ fn lock_of(index: &Path) -> PathBuf {
     index.with_file_name("index.lock")
 }
 
+/// Ends what a killed commit left half done in the checkout around `root`: locks, and the index
+/// that belongs to a commit that was made. Where there is no checkout there is nothing.
+///
+/// # Errors
+/// When something could not be looked at or removed.
+pub fn clear_leftovers(root: &Path) -> Result<(), Refused> {
+    match Checkout::open(root) {
+        Ok(checkout) => recover(&checkout),
+        Err(Refused::NoRepository { .. } | Refused::Bare { .. }) => Ok(()),
+        Err(refused) => Err(refused),
+    }
+}
+
 /// Ends what a killed optloop left half done in the index of this checkout.
 pub(super) fn recover(checkout: &Checkout) -> Result<(), Refused> {
     let doing = || format!("looking for leftovers in `{}`", checkout.private().display());

@@ -25,6 +25,7 @@ pub use commit::{
     Committed, Message, Outside, commit_only, find_commit_with_trailer, settle_index,
 };
 pub use export::{Exported, export};
+pub use index::clear_leftovers;
 pub use refused::Refused;
 
 /// What git knows of some files.

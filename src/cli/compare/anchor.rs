@@ -83,14 +83,12 @@ fn elsewhere(
         return Ok(None);
     }
     let mut files = best.sources().map(|(_, path)| path);
-    match (files.next(), files.next()) {
-        (Some(one), None) => Ok(Some(one)),
-        _ => {
-            let what = "the best has several files, and yours are not these".to_owned();
-            let hint = "keep or revert first: then your files are the best's".to_owned();
-            Err(Refusal::Words(what, Some(hint), Exit::User))
-        }
+    if let (Some(one), None) = (files.next(), files.next()) {
+        return Ok(Some(one));
     }
+    let what = "the best has several files, and yours are not these".to_owned();
+    let hint = "keep or revert first: then your files are the best's".to_owned();
+    Err(Refusal::Words(what, Some(hint), Exit::User))
 }
 
 /// Runs it, and writes down what it said. Whether the best is better is no failure.

@@ -24,14 +24,23 @@ struct Stage {
     before: Snapshot,
 }
 
+/// What a decision looks like when it has settled.
+type Check<'a> = &'a dyn Fn(&Stage, &[String], &Snapshot);
+
+/// Files with their content and mode.
+type Files = BTreeMap<String, (Vec<u8>, u32)>;
+
+/// Entries of an index: path, id, mode.
+type Entries = Vec<(String, String, u32)>;
+
 /// All that a decision may or may not change.
 #[derive(Debug, Clone, PartialEq)]
 struct Snapshot {
     kernel: Vec<u8>,
     /// Every other file of the user's, with its mode.
-    others: BTreeMap<String, (Vec<u8>, u32)>,
+    others: Files,
     /// Entries of the index but for the kernel's: path, id, mode.
-    index: Vec<(String, String, u32)>,
+    index: Entries,
     /// Ids of the commits, newest first.
     history: Vec<String>,
     stash: Vec<u8>,
@@ -66,7 +75,7 @@ impl Snapshot {
     }
 
     /// What must be the same whatever was killed.
-    fn untouched(&self) -> (&BTreeMap<String, (Vec<u8>, u32)>, &[(String, String, u32)], &[u8]) {
+    fn untouched(&self) -> (&Files, &Entries, &[u8]) {
         (&self.others, &self.index, &self.stash)
     }
 }
@@ -187,7 +196,7 @@ fn kills() -> usize {
     super::wanted_kills().map_or(6, |all| all.div_ceil(3))
 }
 
-fn trials(stage: &Stage, args: &[&str], seed: u64, look: &dyn Fn(&Stage, &[String], &Snapshot)) {
+fn trials(stage: &Stage, args: &[&str], seed: u64, look: Check<'_>) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let whole = stage.whole(args);
     for _ in 0..kills() {
