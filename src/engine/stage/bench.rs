@@ -152,12 +152,15 @@ impl Found {
                 told.metrics(&mut outcome.metrics);
                 outcome.detail["comparison"] = told.detail();
                 outcome.detail["words"] = json!(told.words());
-                outcome.detail["warnings"] = json!(told.warnings());
+                let known = compared.doubts.iter().cloned();
+                let warnings: Vec<String> = told.warnings().into_iter().chain(known).collect();
+                outcome.detail["warnings"] = json!(warnings);
                 outcome.failure = outcome.failure.take().or_else(|| told.failure());
             }
             Self::Calibrated(calibrated) => {
                 calibrated.metrics(&mut outcome.metrics);
                 outcome.detail["calibration"] = calibrated.detail();
+                outcome.detail["words"] = json!(calibrated.words(&def.work.repeats));
                 outcome.failure = outcome.failure.take().or_else(|| calibrated.failure());
             }
         }

@@ -34,6 +34,8 @@ pub(super) struct Compared {
     pub(super) incumbent: Measurement,
     /// Pairs per pair of processes.
     pub(super) per_process: u32,
+    /// What speaks against the calibration that this rests on.
+    pub(super) doubts: Vec<String>,
 }
 
 /// The rule of a stage for so many cases.
@@ -103,7 +105,8 @@ pub(super) fn run(
     let per_process = def.work.rule.pairs_per_process.or(calibrated).unwrap_or(PER_PROCESS);
     let rule = rule(&def.work.rule, &def.work.repeats, def.problem.cases.len());
     let duel = Duel { def, incumbent, ctx, seed };
-    let compared = duel.run(rule, per_process, def.work.early_stop_us, log)?;
+    let mut compared = duel.run(rule, per_process, def.work.early_stop_us, log)?;
+    compared.doubts = known.map_or_else(Vec::new, |known| known.doubts());
     calibration::count(ctx.state, &def.problem.name, &def.work.metric);
     Ok(compared)
 }
@@ -163,7 +166,7 @@ impl Duel<'_> {
         if comparison.cut == Some(Cut::TooSlow) {
             candidate.stopped = Some(Stopped::TooSlow);
         }
-        Ok(Compared { comparison, candidate, incumbent, per_process })
+        Ok(Compared { comparison, candidate, incumbent, per_process, doubts: Vec::new() })
     }
 }
 

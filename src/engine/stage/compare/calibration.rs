@@ -94,6 +94,18 @@ pub(super) fn count(state: &Path, problem: &str, metric: &str) {
 }
 
 impl Kept {
+    /// What people should know of it beside a decision.
+    pub(super) fn doubts(&self) -> Vec<String> {
+        let stale = self.stale().map(|why| {
+            format!("the calibration should be made anew, for {why}: run `optloop calibrate`")
+        });
+        let noisy = self.calibration.too_noisy.map(|_| {
+            "this machine was found too noisy for this problem: run `optloop calibrate` again"
+                .to_owned()
+        });
+        stale.into_iter().chain(noisy).collect()
+    }
+
     /// Why it should be made anew; `None` while it holds.
     pub fn stale(&self) -> Option<String> {
         let hours = (now_ms() - self.at_ms) / 3_600_000;
@@ -132,5 +144,9 @@ mod tests {
         assert!(old.stale().is_some_and(|why| why.contains("25 hours")));
         let other = Kept { device: "another".into(), ..kept };
         assert!(other.stale().is_some_and(|why| why.contains("another device")));
+        assert!(other.doubts()[0].contains("run `optloop calibrate`"));
+        let mut noisy = other.clone();
+        noisy.calibration.too_noisy = Some(crate::stats::calibration::TooNoisy::Pairs);
+        assert!(noisy.doubts().last().is_some_and(|why| why.contains("too noisy")));
     }
 }
