@@ -210,7 +210,10 @@ fn summary_numbers(stage: &StageFinished) -> [String; 3] {
     let number = |name: &str| stage.metrics.get(name).copied();
     let time = |name: &str| number(name).map(words::duration_us).unwrap_or_default();
     if stage.kind == "command" {
-        let first = stage.metrics.iter().next();
+        // One that compares has a gain besides.
+        let named = account(stage).get("metric").and_then(Value::as_str);
+        let named = named.and_then(|name| stage.metrics.get_key_value(name));
+        let first = named.or_else(|| stage.metrics.iter().next());
         let value = first.map(|(name, value)| format!("{name} {value}")).unwrap_or_default();
         return [value, String::new(), String::new()];
     }
@@ -238,6 +241,14 @@ fn verdict(stage: &StageFinished) -> String {
 mod tests {
     use super::*;
     use crate::engine::stage::Failure;
+
+    #[test]
+    fn a_command_that_compares_shows_its_own_number() {
+        let mut count = stage("lines", "command", Outcome::Ran);
+        count.metrics = [("gain".to_owned(), 0.5), ("lines".to_owned(), 131.0)].into();
+        count.detail = serde_json::json!({"metric": "lines", "comparison": {}});
+        assert_eq!(summary_numbers(&count)[0], "lines 131");
+    }
 
     #[test]
     fn a_decision_stands_before_the_words_of_a_comparison_and_no_other() {
