@@ -1,6 +1,6 @@
 //! A study of the harness itself: is what it says of a kernel true, and what does it cost?
 //!
-//! `cargo bench --bench trust -- STUDY [--reps N] [--load] [--out FILE]`, where STUDY is
+//! `cargo bench --bench trust -- STUDY [--reps N] [--only KERNEL] [--load] [--out FILE]`, where STUDY is
 //!
 //! - `accuracy`: kernels that take a known time;
 //! - `overhead`: kernels that take next to none;
@@ -9,11 +9,13 @@
 //! - `coverage`: how often the 95 % interval holds the truth of a long run;
 //! - `cost`: what giving up and stopping early save;
 //! - `parts`: where a stage's seconds go;
+//! - `pairs`: what a decision about no change takes, and where its seconds go;
 //! - `decisions`: how often rules keep what is no faster and find what is, on recorded and made-up
 //!   noise; needs no compiler.
 //!
-//! `--load` keeps the other cores busy. `--out` appends what was measured, one JSON value a line.
-//! Everything is printed as Markdown; `docs/measurements/` holds what came out.
+//! `--only` leaves the other kernels of `pairs` out. `--load` keeps the other cores busy. `--out`
+//! appends what was measured, one JSON value a line. Everything is printed as Markdown;
+//! `docs/measurements/` holds what came out.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a study prints what it found")]
 
 #[path = "trust/accuracy.rs"]
@@ -32,6 +34,8 @@ mod noise;
 mod numbers;
 #[path = "trust/overhead.rs"]
 mod overhead;
+#[path = "trust/pairs.rs"]
+mod pairs;
 #[path = "trust/parts.rs"]
 mod parts;
 #[path = "trust/rules.rs"]
@@ -48,6 +52,7 @@ use world::World;
 /// What the command line asks for.
 struct Asked {
     reps: Option<usize>,
+    only: Option<String>,
     load: bool,
     out: Option<PathBuf>,
 }
@@ -71,7 +76,7 @@ impl Asked {
 }
 
 fn main() {
-    let mut asked = Asked { reps: None, load: false, out: None };
+    let mut asked = Asked { reps: None, only: None, load: false, out: None };
     let mut study = None;
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -80,6 +85,7 @@ fn main() {
             "--bench" => {}
             "--load" => asked.load = true,
             "--reps" => asked.reps = args.next().and_then(|n| n.parse().ok()),
+            "--only" => asked.only = args.next(),
             "--out" => asked.out = args.next().map(PathBuf::from),
             name => study = Some(name.to_owned()),
         }
@@ -96,11 +102,10 @@ fn main() {
         Some("loops") => loops::run(&world, &asked),
         Some("coverage") => coverage::run(&world, &asked),
         Some("cost") => cost::run(&world, &asked),
+        Some("pairs") => pairs::run(&world, &asked),
         Some("parts") => parts::run(&world, &asked),
-        _ => {
-            eprintln!(
-                "name a study: accuracy, overhead, loops, coverage, cost, parts or decisions"
-            );
-        }
+        _ => eprintln!(
+            "name a study: accuracy, overhead, loops, coverage, cost, pairs, parts or decisions"
+        ),
     }
 }

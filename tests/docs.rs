@@ -152,8 +152,8 @@ fn forgiving(page: &str) -> String {
         (r"\b\d+ launches\b", "[..]"),
         // Which of two close variants is the faster is the machine's to say.
         (r"best: \S+", "best: [..]"),
-        // Two compilers at work: either may be first.
-        (r"(?m)^ran      (compile|reference).*$", "ran      [..]"),
+        // Compilers at work at once: any may be first.
+        (r"(?m)^ran      (compile|reference|incumbent).*$", "ran      [..]"),
         // The first line of a profile says something anywhere; what else is known is the machine's.
         (r"(?m)^profile: .* bound by .*$", "profile: [..]bound by[..]"),
         (r"(?m)^profile: ([^\[].*)$", "..."),

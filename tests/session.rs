@@ -16,7 +16,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use optloop::backend::cpu::{CpuSession, SessionOptions, last_core};
-use optloop::backend::{Argument, Fault, Launched, Mode, Order, Session};
+use optloop::backend::{Argument, Fault, Launched, Mode, Order, Session, Shelf};
 use optloop::process::Cancel;
 use optloop::process::sandbox::SandboxMode;
 
@@ -255,6 +255,31 @@ fn a_launch_of_nothing_costs_less_than_100_ns() {
     let middle = median(&mut session, Mode::Hot, 101, |l| l.reported_ns);
     println!("nothing: {middle} ns with {overhead} ns taken off");
     assert!(middle.saturating_sub(overhead) < 100, "{middle} ns");
+}
+
+#[test]
+fn sessions_share_inputs_and_none_can_leave_a_word_in_them() {
+    // It writes to its own copy and moves the place in its own descriptor, as far as it can.
+    let before = "static int inputs(void) { char p[64], to[64]; for (int f = 3; f < 256; f++) {\n\
+        snprintf(p, 64, \"/proc/self/fd/%d\", f); ssize_t n = readlink(p, to, 63);\n\
+        if (n > 0 && (to[n] = 0, strstr(to, \"optloop-inputs\"))) return f; } return -1; }\n";
+    let body = "float *w = (float *)x; y[0] = x[0]; int f = inputs(); y[1] = lseek(f, 0, SEEK_CUR);\n\
+        lseek(f, 99, SEEK_SET); y[2] = write(f, y, 4); y[3] = ftruncate(f, 0);\n\
+        mprotect((void *)((long)w & -4096L), 4096, PROT_READ | PROT_WRITE); w[0] = 7;";
+    let built = Built::with(before, body);
+    let mut shelf = Shelf::new(1 << 20);
+    for _ in 0..3 {
+        let mut session = built.start().unwrap();
+        let inputs = inputs(2, 16);
+        let n = 16i32.to_ne_bytes();
+        let sets = inputs
+            .iter()
+            .map(|x| vec![Argument::In(x), Argument::Out(x.len()), Argument::Scalar(&n)]);
+        session.load_shared(&sets.collect::<Vec<_>>(), 5, &mut shelf).unwrap();
+        once(&mut session, 1).unwrap();
+        let found = floats(&session.outputs(1).unwrap()[0]);
+        assert_eq!(found[..4], [1.0, 0.0, -1.0, -1.0]);
+    }
 }
 
 /// Processor time that a session's only process has had, in ticks of the system.

@@ -6,10 +6,14 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use optloop::backend::cpu::{CpuSession, SessionOptions, last_core};
-use optloop::backend::{Argument, Fault, Launched, Mode, Order, Session, Timer};
+use optloop::backend::{Argument, Fault, Launched, Mode, Order, Session, Shelf, Timer};
+use optloop::measure::pairs::{
+    Comparison as Paired, Contest, KernelPairs, Scoring, Side, SlotPlan, Terms, decide,
+};
 use optloop::measure::{self, Halt, Measurement, Protocol, Statistic, Subject};
 use optloop::problem::{Role, Staged, StagedArg, stage};
 use optloop::process::sandbox::SandboxMode;
+use optloop::stats::Rule;
 use optloop::verify::{self, Comparison};
 
 use crate::world::{Kernel, World};
@@ -26,6 +30,7 @@ pub(crate) struct Spent {
     pub(crate) staging: f64,
     pub(crate) launch: f64,
     pub(crate) outputs: f64,
+    pub(crate) pause: f64,
     pub(crate) compare: f64,
     pub(crate) finish: f64,
     pub(crate) total: f64,
@@ -58,7 +63,8 @@ pub(crate) fn measured(
     let started = Instant::now();
     let pools = kernel.problem.cases.iter().map(|_| Vec::new()).collect();
     let spent = Rc::default();
-    let mut timed = Timed { world, kernel, seed: protocol.seed, pools, answering: None, spent };
+    let (seed, shelf) = (protocol.seed, Shelf::new(0));
+    let mut timed = Timed { world, kernel, seed, pools, answering: None, shelf, spent };
     let measurement = measure::measure(protocol, &mut timed, &|_, _| {});
     let measurement =
         measurement.unwrap_or_else(|halt| panic!("{}: {}", kernel.name, words(&halt)));
@@ -66,6 +72,26 @@ pub(crate) fn measured(
     drop(timed);
     spent.total = started.elapsed().as_secs_f64();
     (measurement, spent)
+}
+
+/// Decides whether a kernel is faster than itself, by the published rule.
+pub(crate) fn compared(world: &World, kernel: &Kernel) -> (Paired, Spent) {
+    let started = Instant::now();
+    let seed = rand::random();
+    let pools = kernel.problem.cases.iter().map(|_| Vec::new()).collect();
+    let spent = Rc::default();
+    let shelf = Shelf::new(1 << 30);
+    let mut timed = Timed { world, kernel, seed, pools, answering: None, shelf, spent };
+    let mut pairs = KernelPairs::new(&mut timed, SlotPlan::default());
+    let rule = Rule::default().of_shapes(kernel.problem.cases.len());
+    let terms = Terms { rule, scoring: Scoring::default(), seed, budget: None };
+    let paired = decide(&terms, &mut pairs, &|| started.elapsed(), &|_| {});
+    let paired = paired
+        .unwrap_or_else(|stop| panic!("{}, {:?}: {}", kernel.name, stop.side, words(&stop.halt)));
+    let mut spent = *timed.spent.borrow();
+    drop(timed);
+    spent.total = started.elapsed().as_secs_f64();
+    (paired, spent)
 }
 
 fn words(halt: &Halt) -> String {
@@ -103,6 +129,7 @@ struct Timed<'a> {
     seed: u64,
     pools: Vec<Vec<Drawn>>,
     answering: Option<CpuSession>,
+    shelf: Shelf,
     spent: Rc<RefCell<Spent>>,
 }
 
@@ -220,6 +247,34 @@ impl Subject for Timed<'_> {
     }
 }
 
+impl Contest for Timed<'_> {
+    fn labels(&self) -> Vec<String> {
+        Subject::labels(self)
+    }
+
+    fn renew(&mut self) {}
+
+    fn start(&mut self, _: Side) -> Result<Box<dyn Session>, Fault> {
+        Subject::start(self)
+    }
+
+    fn load(&mut self, session: &mut dyn Session, case: usize, wanted: u32) -> Result<u32, Fault> {
+        self.draw(case, wanted as usize)?;
+        let pool = self.pools[case].iter().take(wanted as usize);
+        let sets: Vec<_> = pool.map(|drawn| arguments(&drawn.staged)).collect();
+        session.load_shared(&sets, case as u64, &mut self.shelf)?;
+        Ok(wanted)
+    }
+
+    fn check(&mut self, _: Side, case: usize, set: u32, outputs: &[Vec<u8>]) -> Result<(), String> {
+        Subject::check(self, case, set, outputs)
+    }
+
+    fn finish(&mut self, _: Side, session: Box<dyn Session>) {
+        Subject::finish(self, session);
+    }
+}
+
 /// A session with a clock on what it does.
 struct Watched {
     session: CpuSession,
@@ -229,6 +284,15 @@ struct Watched {
 impl Session for Watched {
     fn load(&mut self, sets: &[Vec<Argument<'_>>]) -> Result<(), Fault> {
         clocked(&self.spent, |s| &mut s.staging, || self.session.load(sets))
+    }
+
+    fn load_shared(
+        &mut self,
+        sets: &[Vec<Argument<'_>>],
+        number: u64,
+        shelf: &mut Shelf,
+    ) -> Result<(), Fault> {
+        clocked(&self.spent, |s| &mut s.staging, || self.session.load_shared(sets, number, shelf))
     }
 
     fn launch(&mut self, order: Order) -> Result<Launched, Fault> {
@@ -245,6 +309,14 @@ impl Session for Watched {
 
     fn outputs_into(&mut self, set: u32, into: &mut Vec<Vec<u8>>) -> Result<(), Fault> {
         clocked(&self.spent, |s| &mut s.outputs, || self.session.outputs_into(set, into))
+    }
+
+    fn pause(&mut self) -> Result<(), Fault> {
+        clocked(&self.spent, |s| &mut s.pause, || self.session.pause())
+    }
+
+    fn limit(&mut self, launch: Option<Duration>) {
+        self.session.limit(launch);
     }
 
     fn timer(&self) -> Timer {

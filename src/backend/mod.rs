@@ -18,6 +18,8 @@ pub mod fake;
 pub(crate) mod protocol;
 pub mod worker;
 
+pub use cpu::Shelf;
+
 /// One argument of a launch, with the bytes it starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Argument<'a> {
@@ -100,6 +102,21 @@ pub trait Session {
     /// # Errors
     /// The fault that ended the kernel's process, or that the memory is not there.
     fn load(&mut self, sets: &[Vec<Argument<'_>>]) -> Result<(), Fault>;
+
+    /// [`Session::load`] of sets that other sessions are given too: what stands on `shelf` under
+    /// `number` is not staged again.
+    ///
+    /// # Errors
+    /// As there.
+    fn load_shared(
+        &mut self,
+        sets: &[Vec<Argument<'_>>],
+        number: u64,
+        shelf: &mut Shelf,
+    ) -> Result<(), Fault> {
+        let (_, _) = (number, shelf);
+        self.load(sets)
+    }
 
     /// Launches the kernel. `Inout` buffers start from their staged bytes.
     ///

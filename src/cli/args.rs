@@ -74,6 +74,10 @@ pub(super) enum Command {
     Calibrate(CalibrateArgs),
     /// Decide again from recorded pairs.
     Replay(ReplayArgs),
+    /// Make a candidate that was proven better the incumbent, and commit its files.
+    Keep(KeepArgs),
+    /// Put the incumbent's files back where the candidate's are.
+    Revert(RevertArgs),
     /// Look inside what a kernel is compiled to.
     #[command(subcommand)]
     Inspect(InspectCommand),
@@ -329,6 +333,41 @@ pub(super) struct AnalyzeArgs {
     /// Who decided.
     #[arg(long, value_name = "NAME", value_parser = said)]
     pub(super) by: Option<String>,
+}
+
+/// `optloop keep`.
+#[derive(Debug, Args)]
+pub(super) struct KeepArgs {
+    #[command(flatten)]
+    pub(super) decided: Decided,
+    /// Commit nothing.
+    #[arg(long)]
+    pub(super) no_commit: bool,
+}
+
+/// `optloop revert`.
+#[derive(Debug, Args)]
+pub(super) struct RevertArgs {
+    #[command(flatten)]
+    pub(super) decided: Decided,
+}
+
+/// What is decided, and why.
+#[derive(Debug, Args)]
+pub(super) struct Decided {
+    /// What it is decided on: a path, a run, RUN/STAGE; by default the last comparison or
+    /// measurement of a stage that scores.
+    #[arg(default_value = "last")]
+    pub(super) artifact: String,
+    /// Why, in a sentence or a few.
+    #[arg(long, value_name = "TEXT", value_parser = said, allow_hyphen_values = true)]
+    pub(super) summary: String,
+    /// A signal or an outlier; once each.
+    #[arg(long, value_name = "TEXT", value_parser = said, allow_hyphen_values = true)]
+    pub(super) feedback: Vec<String>,
+    /// What to try next.
+    #[arg(long, value_name = "TEXT", value_parser = said, allow_hyphen_values = true)]
+    pub(super) next_step: Option<String>,
 }
 
 /// A text that says something. A forgotten one would swallow the option behind it.

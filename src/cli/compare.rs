@@ -1,5 +1,7 @@
 //! `optloop compare`: two kernels, pair by pair, through the pipeline that builds and checks them.
 
+pub(super) mod anchor;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -16,17 +18,18 @@ use crate::plan::incumbent::Incumbents as _;
 
 /// Runs it.
 pub(super) fn run(args: &CompareArgs, ui: Ui) -> Exit {
-    match plan(args) {
-        Ok(args) => pipeline::run(&args, ui),
+    let planned = if args.anchor { anchor::plan(args) } else { plan(args) };
+    match planned {
+        Ok(planned) if args.anchor => anchor::run(args, &planned, ui),
+        Ok(planned) => pipeline::run(&planned, ui),
         Err(refusal) => ui.refuse(&refusal),
     }
 }
 
 fn plan(args: &CompareArgs) -> Result<PipelineArgs, Refusal> {
-    let (a, b) = match (&args.a, &args.b) {
-        (Some(a), Some(b)) => (a.as_str(), b.as_str()),
-        _ => ("baseline", "best"),
-    };
+    let side = |side: &Option<String>| side.clone().unwrap_or_default();
+    let (a, b) = (side(&args.a), side(&args.b));
+    let (a, b) = (a.as_str(), b.as_str());
     let file = match &args.pipeline {
         Some(file) => file.clone(),
         None => by_problem(a, b)?,
@@ -36,10 +39,6 @@ fn plan(args: &CompareArgs) -> Result<PipelineArgs, Refusal> {
     let mut tuning = args.tuning.clone();
     // A comparison is always of now.
     tuning.set.push((format!("stages.{}.cache", args.stage), "false".to_owned()));
-    if args.anchor {
-        tuning.set.extend(anchored(&args.stage));
-        tuning.stage_repeats = Some(vec![64]);
-    }
     let which = Which {
         file,
         kernel: Some(sides.file(b)?),
@@ -48,19 +47,6 @@ fn plan(args: &CompareArgs) -> Result<PipelineArgs, Refusal> {
         add: Vec::new(),
     };
     Ok(PipelineArgs::of(which, &[&args.stage]))
-}
-
-/// The rule of an anchor: 64 pairs, 8 from each pair of processes, whatever the first ones say
-/// (decision-rule, section 5).
-fn anchored(stage: &str) -> Vec<(String, String)> {
-    let rule = [
-        ("pairs_per_process", "8"),
-        ("gross", "0"),
-        ("confirm", "false"),
-        ("upper_levels", "[0.1]"),
-        ("lower_levels", "[0.004]"),
-    ];
-    rule.map(|(key, value)| (format!("stages.{stage}.rule.{key}"), value.to_owned())).to_vec()
 }
 
 /// How sides are named, for a pipeline.
@@ -74,11 +60,10 @@ impl Sides<'_> {
     /// The side that stays, as `incumbent` is written.
     fn incumbent(&self, name: &str) -> Result<String, Refusal> {
         let path = self.file(name)?;
-        let is_file = Path::new(name).is_file();
         match name {
-            "best" if !is_file => return Ok("best".to_owned()),
-            _ if !is_file && name != "baseline" => return Ok(format!("git:{name}")),
-            _ => {}
+            _ if Path::new(name).is_file() => {}
+            "best" | "baseline" => return Ok(name.to_owned()),
+            _ => return Ok(format!("git:{name}")),
         }
         let absolute = std::path::absolute(&path).unwrap_or(path);
         let below = relative(&self.located.root, Path::new(""), &absolute.to_string_lossy());
@@ -92,10 +77,11 @@ impl Sides<'_> {
         if path.is_file() {
             return Ok(path.to_owned());
         }
-        let overrides = Overrides::default();
+        let set = self.tuning.set.iter().cloned().collect();
+        let overrides = Overrides { set, ..Overrides::default() };
         let incumbents = Incumbents { located: self.located, overrides: &overrides };
         if name == "best" || name == "baseline" {
-            return incumbents.kept(name, self.stage, &self.tuning.set);
+            return incumbents.kept(name, self.stage);
         }
         let kernel = incumbents.kernel().ok_or_else(|| self.unknown(name, "no kernel is named"))?;
         let found = incumbents.revision(name, &kernel).map_err(|why| self.unknown(name, &why))?;

@@ -8,10 +8,10 @@ use super::world::{Disk, Located};
 use crate::cache::World as _;
 use crate::campaign::worktree;
 use crate::digest::Digest;
-use crate::pipeline::{self, Overrides, Pipeline, Work};
+use crate::pipeline::{self, Overrides, Pipeline, Stage, Work};
 use crate::plan::build::relative;
 use crate::plan::incumbent::{Found, Standing};
-use crate::record::incumbent;
+use crate::record::incumbent::{self, Incumbent};
 use crate::record::ledger::Place;
 
 /// The incumbents of a pipeline.
@@ -43,13 +43,8 @@ impl Incumbents<'_> {
     }
 
     /// The file of the `best` or the `baseline` of what a stage measures.
-    pub(super) fn kept(
-        &self,
-        which: &str,
-        stage: &str,
-        set: &[(String, String)],
-    ) -> Result<PathBuf, Refusal> {
-        let place = self.place(stage, set)?;
+    pub(super) fn kept(&self, which: &str, stage: &str) -> Result<PathBuf, Refusal> {
+        let place = self.place(stage)?;
         let state = self.state();
         let found = match which {
             "baseline" => incumbent::baseline(&state, &place),
@@ -69,28 +64,58 @@ impl Incumbents<'_> {
         }
     }
 
-    /// What a stage's results are filed under.
-    pub(super) fn place(&self, stage: &str, set: &[(String, String)]) -> Result<Place, Refusal> {
-        let overrides = Overrides { set: set.iter().cloned().collect(), ..Overrides::default() };
-        let loaded = pipeline::load(&self.located.file, &overrides, &Disk);
-        let Some(pipeline) = loaded.pipeline else {
-            return Err(Refusal::Diagnostics(loaded.diagnostics));
-        };
+    /// What a stage's results are filed under; `NAME[LABEL]` is a point of a stage's matrix.
+    pub(super) fn place(&self, stage: &str) -> Result<Place, Refusal> {
+        let pipeline = self.pipeline()?;
+        let stage = stage.split('[').next().unwrap_or(stage);
         let found = pipeline.stages.iter().find(|s| s.name == stage);
-        let work = found.and_then(|s| s.variants.first()).map(|v| &v.work);
-        let metric = match work {
-            Some(Work::Bench(bench)) => Some(bench.metric.clone()),
-            Some(Work::Command(command)) => command.metric.as_ref().map(|m| m.name.clone()),
-            _ => None,
-        };
+        self.filed(&pipeline, found.and_then(metric))
+    }
+
+    /// What the results of the stage that decides about a stage's kernel are filed under: its own,
+    /// or the first that compares with the best.
+    pub(super) fn decided_by(&self, stage: &str) -> Result<Place, Refusal> {
+        let pipeline = self.pipeline()?;
+        let stage = stage.split('[').next().unwrap_or(stage);
+        let found = pipeline.stages.iter().find(|s| s.name == stage);
+        let scores = |s: &&Stage| s.variants.first().is_some_and(|v| v.work.scores());
+        let decides = found.and_then(metric);
+        let decides = decides.or_else(|| metric(pipeline.stages.iter().find(scores)?));
+        self.filed(&pipeline, decides)
+    }
+
+    /// The stages that compare with the best.
+    pub(super) fn scoring(&self) -> Vec<String> {
+        let Ok(pipeline) = self.pipeline() else { return Vec::new() };
+        let scores = |s: &&Stage| s.variants.first().is_some_and(|v| v.work.scores());
+        pipeline.stages.iter().filter(scores).map(|s| s.name.clone()).collect()
+    }
+
+    fn pipeline(&self) -> Result<Pipeline, Refusal> {
+        let loaded = pipeline::load(&self.located.file, self.overrides, &Disk);
+        loaded.pipeline.ok_or(Refusal::Diagnostics(loaded.diagnostics))
+    }
+
+    fn filed(&self, pipeline: &Pipeline, metric: Option<String>) -> Result<Place, Refusal> {
         let Some(metric) = metric else {
-            let what = format!("this pipeline has no stage `{stage}` that measures");
+            let what = "this pipeline has no such stage that measures".to_owned();
             let hint = Some("name one: --stage NAME".to_owned());
             return Err(Refusal::Words(what, hint, Exit::User));
         };
         let mut mistakes = Vec::new();
-        let problem = session::load_problem(self.located, &pipeline, &mut mistakes);
+        let problem = session::load_problem(self.located, pipeline, &mut mistakes);
         Ok(place(problem.as_ref().map_or(&pipeline.name, |p| &p.name), &metric))
+    }
+
+    /// A kept kernel, and the name that says which it is.
+    fn standing(&self, name: &str, place: &Place, kept: Option<Incumbent>) -> Standing {
+        let watch = vec![self.below(&place.folder(&self.state()).join(name))];
+        let found = kept.map(|kept| Found {
+            binary: kept.binary().map(|path| self.below(&path)),
+            sources: kept.sources().map(|(_, path)| self.below(&path)).collect(),
+            watch: Vec::new(),
+        });
+        Standing { watch, found }
     }
 
     fn below(&self, path: &Path) -> String {
@@ -98,19 +123,28 @@ impl Incumbents<'_> {
     }
 }
 
+/// What a stage measures.
+fn metric(stage: &Stage) -> Option<String> {
+    match &stage.variants.first()?.work {
+        Work::Bench(bench) => Some(bench.metric.clone()),
+        Work::Command(command) => command.metric.as_ref().map(|m| m.name.clone()),
+        Work::Check(_) => None,
+    }
+}
+
 impl crate::plan::incumbent::Incumbents for Incumbents<'_> {
     fn best(&self, problem: &str, metric: &str) -> Standing {
         let (state, place) = (self.state(), place(problem, metric));
-        let watch = vec![self.below(&place.folder(&state).join("current"))];
         // One that cannot be read is told by the commands that keep and revert; what is measured
         // without it is measured alone.
         let best = incumbent::current(&state, &place).ok().flatten();
-        let found = best.map(|best| Found {
-            binary: best.binary().map(|path| self.below(&path)),
-            sources: best.sources().map(|(_, path)| self.below(&path)).collect(),
-            watch: Vec::new(),
-        });
-        Standing { watch, found }
+        self.standing("current", &place, best)
+    }
+
+    fn baseline(&self, problem: &str, metric: &str) -> Standing {
+        let (state, place) = (self.state(), place(problem, metric));
+        let baseline = incumbent::baseline(&state, &place).ok().flatten();
+        self.standing("baseline", &place, baseline)
     }
 
     fn revision(&self, revision: &str, kernel: &[String]) -> Result<Found, String> {

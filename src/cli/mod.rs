@@ -19,6 +19,7 @@ mod hardware;
 mod incumbents;
 mod init;
 mod inspect;
+mod keep;
 mod man;
 mod noise;
 mod picture;
@@ -90,6 +91,8 @@ fn dispatch(cli: &Cli, ui: Ui) -> Exit {
         Command::Compare(args) => compare::run(args, ui),
         Command::Calibrate(args) => calibrate::run(args, ui),
         Command::Replay(args) => replay::run(args, &ui),
+        Command::Keep(args) => keep::keep(args, ui),
+        Command::Revert(args) => keep::revert(args, &ui),
         Command::Inspect(command) => inspect::run(command, &ui),
         Command::Artifact(command) => artifact::run(command, &ui),
         Command::Cache(command) => cache::run(command, &ui),

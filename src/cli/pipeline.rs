@@ -1,18 +1,19 @@
 //! `optloop pipeline`: the main job.
 
 use std::path::Path;
+use std::sync::Mutex;
 
 use super::args::{Format, Logs, PipelineArgs};
 use super::exit::{self, Exit};
 use super::session::{Access, Refusal, Session};
 use super::ui::Ui;
-use super::words;
 use super::world::{self, Disk, Located};
+use super::{keep, words};
 use crate::cache::World;
 use crate::cache::index::flag;
 use crate::campaign::worktree;
 use crate::engine::event::{EVENT_VERSION, RunStarted};
-use crate::engine::{Engine, EngineError, Event, Options, RunFinished, Surroundings};
+use crate::engine::{Engine, EngineError, Event, Options, Outcome, RunFinished, Surroundings};
 use crate::pipeline::Overrides;
 use crate::plan;
 use crate::process::jobserver::Tokens;
@@ -21,10 +22,15 @@ use crate::record::{Provenance, Recorder};
 
 /// Runs it.
 pub(super) fn run(args: &PipelineArgs, mut ui: Ui) -> Exit {
+    run_with(args, &mut ui)
+}
+
+/// Runs it with a printer that knows afterwards what happened.
+pub(super) fn run_with(args: &PipelineArgs, ui: &mut Ui) -> Exit {
     ui.explain = args.explain;
     ui.logs = if ui.quiet { Logs::None } else { args.logs };
     ui.mute = args.artifact_only;
-    match try_run(args, &ui) {
+    match try_run(args, ui) {
         Ok(exit) => exit,
         Err(refusal) => ui.refuse(&refusal),
     }
@@ -126,9 +132,16 @@ fn work(
     let overrides = session.overrides.clone();
     let provenance = move || provenance(&located, &overrides);
     let recorder = Recorder::new(&session.state.paths.state, &options.run, &provenance);
+    let passed = Mutex::new(Vec::new());
     let sink = |event: &Event| {
         ui.event(event);
         recorder.record(event);
+        if let (Event::StageFinished(finished), Ok(mut passed)) = (event, passed.lock())
+            && finished.outcome == Outcome::Ran
+            && matches!(finished.kind.as_str(), "bench" | "command")
+        {
+            passed.push((finished.stage.clone(), finished.artifact.clone()));
+        }
     };
     let around = Surroundings {
         world: &Disk,
@@ -147,6 +160,7 @@ fn work(
     if let Some(failure) = recorder.failure() {
         ui.complain(&failure);
     }
+    keep::baselines(session, &passed.into_inner().unwrap_or_default(), ui);
     Ok(finished)
 }
 

@@ -1,6 +1,8 @@
 //! `optloop schema`: JSON schemas of the files that people write, and of the lines that
 //! `pipeline --format json` prints.
 
+mod decisions;
+
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -118,13 +120,17 @@ fn event() -> Value {
             ],
         ),
         line("diagnostic", "A mistake in a file.", &diagnostic()),
+        line("kept", "A candidate is the incumbent now.", &decisions::kept()),
+        line("reverted", "The incumbent's files are back.", &decisions::reverted()),
+        line("anchored", "The best was held against the baseline.", &decisions::anchored()),
     ];
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "optloop event",
         "description": format!(
-            "One line of `optloop pipeline --format json`, version {EVENT_VERSION}. Readers leave \
-             out events and keys that they do not know."
+            "One line of `--format json` of `optloop pipeline`, `compare`, `calibrate`, `keep` and \
+             `revert`, version {EVENT_VERSION}. Readers leave out events and keys that they do not \
+             know."
         ),
         "oneOf": lines,
     })
@@ -500,6 +506,13 @@ mod tests {
         }
         let odd = json!({"event": "notice", "text": "x", "more": 1});
         assert!(check(&odd, &schema, "event").is_err());
+    }
+
+    #[test]
+    fn every_decision_is_as_its_schema_says() {
+        for value in decisions::samples() {
+            check(&value, &event(), "event").unwrap_or_else(|e| panic!("{e}\n{value}"));
+        }
     }
 
     #[test]

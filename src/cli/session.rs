@@ -9,6 +9,7 @@ use super::incumbents::Incumbents;
 use super::ui::Ui;
 use super::world::{self, Disk, Located};
 use crate::cache::lock::{Lock, TryLock};
+use crate::campaign::standing;
 use crate::diagnostic::Diagnostic;
 use crate::digest::Digest;
 use crate::engine::{EngineError, Paths, State};
@@ -56,12 +57,26 @@ impl Session {
     pub(super) fn open(which: &Which, access: Access, ui: &Ui) -> Result<Self, Refusal> {
         let located = located(&which.file)?;
         let overrides = overrides(which, &located);
+        Self::open_with(located, overrides, access, ui)
+    }
+
+    /// Opens the state of a pipeline that is found, with these changes to it. A keep or revert that
+    /// was cut off is ended first.
+    pub(super) fn open_with(
+        located: Located,
+        overrides: Overrides,
+        access: Access,
+        ui: &Ui,
+    ) -> Result<Self, Refusal> {
         let identity = identity(&located, &overrides);
         let paths = Paths::new(&located.root, &identity);
         // A first run of a pipeline that is refused leaves nothing behind.
         let first = access != Access::Read && !paths.own.is_dir();
         let plan = first.then(|| make_plan(&located, &overrides)).transpose()?;
         let lock = take_lock(&paths, access, ui)?;
+        if access != Access::Read {
+            recover(&paths, ui)?;
+        }
         let state = match access {
             Access::Read => State::open_read_only(paths)?,
             Access::Wait | Access::Refuse => State::open(paths)?,
@@ -263,6 +278,15 @@ fn made_by() -> Digest {
         .map(|m| format!("{} {} {}", m.len(), m.mtime(), m.mtime_nsec()))
         .unwrap_or_default();
     Digest::of(format!("{} {build}", env!("CARGO_PKG_VERSION")).as_bytes())
+}
+
+/// Ends the keep or revert that a killed process began, and says so.
+fn recover(paths: &Paths, ui: &Ui) -> Result<(), Refusal> {
+    let failed = |why| Refusal::Words(why, None, Exit::Infrastructure);
+    for line in standing::recover(&paths.root, &paths.state).map_err(failed)? {
+        ui.complain(&line);
+    }
+    Ok(())
 }
 
 fn take_lock(paths: &Paths, access: Access, ui: &Ui) -> Result<Option<Lock>, Refusal> {

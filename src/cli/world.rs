@@ -23,6 +23,12 @@ pub(super) fn text_variable(name: &str) -> Option<String> {
     variable(name)?.into_string().ok()
 }
 
+/// The whole environment, for programs of the user's that act in their name: git and its hooks.
+#[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+pub(super) fn environment() -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+    std::env::vars_os().collect()
+}
+
 impl Loader for Disk {
     fn read(&self, path: &Path) -> io::Result<String> {
         std::fs::read_to_string(path)

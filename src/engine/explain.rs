@@ -40,14 +40,14 @@ pub fn explain(state: &State, world: &dyn World, node: u32) -> Result<Explanatio
 
 /// What a run would do with every selected node.
 pub struct Forecast<'a> {
-    state: &'a State,
+    pub(super) state: &'a State,
     world: &'a dyn World,
     /// `None` for nodes that are not selected.
     fates: Vec<Option<Fate>>,
     /// Files that would be put back.
-    given: HashMap<String, Digest>,
+    pub(super) given: HashMap<String, Digest>,
     /// Entries that would be written anew, and by whom.
-    written: HashMap<u32, u32>,
+    pub(super) written: HashMap<u32, u32>,
 }
 
 impl<'a> Forecast<'a> {

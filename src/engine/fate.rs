@@ -1,5 +1,6 @@
 //! What would become of one node, as far as that can be told yet.
 
+use super::explain::Forecast;
 use super::explanation::{Answer, Field};
 use crate::digest::Digest;
 
@@ -35,5 +36,18 @@ impl Fate {
 
     pub(super) fn passed(&self) -> bool {
         matches!(self.answer, Answer::Known | Answer::PutBack { .. })
+    }
+}
+
+impl Forecast<'_> {
+    /// What an entry would hold after the run; `None` when a stage would write it anew.
+    pub fn content_of(&self, entry: u32) -> Option<Digest> {
+        if self.written.contains_key(&entry) {
+            return None;
+        }
+        let index = &self.state.index;
+        let (_, name) = index.entry_name(entry);
+        let there = index.entries.get(entry as usize).map(|e| e.digest);
+        self.given.get(name).copied().or(there).filter(|digest| !digest.is_none())
     }
 }

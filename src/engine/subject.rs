@@ -11,7 +11,7 @@ use crate::cache::entry::{self, Clock, Stat, World};
 use crate::cache::index::flag;
 use crate::cache::{Action, Index, Kind, Status, Store};
 use crate::digest::Digest;
-use crate::pipeline::COMPARED;
+use crate::pipeline::{COMPARED, CommandWork};
 use crate::plan::key::{self, Walk};
 use crate::plan::{Bench, Definition, StoredNode};
 
@@ -146,12 +146,20 @@ impl Job {
     /// The walk over what it declares: its definition, then its inputs in canonical order.
     pub(super) fn declared_walk(&self) -> Walk {
         let outputs: Vec<&str> = self.outputs.iter().map(|o| o.name.as_str()).collect();
-        let mut walk = Walk::declared(&self.stored, &outputs);
+        let itself = self.itself();
+        let mut walk = match &self.stored.definition {
+            Definition::Command(work) if itself.is_some() => {
+                let work = CommandWork { opponent: None, ..work.clone() };
+                let definition = Definition::Command(work);
+                Walk::declared(&StoredNode { definition, ..self.stored.clone() }, &outputs)
+            }
+            _ => Walk::declared(&self.stored, &outputs),
+        };
         let mut inputs: Vec<(Kind, &str, &Digest)> = self
             .inputs
             .iter()
             .enumerate()
-            .filter(|(i, _)| !self.is_itself(*i))
+            .filter(|(i, _)| itself != Some(*i))
             .map(|(i, k)| (k.kind, self.role(i), &k.digest))
             .collect();
         inputs.sort_unstable();
@@ -164,14 +172,26 @@ impl Job {
         walk
     }
 
-    /// Whether an input is the incumbent and the very binary that is measured: then there is
-    /// nothing to compare, and the result is that of the kernel alone.
-    pub(super) fn is_itself(&self, position: usize) -> bool {
-        let compares =
-            matches!(&self.stored.definition, Definition::Bench(b) if b.against.is_some());
-        compares
-            && position == INCUMBENT
-            && self.inputs.get(INCUMBENT).map(|k| k.digest) == self.inputs.first().map(|k| k.digest)
+    /// The input that is the incumbent, where that is the very kernel that is measured: then there
+    /// is nothing to compare, and the result is that of the kernel alone.
+    pub(super) fn itself(&self) -> Option<usize> {
+        let digest = |position: usize| self.inputs.get(position).map(|k| k.digest);
+        match &self.stored.definition {
+            Definition::Bench(Bench { against: Some(_), .. }) => {
+                (digest(INCUMBENT) == digest(0)).then_some(INCUMBENT)
+            }
+            Definition::Command(CommandWork { opponent: Some(opponent), .. }) => {
+                let position = self.inputs.iter().rposition(|k| k.name == opponent.kernel)?;
+                let same = |(other, known): (usize, &Known)| {
+                    other != position
+                        && known.kind == Kind::File
+                        && Some(known.digest) == digest(position)
+                        && !known.digest.is_none()
+                };
+                self.inputs.iter().enumerate().any(same).then_some(position)
+            }
+            _ => None,
+        }
     }
 
     /// What an input is called in the key. Binaries count by what they are, not where this

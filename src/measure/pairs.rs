@@ -18,7 +18,7 @@ mod scoring;
 #[cfg(test)]
 mod tests;
 
-pub use comparison::{Comparison, Cut};
+pub use comparison::{Comparison, Cut, Reported};
 pub use decide::{Heard, Terms, decide};
 pub use kernel::{Contest, KernelPairs, SlotPlan};
 pub use scoring::Scoring;

@@ -87,15 +87,25 @@ impl Resolver<'_> {
             .help(format!("looked for {}", shown.display()));
     }
 
-    /// The kernel's sources: languages that this program builds, all for one device, all there.
-    pub(super) fn check_kernel(&mut self, sources: &[Spanned<String>], device: &DeviceRequest) {
+    /// The kernel's sources: all there; and where there is a problem, so that they are built here,
+    /// languages that this program builds, all for one device.
+    pub(super) fn check_kernel(
+        &mut self,
+        sources: &[Spanned<String>],
+        device: &DeviceRequest,
+        problem: Option<&Spanned<String>>,
+    ) {
         let mut first: Option<(bool, &Spanned<String>)> = None;
         for source in sources {
             self.must_exist("kernel source", source, &source.span);
             self.claims.fixed("kernel", source, &source.span);
             let extension = Path::new(source.as_str()).extension().and_then(|e| e.to_str());
             let is_cuda = CUDA_SOURCES.iter().any(|known| Some(*known) == extension);
-            if !is_cuda && !CPU_SOURCES.iter().any(|known| Some(*known) == extension) {
+            let is_known = is_cuda || CPU_SOURCES.iter().any(|known| Some(*known) == extension);
+            if !is_known && problem.is_none() {
+                continue;
+            }
+            if !is_known {
                 let message = match extension {
                     Some(extension) => format!("unknown kernel language `.{extension}`"),
                     None => "a kernel source without an extension".to_owned(),

@@ -98,7 +98,7 @@ impl<'a> Resolver<'a> {
         self.variables.define(&file.vars, &mut self.findings);
         self.compile = file.compile.unwrap_or_default();
         let device = self.device(file.device.as_ref());
-        self.kernel(file.kernel.as_ref(), &device);
+        self.kernel(file.kernel.as_ref(), file.problem.as_ref(), &device);
         self.problem(file.problem.as_ref());
         let drafts = self.drafts(file.stages.unwrap_or_default());
         let stages = self.finish(drafts);
@@ -135,6 +135,7 @@ impl<'a> Resolver<'a> {
     fn kernel(
         &mut self,
         kernel: Option<&super::values::OneOrMany<String>>,
+        problem: Option<&Spanned<String>>,
         device: &DeviceRequest,
     ) {
         let Some(kernel) = kernel else { return };
@@ -146,7 +147,7 @@ impl<'a> Resolver<'a> {
         let sources =
             self.variables.expand_all(kernel.as_slice(), Scope::default(), &mut self.findings);
         if self.findings.list.len() == before {
-            self.check_kernel(&sources, device);
+            self.check_kernel(&sources, device, problem);
         }
         self.variables.kernel = sources.into_iter().map(|source| source.value).collect();
         self.kernel_span = Some(span);

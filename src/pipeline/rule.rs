@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::findings::Findings;
+use super::{Purpose, Work};
 use crate::diagnostic::Spanned;
 
 /// What the kernel is compared with.
@@ -17,6 +18,8 @@ pub enum Incumbent {
     File(String),
     /// The kernel's own files as they are at a git revision.
     Git(String),
+    /// The first of this problem, device and metric, if there is one.
+    Baseline,
 }
 
 /// What becomes of a win in which one case loses.
@@ -123,14 +126,30 @@ impl Default for RuleWork {
     }
 }
 
+impl Work {
+    /// Whether it compares with the best of its place, and so decides what becomes of a kernel.
+    pub fn scores(&self) -> bool {
+        match self {
+            Self::Bench(bench) => {
+                bench.incumbent == Incumbent::Best && bench.purpose != Purpose::Calibrate
+            }
+            Self::Command(command) => {
+                command.incumbent == Incumbent::Best && command.metric.is_some()
+            }
+            Self::Check(_) => false,
+        }
+    }
+}
+
 impl Findings {
-    /// `none`, `best`, `file:PATH` or `git:REV`.
+    /// `none`, `best`, `baseline`, `file:PATH` or `git:REV`.
     pub(super) fn incumbent(&mut self, written: &Spanned<String>) -> Incumbent {
         let text = written.value.as_str();
         let given = |rest: &str| (!rest.is_empty()).then(|| rest.to_owned());
         let read = match text.split_once(':') {
             None if text == "none" => Some(Incumbent::None),
             None if text == "best" => Some(Incumbent::Best),
+            None if text == "baseline" => Some(Incumbent::Baseline),
             Some(("file", path)) => given(path).map(Incumbent::File),
             Some(("git", revision)) => given(revision).map(Incumbent::Git),
             _ => None,
@@ -138,8 +157,8 @@ impl Findings {
         read.unwrap_or_else(|| {
             let message = format!("`{text}` is no incumbent");
             self.at("bad-incumbent", message, &written.span, "to compare with").help(
-                "write \"best\", \"none\", \"file:PATH\" or \"git:REVISION\", such as \
-                 \"git:HEAD~1\"",
+                "write \"best\", \"baseline\", \"none\", \"file:PATH\" or \"git:REVISION\", such \
+                 as \"git:HEAD~1\"",
             );
             Incumbent::None
         })

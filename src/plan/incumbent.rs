@@ -10,6 +10,8 @@ use crate::problem::Problem;
 pub trait Incumbents {
     /// The best kept of a problem by a metric.
     fn best(&self, problem: &str, metric: &str) -> Standing;
+    /// The first of a problem by a metric.
+    fn baseline(&self, problem: &str, metric: &str) -> Standing;
     /// The kernel's files (below the root) as they are at a revision.
     ///
     /// # Errors
@@ -47,6 +49,9 @@ impl Incumbents for Nowhere {
     fn best(&self, _: &str, _: &str) -> Standing {
         Standing::default()
     }
+    fn baseline(&self, _: &str, _: &str) -> Standing {
+        Standing::default()
+    }
     fn revision(&self, _: &str, _: &[String]) -> Result<Found, String> {
         Err("no revisions can be had here".to_owned())
     }
@@ -60,6 +65,7 @@ pub(super) fn name(builder: &Builder<'_>, incumbent: &Incumbent) -> String {
     match incumbent {
         Incumbent::None => "nothing".to_owned(),
         Incumbent::Best => "the best so far".to_owned(),
+        Incumbent::Baseline => "the baseline".to_owned(),
         Incumbent::File(path) => builder.relative(path),
         Incumbent::Git(revision) => format!("git:{revision}"),
     }
@@ -76,9 +82,12 @@ fn find(
     let incumbents = builder.request.incumbents;
     let found = match incumbent {
         Incumbent::None => return None,
-        Incumbent::Best => {
+        Incumbent::Best | Incumbent::Baseline => {
             let problem = builder.request.problem.map_or(&pipeline.name, |p| &p.name);
-            let Standing { watch, found } = incumbents.best(problem, metric);
+            let Standing { watch, found } = match incumbent {
+                Incumbent::Best => incumbents.best(problem, metric),
+                _ => incumbents.baseline(problem, metric),
+            };
             builder.made_from.extend(watch.into_iter().map(|path| (Kind::File, path)));
             found?
         }

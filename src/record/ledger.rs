@@ -227,8 +227,8 @@ pub fn read(state: &Path) -> Result<Ledger, String> {
 
 /// Appends a line under the next number and syncs it; returned is the line as it was written.
 ///
-/// Lines of [`What::Baseline`], [`What::Keep`] and [`What::Revert`] belong to transitions of the
-/// incumbent: [`super::incumbent::finish`] appends them.
+/// All lines but those of [`What::Anchor`] belong to transitions of the incumbent:
+/// [`super::incumbent::finish`] appends them.
 ///
 /// # Errors
 /// When it cannot be written, or is a ledger that [`read`] refuses.

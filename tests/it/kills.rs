@@ -1,6 +1,8 @@
 //! SIGKILL at random instants: the store stays whole, no result is lost or wrong, and nothing
 //! stays behind.
 
+mod decisions;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
@@ -17,10 +19,14 @@ const STAGES: usize = 40;
 const WIDTH: usize = 10;
 const JOBS: usize = 2;
 
-/// How many kills there are in all; `OPTLOOP_KILLS` says another number.
-#[expect(clippy::disallowed_methods, reason = "how thorough a test is, is asked of its user")]
+/// How many kills there are of runs; `OPTLOOP_KILLS` says another number.
 fn kills() -> usize {
-    std::env::var("OPTLOOP_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(200)
+    wanted_kills().unwrap_or(200)
+}
+
+#[expect(clippy::disallowed_methods, reason = "how thorough a test is, is asked of its user")]
+fn wanted_kills() -> Option<usize> {
+    std::env::var("OPTLOOP_KILLS").ok()?.parse().ok()
 }
 
 /// Stages whose outputs a stage reads: two of the layer above.

@@ -3,9 +3,11 @@
 
 mod artifact;
 mod cache;
+mod compare;
 mod explain;
 mod graph;
 mod inspect;
+mod keep;
 mod kernel;
 mod kills;
 mod machine;

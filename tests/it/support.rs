@@ -189,6 +189,12 @@ impl Project {
     }
 }
 
+/// Copies a folder with the times and modes of everything in it, as `cp -a` does.
+pub(crate) fn copy_as_it_is(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-a").args([from, to]).status().expect("cp");
+    assert!(status.success(), "{} cannot be copied", from.display());
+}
+
 /// Copies a folder.
 pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder");

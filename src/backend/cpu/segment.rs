@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
@@ -100,6 +100,13 @@ impl Segment {
         Ok(changes)
     }
 
+    /// Another descriptor, to read and with a position and flags of its own: what a process does to
+    /// the one that it was given, no other learns of.
+    pub(super) fn reader(&self) -> io::Result<OwnedFd> {
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        Ok(File::open(path)?.into())
+    }
+
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
@@ -182,6 +189,22 @@ mod tests {
         let older = Segment::create("test", 4096).unwrap();
         older.freeze_patiently().unwrap();
         assert!(older.write(7, &[4]).is_err());
+    }
+
+    #[test]
+    fn readers_read_the_same_each_from_its_own_place() {
+        use std::io::{Read, Seek, SeekFrom, Write};
+        let segment = Segment::create("test", 4096).unwrap();
+        segment.write(7, &[1, 2, 3]).unwrap();
+        segment.freeze().unwrap();
+        let reader = || File::from(segment.reader().unwrap());
+        let (mut one, mut other) = (reader(), reader());
+        one.seek(SeekFrom::Start(7)).unwrap();
+        let mut found = [0; 3];
+        one.read_exact(&mut found).unwrap();
+        assert_eq!(found, [1, 2, 3]);
+        assert_eq!(other.stream_position().unwrap(), 0);
+        assert!(one.write(&[4]).is_err());
     }
 
     #[test]

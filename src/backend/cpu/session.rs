@@ -2,7 +2,8 @@
 //! reads what it left.
 
 use std::ffi::OsString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +18,7 @@ use super::super::{Argument, Fault, Launched, Mode, Order, Session, Timer};
 use super::aside::Cores;
 use super::handshake::{Handshake, Sentry, Trouble};
 use super::segment::Segment;
+use super::shelf::Shelf;
 use super::staging::{Layout, Memory};
 use crate::process::sandbox::{SandboxLevel, SandboxMode};
 use crate::process::{self, Cancel, CommandSpec, Exit, Finished, Running, Stdin, Wake};
@@ -135,7 +137,7 @@ impl CpuSession {
             cpu: options.cpu,
             memory_bytes: options.memory_bytes,
         };
-        let Reply::Ready { step_ns, overhead_ns } = self.ask(&hello, &[page])? else {
+        let Reply::Ready { step_ns, overhead_ns } = self.ask(&hello, &[page.fd()])? else {
             return Err(out_of_turn());
         };
         self.attending = true;
@@ -183,19 +185,18 @@ impl CpuSession {
     fn expect(
         &mut self,
         request: &Request,
-        segments: &[&Segment],
+        fds: &[BorrowedFd<'_>],
         right: &Reply,
     ) -> Result<(), Fault> {
-        let reply = self.ask(request, segments)?;
+        let reply = self.ask(request, fds)?;
         if reply == *right { Ok(()) } else { Err(out_of_turn()) }
     }
 
-    fn ask(&mut self, request: &Request, segments: &[&Segment]) -> Result<Reply, Fault> {
-        let fds: Vec<_> = segments.iter().map(|s| s.fd()).collect();
-        if let Err(error) = protocol::send(self.socket.as_fd(), request, &fds) {
+    fn ask(&mut self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<Reply, Fault> {
+        if let Err(error) = protocol::send(self.socket.as_fd(), request, fds) {
             // A worker that died is a fault of the kernel, not of the socket.
             return Err(match error.kind() {
-                std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset => self.bury(),
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => self.bury(),
                 _ => Fault::infrastructure("speaking to a worker", error),
             });
         }
@@ -229,7 +230,7 @@ impl CpuSession {
     /// The socket is silent during launches: what comes, and its end, are the candidate's doing.
     fn unspoken(&mut self) -> Result<(), Fault> {
         match protocol::receive::<Reply>(&self.socket, RecvFlags::DONTWAIT) {
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(Fault::infrastructure("listening to a worker", error)),
             Ok(Received::Closed) => Err(self.bury()),
             Ok(Received::Message(..) | Received::Garbage) => Err(self.garbage()),
@@ -302,6 +303,26 @@ impl CpuSession {
         [own, self.deadline].into_iter().flatten().min()
     }
 
+    fn load_staged(
+        &mut self,
+        sets: &[Vec<Argument<'_>>],
+        stage: impl FnOnce(Layout) -> io::Result<Memory>,
+    ) -> Result<(), Fault> {
+        self.leave()?;
+        // Given back first: both might not fit.
+        self.memory = None;
+        let layout = Layout::of(sets, rustix::param::page_size())?;
+        let shared = |e| Fault::infrastructure("creating shared memory", e);
+        let memory = stage(layout).map_err(shared)?;
+        let Layout { slots, sets, sizes, .. } = memory.layout.clone();
+        let request = Request::Load { slots, sets, sizes };
+        let inputs = memory.inputs.reader().map_err(shared)?;
+        self.expect(&request, &[inputs.as_fd(), memory.outputs.fd()], &Reply::Loaded)?;
+        self.attending = true;
+        self.memory = Some(memory);
+        Ok(())
+    }
+
     fn staged(&self, set: u32) -> Result<&Memory, Fault> {
         self.memory.as_ref().filter(|memory| set < memory.layout.sets).ok_or_else(nothing_loaded)
     }
@@ -347,18 +368,19 @@ fn command(options: &SessionOptions<'_>, private: &Path) -> CommandSpec {
 
 impl Session for CpuSession {
     fn load(&mut self, sets: &[Vec<Argument<'_>>]) -> Result<(), Fault> {
-        self.leave()?;
-        // Given back first: both might not fit.
-        self.memory = None;
-        let layout = Layout::of(sets, rustix::param::page_size())?;
-        let memory = Memory::stage(layout, sets)
-            .map_err(|e| Fault::infrastructure("creating shared memory", e))?;
-        let Layout { slots, sets, sizes, .. } = memory.layout.clone();
-        let request = Request::Load { slots, sets, sizes };
-        self.expect(&request, &[&memory.inputs, &memory.outputs], &Reply::Loaded)?;
-        self.attending = true;
-        self.memory = Some(memory);
-        Ok(())
+        self.load_staged(sets, |layout| Memory::stage(layout, sets))
+    }
+
+    fn load_shared(
+        &mut self,
+        sets: &[Vec<Argument<'_>>],
+        number: u64,
+        shelf: &mut Shelf,
+    ) -> Result<(), Fault> {
+        self.load_staged(sets, |layout| {
+            let inputs = shelf.inputs(number, &layout, sets)?;
+            Memory::around(layout, inputs)
+        })
     }
 
     fn launch(&mut self, order: Order) -> Result<Launched, Fault> {

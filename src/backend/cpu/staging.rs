@@ -2,6 +2,7 @@
 //! a launch.
 
 use std::io;
+use std::sync::Arc;
 
 use super::super::protocol::{Extent, Place, Slot, Stride};
 use super::super::{Argument, Fault, MAX_BUFFERS};
@@ -78,7 +79,7 @@ fn too_large() -> Fault {
 /// The shared memory of one case.
 pub(super) struct Memory {
     pub(super) layout: Layout,
-    pub(super) inputs: Segment,
+    pub(super) inputs: Arc<Segment>,
     pub(super) outputs: Segment,
     poison: Poison,
     /// Mapped once caches are to be cold.
@@ -86,17 +87,14 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Inputs as they are given and unwritable from now on, outputs full of random bytes.
+    /// Inputs of its own, as they are given.
     pub(super) fn stage(layout: Layout, sets: &[Vec<Argument<'_>>]) -> io::Result<Self> {
-        let inputs = Segment::create("optloop-inputs", layout.sizes.0.bytes)?;
-        // Between inputs too, so that a kernel that reads there is wrong and not lucky.
-        let between = Poison::fresh(layout.sizes.0.bytes)?;
-        for (index, slot) in layout.slots.iter().enumerate() {
-            if let (Some(place), _) = slot.places() {
-                write_inputs(place, (sets, index), &inputs, &between)?;
-            }
-        }
-        inputs.freeze()?;
+        let inputs = Arc::new(inputs(&layout, sets)?);
+        Self::around(layout, inputs)
+    }
+
+    /// Inputs that are there already, outputs full of random bytes.
+    pub(super) fn around(layout: Layout, inputs: Arc<Segment>) -> io::Result<Self> {
         let outputs = Segment::create("optloop-outputs", layout.sizes.1.bytes)?;
         outputs.fix()?;
         let poison = outputs.poison()?;
@@ -171,6 +169,20 @@ fn stray(count: u64, gap: u64, (side, argument, set): (&str, usize, u32)) -> Str
             bytes(gap)
         ),
     }
+}
+
+/// Inputs as they are given, unwritable from now on.
+pub(super) fn inputs(layout: &Layout, sets: &[Vec<Argument<'_>>]) -> io::Result<Segment> {
+    let inputs = Segment::create("optloop-inputs", layout.sizes.0.bytes)?;
+    // Between inputs too, so that a kernel that reads there is wrong and not lucky.
+    let between = Poison::fresh(layout.sizes.0.bytes)?;
+    for (index, slot) in layout.slots.iter().enumerate() {
+        if let (Some(place), _) = slot.places() {
+            write_inputs(place, (sets, index), &inputs, &between)?;
+        }
+    }
+    inputs.freeze()?;
+    Ok(inputs)
 }
 
 /// Writes an argument's buffers of all sets, a region at a time, with random bytes around them.

@@ -89,19 +89,6 @@ fn times(cases: &[&Value]) -> String {
     table(&["case", "median", "interval", "level", "min", "mean"], &rows)
 }
 
-/// Both sides of each case of a comparison; nothing without any.
-pub(super) fn beside(cases: &[Value]) -> String {
-    if cases.is_empty() {
-        return String::new();
-    }
-    let row = |case: &Value| {
-        let gain = number(case, "gain").map(percent).unwrap_or_default();
-        vec![label(case), time(case, "incumbent_us"), time(case, "candidate_us"), gain]
-    };
-    let rows: Vec<Vec<String>> = cases.iter().map(row).collect();
-    "\n".to_owned() + &table(&["case", "incumbent", "candidate", "gain"], &rows)
-}
-
 /// Quantiles and counts; nothing for records that have none.
 fn spread(cases: &[&Value]) -> String {
     const NAMES: [&str; 6] = ["p10_us", "p90_us", "p99_us", "max_us", "sd_us", "launches"];

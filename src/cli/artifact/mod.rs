@@ -2,6 +2,7 @@
 
 mod analyze;
 mod cases;
+mod comparison;
 mod facts;
 mod ls;
 mod show;
@@ -107,7 +108,7 @@ fn analysis_json(analysis: &Analysis, standing: Standing) -> Value {
 }
 
 /// `RUN/STAGE`, under which [`find`] finds it.
-fn short_name(path: &Path) -> String {
+pub(super) fn short_name(path: &Path) -> String {
     named(path).map_or_else(|| path.display().to_string(), |(run, stage)| format!("{run}/{stage}"))
 }
 

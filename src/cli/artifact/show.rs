@@ -6,18 +6,16 @@ use serde_json::{Map, Value};
 
 use super::facts::{fact, facts, percent};
 use super::{
-    Account, Analysis, Artifact, Exit, Refusal, Standing, Ui, analysis_json, cases, find, headline,
-    number, when, words, world,
+    Account, Analysis, Artifact, Exit, Refusal, Standing, Ui, analysis_json, cases, comparison,
+    find, headline, number, when, words, world,
 };
 use crate::cli::args::Format;
 use crate::cli::columns::{block, clean, pairs, paragraph};
 use crate::cli::picture::Charset;
 
 /// Keys of a result that have a section of their own, or would only repeat one.
-const ELSEWHERE: [&str; 8] =
-    ["cases", "of", "conditions", "unstable", "comparison", "calibration", "words", "warnings"];
-/// Keys of a comparison that are for programs: every launch, and what has a table of its own.
-const RECORDED: [&str; 2] = ["record", "cases"];
+const ELSEWHERE: [&str; 7] =
+    ["cases", "of", "conditions", "unstable", "comparison", "calibration", "words"];
 /// Keys of a result that say how the measurement came out.
 const VERDICT: [&str; 9] = [
     "metric",
@@ -71,7 +69,7 @@ fn shown(account: &Account, path: &Path, charset: Charset) -> String {
         ("what", pairs(&what(artifact, path))),
         ("where from", pairs(&origin(artifact))),
         ("verdict", verdict(artifact, result)),
-        ("comparison", comparison(artifact, result)),
+        ("comparison", comparison::shown(result)),
         ("cases", cases::numbers(&cases)),
         ("numbers", pairs(&metrics)),
         ("picture", cases::pictures(&cases, charset)),
@@ -144,21 +142,6 @@ fn verdict(artifact: &Artifact, result: &Map<String, Value>) -> String {
     rows.extend(stopped(result).map(|words| ("stopped".to_owned(), words)));
     rows.extend(result.get("unstable").and_then(|reasons| fact("unstable", reasons)));
     pairs(&rows)
-}
-
-/// What was found beside the incumbent, or beside itself; every launch of it is for `replay`.
-fn comparison(artifact: &Artifact, result: &Map<String, Value>) -> String {
-    let found =
-        ["comparison", "calibration"].iter().find_map(|part| result.get(*part)?.as_object());
-    let Some(found) = found else { return String::new() };
-    // A message says it already.
-    let words = result.get("words").filter(|_| artifact.message.is_empty());
-    let mut rows: Vec<(String, String)> =
-        words.and_then(|w| fact("words", w)).into_iter().collect();
-    rows.extend(result.get("warnings").and_then(|w| fact("warnings", w)));
-    rows.extend(facts(found, &RECORDED));
-    let cases = found.get("cases").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    pairs(&rows) + &cases::beside(cases)
 }
 
 /// The headline number with its interval.
@@ -339,22 +322,6 @@ mod tests {
             assert!(squeezed(&text).contains(&squeezed(part)), "{part}:\n{text}");
         }
         assert_narrow(&text);
-    }
-
-    #[test]
-    fn a_comparison_has_a_section_without_its_launches() {
-        let result = json!({"words": "faster than a.c: gain 2 %", "warnings": ["pairs differ"],
-            "comparison": {"against": "a.c", "pairs": 8, "record": {"seed": 4711},
-                "cases": [{"label": "n=1", "incumbent_us": 2.0, "candidate_us": 1.5,
-                    "gain": 0.25}]}});
-        let compared = Artifact { result, message: String::new(), ..artifact() };
-        let text = text(compared, Vec::new());
-        let lines: Vec<String> =
-            text.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-        for part in ["comparison", "words faster than a.c: gain 2 %", "n=1 2.00 us 1.50 us 25 %"] {
-            assert!(lines.iter().any(|line| line == part), "{part}:\n{text}");
-        }
-        assert!(!text.contains("4711"), "{text}");
     }
 
     #[test]

@@ -148,13 +148,12 @@ impl Found {
             Self::Alone(_) | Self::Itself => {}
             Self::Compared(compared) => {
                 let against = def.against.as_deref().unwrap_or("the incumbent");
-                let told = Told::of_kernels(compared, against, &def.work.rule);
+                let told = Told::of_kernels(compared, against, &def.work.rule)
+                    .doubting(compared.doubts.clone());
                 told.metrics(&mut outcome.metrics);
                 outcome.detail["comparison"] = told.detail();
                 outcome.detail["words"] = json!(told.words());
-                let known = compared.doubts.iter().cloned();
-                let warnings: Vec<String> = told.warnings().into_iter().chain(known).collect();
-                outcome.detail["warnings"] = json!(warnings);
+                outcome.detail["warnings"] = json!(told.warnings());
                 outcome.failure = outcome.failure.take().or_else(|| told.failure());
             }
             Self::Calibrated(calibrated) => {

@@ -34,7 +34,7 @@ pub(super) struct Compared {
     pub(super) incumbent: Measurement,
     /// Pairs per pair of processes.
     pub(super) per_process: u32,
-    /// What speaks against the calibration that this rests on.
+    /// What is wrong with the calibration that this rests on.
     pub(super) doubts: Vec<String>,
 }
 
@@ -105,10 +105,10 @@ pub(super) fn run(
     let per_process = def.work.rule.pairs_per_process.or(calibrated).unwrap_or(PER_PROCESS);
     let rule = rule(&def.work.rule, &def.work.repeats, def.problem.cases.len());
     let duel = Duel { def, incumbent, ctx, seed };
-    let mut compared = duel.run(rule, per_process, def.work.early_stop_us, log)?;
-    compared.doubts = known.map_or_else(Vec::new, |known| known.doubts());
+    let compared = duel.run(rule, per_process, def.work.early_stop_us, log)?;
     calibration::count(ctx.state, &def.problem.name, &def.work.metric);
-    Ok(compared)
+    let doubts = known.map_or_else(Vec::new, |known| known.doubts());
+    Ok(Compared { doubts, ..compared })
 }
 
 /// Two binaries that compute the same.
@@ -166,7 +166,8 @@ impl Duel<'_> {
         if comparison.cut == Some(Cut::TooSlow) {
             candidate.stopped = Some(Stopped::TooSlow);
         }
-        Ok(Compared { comparison, candidate, incumbent, per_process, doubts: Vec::new() })
+        let doubts = Vec::new();
+        Ok(Compared { comparison, candidate, incumbent, per_process, doubts })
     }
 }
 

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Pair, Scoring, Side, Spent};
-use crate::stats::deterministic;
-use crate::stats::{Rule, Verdict};
+use crate::stats::block::Scale;
+use crate::stats::sequential::gain;
+use crate::stats::{LEVEL, Rule, Verdict, deterministic, signed_rank};
 
 /// Why pairs ended before the rule said so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +43,51 @@ pub struct Comparison {
     pub spent: Spent,
 }
 
+/// What a comparison reports: a gain with its interval, at 95 % where there are pairs enough and
+/// else at what they reach.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reported {
+    /// The estimate.
+    pub gain: f64,
+    /// The lower end of its interval.
+    pub lower: f64,
+    /// The upper end.
+    pub upper: f64,
+    /// The interval's level.
+    pub level: f64,
+}
+
 impl Comparison {
+    /// A gain as people say it: a share of the incumbent's, or a difference in the metric's unit.
+    pub fn gain_of(&self, d: f64) -> f64 {
+        match self.scoring.metric.scale {
+            Scale::Log => gain(d),
+            Scale::Difference => d,
+        }
+    }
+
+    /// The gain: of the pairs that confirm it where there are any, else of all that were looked
+    /// at. `None` without pairs.
+    pub fn reported(&self) -> Option<Reported> {
+        let verdict = &self.verdict;
+        let d = match verdict.confirmed {
+            Some(_) => self.confirm_d().ok()?,
+            None => self.d().ok()?,
+        };
+        let counted = verdict.confirmed.map_or(verdict.pairs, |c| c.pairs) as usize;
+        let d = d.get(..counted)?;
+        // All that so few pairs can say: between the smallest and the largest.
+        let most = 1.0 - 2.0 * (-(counted as f64)).exp2();
+        let level = if self.deterministic { 0.0 } else { LEVEL.min(most) };
+        let centre = signed_rank::interval(d, level)?;
+        Some(Reported {
+            gain: self.gain_of(verdict.estimate()?),
+            lower: self.gain_of(centre.interval.lower),
+            upper: self.gain_of(centre.interval.upper),
+            level: if level < LEVEL { centre.level } else { LEVEL },
+        })
+    }
+
     /// The verdict once more, from the launches alone.
     ///
     /// # Errors

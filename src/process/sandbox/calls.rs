@@ -48,7 +48,7 @@ pub(super) const TRAPPED_HERE: Table = &[];
 pub(super) const DENIED: Table = table! {
     SYS_sched_setaffinity SYS_set_mempolicy SYS_set_mempolicy_home_node SYS_mbind
     SYS_migrate_pages SYS_move_pages SYS_personality SYS_syslog
-    SYS_process_madvise SYS_process_mrelease
+    SYS_madvise SYS_process_madvise SYS_process_mrelease
     SYS_truncate SYS_fchmod SYS_fchmodat SYS_fchown SYS_fchownat SYS_utimensat
     SYS_setxattr SYS_lsetxattr SYS_fsetxattr SYS_removexattr SYS_lremovexattr SYS_fremovexattr
     SYS_fcntl SYS_rt_sigaction
@@ -113,11 +113,17 @@ pub(super) fn condition(number: i64, me: u32) -> Vec<Vec<Test>> {
         libc::SYS_prctl => {
             FORBIDDEN_OPTIONS.iter().map(|&option| vec![Test::Is(0, option as u32)]).collect()
         }
-        // The kernel's own signals to whoever owns a descriptor.
+        // The kernel's own signals to whoever owns a descriptor; hints that stay with a file.
         libc::SYS_fcntl => {
-            // F_SETOWN_EX
-            const SET_OWNER: u32 = 15;
-            vec![vec![Test::Is(1, libc::F_SETOWN as u32)], vec![Test::Is(1, SET_OWNER)]]
+            // F_SETOWN_EX, F_SET_RW_HINT, F_SET_FILE_RW_HINT
+            const MORE: [u32; 3] = [15, 1036, 1038];
+            let refused = [libc::F_SETOWN as u32].into_iter().chain(MORE);
+            refused.map(|command| vec![Test::Is(1, command)]).collect()
+        }
+        // Inputs are the other side's too: nobody sends them away from its memory.
+        libc::SYS_madvise => {
+            let away = [libc::MADV_COLD, libc::MADV_PAGEOUT];
+            away.iter().map(|&advice| vec![Test::Is(2, advice as u32)]).collect()
         }
         // The handler that names a trapped call stays.
         libc::SYS_rt_sigaction => vec![vec![Test::Is(0, libc::SIGSYS as u32), Test::Given(1)]],

@@ -235,6 +235,9 @@ mod tests {
             (libc::SYS_rt_sigaction, [libc::SIGSEGV as u64, high, 0], allow),
             (libc::SYS_fcntl, [1, libc::F_GETFL as u64, 0], allow),
             (libc::SYS_fcntl, [1, libc::F_SETOWN as u64, other], deny),
+            (libc::SYS_fcntl, [1, 1036, 1], deny),
+            (libc::SYS_madvise, [1, 1, libc::MADV_PAGEOUT as u64], deny),
+            (libc::SYS_madvise, [1, 1, libc::MADV_DONTNEED as u64], allow),
         ];
         for (number, [first, second, third], expected) in table {
             let given = answer(&program, arch(), number as u32, [first, second, third, 0, 0, 0]);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::transition::{Commit, Finished, Intent, finish};
 use super::{files, folder, read_json};
 use crate::record::durable;
-use crate::record::ledger::{self, What};
+use crate::record::ledger;
 
 /// How a transition that was found was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +79,7 @@ pub fn recover(
 /// For a revert, which may have written files; for a transition that the ledger knows; and what
 /// could not be removed.
 pub fn abandon(state: &Path, intent: &Intent) -> Result<(), String> {
-    if intent.line.event == What::Revert {
+    if intent.restores() {
         return Err("a revert that has begun can only be ended".to_owned());
     }
     if ledger::read(state)?.of_intent(&intent.id).is_some() {
@@ -92,7 +92,7 @@ pub fn abandon(state: &Path, intent: &Intent) -> Result<(), String> {
 pub(super) fn take_back(state: &Path, intent: &Intent) -> Result<(), String> {
     files::clear_stage(state)?;
     durable::remove(&path_of(state))?;
-    if intent.line.event == What::Revert {
+    if intent.restores() {
         return Ok(());
     }
     // Moved first: a folder of that name is a whole one. What is left of it takes room only.

@@ -68,7 +68,7 @@ pub enum Change {
     /// A kernel becomes the incumbent.
     Install(Box<Install>),
     /// The incumbent's files are put back where the candidate's are. The ledger's line is a
-    /// [`What::Revert`] whose candidate is what goes.
+    /// [`What::Revert`] or [`What::Undecided`] whose candidate is what goes.
     Revert(Box<Line>),
 }
 
@@ -89,6 +89,13 @@ pub struct Intent {
     pub files: Vec<Restore>,
     /// Where the candidate's files are kept that are written over, below the state folder.
     pub kept: String,
+}
+
+impl Intent {
+    /// Whether it puts the incumbent's files back, rather than making another the incumbent.
+    pub fn restores(&self) -> bool {
+        matches!(self.line.event, What::Revert | What::Undecided)
+    }
 }
 
 /// How a transition ended.
@@ -186,8 +193,8 @@ impl<'a> Transition<'a> {
         };
         let fits = match given.event {
             What::Baseline | What::Keep => install.is_some(),
-            What::Revert => install.is_none(),
-            What::Undecided | What::Anchor => false,
+            What::Revert | What::Undecided => install.is_none(),
+            What::Anchor => false,
         };
         if !fits {
             return Err(format!("a {} does not change the incumbent so", given.event.word()));
@@ -218,7 +225,7 @@ impl<'a> Transition<'a> {
     /// The steps of [`begin`].
     pub(super) fn opening(&self) -> Vec<Step> {
         match self.intent.line.event {
-            What::Revert => vec![Step::Preserve, Step::Stage, Step::Intend],
+            What::Revert | What::Undecided => vec![Step::Preserve, Step::Stage, Step::Intend],
             _ => vec![Step::Folder, Step::Intend],
         }
     }
@@ -227,7 +234,7 @@ impl<'a> Transition<'a> {
     pub(super) fn closing(&self) -> Vec<Step> {
         let current = Step::Point(Name::Current);
         match self.intent.line.event {
-            What::Revert => (0..self.intent.files.len())
+            What::Revert | What::Undecided => (0..self.intent.files.len())
                 .map(Step::Restore)
                 .chain([Step::Record, Step::Clear])
                 .collect(),

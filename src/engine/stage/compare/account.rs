@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use super::super::{Failure, FailureClass};
 use super::Compared;
-use crate::measure::pairs::{Comparison, Cut};
+use crate::measure::pairs::{Comparison, Cut, Reported};
 use crate::pipeline::{Guard, RuleWork};
 use crate::stats::block::{Guard as CaseGuard, Harmed, Scale};
 use crate::stats::calibration::{Noise, robust_sd};
-use crate::stats::sequential::{Reason, Rule, Verdict, gain};
-use crate::stats::{LEVEL, signed_rank};
+use crate::stats::sequential::{Reason, Rule, Verdict};
+use crate::stats::signed_rank;
 
 /// Above this pair sd the machine is what keeps small gains from being seen.
 const NOISY: f64 = 0.01;
@@ -25,14 +25,8 @@ pub(in crate::engine::stage) struct Told<'a> {
     cases: Vec<(String, f64, f64)>,
     harmed: Vec<Harmed>,
     noise: Option<Noise>,
-}
-
-/// What a verdict reports: an estimate, and its 95 % interval where there are pairs enough.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::engine::stage) struct Reported {
-    pub(in crate::engine::stage) gain: f64,
-    pub(in crate::engine::stage) lower: Option<f64>,
-    pub(in crate::engine::stage) upper: Option<f64>,
+    /// What is wrong with the calibration that it rests on.
+    doubts: Vec<String>,
 }
 
 impl<'a> Told<'a> {
@@ -65,7 +59,13 @@ impl<'a> Told<'a> {
             (_, Ok(by_case)) => CaseGuard::default().harmed(&by_case),
         };
         let noise = noise(comparison, per_process);
-        Self { comparison, against, guard: rule.guard, cases, harmed, noise }
+        let (guard, doubts) = (rule.guard, Vec::new());
+        Self { comparison, against, guard, cases, harmed, noise, doubts }
+    }
+
+    /// Adds what is wrong with the calibration.
+    pub(in crate::engine::stage) fn doubting(self, doubts: Vec<String>) -> Self {
+        Self { doubts, ..self }
     }
 
     fn verdict(&self) -> &Verdict {
@@ -76,30 +76,12 @@ impl<'a> Told<'a> {
         &self.comparison.rule
     }
 
-    /// A gain as people say it: a share of the incumbent's, or a difference in the metric's unit.
     fn gain_of(&self, d: f64) -> f64 {
-        match self.comparison.scoring.metric.scale {
-            Scale::Log => gain(d),
-            Scale::Difference => d,
-        }
+        self.comparison.gain_of(d)
     }
 
-    /// The gain: of the pairs that confirm it where there are any, else of all that were looked at.
-    pub(in crate::engine::stage) fn reported(&self) -> Option<Reported> {
-        let verdict = self.verdict();
-        let interval = match verdict.confirmed {
-            Some(confirmed) => confirmed.interval,
-            None => {
-                let d = self.comparison.d().ok()?;
-                let looked = d.get(..verdict.pairs as usize)?;
-                signed_rank::interval(looked, LEVEL).map(|centre| centre.interval)
-            }
-        };
-        Some(Reported {
-            gain: self.gain_of(verdict.estimate()?),
-            lower: interval.map(|i| self.gain_of(i.lower)),
-            upper: interval.map(|i| self.gain_of(i.upper)),
-        })
+    fn reported(&self) -> Option<Reported> {
+        self.comparison.reported()
     }
 
     /// The smallest gain that all planned pairs would have seen four times out of five.
@@ -116,8 +98,8 @@ impl<'a> Told<'a> {
         };
         let reported = self.reported();
         put("gain", reported.map(|r| r.gain));
-        put("gain_lower", reported.and_then(|r| r.lower));
-        put("gain_upper", reported.and_then(|r| r.upper));
+        put("gain_lower", reported.map(|r| r.lower));
+        put("gain_upper", reported.map(|r| r.upper));
         put("pairs", Some(f64::from(self.verdict().all_pairs())));
     }
 
@@ -148,8 +130,9 @@ impl<'a> Told<'a> {
             "reason": verdict.reason,
             "better": self.failure().is_none(),
             "gain": reported.map(|r| r.gain),
-            "gain_lower": reported.and_then(|r| r.lower),
-            "gain_upper": reported.and_then(|r| r.upper),
+            "gain_lower": reported.map(|r| r.lower),
+            "gain_upper": reported.map(|r| r.upper),
+            "gain_level": reported.map(|r| r.level),
             "factor": verdict.estimate().map(f64::exp),
             "pairs": verdict.pairs,
             "confirm_pairs": verdict.confirmed.map_or(0, |c| c.pairs),
@@ -210,15 +193,19 @@ impl<'a> Told<'a> {
         let verdict = self.verdict();
         let lead = if r.gain < -1.0 { "" } else { "gain " };
         let mut text = format!("{lead}{}", self.percent(r.gain));
-        if let (Some(lower), Some(upper)) = (r.lower, r.upper) {
-            text.push_str(&format!(" (95 %: {} .. {})", self.percent(lower), self.percent(upper)));
+        if self.comparison.deterministic {
+            text.push_str(" (the same in each run)");
+        } else {
+            let (level, lower, upper) =
+                (100.0 * r.level, self.percent(r.lower), self.percent(r.upper));
+            text.push_str(&format!(" ({level:.0} %: {lower} .. {upper})"));
         }
         let confirm = verdict.confirmed.map_or_else(String::new, |c| format!(" + {}", c.pairs));
         text.push_str(&format!(
             ", {}{confirm} pairs, {} launches, {:.2} s",
             verdict.pairs, self.comparison.spent.launches, self.comparison.seconds
         ));
-        if let Some(smallest) = self.smallest_gain() {
+        if let Some(smallest) = self.smallest_gain().filter(|_| !self.comparison.deterministic) {
             text.push_str(&format!("; smallest gain seen here: {}", self.percent(smallest)));
         }
         text
@@ -244,7 +231,7 @@ impl<'a> Told<'a> {
 
     /// What people should know beside the verdict.
     pub(in crate::engine::stage) fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings = self.doubts.clone();
         if self.guard == Guard::Warn && self.verdict().is_keep() && !self.harmed.is_empty() {
             warnings.push(self.harmed_words());
         }

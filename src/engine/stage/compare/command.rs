@@ -33,7 +33,7 @@ pub(in crate::engine::stage) fn run(
     metric: &CommandMetric,
     setting: &Setting<'_>,
 ) -> StageOutcome {
-    if same_content(opponent, setting) {
+    if setting.job.itself().is_some() {
         let mut outcome = command::once(work, setting);
         outcome.detail = serde_json::json!({ "identical": { "against": opponent.called } });
         return outcome;
@@ -60,18 +60,6 @@ pub(in crate::engine::stage) fn run(
         Err(failure) => outcome.failure = Some(failure),
     }
     outcome
-}
-
-/// Whether the incumbent's file is what the candidate's is.
-fn same_content(opponent: &Opponent, setting: &Setting<'_>) -> bool {
-    let inputs = &setting.job.inputs;
-    let theirs = inputs.iter().rev().find(|k| k.name == opponent.kernel);
-    theirs.is_some_and(|theirs| {
-        let own = |k: &&crate::engine::subject::Known| {
-            k.name != theirs.name && k.digest == theirs.digest && !k.digest.is_none()
-        };
-        inputs.iter().any(|k| own(&k))
-    })
 }
 
 /// Where pairs of runs come from.

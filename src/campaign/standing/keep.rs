@@ -1,0 +1,234 @@
+//! A candidate becomes the incumbent: as the first of its place, or because it is better.
+
+use std::path::PathBuf;
+
+use super::present::{self, Candidate, Proof};
+use super::recovery::{INTENT, files};
+use super::{EVERY, Ground, Measured, Refused, Said, Says, line, say};
+use crate::campaign::words::{self, Gain, Reference};
+use crate::campaign::worktree::{self, Committed, Message, Outside};
+use crate::digest::Digest;
+use crate::record::Decision;
+use crate::record::incumbent::{self, Change, Commit, Incumbent, Install, Intent};
+use crate::record::ledger::{self, Line, What};
+use crate::stats::block::Scale;
+
+/// A candidate that is the incumbent now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kept {
+    /// The ledger's line.
+    pub line: Line,
+    /// Where the incumbent lies.
+    pub folder: PathBuf,
+    /// Why there is no new commit, or what is odd about it; and other things to know.
+    pub warnings: Vec<String>,
+    /// Whether it is time to hold the best against the baseline.
+    pub anchor_is_due: bool,
+}
+
+/// Makes a candidate the first of its place; `None` when there is one already.
+///
+/// # Errors
+/// Why not; nothing has changed then.
+pub fn baseline(ground: &Ground<'_>, measured: &Measured) -> Result<Option<Line>, Refused> {
+    let broken = Refused::Broken;
+    let there = incumbent::current(ground.folder(), &ground.place).map_err(broken)?;
+    if there.is_some() || measured.says != Says::Alone || measured.artifact.status != "passed" {
+        return Ok(None);
+    }
+    let candidate = present::candidate(ground, measured, Proof::Content)?;
+    let line = line(What::Baseline, ground, measured, candidate.digest);
+    let install = installed(line, candidate, measured, Commit::Unwanted);
+    let intent = incumbent::begin(ground.folder(), &install).map_err(broken)?;
+    let finished = incumbent::finish(ground.folder(), intent, None).map_err(broken)?;
+    Ok(Some(finished.line))
+}
+
+/// Makes a candidate the incumbent, if the artifact proves that it is better; with `git`, its files
+/// are committed.
+///
+/// # Errors
+/// Why not; nothing has changed then.
+pub fn keep(
+    ground: &Ground<'_>,
+    measured: &Measured,
+    said: &Said,
+    git: Option<&Outside<'_>>,
+) -> Result<Kept, Refused> {
+    proven(measured)?;
+    let current = incumbent::current(ground.folder(), &ground.place).map_err(Refused::Broken)?;
+    let Some(current) = current else {
+        let what =
+            format!("there is no incumbent of {} that this is better than", ground.place.problem);
+        return Err(Refused::unfit(what, "run the pipeline: what passes first is the baseline"));
+    };
+    same_incumbent(measured, &current)?;
+    let candidate = present::candidate(ground, measured, Proof::Passed)?;
+    let mut line = line(What::Keep, ground, measured, candidate.digest);
+    say(&mut line, said);
+    let wanted = if git.is_some() { Commit::Wanted } else { Commit::Unwanted };
+    let install = installed(line, candidate, measured, wanted);
+    let intent = incumbent::begin(ground.folder(), &install).map_err(Refused::Broken)?;
+    let mut warnings = Vec::new();
+    let commit = match git {
+        None => None,
+        Some(outside) => {
+            let message = message(ground, measured, &intent, &current);
+            match commit(ground, &intent, &message, outside) {
+                Ok((commit, said)) => {
+                    warnings.extend(said);
+                    commit
+                }
+                Err(why) => return Err(abandoned(ground, &intent, why)),
+            }
+        }
+    };
+    let folder = ground.place.folder(ground.folder()).join(&intent.folder);
+    let finished = incumbent::finish(ground.folder(), intent, commit).map_err(Refused::Broken)?;
+    warnings.extend(finished.warnings);
+    let known = ledger::read(ground.folder()).map_err(Refused::Broken)?;
+    let keeps = ledger::keeps_since_anchor(&known, &ground.place);
+    let anchor_is_due = keeps > 0 && keeps.is_multiple_of(EVERY);
+    Ok(Kept { line: finished.line, folder, warnings, anchor_is_due })
+}
+
+/// Whether the artifact proves a gain.
+fn proven(measured: &Measured) -> Result<(), Refused> {
+    let again = "change the kernel, run the pipeline, and keep what that measures";
+    let reason = &measured.artifact.message;
+    match (&measured.says, measured.decision()) {
+        (Says::Compared { .. }, Some(Decision::Keep)) => Ok(()),
+        (_, Some(decision)) => Err(Refused::Verdict(decision, reason.clone())),
+        (Says::Identical, _) => Err(Refused::unfit("this is the incumbent's very code", again)),
+        (Says::Alone, _) => Err(Refused::unfit(
+            "this was measured alone, beside nothing that it could be better than",
+            again,
+        )),
+        _ => Err(Refused::unfit(
+            format!("nothing was decided: {}", measured.artifact.status),
+            "run the pipeline once more",
+        )),
+    }
+}
+
+/// Whether what it was compared with is still the incumbent.
+pub(super) fn same_incumbent(measured: &Measured, current: &Incumbent) -> Result<(), Refused> {
+    match measured.incumbent() {
+        Some(then) if then != current.digest.hex() => Err(Refused::unfit(
+            format!(
+                "{} was compared with another incumbent than the present one, which came at {}",
+                measured.name, current.at
+            ),
+            "run the pipeline again, and decide on what it measures",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn installed(line: Line, candidate: Candidate, measured: &Measured, commit: Commit) -> Change {
+    Change::Install(Box::new(Install {
+        line,
+        binary: candidate.binary,
+        sources: candidate.sources,
+        metrics: measured.artifact.metrics.clone(),
+        commit,
+    }))
+}
+
+/// The commit's id, if there is one, and what is to be said of it.
+fn commit(
+    ground: &Ground<'_>,
+    intent: &Intent,
+    message: &Message,
+    outside: &Outside<'_>,
+) -> Result<(Option<String>, Vec<String>), String> {
+    let root = ground.root();
+    let as_measured = || {
+        intent.line.sources.iter().find(|source| {
+            let now = Digest::of_file(&root.join(&source.path));
+            !now.is_ok_and(|digest| digest == source.digest)
+        })
+    };
+    if let Some(changed) = as_measured() {
+        return Err(format!("{} is changing: try again", changed.path));
+    }
+    match worktree::commit_only(root, &files(root, intent), message, outside) {
+        Ok(Committed::Done { commit, altered, .. }) => {
+            let mut warnings: Vec<String> = altered
+                .iter()
+                .map(|file| format!("a hook or filter changed {} on its way", file.display()))
+                .collect();
+            warnings.extend(as_measured().map(|changed| {
+                format!("{} has changed meanwhile: look at what is in {commit}", changed.path)
+            }));
+            Ok((Some(commit), warnings))
+        }
+        Ok(Committed::Nothing { head }) => {
+            let warning = format!("the last commit holds these files already: {head}");
+            Ok((Some(head), vec![warning]))
+        }
+        Err(worktree::Refused::NoRepository { root }) => {
+            let warning =
+                format!("{} lies in no git repository: nothing is committed", root.display());
+            Ok((None, vec![warning]))
+        }
+        Err(refused) => Err(refused.to_string()),
+    }
+}
+
+fn abandoned(ground: &Ground<'_>, intent: &Intent, why: String) -> Refused {
+    match incumbent::abandon(ground.folder(), intent) {
+        Ok(()) => Refused::unfit(
+            format!("the kernel cannot be committed, so it is not kept: {why}"),
+            "mend that, or leave the commit to yourself: --no-commit",
+        ),
+        Err(more) => Refused::Broken(format!("{why}; and taking the keep back failed: {more}")),
+    }
+}
+
+fn message(
+    ground: &Ground<'_>,
+    measured: &Measured,
+    intent: &Intent,
+    current: &Incumbent,
+) -> Message {
+    let line = &intent.line;
+    let baseline = incumbent::baseline(ground.folder(), &ground.place).ok().flatten();
+    let digests = (
+        line.artifact_digest.hex(),
+        baseline.as_ref().map(|b| b.artifact_digest.hex()).unwrap_or_default(),
+        current.artifact_digest.hex(),
+    );
+    let mut message = words::message(&words::Kept {
+        problem: &line.place.problem,
+        metric: &line.place.metric,
+        device: &line.place.device,
+        gain: in_percent(measured, line, current),
+        summary: &line.summary,
+        feedback: &line.feedback,
+        next_step: &line.next_step,
+        artifact: Reference { path: &line.artifact, digest: &digests.0 },
+        baseline: baseline.as_ref().map(|b| Reference { path: &b.artifact, digest: &digests.1 }),
+        previous: Some(Reference { path: &current.artifact, digest: &digests.2 }),
+    });
+    message.trailers.push((INTENT.to_owned(), intent.id.clone()));
+    message
+}
+
+/// The gain as a share of the incumbent's value. A metric that repeats has no interval.
+fn in_percent(measured: &Measured, line: &Line, current: &Incumbent) -> Option<Gain> {
+    let Says::Compared { comparison, .. } = &measured.says else {
+        return None;
+    };
+    let unit = match comparison.scoring.metric.scale {
+        Scale::Log => 1.0,
+        Scale::Difference => current.metrics.get(&line.place.metric)?.abs(),
+    };
+    let gain = line.gain?;
+    let percent = |value: f64| 100.0 * value / unit;
+    (unit > 0.0).then(|| Gain {
+        percent: percent(gain),
+        lower: percent(line.lower.unwrap_or(gain)),
+        upper: percent(line.upper.unwrap_or(gain)),
+    })
+}

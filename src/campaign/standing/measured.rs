@@ -1,0 +1,193 @@
+//! An artifact that something is to be decided on, held against everything that was recorded of it.
+
+use std::path::{Path, PathBuf};
+
+use crate::digest::Digest;
+use crate::engine::stage::FailureClass;
+use crate::engine::{Event, Outcome};
+use crate::measure::pairs::Comparison;
+use crate::record::{Artifact, Decision, analysis, ledger, verdict};
+
+/// What an artifact says of its candidate.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Says {
+    /// It was compared with the incumbent.
+    Compared {
+        /// All of it.
+        comparison: Box<Comparison>,
+        /// What its launches say, found again from them.
+        decision: Decision,
+    },
+    /// It is the incumbent's very code.
+    Identical,
+    /// It was measured, with nothing beside it.
+    Alone,
+    /// It failed before it could be compared.
+    Failed,
+}
+
+/// An artifact with its name and digest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// Below the state folder.
+    pub name: String,
+    /// BLAKE3 of its file.
+    pub digest: Digest,
+    /// What is in it.
+    pub artifact: Artifact,
+    /// What it says.
+    pub says: Says,
+}
+
+/// The state folder that an artifact lies in: `STATE/runs/RUN/STAGE.json`.
+pub fn state_of(file: &Path) -> Option<PathBuf> {
+    let runs = file.parent()?.parent()?;
+    let state = runs.parent()?;
+    let named = runs.file_name()? == "runs" && state.file_name()? == ".optloop";
+    named.then(|| state.to_owned())
+}
+
+impl Measured {
+    /// Reads an artifact below `state` and decides it again from its launches.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not what was recorded of it.
+    pub fn read(state: &Path, file: &Path) -> Result<Self, String> {
+        let cannot = |e| format!("cannot read {}: {e}", file.display());
+        let bytes = std::fs::read(file).map_err(cannot)?;
+        let artifact: Artifact = serde_json::from_slice(&bytes)
+            .map_err(|e| format!("{} is not an artifact: {e}", file.display()))?;
+        let name = file.strip_prefix(state).unwrap_or(file).to_string_lossy().into_owned();
+        let says = says(&artifact).map_err(|why| format!("{name}: {why}"))?;
+        let measured = Self { name, digest: Digest::of(&bytes), artifact, says };
+        measured.prove(state, file)?;
+        Ok(measured)
+    }
+
+    /// Whether a run can have left it: what is decided on must be what was measured.
+    fn prove(&self, state: &Path, file: &Path) -> Result<(), String> {
+        let changed = |since: &str| {
+            format!(
+                "{} is not what was recorded: it has changed since {since}; measure again",
+                self.name
+            )
+        };
+        let known = ledger::read(state)?;
+        let decided = known.lines.iter().filter(|line| line.artifact == self.name);
+        if decided.clone().any(|line| line.artifact_digest != self.digest) {
+            return Err(changed("it was decided on"));
+        }
+        if analysis::read(file)?.entries.iter().any(|entry| entry.artifact != self.digest) {
+            return Err(changed("it was analysed"));
+        }
+        match self.as_told(state, file) {
+            Some(false) => Err(changed("its run")),
+            Some(true) | None => Ok(()),
+        }
+    }
+
+    /// Whether it says what its run told when the stage ended; `None` when that is not known.
+    fn as_told(&self, state: &Path, file: &Path) -> Option<bool> {
+        let log = std::fs::read_to_string(file.with_file_name("events.jsonl")).ok()?;
+        let name = file.strip_prefix(state).ok()?.to_string_lossy().into_owned();
+        let told =
+            log.lines().filter(|line| line.contains("\"stage_finished\"")).find_map(|line| {
+                match serde_json::from_str(line) {
+                    Ok(Event::StageFinished(finished)) if finished.artifact == name => {
+                        Some(finished)
+                    }
+                    _ => None,
+                }
+            })?;
+        let artifact = &self.artifact;
+        let status = match &told.outcome {
+            Outcome::Failed { failure } => word(failure.class),
+            _ => "passed".to_owned(),
+        };
+        Some(
+            told.detail == artifact.result
+                && told.metrics == artifact.metrics
+                && told.fields == artifact.key_fields
+                && status == artifact.status,
+        )
+    }
+
+    /// A field of its key.
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
+        let fields = &self.artifact.key_fields;
+        fields.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Digest of the incumbent that it was to be compared with.
+    pub(super) fn incumbent(&self) -> Option<&str> {
+        self.field("input:incumbent binary").or_else(|| {
+            let kernel = self.field("definition.opponent.kernel")?;
+            self.field(&format!("input:{kernel}"))
+        })
+    }
+
+    /// What is to be decided of it: what its launches say, and what every other failure means.
+    pub fn decision(&self) -> Option<Decision> {
+        let status = self.artifact.status.as_str();
+        let neutral =
+            [FailureClass::Infrastructure, FailureClass::Interrupted, FailureClass::TooNoisy];
+        if neutral.iter().any(|class| word(*class) == status) {
+            return None;
+        }
+        match (&self.says, status) {
+            (Says::Compared { decision, .. }, "passed" | "inconclusive") => Some(*decision),
+            (Says::Identical | Says::Alone, "passed") => None,
+            _ => Some(Decision::Revert),
+        }
+    }
+
+    /// Whether an artifact is of a stage that scores: a comparison or a measurement.
+    pub fn scores(artifact: &Artifact) -> bool {
+        let result = &artifact.result;
+        let purpose = result["purpose"].as_str();
+        let compared = result.get("comparison").or_else(|| result.get("identical"));
+        compared.is_some_and(|c| !c.is_null())
+            || matches!(purpose, Some("candidate" | "final"))
+            || (artifact.kind == "bench" && purpose.is_none())
+    }
+}
+
+fn word(class: FailureClass) -> String {
+    // A plain enum always encodes.
+    let value = serde_json::to_value(class).unwrap_or_default();
+    value.as_str().unwrap_or("failed").to_owned()
+}
+
+fn says(artifact: &Artifact) -> Result<Says, String> {
+    let result = &artifact.result;
+    let comparison = result.get("comparison").filter(|c| !c.is_null());
+    let Some(comparison) = comparison else {
+        let identical = result.get("identical").is_some_and(|i| !i.is_null());
+        return Ok(match identical {
+            _ if artifact.status != "passed" => Says::Failed,
+            true => Says::Identical,
+            false => Says::Alone,
+        });
+    };
+    let record = comparison.get("record").cloned().unwrap_or_default();
+    let comparison: Comparison = serde_json::from_value(record)
+        .map_err(|e| format!("its comparison cannot be understood: {e}"))?;
+    let again = comparison.again()?;
+    if again != comparison.verdict {
+        return Err(format!(
+            "its launches say `{}`, and its verdict, `{}`, is not made of them: it is not what was \
+             measured; measure again",
+            again.reason.words(),
+            comparison.verdict.reason.words()
+        ));
+    }
+    let decision = verdict::decision(&again);
+    if artifact.status == "passed" && decision != Decision::Keep {
+        return Err(format!(
+            "its launches say {}, and it says that it passed: it is not what was measured; \
+             measure again",
+            decision.word()
+        ));
+    }
+    Ok(Says::Compared { comparison: Box::new(comparison), decision })
+}

@@ -1,0 +1,116 @@
+//! What becomes of a candidate that was measured: it becomes the baseline, is kept, or goes; and
+//! how far the best has come since the baseline.
+//!
+//! Everything here is asked under the state's lock, with a state that has just been looked at.
+//! What is on disk and how one incumbent takes the place of another is `record::incumbent`'s; this
+//! decides whether it may, and ties a commit to it.
+
+mod anchor;
+mod keep;
+mod measured;
+mod present;
+mod recovery;
+mod revert;
+
+use std::path::Path;
+
+use crate::cache::World;
+use crate::digest::Digest;
+use crate::engine::State;
+use crate::record::Decision;
+use crate::record::ledger::{Line, Place, What};
+
+pub use anchor::{Anchor, EVERY, anchor};
+pub use keep::{Kept, baseline, keep};
+pub use measured::{Measured, Says, state_of};
+pub use present::Candidate;
+pub use recovery::recover;
+pub use revert::{Reverted, revert};
+
+/// What a candidate is held against.
+pub struct Ground<'a> {
+    /// The state of the pipeline that measured it, looked at a moment ago.
+    pub state: &'a State,
+    /// The environment and the devices.
+    pub world: &'a dyn World,
+    /// The pipeline's kernel files, below the root.
+    pub kernel: &'a [String],
+    /// What its incumbent is filed under.
+    pub place: Place,
+    /// Now, RFC 3339.
+    pub at: String,
+}
+
+impl Ground<'_> {
+    fn root(&self) -> &Path {
+        &self.state.paths.root
+    }
+
+    fn folder(&self) -> &Path {
+        &self.state.paths.state
+    }
+}
+
+/// What people or agents say about a decision.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Why, in a sentence or a few.
+    pub summary: String,
+    /// Signals and outliers, one text each.
+    pub feedback: Vec<String>,
+    /// What to try next.
+    pub next_step: String,
+}
+
+/// Why nothing was decided; nothing has changed then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// The numbers say otherwise.
+    Verdict(Decision, String),
+    /// This artifact, or what the files are now, does not allow it: what, and what to do.
+    Unfit(String, String),
+    /// Something could not be read or written.
+    Broken(String),
+}
+
+impl Refused {
+    fn unfit(what: impl Into<String>, to_do: impl Into<String>) -> Self {
+        Self::Unfit(what.into(), to_do.into())
+    }
+}
+
+/// The ledger's line about a measured candidate.
+fn line(event: What, ground: &Ground<'_>, measured: &Measured, candidate: Digest) -> Line {
+    let artifact = &measured.artifact;
+    let mut line = Line::new(event, ground.place.clone(), candidate, ground.at.clone());
+    line.artifact.clone_from(&measured.name);
+    line.artifact_digest = measured.digest;
+    line.value = artifact.metrics.get(&ground.place.metric).copied();
+    line.seconds = Some(artifact.seconds);
+    match &measured.says {
+        Says::Compared { comparison, .. } => {
+            let reported = comparison.reported();
+            line.gain = reported.map(|r| r.gain);
+            line.lower = reported.map(|r| r.lower);
+            line.upper = reported.map(|r| r.upper);
+            line.pairs = Some(comparison.verdict.all_pairs());
+            line.launches = Some(comparison.spent.launches);
+            line.seconds = Some(comparison.seconds);
+            line.reason = Some(comparison.verdict.reason.word().to_owned());
+        }
+        Says::Identical => line.reason = Some("identical".to_owned()),
+        Says::Alone => {}
+        Says::Failed => {}
+    }
+    // A failure that is no verdict says more than the verdict does.
+    if !matches!(artifact.status.as_str(), "passed" | "not_better" | "inconclusive") {
+        line.reason = Some(artifact.status.clone());
+    }
+    line
+}
+
+fn say(line: &mut Line, said: &Said) {
+    line.summary.clone_from(&said.summary);
+    line.feedback.clone_from(&said.feedback);
+    line.next_step.clone_from(&said.next_step);
+}

@@ -1,0 +1,209 @@
+//! Whether an artifact is about what the kernel files hold now.
+
+use std::fs;
+use std::path::Path;
+
+use super::{Ground, Measured, Refused};
+use crate::cache::{Kind, Status};
+use crate::digest::Digest;
+use crate::engine::explain::{Answer, Forecast, Why};
+use crate::plan::Definition;
+use crate::record::incumbent::Content;
+
+/// Where an artifact's key has the built kernel.
+const BINARY: &str = "input:kernel binary";
+
+/// The candidate as it is now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// Of the built kernel; of the file where only a command builds it.
+    pub digest: Digest,
+    /// The built kernel.
+    pub binary: Option<Content>,
+    /// Its files.
+    pub sources: Vec<Content>,
+}
+
+/// Whether what the stage needs must hold as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// The files and what they are compiled to are what was measured.
+    Content,
+    /// And every stage before the measurement passes on it, as things are now.
+    Passed,
+}
+
+/// The candidate, if the kernel files still hold what the artifact is about.
+pub(super) fn candidate(
+    ground: &Ground<'_>,
+    measured: &Measured,
+    proof: Proof,
+) -> Result<Candidate, Refused> {
+    let stage = &measured.artifact.stage;
+    let state = ground.state;
+    let node = state
+        .index
+        .find_node(stage)
+        .ok_or_else(|| stale(format!("the pipeline has no stage `{stage}` any more"), measured))?;
+    let stored = state.definition(node).map_err(|e| Refused::Broken(e.to_string()))?;
+    let look = Look { ground, measured, node };
+    let candidate = match stored.definition {
+        Definition::Bench(_) | Definition::Check(_) => look.kernel()?,
+        Definition::Command(_) => look.command()?,
+        _ => {
+            let what = format!("`{stage}` measures nothing itself");
+            return Err(Refused::unfit(what, "name the artifact of a stage that does"));
+        }
+    };
+    if proof == Proof::Passed {
+        look.needs()?;
+    }
+    Ok(candidate)
+}
+
+fn stale(what: String, measured: &Measured) -> Refused {
+    let pipeline = &measured.artifact.provenance.pipeline;
+    let to_do = format!(
+        "run `optloop pipeline {pipeline}` again, and decide on what it measures; {} is about \
+         something else",
+        measured.name
+    );
+    Refused::Unfit(what, to_do)
+}
+
+struct Look<'a> {
+    ground: &'a Ground<'a>,
+    measured: &'a Measured,
+    node: u32,
+}
+
+impl Look<'_> {
+    fn stale(&self, what: impl Into<String>) -> Refused {
+        stale(what.into(), self.measured)
+    }
+
+    /// What a run would do with a node, and with what it needs.
+    fn forecast(&self, node: u32) -> Result<(Forecast<'_>, Vec<u32>), Refused> {
+        let state = self.ground.state;
+        let mut selected = vec![false; state.index.nodes.len()];
+        let mut chosen = vec![node];
+        let mut at = 0;
+        while let Some(&next) = chosen.get(at) {
+            if !std::mem::replace(&mut selected[next as usize], true) {
+                chosen.extend(state.index.ids(state.index.nodes[next as usize].needs));
+            }
+            at += 1;
+        }
+        let forecast = Forecast::of(state, self.ground.world, &selected)
+            .map_err(|e| Refused::Broken(e.to_string()))?;
+        let needs = (0..selected.len() as u32).filter(|&n| selected[n as usize] && n != node);
+        Ok((forecast, needs.collect()))
+    }
+
+    /// The stages before it would all pass as they did.
+    fn needs(&self) -> Result<(), Refused> {
+        let index = &self.ground.state.index;
+        let (forecast, needs) = self.forecast(self.node)?;
+        for need in needs {
+            let explanation = forecast.brief(need);
+            let passed = index.nodes[need as usize].status() == Status::Passed;
+            match explanation.answer {
+                Answer::Known | Answer::PutBack { .. } | Answer::Skipped { .. } => {}
+                Answer::Runs { why: Why::Always } if passed => {}
+                _ => {
+                    let what = "has not passed on what the files are now";
+                    return Err(self.stale(format!("`{}` {what}", explanation.stage)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A kernel that optloop builds.
+    fn kernel(&self) -> Result<Candidate, Refused> {
+        let state = self.ground.state;
+        let index = &state.index;
+        let inputs = index.ids(index.nodes[self.node as usize].inputs);
+        let entry = inputs.first().copied().unwrap_or(u32::MAX);
+        let compile = (0..index.nodes.len() as u32)
+            .find(|&n| index.ids(index.nodes[n as usize].outputs).contains(&entry));
+        let compile = compile.ok_or_else(|| self.stale("nothing builds this kernel any more"))?;
+        let (forecast, _) = self.forecast(compile)?;
+        let built = forecast.content_of(entry).filter(|_| {
+            matches!(forecast.brief(compile).answer, Answer::Known | Answer::PutBack { .. })
+        });
+        let changed = || self.stale("the kernel, or how it is built, has changed since");
+        let digest = built.ok_or_else(changed)?;
+        let hex = digest.hex();
+        let recorded = self.measured.artifact.result["kernel_digest"].as_str();
+        if self.measured.field(BINARY) != Some(&hex) || recorded.is_some_and(|r| r != hex) {
+            return Err(changed());
+        }
+        let sources = self.sources(index.ids(index.nodes[compile as usize].inputs))?;
+        let (_, name) = index.entry_name(entry);
+        let bytes = state.store.bytes(&digest).or_else(|| {
+            let there = fs::read(self.ground.root().join(name)).ok();
+            there.filter(|bytes| Digest::of(bytes) == digest)
+        });
+        let bytes = bytes.ok_or_else(|| self.stale("the built kernel is not kept any more"))?;
+        let binary = Some(Content { path: name.to_owned(), bytes });
+        Ok(Candidate { digest, binary, sources })
+    }
+
+    /// A kernel that only a command knows.
+    fn command(&self) -> Result<Candidate, Refused> {
+        let index = &self.ground.state.index;
+        let sources = self.sources(index.ids(index.nodes[self.node as usize].inputs))?;
+        for source in &sources {
+            let digest = Digest::of(&source.bytes).hex();
+            if self.measured.field(&format!("input:{}", source.path)) != Some(&digest) {
+                return Err(self.stale(format!("{} has changed since", source.path)));
+            }
+        }
+        let opponent = self.measured.field("definition.opponent.kernel").unwrap_or_default();
+        let named = |name: &str| sources.iter().any(|s| s.path == name) || name == opponent;
+        for (field, digest) in &self.measured.artifact.key_fields {
+            let Some(path) = field.strip_prefix("input:").filter(|path| !named(path)) else {
+                continue;
+            };
+            let now = Digest::of_file(&self.ground.root().join(path)).map(|d| d.hex());
+            if now.unwrap_or_else(|_| "absent".to_owned()) != *digest {
+                return Err(self.stale(format!("{path}, which the stage reads, has changed since")));
+            }
+        }
+        let digest = match &sources[..] {
+            [one] => Digest::of(&one.bytes),
+            _ => {
+                let stage = &self.measured.artifact.stage;
+                let what = format!("`{stage}` is a command, and the kernel has not one file");
+                let to_do = "a command is compared through ${kernel}, which is one file";
+                return Err(Refused::unfit(what, to_do));
+            }
+        };
+        Ok(Candidate { digest, binary: None, sources })
+    }
+
+    /// The kernel's files, each of them read by the node and as it was seen.
+    fn sources(&self, reads: &[u32]) -> Result<Vec<Content>, Refused> {
+        let index = &self.ground.state.index;
+        let one = |path: &String| {
+            if Path::new(path).starts_with(".optloop") {
+                let what = format!("{path} is a copy that optloop made, and no file of yours");
+                return Err(Refused::unfit(what, "measure the file itself, in its place"));
+            }
+            let seen = reads.iter().find(|&&e| index.entry_name(e) == (Kind::File, path));
+            let stage = &self.measured.artifact.stage;
+            let seen = seen.ok_or_else(|| {
+                let what = format!("`{stage}` does not name {path} among its inputs");
+                Refused::unfit(what, "add inputs = [\"${kernel}\"] to the stage, and run it again")
+            })?;
+            let bytes = fs::read(self.ground.root().join(path))
+                .map_err(|e| self.stale(format!("cannot read {path}: {e}")))?;
+            if Digest::of(&bytes) != index.entries[*seen as usize].digest {
+                return Err(self.stale(format!("{path} has changed since")));
+            }
+            Ok(Content { path: path.clone(), bytes })
+        };
+        self.ground.kernel.iter().map(one).collect()
+    }
+}

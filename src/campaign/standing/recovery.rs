@@ -1,0 +1,46 @@
+//! Ending the keep or revert that a killed process began.
+
+use std::path::{Path, PathBuf};
+
+use crate::campaign::worktree;
+use crate::record::incumbent::{self, Commit, End, Intent};
+
+/// The trailer by which the commit of a keep is found again.
+pub(super) const INTENT: &str = "Optloop-Intent";
+
+/// Ends what was cut off, and says what that was; no lines when there was nothing.
+///
+/// The caller holds the state's lock.
+///
+/// # Errors
+/// What could not be read or written: the next call goes on from there.
+pub fn recover(root: &Path, state: &Path) -> Result<Vec<String>, String> {
+    let mut settled = None;
+    let ended = incumbent::recover(state, &mut |intent| {
+        let found = worktree::find_commit_with_trailer(root, INTENT, &intent.id);
+        if found.is_some() {
+            settled = worktree::settle_index(root, &files(root, intent)).err();
+        }
+        Ok(found)
+    })?;
+    let Some(ended) = ended else {
+        return Ok(Vec::new());
+    };
+    let line = &ended.intent.line;
+    let what = line.event.word();
+    let place = format!("{} by {}", line.place.problem, line.place.metric);
+    let said = match (ended.end, ended.intent.commit) {
+        (End::Forward, _) => format!("note: a {what} of {place} was cut off; it is done now"),
+        (End::Back, Commit::Wanted | Commit::Unwanted) => format!(
+            "note: a {what} of {place} was cut off before its commit; nothing of it is left, do \
+             it again"
+        ),
+    };
+    let warnings = ended.warnings.into_iter().chain(settled.map(|e| e.to_string()));
+    Ok(std::iter::once(said).chain(warnings.map(|w| format!("warning: {w}"))).collect())
+}
+
+/// The kernel's files, absolute.
+pub(super) fn files(root: &Path, intent: &Intent) -> Vec<PathBuf> {
+    intent.line.sources.iter().map(|source| root.join(&source.path)).collect()
+}

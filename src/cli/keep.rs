@@ -1,0 +1,341 @@
+//! `optloop keep` and `optloop revert`, and the baseline that a first run sets.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::args::{CompareArgs, Decided, Format, KeepArgs, RevertArgs, Tuning};
+use super::exit::Exit;
+use super::incumbents::Incumbents;
+use super::session::{Access, Refusal, Session};
+use super::ui::Ui;
+use super::world::{self, Disk};
+use super::{artifact, cache, compare, words};
+use crate::campaign::standing::{self, Ground, Kept, Measured, Refused, Reverted, Said};
+use crate::campaign::worktree::Outside;
+use crate::process;
+use crate::record::analysis::{self, ANALYSIS_VERSION, Analysis};
+use crate::record::ledger::{self, Line, What};
+use crate::record::{Artifact, Decision};
+
+/// Rises when a reader of the JSON lines would have to change.
+pub(super) const VERSION: u32 = 1;
+
+/// Keeps a candidate; when it is time, the best is held against the baseline.
+pub(super) fn keep(args: &KeepArgs, ui: Ui) -> Exit {
+    match try_keep(args, &ui) {
+        Ok(None) => Exit::Ok,
+        Ok(Some(anchor)) => {
+            let every = standing::EVERY;
+            ui.note(&format!("{every} keeps since the last anchor: the best beside the baseline"));
+            compare::run(&anchor, ui)
+        }
+        Err(refusal) => ui.refuse(&refusal),
+    }
+}
+
+/// Puts the incumbent's files back.
+pub(super) fn revert(args: &RevertArgs, ui: &Ui) -> Exit {
+    match try_revert(args, ui) {
+        Ok(()) => Exit::Ok,
+        Err(refusal) => ui.refuse(&refusal),
+    }
+}
+
+fn try_keep(args: &KeepArgs, ui: &Ui) -> Result<Option<CompareArgs>, Refusal> {
+    let desk = Desk::open(&args.decided, ui)?;
+    let (env, cancel) = (world::environment(), process::install().unwrap_or_default());
+    let outside = (!args.no_commit).then_some(Outside { env: &env, cancel: &cancel });
+    let said = said(&args.decided);
+    let kept = standing::keep(&desk.ground(), &desk.measured, &said, outside.as_ref());
+    let kept = kept.map_err(refusal)?;
+    desk.analyse(Decision::Keep, &said, ui)?;
+    warn(&kept.warnings, ui);
+    if ui.format == Format::Json {
+        ui.json(&kept_json(&kept));
+    } else {
+        ui.line(&desk.verdict(Decision::Keep, &kept.line));
+        ui.line(&format!("  incumbent  {}", world::shown(&kept.folder).display()));
+        let commit = match &kept.line.commit {
+            Some(commit) => {
+                let files: Vec<String> = paths(&kept.line);
+                format!(
+                    "  commit     {} of {}",
+                    &commit[..commit.len().min(12)],
+                    words::list(&files)
+                )
+            }
+            None => "  commit     none".to_owned(),
+        };
+        ui.line(&commit);
+    }
+    Ok(kept.anchor_is_due.then(|| desk.anchor()))
+}
+
+fn try_revert(args: &RevertArgs, ui: &Ui) -> Result<(), Refusal> {
+    let desk = Desk::open(&args.decided, ui)?;
+    let said = said(&args.decided);
+    let reverted = standing::revert(&desk.ground(), &desk.measured, &said).map_err(refusal)?;
+    let decision = match reverted.line.event {
+        What::Undecided => Decision::Undecided,
+        _ => Decision::Revert,
+    };
+    desk.analyse(decision, &said, ui)?;
+    warn(&reverted.warnings, ui);
+    if ui.format == Format::Json {
+        ui.json(&reverted_json(&reverted));
+        return Ok(());
+    }
+    ui.line(&desk.verdict(decision, &reverted.line));
+    match &reverted.kept {
+        Some(kept) => {
+            ui.line(&format!("  put back   {}", words::list(&reverted.restored)));
+            ui.line(&format!("  candidate  is kept in {}", world::shown(kept).display()));
+        }
+        None => ui.line("  put back   nothing: the files are the incumbent's already"),
+    }
+    Ok(())
+}
+
+fn warn(warnings: &[String], ui: &Ui) {
+    for warning in warnings {
+        ui.complain(&format!("warning: {warning}"));
+    }
+}
+
+fn said(args: &Decided) -> Said {
+    Said {
+        summary: args.summary.clone(),
+        feedback: args.feedback.clone(),
+        next_step: args.next_step.clone().unwrap_or_default(),
+    }
+}
+
+/// Why a decision was refused, as the program says it.
+pub(super) fn refusal(refused: Refused) -> Refusal {
+    match refused {
+        Refused::Unfit(what, to_do) => Refusal::Words(what, Some(to_do), Exit::User),
+        Refused::Broken(what) => Refusal::Words(what, None, Exit::Infrastructure),
+        Refused::Verdict(decision, why) => {
+            let exit = match decision {
+                Decision::Undecided => Exit::Undecided,
+                _ => Exit::Candidate,
+            };
+            let what = format!("the verdict is {}, so it is not kept: {why}", decision.word());
+            Refusal::Words(what, Some("put the incumbent back with `optloop revert`".into()), exit)
+        }
+    }
+}
+
+/// An artifact on the table, with the state of the pipeline that made it, which is locked.
+struct Desk {
+    session: Session,
+    measured: Measured,
+    file: PathBuf,
+    place: crate::record::Place,
+    kernel: Vec<String>,
+}
+
+impl Desk {
+    fn open(args: &Decided, ui: &Ui) -> Result<Self, Refusal> {
+        let user = |what: String| Refusal::Words(what, None, Exit::User);
+        let file = found(&args.artifact)?;
+        let state = standing::state_of(&file).ok_or_else(|| {
+            let what = format!("{} lies in no .optloop/runs/", file.display());
+            let hint = "decide where it was measured; `optloop artifact ls` lists what there is";
+            Refusal::Words(what, Some(hint.to_owned()), Exit::User)
+        })?;
+        let artifact = Artifact::read(&file).map_err(user)?;
+        let root = state.parent().unwrap_or(Path::new("/"));
+        let pipeline = root.join(&artifact.provenance.pipeline);
+        let located = super::session::located(&world::shown(&pipeline).to_string_lossy())?;
+        let overrides = artifact.provenance.overrides.clone();
+        let session = Session::open_with(located, overrides, Access::Wait, ui)?;
+        // Read under the lock: whoever had it may have written to what this stands on.
+        let measured = Measured::read(&state, &file).map_err(user)?;
+        let here = crate::cache::World::device(&Disk, "cpu");
+        if measured.artifact.provenance.device_identity != here {
+            let what = format!(
+                "{} was measured on another machine, or another setting of this one",
+                measured.name
+            );
+            let hint = "run the pipeline here, and decide on what it measures".to_owned();
+            return Err(Refusal::Words(what, Some(hint), Exit::User));
+        }
+        let incumbents = Incumbents { located: &session.located, overrides: &session.overrides };
+        let place = incumbents.decided_by(&measured.artifact.stage)?;
+        let kernel = incumbents.kernel().unwrap_or_default();
+        Ok(Self { session, measured, file, place, kernel })
+    }
+
+    fn ground(&self) -> Ground<'_> {
+        ground(&self.session, &self.kernel, self.place.clone())
+    }
+
+    /// What was decided, beside the artifact too.
+    fn analyse(&self, decision: Decision, said: &Said, ui: &Ui) -> Result<(), Refusal> {
+        let analysis = Analysis {
+            version: ANALYSIS_VERSION,
+            at: jiff::Timestamp::now().to_string(),
+            artifact: self.measured.digest,
+            decision,
+            summary: said.summary.clone(),
+            feedback: said.feedback.clone(),
+            next_step: said.next_step.clone(),
+            by: String::new(),
+        };
+        let done = analysis::append(&self.file, &analysis);
+        let done = done.map_err(|why| Refusal::Words(why, None, Exit::Infrastructure))?;
+        warn(&done.into_iter().collect::<Vec<_>>(), ui);
+        Ok(())
+    }
+
+    /// The decision in a line: what was measured says the rest.
+    fn verdict(&self, decision: Decision, line: &Line) -> String {
+        let artifact = &self.measured.artifact;
+        let told = artifact.result["words"].as_str().filter(|words| !words.is_empty());
+        let why = match told {
+            Some(words) => words.to_owned(),
+            None if artifact.message.is_empty() => "it was measured alone".to_owned(),
+            None => artifact.message.clone(),
+        };
+        format!("{} {} by {}: {why}", decision.word(), line.place.problem, line.place.metric)
+    }
+
+    /// The command that holds the best against the baseline.
+    fn anchor(&self) -> CompareArgs {
+        let overrides = &self.session.overrides;
+        let stage = &self.measured.artifact.stage;
+        CompareArgs {
+            a: None,
+            b: None,
+            pipeline: Some(self.session.located.file.display().to_string()),
+            stage: stage.split('[').next().unwrap_or(stage).to_owned(),
+            anchor: true,
+            tuning: Tuning {
+                set: overrides.set.clone().into_iter().collect(),
+                device: overrides.device.clone(),
+                timeout_seconds: overrides.timeout_s,
+                ..Tuning::default()
+            },
+        }
+    }
+}
+
+fn ground<'a>(
+    session: &'a Session,
+    kernel: &'a [String],
+    place: crate::record::Place,
+) -> Ground<'a> {
+    let at = jiff::Timestamp::now().to_string();
+    Ground { state: &session.state, world: &Disk, kernel, place, at }
+}
+
+/// The artifact that is named, or the last that something can be decided on.
+fn found(wanted: &str) -> Result<PathBuf, Refusal> {
+    if wanted != "last" {
+        return artifact::find(wanted);
+    }
+    let state = world::state_folder().ok_or_else(cache::no_state)?;
+    let all = Artifact::list(&state);
+    let known = ledger::read(&state).map_err(|why| Refusal::Words(why, None, Exit::User))?;
+    let scores = |file: &&PathBuf| {
+        match known.lines.iter().find(|line| state.join(&line.artifact) == **file) {
+            // It is about what was kept already.
+            Some(line) => line.event != What::Anchor,
+            None => Artifact::read(file).is_ok_and(|artifact| Measured::scores(&artifact)),
+        }
+    };
+    all.iter().rev().find(scores).cloned().ok_or_else(|| {
+        let what = "there is no artifact of a stage that scores yet".to_owned();
+        Refusal::Words(what, Some("run the pipeline first".to_owned()), Exit::User)
+    })
+}
+
+/// After a run: what passed first is the baseline of its place.
+pub(super) fn baselines(session: &Session, passed: &[(String, String)], ui: &Ui) {
+    if passed.is_empty() {
+        return;
+    }
+    let incumbents = Incumbents { located: &session.located, overrides: &session.overrides };
+    let stages = incumbents.scoring();
+    let kernel = incumbents.kernel().unwrap_or_default();
+    // The last word on a kernel comes from the last of its stages.
+    for (stage, artifact) in passed.iter().rev() {
+        if !stages.iter().any(|s| s == stage.split('[').next().unwrap_or(stage)) {
+            continue;
+        }
+        let Ok(place) = incumbents.place(stage) else { continue };
+        let of = format!("{} by {}", place.problem, place.metric);
+        let state = &session.state.paths.state;
+        let set = Measured::read(state, &state.join(artifact))
+            .map_err(Refused::Broken)
+            .and_then(|measured| standing::baseline(&ground(session, &kernel, place), &measured));
+        match set {
+            Ok(None) => {}
+            Ok(Some(_)) => ui.note(&format!("{of}: this kernel is the baseline")),
+            Err(Refused::Unfit(why, to_do)) => {
+                ui.note(&format!("{of}: no baseline is set: {why}; {to_do}"));
+            }
+            Err(Refused::Broken(why) | Refused::Verdict(_, why)) => {
+                ui.complain(&format!("warning: {of}: no baseline is set: {why}"));
+            }
+        }
+    }
+}
+
+fn paths(line: &Line) -> Vec<String> {
+    line.sources.iter().map(|source| source.path.clone()).collect()
+}
+
+/// A gain with its interval, in percent or in the metric's own unit.
+pub(super) fn gain_words(line: &Line, ratio: bool) -> String {
+    let one = |gain: f64| if ratio { format!("{:.2} %", 100.0 * gain) } else { format!("{gain}") };
+    let gain = line.gain.map_or_else(|| "unknown".to_owned(), one);
+    match (line.lower, line.upper) {
+        (Some(lower), Some(upper)) if lower < upper => {
+            format!("{gain} (95 %: {} .. {})", one(lower), one(upper))
+        }
+        _ => gain,
+    }
+}
+
+fn line_json(event: &str, decision: Decision, line: &Line) -> Value {
+    json!({
+        "event": event,
+        "version": VERSION,
+        "decision": decision.word(),
+        "problem": line.place.problem,
+        "device": line.place.device,
+        "metric": line.place.metric,
+        "reason": line.reason,
+        "gain": line.gain,
+        "lower": line.lower,
+        "upper": line.upper,
+        "pairs": line.pairs,
+        "artifact": line.artifact,
+        "line": line.seq,
+    })
+}
+
+/// A keep as a line of JSON.
+pub(super) fn kept_json(kept: &Kept) -> Value {
+    let mut value = line_json("kept", Decision::Keep, &kept.line);
+    value["incumbent"] = kept.folder.to_string_lossy().into();
+    value["files"] = paths(&kept.line).into();
+    value["commit"] = kept.line.commit.clone().into();
+    value
+}
+
+/// A revert as a line of JSON.
+pub(super) fn reverted_json(reverted: &Reverted) -> Value {
+    let decision = match reverted.line.event {
+        What::Undecided => Decision::Undecided,
+        _ => Decision::Revert,
+    };
+    let mut value = line_json("reverted", decision, &reverted.line);
+    value["restored"] = reverted.restored.clone().into();
+    let kept = reverted.kept.as_ref().map(|kept| kept.to_string_lossy().into_owned());
+    value["kept"] = kept.into();
+    value
+}

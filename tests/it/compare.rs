@@ -1,0 +1,164 @@
+//! Comparisons through the program: kernels in pairs, commands in runs, revisions of git.
+
+use serde_json::Value;
+
+use super::kernel::{GOOD, project, source};
+use super::support::{Project, Ran};
+
+/// Twice the work of [`GOOD`], in a way that no compiler takes back.
+const TWICE: &str = "for (int r = 0; r < 40; r++) { for (int i = 0; i < n; i++) y[i] = 2 * x[i];
+  __asm__ volatile(\"\" ::: \"memory\"); }";
+
+/// A metric that a command reads from the kernel: the number behind `cycles`.
+const CYCLES: &str = r#"
+kernel = "k.txt"
+[stages.cycles]
+run = "echo run >> ../ran; cat ${kernel}"
+inputs = ["k.txt"]
+metric = { name = "cycles", regex = 'cycles: ([0-9.]+)' }
+incumbent = "file:old.txt"
+"#;
+
+fn cycles(new: &str, old: &str) -> Project {
+    Project::new().file("k.txt", new).file("old.txt", old).pipeline(CYCLES)
+}
+
+fn comparison(ran: &Ran, stage: &str) -> Value {
+    ran.stage(stage)["detail"]["comparison"].clone()
+}
+
+#[test]
+fn a_deterministic_count_is_decided_in_four_runs() {
+    for (new, old, code, reason, gain) in [
+        ("cycles: 9000", "cycles: 10000", 0, "faster", 0.1),
+        ("cycles: 10000", "cycles: 9000", 3, "slower", 1.0 - 10.0 / 9.0),
+        ("cycles: 9999", "cycles: 10000", 0, "faster", 1e-4),
+        ("cycles: 10000 # faster", "cycles: 10000", 3, "no_worthwhile_difference", 0.0),
+    ] {
+        let project = cycles(new, old);
+        let ran = project.run_with(["--format", "json"]).code(code);
+        let found = comparison(&ran, "cycles");
+        assert_eq!(found["reason"], reason, "{new} beside {old}");
+        assert!((found["gain"].as_f64().unwrap() - gain).abs() < 1e-9, "{found}");
+        assert_eq!((&found["launches"], project.ran().len()), (&Value::from(4), 4), "{new}");
+        project.args(["replay"]).run().code(code).says("as recorded");
+    }
+}
+
+#[test]
+fn the_same_file_is_run_once_and_not_compared() {
+    let project = cycles("cycles: 9000", "cycles: 9000");
+    let ran = project.run_with(["--format", "json"]).code(0);
+    assert_eq!(ran.stage("cycles")["metrics"]["cycles"], 9000.0);
+    assert_eq!(project.ran().len(), 1);
+}
+
+#[test]
+fn coarse_numbers_are_not_taken_for_deterministic_ones() {
+    // Two equal values of 12 milliseconds are chance; the rule needs its looks.
+    let project = cycles("cycles: 11", "cycles: 12");
+    let ran = project.run_with(["--format", "json"]).code(0);
+    let found = comparison(&ran, "cycles");
+    assert_eq!((&found["pairs"], &found["confirm_pairs"]), (&Value::from(8), &Value::from(8)));
+    let declared = CYCLES.replace("([0-9.]+)' }", "([0-9.]+)', deterministic = true }");
+    let project = Project::new().file("k.txt", "cycles: 11").file("old.txt", "cycles: 12");
+    let project = project.pipeline(&declared);
+    project.run().code(0).says("4 launches").says("the same in each run");
+}
+
+#[test]
+fn higher_is_better_and_differences_are_compared_as_they_say() {
+    let higher = CYCLES.replace("([0-9.]+)' }", "([0-9.]+)', better = 'higher' }");
+    let project = Project::new().file("k.txt", "cycles: 11000").file("old.txt", "cycles: 10000");
+    let ran = project.pipeline(&higher).run_with(["--format", "json"]).code(0);
+    assert_eq!(comparison(&ran, "cycles")["reason"], "faster");
+    let difference =
+        CYCLES.replace("([0-9.]+)' }", "([0-9.]+)', scale = 'difference', deterministic = true }");
+    let project = Project::new().file("k.txt", "cycles: 0").file("old.txt", "cycles: 3");
+    let ran = project.pipeline(&difference).run_with(["--format", "json"]).code(0);
+    assert_eq!(comparison(&ran, "cycles")["gain"], 3.0);
+}
+
+#[test]
+fn a_failure_of_either_side_is_told_and_decides_nothing() {
+    let project = cycles("no number", "cycles: 10000");
+    project.run().code(1).says("matches /cycles");
+    let project = cycles("cycles: 10000", "no number");
+    project.run().code(75).says("the incumbent (old.txt) failed").says("nothing to compare with");
+}
+
+#[test]
+fn a_slower_kernel_is_reverted_and_the_other_way_round_is_kept_and_replayed() {
+    let project = project(GOOD).file("slow.c", source(TWICE));
+    let ran = project.args(["compare", "k.c", "slow.c", "--format", "json"]).run().code(3);
+    let found = comparison(&ran, "candidate");
+    assert_eq!((&found["reason"], &found["pairs"]), (&"grossly_slower".into(), &Value::from(2)));
+    assert!(found["launches"].as_u64().unwrap() <= 2 * 24, "{found}");
+    let ran = project.args(["compare", "slow.c", "k.c", "--format", "json"]).run().code(0);
+    let found = comparison(&ran, "candidate");
+    assert_eq!((&found["reason"], &found["confirm_pairs"]), (&"faster".into(), &Value::from(8)));
+    assert!(found["gain"].as_f64().unwrap() > 0.5, "{found}");
+    let looks: Vec<Value> = ran.json().into_iter().filter(|e| e["event"] == "look").collect();
+    assert_eq!(looks.last().map(|l| l["look"]["pairs"].clone()), Some(Value::from(8)));
+    project.args(["replay"]).run().code(0).says("KEEP").says("as recorded");
+}
+
+#[test]
+fn altered_launches_are_found_out() {
+    let project = cycles("cycles: 9000", "cycles: 10000");
+    project.run().code(0);
+    let path = project.args(["artifact", "path"]).run().code(0).stdout.trim().to_owned();
+    let path = project.path(&path);
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("9000.0", "8000.0")).unwrap();
+    project.args(["replay"]).run().code(1).says("another verdict than its launches give");
+}
+
+#[test]
+fn a_renamed_variable_is_an_identical_binary_that_nobody_launches() {
+    let renamed = source(GOOD).replace("int n)", "int count)").replace("< n;", "< count;");
+    let project = project(GOOD).file("renamed.c", renamed);
+    let ran = project.args(["compare", "k.c", "renamed.c", "--format", "json"]).run().code(0);
+    let stage = ran.stage("candidate");
+    assert_eq!(stage["detail"]["identical"]["against"], "k.c", "{stage}");
+    assert_eq!(stage["metrics"].get("launches"), None, "{stage}");
+    project.args(["compare", "k.c", "renamed.c"]).run().says("identical binary");
+}
+
+#[test]
+fn what_cannot_be_compared_says_what_can() {
+    let project = Project::new().file("a.c", "int a;").pipeline("[stages.a]\nrun = 'true'\n");
+    let compare = |args: &[&str]| {
+        let args = ["compare"].iter().chain(args).copied();
+        project.args(args.collect::<Vec<_>>()).run().code(1)
+    };
+    compare(&["a.c", "a.c"]).says("no `problem.toml` beside these").says("--pipeline FILE");
+    compare(&["a.c", "none.c", "--pipeline", "pipeline.toml"]).says("`none.c` is no file");
+    compare(&["best", "a.c", "--pipeline", "pipeline.toml"]).says("no stage `candidate`");
+}
+
+#[test]
+fn revisions_are_compared_by_what_they_hold() {
+    let project = cycles("cycles: 10000", "x");
+    project
+        .write_pipeline(&CYCLES.replace("incumbent = \"file:old.txt\"", "incumbent = 'git:HEAD'"));
+    let repository = git2::Repository::init(project.root()).unwrap();
+    let who = git2::Signature::now("t", "t@example.org").unwrap();
+    let mut index = repository.index().unwrap();
+    index.add_path(std::path::Path::new("k.txt")).unwrap();
+    let tree = repository.find_tree(index.write_tree().unwrap()).unwrap();
+    repository.commit(Some("HEAD"), &who, &who, "one", &tree, &[]).unwrap();
+    project.write("k.txt", "cycles: 9000");
+    let ran = project.run_with(["--format", "json"]).code(0);
+    let found = comparison(&ran, "cycles");
+    assert_eq!((&found["against"], &found["reason"]), (&"git:HEAD".into(), &"faster".into()));
+    // What is checked out now is what the revision is made to be: no difference is left.
+    index.add_path(std::path::Path::new("k.txt")).unwrap();
+    let tree = repository.find_tree(index.write_tree().unwrap()).unwrap();
+    let parent = repository.head().unwrap().peel_to_commit().unwrap();
+    repository.commit(Some("HEAD"), &who, &who, "two", &tree, &[&parent]).unwrap();
+    let ran = project.run_with(["--format", "json"]).code(0);
+    assert_eq!(ran.stage("cycles")["detail"]["identical"]["against"], "git:HEAD");
+    project.write_pipeline(&CYCLES.replace("file:old.txt", "git:nowhere"));
+    project.run().code(1).says("there is no revision `nowhere`");
+}
