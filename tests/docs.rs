@@ -47,13 +47,14 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// A folder that looks like a fresh checkout: kernels, pipelines, Makefile and justfile; and recorded
-/// pairs.
+/// A folder that looks like a fresh checkout: kernels, pipelines, Makefile and justfile; recorded
+/// pairs, and a kernel that is a number of cycles.
 fn sandbox(dir: &Path) {
     for part in ["kernels", "pipelines"] {
         copy(&root().join(part), &dir.join(part));
     }
-    for file in ["make/Makefile", "make/justfile", "deciding/pairs.jsonl"] {
+    let deciding = ["deciding/pairs.jsonl", "deciding/cycles.toml", "deciding/cycles.txt"];
+    for file in ["make/Makefile", "make/justfile"].into_iter().chain(deciding) {
         let from = root().join("docs").join(file);
         fs::copy(&from, dir.join(from.file_name().expect("a name"))).expect("copied");
     }
@@ -142,6 +143,7 @@ fn forgiving(page: &str) -> String {
         (r"\b\d+(\.\d+)? (ns|us|ms|s)\b", "[..]"),
         (r"\b\d{8}T\d{6}\.\d{3}-\d+\b", "[..]"),
         (r"\b[0-9a-f]{12} → [0-9a-f]{12}\b", "[..]"),
+        (r"\bcpu-[0-9a-f]{8}\b", "[..]"),
         // What compilers make of a kernel has another digest elsewhere.
         (r"\b[0-9a-f]{12}\b", "[..]"),
         (r"\b\d+(\.\d+)? % (compute|memory \(\w+\))", "[..]"),
@@ -157,6 +159,9 @@ fn forgiving(page: &str) -> String {
         // The first line of a profile says something anywhere; what else is known is the machine's.
         (r"(?m)^profile: .* bound by .*$", "profile: [..]bound by[..]"),
         (r"(?m)^profile: ([^\[].*)$", "..."),
+        // How many looks a decision takes, and what it says, is the machine's too.
+        (r"(?m)^\S+ +\d+ pairs +[+-].*$", "..."),
+        (r"(?m)^\S+: (KEEP|REVERT|UNDECIDED|warning): .*$", "..."),
         // A busy machine has more to say after a table than a quiet one.
         (r"\n\nartifacts\n", "\n...\nartifacts\n"),
         (r"(\.\.\.\n){2,}", "...\n"),
