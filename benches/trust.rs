@@ -10,7 +10,9 @@
 //! - `cost`: what giving up and stopping early save;
 //! - `parts`: where a stage's seconds go;
 //! - `decisions`: how often rules keep what is no faster and find what is, on recorded and made-up
-//!   noise; needs no compiler.
+//!   noise; needs no compiler;
+//! - `live`: what the stage decides here about the same code, gains of a known size, and code that
+//!   is twice as slow.
 //!
 //! `--load` keeps the other cores busy. `--out` appends what was measured, one JSON value a line.
 //! Everything is printed as Markdown; `docs/measurements/` holds what came out.
@@ -24,6 +26,8 @@ mod cost;
 mod coverage;
 #[path = "trust/decisions.rs"]
 mod decisions;
+#[path = "trust/live.rs"]
+mod live;
 #[path = "trust/loops.rs"]
 mod loops;
 #[path = "trust/noise.rs"]
@@ -97,9 +101,10 @@ fn main() {
         Some("coverage") => coverage::run(&world, &asked),
         Some("cost") => cost::run(&world, &asked),
         Some("parts") => parts::run(&world, &asked),
+        Some("live") => live::run(&world, &asked),
         _ => {
             eprintln!(
-                "name a study: accuracy, overhead, loops, coverage, cost, parts or decisions"
+                "name a study: accuracy, overhead, loops, coverage, cost, parts, decisions or live"
             );
         }
     }
