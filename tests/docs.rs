@@ -148,10 +148,14 @@ fn forgiving(page: &str) -> String {
         (r"\b[0-9a-f]{12}\b", "[..]"),
         (r"\b\d+(\.\d+)? % (compute|memory \(\w+\))", "[..]"),
         (r"\b\d+\.\d\dx", "[..]"),
+        // What a comparison found, and what it took.
+        (r"[-+]?\b\d+\.\d+ %", "[..]"),
+        (r"\b\d+\.\dx (the )?time", "[..]"),
+        (r"\b\d+ launches\b", "[..]"),
         // Which of two close variants is the faster is the machine's to say.
         (r"best: \S+", "best: [..]"),
-        // Two compilers at work: either may be first.
-        (r"(?m)^ran      (compile|reference).*$", "ran      [..]"),
+        // Compilers at work at once: any may be first.
+        (r"(?m)^ran      (compile|reference|incumbent).*$", "ran      [..]"),
         // The first line of a profile says something anywhere; what else is known is the machine's.
         (r"(?m)^profile: .* bound by .*$", "profile: [..]bound by[..]"),
         (r"(?m)^profile: ([^\[].*)$", "..."),
@@ -296,7 +300,8 @@ fn restored(page: &str, ready: &str, printed: &(String, String)) -> String {
             Some((&"", rest)) => &rest[1..],
             _ => &exact[1..],
         };
-        let told = body.iter().filter(|line| !line.contains(": unstable: "));
+        let busy = |line: &&&str| line.contains(": unstable: ") || line.contains(": warning: ");
+        let told = body.iter().filter(|line| !busy(line));
         for line in part[..1].iter().chain(told) {
             let double = line.is_empty() && out.ends_with("\n\n");
             out += if double { "" } else { line.trim_end() };
@@ -354,6 +359,13 @@ fn what_differs_from_run_to_run_matches_anything_and_the_rest_does_not() {
          [..]rank  [..]kernel[..]gain\n[..]1  [..]a.c[..]\n"
     );
     assert_eq!(quiet, forgiving(&table("43 % memory (L2)")));
+    let compared = |gain: &str, launches: u32| {
+        forgiving(&format!(
+            "a    8 pairs  {gain} (? .. {gain}): go on\na: KEEP: gain {gain} (95 %: {gain} .. {gain}), 8 + 8 pairs, {launches} launches, 0.47 s\n"
+        ))
+    };
+    assert_eq!(compared("+96.18 %", 480), compared("+7.1 %", 444));
+    assert_ne!(compared("+96.18 %", 480), compared("+96.18 %", 480).replace("8 + 8", "16 + 8"));
     let profile =
         "\nprofile: n=1: bound by compute, at 1 % of it\nprofile: perf is missing\n\nartifacts\n";
     assert_eq!(forgiving(profile), "\n[..]profile: [..]bound by[..]\n...\nartifacts\n");

@@ -81,6 +81,7 @@ fn cases(stage: &StageFinished) -> &[Value] {
 
 fn rows(stage: &StageFinished) -> Vec<Row> {
     let from = match &stage.outcome {
+        Outcome::Ran if account(stage).get("identical").is_some() => "now".to_owned(),
         Outcome::Ran => "measured now".to_owned(),
         Outcome::Failed { .. } => "now".to_owned(),
         _ => format!("known, {}", words::age(stage.finished_ms)),
@@ -114,8 +115,7 @@ fn notes(stage: &StageFinished) -> Vec<String> {
         ));
     }
     if let Some(words) = account.get("words").and_then(Value::as_str) {
-        let lead = if account.get("identical").is_some() { String::new() } else { decision(stage) };
-        notes.push(format!("{name}: {lead}{words}"));
+        notes.push(format!("{name}: {}{words}", decision(stage)));
     }
     let warnings = account.get("warnings").and_then(Value::as_array);
     let warnings = warnings.into_iter().flatten().filter_map(Value::as_str);
@@ -134,17 +134,23 @@ fn notes(stage: &StageFinished) -> Vec<String> {
     notes
 }
 
+/// What a comparison decided against a candidate; nothing for other failures.
+pub(super) fn decided(class: FailureClass) -> Option<&'static str> {
+    match class {
+        FailureClass::NotBetter => Some("REVERT"),
+        FailureClass::Inconclusive => Some("UNDECIDED"),
+        _ => None,
+    }
+}
+
 /// `KEEP: `, before the words of a comparison.
 fn decision(stage: &StageFinished) -> String {
     let word = match &stage.outcome {
-        Outcome::Failed { failure } => match failure.class {
-            FailureClass::NotBetter => "REVERT",
-            FailureClass::Inconclusive => "UNDECIDED",
-            _ => return String::new(),
-        },
-        _ => "KEEP",
+        _ if account(stage).get("comparison").is_none() => None,
+        Outcome::Failed { failure } => decided(failure.class),
+        _ => Some("KEEP"),
     };
-    format!("{word}: ")
+    word.map_or_else(String::new, |word| format!("{word}: "))
 }
 
 fn text(value: &str) -> String {
@@ -204,7 +210,10 @@ fn summary_numbers(stage: &StageFinished) -> [String; 3] {
     let number = |name: &str| stage.metrics.get(name).copied();
     let time = |name: &str| number(name).map(words::duration_us).unwrap_or_default();
     if stage.kind == "command" {
-        let first = stage.metrics.iter().next();
+        // One that compares has a gain besides.
+        let named = account(stage).get("metric").and_then(Value::as_str);
+        let named = named.and_then(|name| stage.metrics.get_key_value(name));
+        let first = named.or_else(|| stage.metrics.iter().next());
         let value = first.map(|(name, value)| format!("{name} {value}")).unwrap_or_default();
         return [value, String::new(), String::new()];
     }
@@ -214,10 +223,10 @@ fn summary_numbers(stage: &StageFinished) -> [String; 3] {
 
 fn verdict(stage: &StageFinished) -> String {
     match &stage.outcome {
-        Outcome::Failed { failure } => match failure.class {
-            FailureClass::NotBetter => text("REVERT"),
-            FailureClass::Inconclusive => text("UNDECIDED"),
-            class => words::class(class).to_uppercase(),
+        Outcome::Failed { failure } => match (decided(failure.class), failure.class) {
+            (Some(word), _) => text(word),
+            (None, FailureClass::TooNoisy) => text("TOO NOISY"),
+            (None, class) => words::class(class).to_uppercase(),
         },
         Outcome::Skipped { .. } | Outcome::Blocked { .. } => text("not run"),
         _ if stage.kind == "check" => text("correct"),
@@ -232,6 +241,31 @@ fn verdict(stage: &StageFinished) -> String {
 mod tests {
     use super::*;
     use crate::engine::stage::Failure;
+
+    #[test]
+    fn a_command_that_compares_shows_its_own_number() {
+        let mut count = stage("lines", "command", Outcome::Ran);
+        count.metrics = [("gain".to_owned(), 0.5), ("lines".to_owned(), 131.0)].into();
+        count.detail = serde_json::json!({"metric": "lines", "comparison": {}});
+        assert_eq!(summary_numbers(&count)[0], "lines 131");
+    }
+
+    #[test]
+    fn a_decision_stands_before_the_words_of_a_comparison_and_no_other() {
+        let told = |detail: Value, outcome| {
+            let mut bench = stage("candidate", "bench", outcome);
+            bench.detail = detail;
+            notes(&bench).join("\n")
+        };
+        let failed = |class| Outcome::Failed { failure: Failure { class, message: String::new() } };
+        let compared = || serde_json::json!({"comparison": {}, "words": "w"});
+        assert_eq!(told(compared(), Outcome::Ran), "candidate: KEEP: w");
+        assert_eq!(told(compared(), failed(FailureClass::NotBetter)), "candidate: REVERT: w");
+        assert_eq!(told(compared(), failed(FailureClass::Inconclusive)), "candidate: UNDECIDED: w");
+        assert_eq!(told(compared(), failed(FailureClass::TooSlow)), "candidate: w");
+        let calibrated = serde_json::json!({"calibration": {}, "words": "w"});
+        assert_eq!(told(calibrated, Outcome::Ran), "candidate: w");
+    }
 
     fn stage(name: &str, kind: &str, outcome: Outcome) -> StageFinished {
         StageFinished {

@@ -258,6 +258,13 @@ impl Ui {
             Outcome::Restored { files } => {
                 format!("{} {stage}: {}", self.paint("restored", "36"), words::list(files))
             }
+            // The reason stands below the table, where there is one.
+            Outcome::Failed { failure }
+                if !self.mute && table::decided(failure.class).is_some() =>
+            {
+                let word = table::decided(failure.class).unwrap_or_default();
+                format!("{} {stage} ({took})", self.paint(&format!("{word:<8}"), "33"))
+            }
             Outcome::Failed { failure } => format!(
                 "{} {stage} {}: {}",
                 self.paint("FAILED  ", "1;31"),

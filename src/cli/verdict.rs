@@ -7,12 +7,16 @@ use crate::record::Artifact;
 use crate::record::verdict::decision;
 use crate::stats::sequential::{Verdict, gain};
 
-/// A look in a line: `candidate   8 pairs   +12.31 %   +11.02 % ..  +13.40 %   confirm …`.
-pub(super) fn look(stage: &str, look: &Look) -> String {
-    let percent = |d: f64| match gain(d) {
+/// A gain in per cent; what takes more than twice as long as a multiple.
+fn percent(d: f64) -> String {
+    match gain(d) {
         g if g < -1.0 => format!("{:.1}x time", 1.0 - g),
         g => format!("{:+.2} %", 100.0 * g),
-    };
+    }
+}
+
+/// A look in a line: `candidate   8 pairs   +12.31 %   +11.02 % ..  +13.40 %   confirm …`.
+pub(super) fn look(stage: &str, look: &Look) -> String {
     let bound = |d: Option<f64>| d.map_or_else(|| "?".to_owned(), percent);
     format!(
         "{stage} {:>4} pairs {:>9} ({} .. {}): {}",
@@ -65,8 +69,7 @@ pub(super) fn replayed_in_words(artifact: &Artifact, verdict: &Verdict, same: bo
         lines.push(look(&artifact.stage, &shown));
     }
     let word = decision(verdict).word();
-    let gain =
-        verdict.estimate().map_or_else(String::new, |d| format!(", gain {:.2} %", 100.0 * gain(d)));
+    let gain = verdict.estimate().map_or_else(String::new, |d| format!(", {}", percent(d)));
     let agrees = if same { "as recorded" } else { "NOT as recorded" };
     lines.push(format!(
         "{}/{}: {word}: {}{gain}, {} pairs; {agrees}",

@@ -58,7 +58,7 @@ pub(super) fn class(class: FailureClass) -> &'static str {
         FailureClass::TooSlow => "is too slow",
         FailureClass::NotBetter => "is not better",
         FailureClass::Inconclusive => "is undecided",
-        FailureClass::TooNoisy => "found the machine too noisy",
+        FailureClass::TooNoisy => "stopped",
         FailureClass::Implausible => "is faster than this machine can be",
         FailureClass::Infrastructure => "could not be run",
         FailureClass::Interrupted => "was interrupted",
@@ -114,8 +114,7 @@ pub(super) fn summary(finished: &RunFinished) -> String {
         parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
     let wall = duration_us(finished.wall_ms as f64 * 1e3);
     let end = if finished.interrupted { ", interrupted" } else { "" };
-    match (counts.is_empty(), finished.ran + finished.failed + finished.skipped + finished.blocked)
-    {
+    match (counts.is_empty(), finished.ran + finished.failed + finished.blocked) {
         (true, _) => format!("nothing to do{end}"),
         (false, 0) => format!("{}: everything is up to date{end}", counts.join(", ")),
         _ => format!("{} in {wall}{end}", counts.join(", ")),
@@ -143,6 +142,8 @@ mod tests {
     fn a_summary_leaves_out_what_did_not_happen() {
         let cached = RunFinished { cached: 3, ..RunFinished::default() };
         assert_eq!(summary(&cached), "3 known: everything is up to date");
+        let skipped = RunFinished { cached: 3, skipped: 1, ..RunFinished::default() };
+        assert_eq!(summary(&skipped), "3 known, 1 skipped: everything is up to date");
         let mixed = RunFinished { ran: 1, failed: 1, wall_ms: 1500, ..RunFinished::default() };
         assert_eq!(summary(&mixed), "1 ran, 1 failed in 1.50 s");
     }

@@ -269,7 +269,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
             match self.condition_holds(node, condition) {
                 Ok(true) => {}
                 Ok(false) => {
-                    let because = condition.clone();
+                    let because = format!("{condition} does not hold");
                     self.end_without_job(node, Outcome::Skipped { because });
                     return Ok(());
                 }

@@ -159,6 +159,7 @@ impl Found {
             Self::Calibrated(calibrated) => {
                 calibrated.metrics(&mut outcome.metrics);
                 outcome.detail["calibration"] = calibrated.detail();
+                outcome.detail["words"] = json!(calibrated.words(&def.work.repeats));
                 outcome.failure = outcome.failure.take().or_else(|| calibrated.failure());
             }
         }

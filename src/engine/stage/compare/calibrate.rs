@@ -69,6 +69,21 @@ impl Calibrated {
         })
     }
 
+    /// The noise in a line, and what it means for decisions.
+    pub(in crate::engine::stage) fn words(&self, looks: &[u32]) -> String {
+        let c = &self.calibration;
+        let percent = |share: f64| format!("{:.2} %", 100.0 * share);
+        format!(
+            "pairs of identical code differ by {}, processes by {} (standard deviations); the \
+             smallest gain that {} pairs see here: {}; processes are started anew after {}",
+            percent(c.pair_sd),
+            percent(c.process_sd),
+            looks.last().copied().unwrap_or(1),
+            percent(crate::stats::sequential::gain(c.smallest_gain)),
+            if c.pairs_per_process == 1 { "every pair" } else { "two pairs" },
+        )
+    }
+
     /// Why nothing should be decided here.
     pub(in crate::engine::stage) fn failure(&self) -> Option<Failure> {
         let c = &self.calibration;
