@@ -157,7 +157,8 @@ fn forgiving(page: &str) -> String {
         // The first line of a profile says something anywhere; what else is known is the machine's.
         (r"(?m)^profile: .* bound by .*$", "profile: [..]bound by[..]"),
         (r"(?m)^profile: ([^\[].*)$", "..."),
-        // A busy machine has more to say after a table than a quiet one.
+        // A busy machine has more to say after a verdict or a table than a quiet one.
+        (r"(?m)^(\w+: (KEEP|REVERT): .*)$", "$1\n..."),
         (r"\n\nartifacts\n", "\n...\nartifacts\n"),
         (r"(\.\.\.\n){2,}", "...\n"),
     ];
