@@ -11,7 +11,9 @@
 //! - `parts`: where a stage's seconds go;
 //! - `pairs`: what a decision about no change takes, and where its seconds go;
 //! - `decisions`: how often rules keep what is no faster and find what is, on recorded and made-up
-//!   noise; needs no compiler.
+//!   noise; needs no compiler;
+//! - `live`: what the stage decides here about the same code, gains of a known size, and code that
+//!   is twice as slow.
 //!
 //! `--only` leaves the other kernels of `pairs` out. `--load` keeps the other cores busy. `--out`
 //! appends what was measured, one JSON value a line. Everything is printed as Markdown;
@@ -26,6 +28,8 @@ mod cost;
 mod coverage;
 #[path = "trust/decisions.rs"]
 mod decisions;
+#[path = "trust/live.rs"]
+mod live;
 #[path = "trust/loops.rs"]
 mod loops;
 #[path = "trust/noise.rs"]
@@ -104,8 +108,9 @@ fn main() {
         Some("cost") => cost::run(&world, &asked),
         Some("pairs") => pairs::run(&world, &asked),
         Some("parts") => parts::run(&world, &asked),
+        Some("live") => live::run(&world, &asked),
         _ => eprintln!(
-            "name a study: accuracy, overhead, loops, coverage, cost, pairs, parts or decisions"
+            "name a study: accuracy, overhead, loops, coverage, cost, pairs, parts, decisions or live"
         ),
     }
 }

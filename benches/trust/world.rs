@@ -138,11 +138,9 @@ impl World {
 
     /// A shipped kernel: `softmax`, `sgemm_fast`.
     pub(crate) fn shipped(&self, name: &str) -> Kernel {
-        let problem = name.trim_end_matches("_fast");
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels").join(problem);
-        let loaded = load(&folder.join("problem.toml"), &Disk);
+        let source = shipped_source(name);
+        let loaded = load(&source.with_file_name("problem.toml"), &Disk);
         let problem = loaded.problem.expect("a shipped problem is right");
-        let source = folder.join(format!("{name}.c"));
         let reference = problem.reference.clone();
         self.built(name, problem, (&source, &reference), &[])
     }
@@ -169,18 +167,7 @@ impl World {
         macros: &[(&str, String)],
     ) -> Kernel {
         let build = |what: &str, source: &Path| {
-            let output = self.dir.path().join(format!("{name}.{what}.so"));
-            let def = CompileDef {
-                sources: vec![source.to_owned()],
-                entry: problem.entry.clone(),
-                problem: problem.clone(),
-                compile: compile_work(macros),
-                compiler: None,
-                output: output.clone(),
-            };
-            let outcome = self.in_context(|ctx| compile::run(&def, ctx));
-            assert_eq!(outcome.failure, None, "{name}");
-            output
+            self.compiled(&format!("{name}.{what}"), &problem, source, macros)
         };
         Kernel {
             object: build("kernel", source),
@@ -190,13 +177,54 @@ impl World {
         }
     }
 
+    /// A source as the shared object `name`.
+    pub(crate) fn compiled(
+        &self,
+        name: &str,
+        problem: &Problem,
+        source: &Path,
+        macros: &[(&str, String)],
+    ) -> PathBuf {
+        let output = self.path(&format!("{name}.so"));
+        let def = CompileDef {
+            sources: vec![source.to_owned()],
+            entry: problem.entry.clone(),
+            problem: problem.clone(),
+            compile: compile_work(macros),
+            compiler: None,
+            output: output.clone(),
+        };
+        let outcome = self.in_context(|ctx| compile::run(&def, ctx));
+        assert_eq!(outcome.failure, None, "{name}");
+        output
+    }
+
+    /// Where a file of this name lies in the study's folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
     /// The whole stage, as a pipeline runs it.
     pub(crate) fn bench(&self, kernel: &Kernel, work: BenchWork) -> StageOutcome {
+        self.stage(kernel, None, work)
+    }
+
+    /// The same beside an incumbent.
+    pub(crate) fn beside(
+        &self,
+        kernel: &Kernel,
+        incumbent: &Path,
+        work: BenchWork,
+    ) -> StageOutcome {
+        self.stage(kernel, Some(incumbent.to_owned()), work)
+    }
+
+    fn stage(&self, kernel: &Kernel, incumbent: Option<PathBuf>, work: BenchWork) -> StageOutcome {
         let def = BenchDef {
             problem: kernel.problem.clone(),
             kernel: kernel.object.clone(),
             reference: kernel.reference.clone(),
-            incumbent: None,
+            incumbent,
             against: None,
             work,
             build: None,
@@ -250,6 +278,12 @@ impl World {
         };
         others.map(busy).collect()
     }
+}
+
+/// The source of a shipped kernel.
+pub(crate) fn shipped_source(name: &str) -> PathBuf {
+    let kernels = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
+    kernels.join(name.trim_end_matches("_fast")).join(format!("{name}.c"))
 }
 
 /// A source file of this study.

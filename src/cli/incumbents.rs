@@ -69,7 +69,7 @@ impl Incumbents<'_> {
         let pipeline = self.pipeline()?;
         let stage = stage.split('[').next().unwrap_or(stage);
         let found = pipeline.stages.iter().find(|s| s.name == stage);
-        self.filed(&pipeline, found.and_then(metric))
+        self.filed(&pipeline, stage, found.and_then(metric))
     }
 
     /// What the results of the stage that decides about a stage's kernel are filed under: its own,
@@ -81,7 +81,7 @@ impl Incumbents<'_> {
         let scores = |s: &&Stage| s.variants.first().is_some_and(|v| v.work.scores());
         let decides = found.and_then(metric);
         let decides = decides.or_else(|| metric(pipeline.stages.iter().find(scores)?));
-        self.filed(&pipeline, decides)
+        self.filed(&pipeline, stage, decides)
     }
 
     /// The stages that compare with the best.
@@ -96,9 +96,14 @@ impl Incumbents<'_> {
         loaded.pipeline.ok_or(Refusal::Diagnostics(loaded.diagnostics))
     }
 
-    fn filed(&self, pipeline: &Pipeline, metric: Option<String>) -> Result<Place, Refusal> {
+    fn filed(
+        &self,
+        pipeline: &Pipeline,
+        stage: &str,
+        metric: Option<String>,
+    ) -> Result<Place, Refusal> {
         let Some(metric) = metric else {
-            let what = "this pipeline has no such stage that measures".to_owned();
+            let what = format!("this pipeline has no stage `{stage}` that measures");
             let hint = Some("name one: --stage NAME".to_owned());
             return Err(Refusal::Words(what, hint, Exit::User));
         };

@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_decision_stands_before_the_words_of_a_comparison_and_no_other() {
-        let told = |detail: serde_json::Value, outcome| {
+        let told = |detail: Value, outcome| {
             let mut bench = stage("candidate", "bench", outcome);
             bench.detail = detail;
             notes(&bench).join("\n")

@@ -43,6 +43,7 @@ include_dirs = ["inc"]
 BLOCK = "4"
 [stages.smoke]
 [stages.candidate]
+incumbent = "none"
 needs = ["smoke"]
 repeats = [2]
 warmup = 1

@@ -39,6 +39,7 @@ compile.flags = ["-O1"]
 timeout = "20s"
 [stages.candidate]
 needs = ["smoke"]
+incumbent = "none"
 repeats = [4, 8]
 warmup = 1
 "#;

@@ -151,7 +151,9 @@ fn words(anchor: &Anchor) -> String {
     let mut text = format!("ANCHOR {of}: the best beside the baseline: gain {gain}");
     if let (Some((factor, lower, upper)), Some(product)) = (anchor.factor(), anchor.product) {
         let times = match (lower, upper) {
-            (Some(lower), Some(upper)) => format!("{factor:.3} x ({lower:.3} .. {upper:.3})"),
+            (Some(lower), Some(upper)) if lower < upper => {
+                format!("{factor:.3} x ({lower:.3} .. {upper:.3})")
+            }
             _ => format!("{factor:.3} x"),
         };
         text.push_str(&format!("\n  {times}; the steps that were kept say {product:.3} x"));

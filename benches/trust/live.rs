@@ -1,0 +1,448 @@
+//! Decisions of the stage itself, on this machine: what becomes of the same code, of gains of a
+//! known size, and of code that is twice as slow.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use optloop::pipeline::{BenchWork, Purpose, RuleWork};
+use optloop::problem::{PROTOTYPE_INCLUDES, prototype};
+use optloop::stats::{Reason, Rule};
+use serde_json::{Value, json};
+
+use crate::numbers::{at, mean, median, share};
+use crate::world::{Kernel, World, candidate, own_source, shipped_source};
+use crate::{Asked, accuracy};
+
+/// Each problem with the size that its work grows with in the smallest steps.
+const PROBLEMS: [(&str, &str); 5] = [
+    ("softmax", "rows"),
+    ("sgemm", "k"),
+    ("stencil2d", "h"),
+    ("reduce_sum", "n"),
+    ("vector_add", "n"),
+];
+
+/// Nanoseconds of the cases of the kernel whose time is exact.
+const SPIN_NS: [i64; 2] = [20_000, 200_000];
+
+/// Shares of its time that the candidate saves.
+const GAINS: [f64; 3] = [0.016, 0.05, 0.10];
+
+/// A gain is as wanted when a long comparison finds so many times as much at most, or so few.
+const NEAR: f64 = 1.15;
+
+/// How often the extra work is fitted.
+const FITS: usize = 3;
+
+/// Seconds that a decision about nothing may take.
+const SOON: f64 = 1.0;
+
+pub(crate) fn run(world: &World, asked: &Asked) {
+    let reps = asked.reps(20);
+    let names = PROBLEMS.iter().flat_map(|(name, scaled)| {
+        [((*name).to_owned(), *scaled), (format!("{name}_fast"), *scaled)]
+    });
+    let mut subjects: Vec<Subject> =
+        names.map(|(name, scaled)| Subject::shipped(world, &name, scaled)).collect();
+    // What is known of the machine is found out once.
+    drop(world.bench(&subjects[0].kernel, candidate()));
+    calibrated(world, asked, &subjects);
+    nothing(world, asked, (&subjects, reps));
+    subjects.push(Subject::spin(world));
+    faster(world, asked, (&subjects, reps.div_ceil(2)));
+    slower(world, asked, (&subjects, reps.div_ceil(2)));
+}
+
+/// A kernel that can be given more to do.
+struct Subject {
+    kernel: Kernel,
+    source: PathBuf,
+    scaled: &'static str,
+    macros: Vec<(&'static str, String)>,
+}
+
+impl Subject {
+    fn shipped(world: &World, name: &str, scaled: &'static str) -> Self {
+        let mut kernel = world.shipped(name);
+        // Calibrations are filed by problem.
+        name.clone_into(&mut kernel.problem.name);
+        Self { kernel, source: shipped_source(name), scaled, macros: Vec::new() }
+    }
+
+    fn spin(world: &World) -> Self {
+        let (kernel, ticks) = accuracy::spin(world, &SPIN_NS);
+        let macros = vec![("TICKS_PER_US", ticks)];
+        Self { kernel, source: own_source("spin.c"), scaled: "n", macros }
+    }
+
+    /// The same code at another place in memory.
+    fn moved(&self, world: &World) -> PathBuf {
+        let text = format!(
+            "__attribute__((used)) static float unused(float x) {{ return x * x + 1.0f; }}\n\
+             #include \"{}\"\n",
+            self.source.display()
+        );
+        self.build(world, "moved", (&text, 0.0))
+    }
+
+    /// The kernel, which does this share of its work once more before. Of any two of these only a
+    /// number in memory differs.
+    fn with_more(&self, world: &World, share: f64) -> PathBuf {
+        let problem = &self.kernel.problem;
+        let (entry, scaled) = (&problem.entry, self.scaled);
+        let values = |of: &dyn Fn(&str) -> String| {
+            problem.args.iter().map(|arg| of(&arg.name)).collect::<Vec<_>>().join(", ")
+        };
+        let part = values(&|name| if name == scaled { "part".into() } else { name.into() });
+        let text = format!(
+            "{PROTOTYPE_INCLUDES}#define {entry} {entry}_work\n#include \"{}\"\n#undef {entry}\n\
+             static const volatile double share = SHARE;\n\
+             {}\n{{\n    __typeof__(&{entry}_work) volatile work = {entry}_work;\n    \
+             int part = (int)({scaled} * share + 0.5);\n    \
+             if (part > 0)\n        work({part});\n    work({});\n}}\n",
+            self.source.display(),
+            prototype(problem),
+            values(&str::to_owned),
+        );
+        self.build(world, &format!("{share:.5}"), (&text, share))
+    }
+
+    fn build(&self, world: &World, what: &str, (text, share): (&str, f64)) -> PathBuf {
+        let name = format!("{}-{what}", self.kernel.name);
+        let source = world.path(&format!("{name}.c"));
+        fs::write(&source, text).expect("a folder of this study's own");
+        let mut macros = self.macros.clone();
+        macros.push(("SHARE", share.to_string()));
+        world.compiled(&name, &self.kernel.problem, &source, &macros)
+    }
+
+    fn with_object(&self, object: PathBuf) -> Kernel {
+        Kernel { object, ..self.kernel.clone() }
+    }
+}
+
+/// The stage of a preset.
+fn preset() -> BenchWork {
+    BenchWork { repeats: Rule::default().looks, warmup: 2, ..candidate() }
+}
+
+/// As `compare --anchor` has it: 64 pairs, whatever the first ones say.
+fn long() -> BenchWork {
+    let rule = RuleWork {
+        pairs_per_process: Some(8),
+        gross: 0.0,
+        confirm: false,
+        lower_levels: vec![0.004],
+        upper_levels: vec![0.1],
+        ..RuleWork::default()
+    };
+    BenchWork { repeats: vec![64], rule, ..preset() }
+}
+
+/// What the stage said.
+struct Decision {
+    /// `None` when it failed.
+    reason: Option<Reason>,
+    /// Of both sides, for each case; a loop is one.
+    launches: f64,
+    seconds: f64,
+    stage_seconds: f64,
+    pair_sd: f64,
+    gain: f64,
+    interval: [f64; 2],
+    /// The case that takes longest.
+    longest_us: f64,
+}
+
+impl Decision {
+    fn made(world: &World, kernel: &Kernel, incumbent: &Path, work: BenchWork) -> Self {
+        let started = Instant::now();
+        let outcome = world.beside(kernel, incumbent, work);
+        let stage_seconds = started.elapsed().as_secs_f64();
+        let told = &outcome.detail["comparison"];
+        let reason = serde_json::from_value(told["reason"].clone()).ok();
+        if reason.is_none() {
+            eprintln!("{}: no decision: {:?}", kernel.name, outcome.failure);
+        }
+        let number = |key: &str| told[key].as_f64().unwrap_or(f64::NAN);
+        let times = told["cases"].as_array().into_iter().flatten();
+        let times = times.filter_map(|case| case["incumbent_us"].as_f64());
+        Self {
+            reason,
+            launches: number("launches") / kernel.problem.cases.len() as f64,
+            seconds: number("seconds"),
+            stage_seconds,
+            pair_sd: number("pair_sd"),
+            gain: number("gain"),
+            interval: [number("gain_lower"), number("gain_upper")],
+            longest_us: times.fold(0.0, f64::max),
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({ "reason": self.reason, "launches": self.launches, "seconds": self.seconds,
+            "stage_seconds": self.stage_seconds, "pair_sd": self.pair_sd, "gain": self.gain,
+            "interval": self.interval, "longest_us": self.longest_us })
+    }
+
+    fn kept(&self) -> bool {
+        self.reason == Some(Reason::Faster)
+    }
+}
+
+/// Many decisions of one kind.
+#[derive(Default)]
+struct Decisions(Vec<Decision>);
+
+impl Decisions {
+    fn count(&self, of: impl Fn(&Decision) -> bool) -> usize {
+        self.0.iter().filter(|decision| of(decision)).count()
+    }
+
+    fn kept(&self) -> String {
+        share(self.count(Decision::kept), self.0.len())
+    }
+
+    /// A number of each that came to an end.
+    fn all(&self, number: fn(&Decision) -> f64) -> Vec<f64> {
+        let values: Vec<f64> = self.0.iter().map(number).filter(|value| !value.is_nan()).collect();
+        if values.is_empty() { vec![f64::NAN] } else { values }
+    }
+
+    /// `12 slower, 1 failed`, of those that were not kept.
+    fn others(&self) -> String {
+        let reasons = Reason::ALL.map(Some).into_iter().chain([None]);
+        let counted =
+            reasons.filter(|reason| *reason != Some(Reason::Faster)).filter_map(|reason| {
+                let count = self.count(|decision| decision.reason == reason);
+                let word =
+                    reason.map_or("failed".to_owned(), |reason| reason.word().replace('_', " "));
+                (count > 0).then(|| format!("{count} {word}"))
+            });
+        let counted: Vec<String> = counted.collect();
+        if counted.is_empty() { "-".to_owned() } else { counted.join(", ") }
+    }
+
+    /// `0.21, 0.30`: the mean and nine tenths, of the comparison and of the whole stage.
+    fn seconds(&self) -> String {
+        let told = |seconds: &[f64]| format!("{:.2} | {:.2}", mean(seconds), at(seconds, 0.9));
+        format!("{} | {}", told(&self.all(|d| d.seconds)), told(&self.all(|d| d.stage_seconds)))
+    }
+}
+
+fn record(asked: &Asked, (part, name): (&str, &str), decision: &Decision) {
+    asked.record(&json!({ "study": "live", "part": part, "kernel": name, "load": asked.load,
+        "decision": decision.json() }));
+}
+
+/// Every kernel beside itself, for how many pairs a process gives.
+fn calibrated(world: &World, asked: &Asked, subjects: &[Subject]) {
+    println!("Calibrations, which the decisions below rest on.\n");
+    println!("| kernel | pair sd, % | process sd, % | pairs per process | smallest gain, % | |");
+    println!("|---|--:|--:|--:|--:|---|");
+    for subject in subjects {
+        let name = &subject.kernel.name;
+        let work = BenchWork { purpose: Purpose::Calibrate, ..preset() };
+        let outcome = world.bench(&subject.kernel, work);
+        let told = &outcome.detail["calibration"];
+        let percent = |key: &str| 100.0 * told[key].as_f64().unwrap_or(f64::NAN);
+        println!(
+            "| {name} | {:.2} | {:.2} | {} | {:.2} | {} |",
+            percent("pair_sd"),
+            percent("process_sd"),
+            told["pairs_per_process"],
+            percent("smallest_gain"),
+            if outcome.failure.is_some() { "too noisy" } else { "" }
+        );
+        let mut told = told.clone();
+        told["record"] = Value::Null;
+        asked.record(&json!({ "study": "live", "part": "calibration", "kernel": name,
+            "load": asked.load, "calibration": told }));
+    }
+    println!();
+}
+
+/// The same code on both sides.
+fn nothing(world: &World, asked: &Asked, (subjects, reps): (&[Subject], usize)) {
+    for (part, words) in [
+        ("same", "The same shared object on both sides, a few bytes behind one of them."),
+        ("moved", "The same source on both sides, in one below a function that nobody calls."),
+    ] {
+        let others: Vec<PathBuf> = subjects
+            .iter()
+            .map(
+                |subject| {
+                    if part == "same" { appended(world, subject) } else { subject.moved(world) }
+                },
+            )
+            .collect();
+        let reps = if part == "same" { reps } else { reps.div_ceil(2) };
+        let mut found: Vec<Decisions> = subjects.iter().map(|_| Decisions::default()).collect();
+        for rep in 0..reps {
+            for ((subject, other), found) in subjects.iter().zip(&others).zip(&mut found) {
+                let decision = one_of_two(world, subject, (other, rep));
+                record(asked, (part, &subject.kernel.name), &decision);
+                found.0.push(decision);
+            }
+        }
+        println!("{words}\n");
+        print_nothing(subjects, found);
+        println!();
+    }
+}
+
+/// The object with more bytes than are loaded of it: not the same file, but the same code.
+fn appended(world: &World, subject: &Subject) -> PathBuf {
+    let path = world.path(&format!("{}-appended.so", subject.kernel.name));
+    let mut bytes = fs::read(&subject.kernel.object).expect("it was just built");
+    bytes.extend(b"optloop");
+    fs::write(&path, bytes).expect("a folder of this study's own");
+    path
+}
+
+/// In turn either one is the candidate.
+fn one_of_two(world: &World, subject: &Subject, (other, rep): (&Path, usize)) -> Decision {
+    if rep.is_multiple_of(2) {
+        return Decision::made(world, &subject.kernel, other, preset());
+    }
+    let kernel = subject.with_object(other.to_owned());
+    Decision::made(world, &kernel, &subject.kernel.object, preset())
+}
+
+fn print_nothing(subjects: &[Subject], found: Vec<Decisions>) {
+    println!(
+        "| kernel | longest case, µs | kept | not kept | launches per case | seconds | p90 | whole \
+         stage | p90 | over {SOON} s | pair sd, % |"
+    );
+    println!("|---|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|");
+    let print = |name: &str, decisions: &Decisions| {
+        println!(
+            "| {name} | {:.0} | {} of {} | {} | {:.0} | {} | {} | {:.2} |",
+            median(&decisions.all(|d| d.longest_us)),
+            decisions.count(Decision::kept),
+            decisions.0.len(),
+            decisions.others(),
+            mean(&decisions.all(|d| d.launches)),
+            decisions.seconds(),
+            decisions.count(|d| d.seconds > SOON),
+            100.0 * median(&decisions.all(|d| d.pair_sd)),
+        );
+    };
+    for (subject, decisions) in subjects.iter().zip(&found) {
+        print(&subject.kernel.name, decisions);
+    }
+    let all = Decisions(found.into_iter().flat_map(|decisions| decisions.0).collect());
+    print("all", &all);
+    println!("\nKept of all: {}.", all.kept());
+}
+
+/// An incumbent that does more than the candidate.
+fn faster(world: &World, asked: &Asked, (subjects, reps): (&[Subject], usize)) {
+    println!("The candidate saves what the incumbent does besides; {reps} decisions each.\n");
+    println!(
+        "| kernel | gain, % | extra work, % | gain in 64 pairs, % | kept | not kept | gain \
+         reported, % | launches per case | seconds | p90 | whole stage | p90 |"
+    );
+    println!("|---|--:|--:|--:|--:|---|--:|--:|--:|--:|--:|--:|");
+    let mut sums: Vec<Decisions> = GAINS.map(|_| Decisions::default()).into();
+    for subject in subjects {
+        let kernel = subject.with_object(subject.with_more(world, 0.0));
+        for (gain, sum) in GAINS.iter().zip(&mut sums) {
+            let Fitted { incumbent, extra, truth } = fitted(world, (subject, &kernel), *gain);
+            let name = &kernel.name;
+            let part = format!("gain {gain}");
+            record(asked, (&format!("{part} in truth"), name), &truth);
+            let mut found = Decisions::default();
+            for _ in 0..reps {
+                let decision = Decision::made(world, &kernel, &incumbent, preset());
+                record(asked, (&part, name), &decision);
+                found.0.push(decision);
+            }
+            println!(
+                "| {name} | {} | {:.2} | {:.2} ({:.2} – {:.2}) | {} of {reps} | {} | {:.2} | {:.0} \
+                 | {} |",
+                100.0 * gain,
+                100.0 * extra,
+                100.0 * truth.gain,
+                100.0 * truth.interval[0],
+                100.0 * truth.interval[1],
+                found.count(Decision::kept),
+                found.others(),
+                100.0 * median(&found.all(|d| d.gain)),
+                mean(&found.all(|d| d.launches)),
+                found.seconds(),
+            );
+            sum.0.extend(found.0);
+        }
+    }
+    println!();
+    for (gain, sum) in GAINS.iter().zip(&sums) {
+        println!("Kept at {} %: {}; not kept: {}.", 100.0 * gain, sum.kept(), sum.others());
+    }
+    println!();
+}
+
+/// An incumbent that is slower by about what was wanted.
+struct Fitted {
+    incumbent: PathBuf,
+    /// What it does more, as a share.
+    extra: f64,
+    /// A long comparison.
+    truth: Decision,
+}
+
+/// Extra work need not cost its share: what it reads lies in a nearer cache the second time, and
+/// sizes are whole numbers.
+fn fitted(world: &World, (subject, kernel): (&Subject, &Kernel), gain: f64) -> Fitted {
+    let mut extra = 1.0 / (1.0 - gain) - 1.0;
+    for fit in 0.. {
+        let incumbent = subject.with_more(world, extra);
+        let truth = Decision::made(world, kernel, &incumbent, long());
+        let off = gain / truth.gain.max(gain / 3.0);
+        if fit == FITS || (NEAR.recip()..NEAR).contains(&off) {
+            return Fitted { incumbent, extra, truth };
+        }
+        extra *= off;
+    }
+    unreachable!("the last fit is good enough")
+}
+
+/// A candidate that does everything twice.
+fn slower(world: &World, asked: &Asked, (subjects, reps): (&[Subject], usize)) {
+    println!("The candidate does everything twice; {reps} decisions each.\n");
+    println!(
+        "| kernel | times as long, in 64 pairs | reverted | why | launches per case | at most | \
+         seconds | p90 | whole stage | p90 |"
+    );
+    println!("|---|--:|--:|---|--:|--:|--:|--:|--:|--:|");
+    let print = |name: &str, times: &str, found: &Decisions| {
+        let reverted = found.count(|d| d.reason.is_some() && !d.kept());
+        let launches = found.all(|d| d.launches);
+        println!(
+            "| {name} | {times} | {reverted} of {} | {} | {:.1} | {:.1} | {} |",
+            found.0.len(),
+            found.others(),
+            mean(&launches),
+            at(&launches, 1.0),
+            found.seconds(),
+        );
+    };
+    let mut all = Decisions::default();
+    for subject in subjects {
+        let incumbent = subject.with_more(world, 0.0);
+        let kernel = subject.with_object(subject.with_more(world, 1.0));
+        let truth = Decision::made(world, &kernel, &incumbent, long());
+        record(asked, ("twice in truth", &kernel.name), &truth);
+        let mut found = Decisions::default();
+        for _ in 0..reps {
+            let decision = Decision::made(world, &kernel, &incumbent, preset());
+            record(asked, ("twice", &kernel.name), &decision);
+            found.0.push(decision);
+        }
+        print(&kernel.name, &format!("{:.2}", 1.0 - truth.gain), &found);
+        all.0.extend(found.0);
+    }
+    print("all", "", &all);
+    println!();
+}
