@@ -148,10 +148,9 @@ fn forgiving(page: &str) -> String {
         (r"\b[0-9a-f]{12}\b", "[..]"),
         (r"\b\d+(\.\d+)? % (compute|memory \(\w+\))", "[..]"),
         (r"\b\d+\.\d\dx", "[..]"),
-        // What a comparison found, and what it took.
+        // What a comparison found.
         (r"[-+]?\b\d+\.\d+ %", "[..]"),
         (r"\b\d+\.\dx (the )?time", "[..]"),
-        (r"\b\d+ launches\b", "[..]"),
         // Which of two close variants is the faster is the machine's to say.
         (r"best: \S+", "best: [..]"),
         // Compilers at work at once: any may be first.
@@ -160,7 +159,7 @@ fn forgiving(page: &str) -> String {
         (r"(?m)^profile: .* bound by .*$", "profile: [..]bound by[..]"),
         (r"(?m)^profile: ([^\[].*)$", "..."),
         // How many looks a decision takes is the machine's to say; what comes out is not.
-        (r"(?m)^\S+ +\d+ pairs +[+-].*$", "..."),
+        (r"(?m)^\w+ +\d+ pairs .*: .*$", "..."),
         (r"(?m)^(\w+: (KEEP|REVERT|UNDECIDED): [^:]+: ).*$", "$1[..]\n..."),
         (r"(?m)^\w+: warning: .*$", "..."),
         // A busy machine has more to say after a table than a quiet one.
