@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::bench::{self, BenchDef};
 use super::judge::{self, Bench, Judge};
 use super::{Failure, FailureClass, Look, StageContext};
-use crate::backend::{Fault, Session};
+use crate::backend::{Fault, Session, Shelf};
 use crate::measure::pairs::{
     Comparison, Contest, Cut, Heard, KernelPairs, Scoring, Side, SlotPlan, Stop, Terms, decide,
 };
@@ -25,6 +25,9 @@ const PER_PROCESS: u32 = 2;
 
 /// No look is begun that would end after this share of the stage's own time limit.
 const SHARE_OF_TIMEOUT: f64 = 0.8;
+
+/// Inputs that stay staged from process to process may take this share of the memory that is free.
+const SHELF_SHARE: u64 = 8;
 
 /// What was found.
 pub(super) struct Compared {
@@ -130,7 +133,9 @@ impl Duel<'_> {
         let (def, ctx) = (self.def, self.ctx);
         let bench = Bench::new(ctx, &def.work.limits, def.cores).confined(def.work.sandbox);
         let judge = Judge::new(&def.problem, &def.reference, self.seed, &bench);
-        let mut contest = Contested { duel: self, bench: &bench, judge, log, failure: None };
+        let shelf = Shelf::new(judge::free_bytes() / SHELF_SHARE);
+        let mut contest =
+            Contested { duel: self, bench: &bench, judge, shelf, running: 0, log, failure: None };
         let statistic = bench::statistic(&def.work.metric)?;
         let terms = Terms {
             scoring: Scoring { statistic, metric: metric(&def.work.rule) },
@@ -185,6 +190,10 @@ struct Contested<'a> {
     duel: &'a Duel<'a>,
     bench: &'a Bench<'a>,
     judge: Judge<'a>,
+    /// What the judge drew, staged once for all processes of both sides.
+    shelf: Shelf,
+    /// Processes that were not taken back yet.
+    running: u32,
     log: &'a mut Vec<u8>,
     /// A failure that is no kernel's, kept on its way through the protocol.
     failure: Option<Failure>,
@@ -219,9 +228,11 @@ impl Contest for Contested<'_> {
     }
 
     fn renew(&mut self) {
-        if !self.bench.level().is_full() {
-            // A file, a socket: something could carry word to the next processes.
+        // A process that runs has seen what it is given again; where the sandbox is not full, a file
+        // or a socket could carry word to the next.
+        if self.running > 0 || !self.bench.level().is_full() {
             self.judge.forget();
+            self.shelf.clear();
         }
     }
 
@@ -230,7 +241,9 @@ impl Contest for Contested<'_> {
             Side::Candidate => &self.duel.def.kernel,
             Side::Incumbent => self.duel.incumbent,
         };
-        Ok(Box::new(self.bench.open(library)?))
+        let session = self.bench.open(library)?;
+        self.running += 1;
+        Ok(Box::new(session))
     }
 
     fn load(&mut self, session: &mut dyn Session, case: usize, wanted: u32) -> Result<u32, Fault> {
@@ -239,7 +252,8 @@ impl Contest for Contested<'_> {
             self.failure = Some(failure);
             Fault::Infrastructure { what }
         })?;
-        session.load(&self.judge.arguments(case, sets))?;
+        let number = case as u64;
+        session.load_shared(&self.judge.arguments(case, sets), number, &mut self.shelf)?;
         Ok(sets)
     }
 
@@ -255,6 +269,7 @@ impl Contest for Contested<'_> {
     }
 
     fn finish(&mut self, _side: Side, mut session: Box<dyn Session>) {
+        self.running -= 1;
         self.log.extend(session.finish());
     }
 }

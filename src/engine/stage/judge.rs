@@ -354,7 +354,7 @@ fn set_seed(seed: u64, case: u64, number: u64) -> u64 {
 }
 
 /// What the system could give without swapping; a modest guess where it does not say.
-fn free_bytes() -> u64 {
+pub(super) fn free_bytes() -> u64 {
     let told = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = told.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
     let kib: Option<u64> = line.and_then(|l| l.trim().trim_end_matches(" kB").parse().ok());
