@@ -13,7 +13,7 @@
 //! - `decisions`: how often rules keep what is no faster and find what is, on recorded and made-up
 //!   noise; needs no compiler;
 //! - `live`: what the stage decides here about the same code, gains of a known size, and code that
-//!   is twice as slow.
+//!   is twice as slow; `live same`, `live gains` or `live twice` is one of these alone.
 //!
 //! `--only` leaves the other kernels of `pairs` out. `--load` keeps the other cores busy. `--out`
 //! appends what was measured, one JSON value a line. Everything is printed as Markdown;
@@ -44,6 +44,8 @@ mod pairs;
 mod parts;
 #[path = "trust/rules.rs"]
 mod rules;
+#[path = "trust/scaled.rs"]
+mod scaled;
 #[path = "trust/subject.rs"]
 mod subject;
 #[path = "trust/world.rs"]
@@ -59,6 +61,8 @@ struct Asked {
     only: Option<String>,
     load: bool,
     out: Option<PathBuf>,
+    /// What follows the study's name.
+    part: Option<String>,
 }
 
 impl Asked {
@@ -80,8 +84,8 @@ impl Asked {
 }
 
 fn main() {
-    let mut asked = Asked { reps: None, only: None, load: false, out: None };
-    let mut study = None;
+    let mut asked = Asked { reps: None, only: None, load: false, out: None, part: None };
+    let mut study: Option<String> = None;
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -91,7 +95,8 @@ fn main() {
             "--reps" => asked.reps = args.next().and_then(|n| n.parse().ok()),
             "--only" => asked.only = args.next(),
             "--out" => asked.out = args.next().map(PathBuf::from),
-            name => study = Some(name.to_owned()),
+            name if study.is_none() => study = Some(name.to_owned()),
+            name => asked.part = Some(name.to_owned()),
         }
     }
     if study.as_deref() == Some("decisions") {

@@ -1,124 +1,47 @@
 //! Decisions of the stage itself, on this machine: what becomes of the same code, of gains of a
 //! known size, and of code that is twice as slow.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use optloop::pipeline::{BenchWork, Purpose, RuleWork};
-use optloop::problem::{PROTOTYPE_INCLUDES, prototype};
 use optloop::stats::{Reason, Rule};
 use serde_json::{Value, json};
 
+use crate::Asked;
 use crate::numbers::{at, mean, median, share};
-use crate::world::{Kernel, World, candidate, own_source, shipped_source};
-use crate::{Asked, accuracy};
-
-/// Each problem with the size that its work grows with in the smallest steps.
-const PROBLEMS: [(&str, &str); 5] = [
-    ("softmax", "rows"),
-    ("sgemm", "k"),
-    ("stencil2d", "h"),
-    ("reduce_sum", "n"),
-    ("vector_add", "n"),
-];
-
-/// Nanoseconds of the cases of the kernel whose time is exact.
-const SPIN_NS: [i64; 2] = [20_000, 200_000];
+use crate::scaled::Subject;
+use crate::world::{Kernel, World, candidate};
 
 /// Shares of its time that the candidate saves.
 const GAINS: [f64; 3] = [0.016, 0.05, 0.10];
 
-/// A gain is as wanted when a long comparison finds so many times as much at most, or so few.
+/// A gain is as wanted when it may be, by a long comparison, within this factor.
 const NEAR: f64 = 1.15;
 
 /// How often the extra work is fitted.
 const FITS: usize = 3;
 
-/// Seconds that a decision about nothing may take.
+/// Seconds that a decision about nothing may take where launches are so short, in microseconds.
 const SOON: f64 = 1.0;
+const SHORT_US: f64 = 1_000.0;
 
 pub(crate) fn run(world: &World, asked: &Asked) {
     let reps = asked.reps(20);
-    let names = PROBLEMS.iter().flat_map(|(name, scaled)| {
-        [((*name).to_owned(), *scaled), (format!("{name}_fast"), *scaled)]
-    });
-    let mut subjects: Vec<Subject> =
-        names.map(|(name, scaled)| Subject::shipped(world, &name, scaled)).collect();
+    let mut subjects = Subject::all_shipped(world);
     // What is known of the machine is found out once.
     drop(world.bench(&subjects[0].kernel, candidate()));
     calibrated(world, asked, &subjects);
-    nothing(world, asked, (&subjects, reps));
+    let wants = |part: &str| asked.part.as_deref().is_none_or(|asked| asked == part);
+    if wants("same") {
+        nothing(world, asked, (&subjects, reps));
+    }
     subjects.push(Subject::spin(world));
-    faster(world, asked, (&subjects, reps.div_ceil(2)));
-    slower(world, asked, (&subjects, reps.div_ceil(2)));
-}
-
-/// A kernel that can be given more to do.
-struct Subject {
-    kernel: Kernel,
-    source: PathBuf,
-    scaled: &'static str,
-    macros: Vec<(&'static str, String)>,
-}
-
-impl Subject {
-    fn shipped(world: &World, name: &str, scaled: &'static str) -> Self {
-        let mut kernel = world.shipped(name);
-        // Calibrations are filed by problem.
-        name.clone_into(&mut kernel.problem.name);
-        Self { kernel, source: shipped_source(name), scaled, macros: Vec::new() }
+    if wants("gains") {
+        faster(world, asked, (&subjects, reps.div_ceil(2)));
     }
-
-    fn spin(world: &World) -> Self {
-        let (kernel, ticks) = accuracy::spin(world, &SPIN_NS);
-        let macros = vec![("TICKS_PER_US", ticks)];
-        Self { kernel, source: own_source("spin.c"), scaled: "n", macros }
-    }
-
-    /// The same code at another place in memory.
-    fn moved(&self, world: &World) -> PathBuf {
-        let text = format!(
-            "__attribute__((used)) static float unused(float x) {{ return x * x + 1.0f; }}\n\
-             #include \"{}\"\n",
-            self.source.display()
-        );
-        self.build(world, "moved", (&text, 0.0))
-    }
-
-    /// The kernel, which does this share of its work once more before. Of any two of these only a
-    /// number in memory differs.
-    fn with_more(&self, world: &World, share: f64) -> PathBuf {
-        let problem = &self.kernel.problem;
-        let (entry, scaled) = (&problem.entry, self.scaled);
-        let values = |of: &dyn Fn(&str) -> String| {
-            problem.args.iter().map(|arg| of(&arg.name)).collect::<Vec<_>>().join(", ")
-        };
-        let part = values(&|name| if name == scaled { "part".into() } else { name.into() });
-        let text = format!(
-            "{PROTOTYPE_INCLUDES}#define {entry} {entry}_work\n#include \"{}\"\n#undef {entry}\n\
-             static const volatile double share = SHARE;\n\
-             {}\n{{\n    __typeof__(&{entry}_work) volatile work = {entry}_work;\n    \
-             int part = (int)({scaled} * share + 0.5);\n    \
-             if (part > 0)\n        work({part});\n    work({});\n}}\n",
-            self.source.display(),
-            prototype(problem),
-            values(&str::to_owned),
-        );
-        self.build(world, &format!("{share:.5}"), (&text, share))
-    }
-
-    fn build(&self, world: &World, what: &str, (text, share): (&str, f64)) -> PathBuf {
-        let name = format!("{}-{what}", self.kernel.name);
-        let source = world.path(&format!("{name}.c"));
-        fs::write(&source, text).expect("a folder of this study's own");
-        let mut macros = self.macros.clone();
-        macros.push(("SHARE", share.to_string()));
-        world.compiled(&name, &self.kernel.problem, &source, &macros)
-    }
-
-    fn with_object(&self, object: PathBuf) -> Kernel {
-        Kernel { object, ..self.kernel.clone() }
+    if wants("twice") {
+        slower(world, asked, (&subjects, reps.div_ceil(2)));
     }
 }
 
@@ -224,7 +147,7 @@ impl Decisions {
         if counted.is_empty() { "-".to_owned() } else { counted.join(", ") }
     }
 
-    /// `0.21, 0.30`: the mean and nine tenths, of the comparison and of the whole stage.
+    /// `0.21 | 0.30`: the mean and nine tenths, of the comparison and of the whole stage.
     fn seconds(&self) -> String {
         let told = |seconds: &[f64]| format!("{:.2} | {:.2}", mean(seconds), at(seconds, 0.9));
         format!("{} | {}", told(&self.all(|d| d.seconds)), told(&self.all(|d| d.stage_seconds)))
@@ -273,7 +196,7 @@ fn nothing(world: &World, asked: &Asked, (subjects, reps): (&[Subject], usize)) 
             .iter()
             .map(
                 |subject| {
-                    if part == "same" { appended(world, subject) } else { subject.moved(world) }
+                    if part == "same" { subject.appended(world) } else { subject.moved(world) }
                 },
             )
             .collect();
@@ -290,15 +213,6 @@ fn nothing(world: &World, asked: &Asked, (subjects, reps): (&[Subject], usize)) 
         print_nothing(subjects, found);
         println!();
     }
-}
-
-/// The object with more bytes than are loaded of it: not the same file, but the same code.
-fn appended(world: &World, subject: &Subject) -> PathBuf {
-    let path = world.path(&format!("{}-appended.so", subject.kernel.name));
-    let mut bytes = fs::read(&subject.kernel.object).expect("it was just built");
-    bytes.extend(b"optloop");
-    fs::write(&path, bytes).expect("a folder of this study's own");
-    path
 }
 
 /// In turn either one is the candidate.
@@ -334,7 +248,13 @@ fn print_nothing(subjects: &[Subject], found: Vec<Decisions>) {
     }
     let all = Decisions(found.into_iter().flat_map(|decisions| decisions.0).collect());
     print("all", &all);
-    println!("\nKept of all: {}.", all.kept());
+    let short = all.count(|d| d.longest_us <= SHORT_US);
+    let soon = all.count(|d| d.longest_us <= SHORT_US && d.seconds <= SOON);
+    println!(
+        "\nKept of all: {}. Within {SOON} s where no launch takes over {SHORT_US} µs: {}.",
+        all.kept(),
+        share(soon, short)
+    );
 }
 
 /// An incumbent that does more than the candidate.
@@ -393,19 +313,25 @@ struct Fitted {
 }
 
 /// Extra work need not cost its share: what it reads lies in a nearer cache the second time, and
-/// sizes are whole numbers.
+/// sizes are whole numbers. It is changed as long as the gain is surely another, and the nearest is
+/// taken.
 fn fitted(world: &World, (subject, kernel): (&Subject, &Kernel), gain: f64) -> Fitted {
     let mut extra = 1.0 / (1.0 - gain) - 1.0;
-    for fit in 0.. {
+    let mut tried: Vec<(f64, Fitted)> = Vec::new();
+    for _ in 0..=FITS {
         let incumbent = subject.with_more(world, extra);
         let truth = Decision::made(world, kernel, &incumbent, long());
         let off = gain / truth.gain.max(gain / 3.0);
-        if fit == FITS || (NEAR.recip()..NEAR).contains(&off) {
-            return Fitted { incumbent, extra, truth };
+        let [lower, upper] = truth.interval;
+        let near = lower < gain * NEAR && upper > gain / NEAR;
+        tried.push((off.ln().abs(), Fitted { incumbent, extra, truth }));
+        if near {
+            break;
         }
         extra *= off;
     }
-    unreachable!("the last fit is good enough")
+    let nearest = tried.into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
+    nearest.expect("there is a first one").1
 }
 
 /// A candidate that does everything twice.

@@ -58,7 +58,7 @@ pub(crate) fn share_interval(hits: usize, of: usize) -> (f64, f64) {
     let p = hits as f64 / n;
     let centre = (p + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
     let half = Z / (1.0 + Z * Z / n) * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-    (centre - half, centre + half)
+    ((centre - half).max(0.0), (centre + half).min(1.0))
 }
 
 /// `93.4 % (90.1 – 95.8)`.
