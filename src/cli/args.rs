@@ -106,7 +106,7 @@ pub(super) struct Which {
     /// Measure this kernel instead of the pipeline's.
     #[arg(long, value_name = "PATH")]
     pub(super) kernel: Option<PathBuf>,
-    /// What to compare with: best, baseline, none, file:PATH or git:REVISION.
+    /// What to compare with: best, baseline, none, `file:PATH` or `git:REVISION`.
     #[arg(long, value_name = "I")]
     pub(super) incumbent: Option<String>,
     #[command(flatten)]

@@ -65,9 +65,7 @@ impl Sides<'_> {
             "best" | "baseline" => return Ok(name.to_owned()),
             _ => return Ok(format!("git:{name}")),
         }
-        let absolute = std::path::absolute(&path).unwrap_or(path);
-        let below = relative(&self.located.root, Path::new(""), &absolute.to_string_lossy());
-        Ok(format!("file:{}", session::from_below(self.located, &below)))
+        Ok(format!("file:{}", path.display()))
     }
 
     /// The file of a side: a path, the best or the first of the pipeline's problem, or the kernel as
@@ -83,19 +81,20 @@ impl Sides<'_> {
         if name == "best" || name == "baseline" {
             return incumbents.kept(name, self.stage);
         }
-        let kernel = incumbents.kernel().ok_or_else(|| self.unknown(name, "no kernel is named"))?;
-        let found = incumbents.revision(name, &kernel).map_err(|why| self.unknown(name, &why))?;
+        let kernel = incumbents.kernel().ok_or_else(|| unknown(name, "no kernel is named"))?;
+        let found = incumbents.revision(name, &kernel).map_err(|why| unknown(name, &why))?;
         match &found.sources[..] {
             [one] => Ok(self.located.root.join(one)),
-            _ => Err(self.unknown(name, "the kernel has several files")),
+            _ => Err(unknown(name, "the kernel has several files")),
         }
     }
 
-    fn unknown(&self, name: &str, why: &str) -> Refusal {
-        let what = format!("`{name}` is no file, and as a revision: {why}");
-        let hint = "name a file, a revision such as HEAD~1, `best` or `baseline`".to_owned();
-        Refusal::Words(what, Some(hint), Exit::User)
-    }
+}
+
+fn unknown(name: &str, why: &str) -> Refusal {
+    let what = format!("`{name}` is no file, and as a revision: {why}");
+    let hint = "name a file, a revision such as HEAD~1, `best` or `baseline`".to_owned();
+    Refusal::Words(what, Some(hint), Exit::User)
 }
 
 /// The pipeline for files that lie beside a `problem.toml`: it is written below `.optloop/`.

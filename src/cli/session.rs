@@ -241,11 +241,17 @@ pub(super) fn from_below(located: &Located, path: &str) -> String {
 
 fn overrides(which: &Which, located: &Located) -> Overrides {
     let tuning = &which.tuning;
-    let kernel = which.kernel.as_ref().map(|k| {
-        let absolute = std::path::absolute(k).unwrap_or_else(|_| k.clone());
-        let relative =
+    // As they are named from where this process is.
+    let here = |path: &Path| {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let below =
             plan::build::relative(&located.root, &located.root, &absolute.to_string_lossy());
-        from_below(located, &relative)
+        from_below(located, &below)
+    };
+    let kernel = which.kernel.as_deref().map(here);
+    let incumbent = which.incumbent.as_ref().map(|incumbent| {
+        let file = incumbent.strip_prefix("file:").filter(|path| !path.is_empty());
+        file.map_or_else(|| incumbent.clone(), |path| format!("file:{}", here(Path::new(path))))
     });
     Overrides {
         set: tuning.set.iter().cloned().collect(),
@@ -254,7 +260,7 @@ fn overrides(which: &Which, located: &Located) -> Overrides {
         repeats: tuning.stage_repeats.clone().or_else(|| tuning.repeats.map(|n| vec![n])),
         early_stop_us: tuning.early_stop_us,
         timeout_s: tuning.timeout_seconds,
-        incumbent: which.incumbent.clone(),
+        incumbent,
         add: which.add.clone(),
     }
 }

@@ -67,6 +67,7 @@ pub struct StoredNode {
 
 /// What a node does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "a plan has few nodes, and each is read once")]
 pub enum Definition {
     /// Runs a command.
     Command(CommandWork),

@@ -154,6 +154,9 @@ impl Found {
                 outcome.detail["comparison"] = told.detail();
                 outcome.detail["words"] = json!(told.words());
                 outcome.detail["warnings"] = json!(told.warnings());
+                // How often it was launched was the rule's choice; doubts are told as warnings.
+                outcome.detail["unstable"] = json!([]);
+                outcome.metrics.insert("unstable".into(), 0.0);
                 outcome.failure = outcome.failure.take().or_else(|| told.failure());
             }
             Self::Calibrated(calibrated) => {

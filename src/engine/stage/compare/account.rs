@@ -184,8 +184,14 @@ impl<'a> Told<'a> {
         text
     }
 
+    /// Kernels are faster or slower; what a command counts is better or worse.
     fn lead(&self) -> &'static str {
-        self.verdict().reason.words()
+        match self.verdict().reason {
+            Reason::Faster if self.cases.is_empty() => "better",
+            Reason::Slower if self.cases.is_empty() => "worse",
+            Reason::GrosslySlower if self.cases.is_empty() => "grossly worse",
+            reason => reason.words(),
+        }
     }
 
     fn numbers(&self) -> String {
@@ -206,7 +212,7 @@ impl<'a> Told<'a> {
             verdict.pairs, self.comparison.spent.launches, self.comparison.seconds
         ));
         if let Some(smallest) = self.smallest_gain().filter(|_| !self.comparison.deterministic) {
-            text.push_str(&format!("; smallest gain seen here: {}", self.percent(smallest)));
+            text.push_str(&format!("; smallest gain to be seen here: {}", self.percent(smallest)));
         }
         text
     }

@@ -45,7 +45,7 @@ pub(in crate::engine::stage) fn run(
     outcome.failure = None;
     match compared {
         Ok(comparison) => {
-            let middle = runs.middle(&comparison);
+            let middle = middle(&comparison);
             outcome.metrics.extend(middle.map(|value| (metric.name.clone(), value)));
             let told = Told::new(&comparison, &opponent.called, (&work.rule, 1), Vec::new());
             told.metrics(&mut outcome.metrics);
@@ -153,12 +153,13 @@ impl Runs<'_> {
         }
     }
 
-    /// The candidate's middle value.
-    fn middle(&self, comparison: &Comparison) -> Option<f64> {
-        let pairs = comparison.pairs.iter().chain(&comparison.confirm);
-        let values: Vec<f64> = pairs.flat_map(|p| p.cases[0].candidate.clone()).collect();
-        crate::stats::summary(&values).map(|s| s.median)
-    }
+}
+
+/// The candidate's middle value.
+fn middle(comparison: &Comparison) -> Option<f64> {
+    let pairs = comparison.pairs.iter().chain(&comparison.confirm);
+    let values: Vec<f64> = pairs.flat_map(|p| p.cases[0].candidate.clone()).collect();
+    crate::stats::summary(&values).map(|s| s.median)
 }
 
 /// Runs of which the first pairs are there already.
@@ -210,9 +211,10 @@ impl Pairs for Begun<'_, '_> {
         let mut pairs = Vec::with_capacity(count as usize);
         while (pairs.len() as u32) < count {
             let group = (self.runs.spent.processes / 2) as u32;
-            let pair = match self.first.is_empty() {
-                true => self.runs.pair(group, rng)?,
-                false => self.first.remove(0),
+            let pair = if self.first.is_empty() {
+                self.runs.pair(group, rng)?
+            } else {
+                self.first.remove(0)
             };
             pairs.push(pair);
         }
