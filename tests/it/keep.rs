@@ -144,7 +144,7 @@ fn a_better_kernel_is_kept_and_exactly_its_file_is_committed() {
         "even fewer",
     ];
     let kept = project.args(args).run().code(0);
-    kept.says("KEEP test by cycles: faster than the best so far: gain 10.00 %").says(" of k.c");
+    kept.says("KEEP test by cycles: better than the best so far: gain 10.00 %").says(" of k.c");
     assert_eq!(others(&project), before.0);
     assert_eq!(committed(&project), ["k.c"]);
     let (id, message) = head(&project);
@@ -178,7 +178,7 @@ fn a_worse_kernel_goes_and_the_best_comes_back() {
     keep(&project).code(3).says("the verdict is REVERT");
     assert_eq!(events(&project), ["baseline"]);
     let reverted = revert(&project).code(0);
-    reverted.says("REVERT test by cycles: slower").says("put back   k.c");
+    reverted.says("REVERT test by cycles: worse").says("put back   k.c");
     assert_eq!(project.read("k.c"), kernel(1000));
     assert_eq!((others(&project), head(&project)), before);
     let kept = ledger(&project).remove(1);
