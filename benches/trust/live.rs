@@ -20,7 +20,7 @@ const GAINS: [f64; 3] = [0.016, 0.05, 0.10];
 const NEAR: f64 = 1.15;
 
 /// How often the extra work is fitted.
-const FITS: usize = 3;
+const FITS: usize = 4;
 
 /// Seconds that a decision about nothing may take where launches are so short, in microseconds.
 const SOON: f64 = 1.0;
@@ -313,22 +313,24 @@ struct Fitted {
 }
 
 /// Extra work need not cost its share: what it reads lies in a nearer cache the second time, and
-/// sizes are whole numbers. It is changed as long as the gain is surely another, and the nearest is
-/// taken.
+/// sizes are whole numbers. It is changed as long as the gain is surely another, in proportion and
+/// then by halving what is between too little and too much; the nearest is taken.
 fn fitted(world: &World, (subject, kernel): (&Subject, &Kernel), gain: f64) -> Fitted {
     let mut extra = 1.0 / (1.0 - gain) - 1.0;
+    let (mut little, mut much) = (0.0, f64::INFINITY);
     let mut tried: Vec<(f64, Fitted)> = Vec::new();
     for _ in 0..=FITS {
         let incumbent = subject.with_more(world, extra);
         let truth = Decision::made(world, kernel, &incumbent, long());
         let off = gain / truth.gain.max(gain / 3.0);
         let [lower, upper] = truth.interval;
+        *if truth.gain < gain { &mut little } else { &mut much } = extra;
         let near = lower < gain * NEAR && upper > gain / NEAR;
         tried.push((off.ln().abs(), Fitted { incumbent, extra, truth }));
         if near {
             break;
         }
-        extra *= off;
+        extra = if little > 0.0 && much.is_finite() { little.midpoint(much) } else { extra * off };
     }
     let nearest = tried.into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
     nearest.expect("there is a first one").1
