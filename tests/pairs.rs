@@ -98,7 +98,13 @@ impl Contest for Match {
         })?;
         Ok(Box::new(session))
     }
-    fn load(&mut self, session: &mut dyn Session, case: usize, wanted: u32) -> Result<u32, Fault> {
+    fn load(
+        &mut self,
+        _side: Side,
+        session: &mut dyn Session,
+        case: usize,
+        wanted: u32,
+    ) -> Result<u32, Fault> {
         let inputs = self.inputs.iter().take(wanted as usize);
         let sets: Vec<_> = inputs.map(|x| vec![Argument::In(x), Argument::Out(x.len())]).collect();
         session.load_shared(&sets, case as u64, &mut self.shelf)?;

@@ -258,7 +258,13 @@ impl Contest for Timed<'_> {
         Subject::start(self)
     }
 
-    fn load(&mut self, session: &mut dyn Session, case: usize, wanted: u32) -> Result<u32, Fault> {
+    fn load(
+        &mut self,
+        _side: Side,
+        session: &mut dyn Session,
+        case: usize,
+        wanted: u32,
+    ) -> Result<u32, Fault> {
         self.draw(case, wanted as usize)?;
         let pool = self.pools[case].iter().take(wanted as usize);
         let sets: Vec<_> = pool.map(|drawn| arguments(&drawn.staged)).collect();

@@ -88,7 +88,6 @@ impl Sides<'_> {
             _ => Err(unknown(name, "the kernel has several files")),
         }
     }
-
 }
 
 fn unknown(name: &str, why: &str) -> Refusal {

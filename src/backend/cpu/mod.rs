@@ -14,6 +14,7 @@ pub mod depfile;
 mod flush;
 mod handshake;
 pub mod identity;
+mod keeper;
 pub mod peaks;
 mod place;
 pub mod remarks;

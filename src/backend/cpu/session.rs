@@ -17,6 +17,7 @@ use super::super::protocol::{self, Received, Reply, Request, VERSION};
 use super::super::{Argument, Fault, Launched, Mode, Order, Session, Timer};
 use super::aside::Cores;
 use super::handshake::{Handshake, Sentry, Trouble};
+use super::keeper::Keeper;
 use super::segment::Segment;
 use super::shelf::Shelf;
 use super::staging::{Layout, Memory};
@@ -77,6 +78,9 @@ pub struct CpuSession {
     attending: bool,
     /// All its threads stand still.
     halted: bool,
+    /// Its core, where it has one of its own, and who keeps that busy.
+    core: Option<u32>,
+    keeper: Option<Keeper>,
 }
 
 impl CpuSession {
@@ -113,6 +117,8 @@ impl CpuSession {
             timer: Timer::default(),
             attending: false,
             halted: false,
+            core: options.cpu,
+            keeper: None,
         };
         session.greet(&page, options)?;
         let library = options.library.as_os_str().as_bytes().to_vec();
@@ -437,6 +443,14 @@ impl Session for CpuSession {
 
     fn pause(&mut self) -> Result<(), Fault> {
         self.halt()
+    }
+
+    fn keep_core(&mut self) {
+        self.keeper = self.core.filter(|_| self.halted).map(Keeper::start);
+    }
+
+    fn let_go(&mut self) {
+        self.keeper = None;
     }
 
     fn limit(&mut self, launch: Option<Duration>) {

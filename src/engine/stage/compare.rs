@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
 use super::bench::{self, BenchDef};
 use super::judge::{self, Bench, Judge};
 use super::{Failure, FailureClass, Look, StageContext};
@@ -27,7 +30,7 @@ const PER_PROCESS: u32 = 2;
 const SHARE_OF_TIMEOUT: f64 = 0.8;
 
 /// Inputs that stay staged from process to process may take this share of the memory that is free.
-const SHELF_SHARE: u64 = 8;
+const SHELF_SHARE: u64 = 16;
 
 /// What was found.
 pub(super) struct Compared {
@@ -133,9 +136,18 @@ impl Duel<'_> {
         let (def, ctx) = (self.def, self.ctx);
         let bench = Bench::new(ctx, &def.work.limits, def.cores).confined(def.work.sandbox);
         let judge = Judge::new(&def.problem, &def.reference, self.seed, &bench);
-        let shelf = Shelf::new(judge::free_bytes() / SHELF_SHARE);
-        let mut contest =
-            Contested { duel: self, bench: &bench, judge, shelf, running: 0, log, failure: None };
+        let shelves = [(); 2].map(|()| Shelf::new(judge::free_bytes() / SHELF_SHARE));
+        let mut contest = Contested {
+            duel: self,
+            bench: &bench,
+            judge,
+            shelves,
+            swapped: false,
+            rng: ChaCha8Rng::seed_from_u64(self.seed),
+            running: 0,
+            log,
+            failure: None,
+        };
         let statistic = bench::statistic(&def.work.metric)?;
         let terms = Terms {
             scoring: Scoring { statistic, metric: metric(&def.work.rule) },
@@ -191,7 +203,11 @@ struct Contested<'a> {
     bench: &'a Bench<'a>,
     judge: Judge<'a>,
     /// What the judge drew, staged once for all processes of both sides.
-    shelf: Shelf,
+    /// Inputs that stay staged: one copy for each side of a pair of processes.
+    shelves: [Shelf; 2],
+    /// Which side has which; drawn for each pair of processes.
+    swapped: bool,
+    rng: ChaCha8Rng,
     /// Processes that were not taken back yet.
     running: u32,
     log: &'a mut Vec<u8>,
@@ -232,8 +248,9 @@ impl Contest for Contested<'_> {
         // or a socket could carry word to the next.
         if self.running > 0 || !self.bench.level().is_full() {
             self.judge.forget();
-            self.shelf.clear();
+            self.shelves.iter_mut().for_each(Shelf::clear);
         }
+        self.swapped = self.rng.next_u32() & 1 == 0;
     }
 
     fn start(&mut self, side: Side) -> Result<Box<dyn Session>, Fault> {
@@ -246,14 +263,23 @@ impl Contest for Contested<'_> {
         Ok(Box::new(session))
     }
 
-    fn load(&mut self, session: &mut dyn Session, case: usize, wanted: u32) -> Result<u32, Fault> {
+    fn load(
+        &mut self,
+        side: Side,
+        session: &mut dyn Session,
+        case: usize,
+        wanted: u32,
+    ) -> Result<u32, Fault> {
         let sets = self.judge.draw(case, wanted).map_err(|failure| {
             let what = failure.message.clone();
             self.failure = Some(failure);
             Fault::Infrastructure { what }
         })?;
+        // Never on the pages that the other side reads: whoever comes second would find them in the
+        // caches. And not always on the same ones: where they lie has a speed of its own.
+        let shelf = usize::from((side == Side::Candidate) != self.swapped);
         let number = case as u64;
-        session.load_shared(&self.judge.arguments(case, sets), number, &mut self.shelf)?;
+        session.load_shared(&self.judge.arguments(case, sets), number, &mut self.shelves[shelf])?;
         Ok(sets)
     }
 

@@ -37,7 +37,13 @@ pub trait Contest {
     ///
     /// # Errors
     /// Why none could be staged.
-    fn load(&mut self, session: &mut dyn Session, case: usize, wanted: u32) -> Result<u32, Fault>;
+    fn load(
+        &mut self,
+        side: Side,
+        session: &mut dyn Session,
+        case: usize,
+        wanted: u32,
+    ) -> Result<u32, Fault>;
 
     /// Compares what a side's launch on `set` left; the error is the report.
     ///

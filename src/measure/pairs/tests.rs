@@ -139,7 +139,13 @@ impl Contest for Match {
         let launched = BTreeMap::new();
         Ok(Box::new(Process { cases, active: 0, lazy, launched, launches: 0 }))
     }
-    fn load(&mut self, session: &mut dyn Session, case: usize, wanted: u32) -> Result<u32, Fault> {
+    fn load(
+        &mut self,
+        _side: Side,
+        session: &mut dyn Session,
+        case: usize,
+        wanted: u32,
+    ) -> Result<u32, Fault> {
         let sets = wanted.min(self.memory);
         let name = [case as u8];
         let set = vec![Argument::Scalar(&name)];

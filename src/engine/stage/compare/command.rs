@@ -152,7 +152,6 @@ impl Runs<'_> {
             None => Failure { class: FailureClass::Infrastructure, message },
         }
     }
-
 }
 
 /// The candidate's middle value.

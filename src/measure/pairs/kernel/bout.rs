@@ -108,6 +108,8 @@ impl Bout<'_> {
         }
         let shape = wanted.within(ring.left());
         self.known.shape = Some(shape);
+        self.sessions.incumbent.keep_core();
+        self.sessions.incumbent.let_go();
         let mut slots = Slots {
             pairs: Vec::with_capacity(count as usize),
             samples: Both::default(),
@@ -141,7 +143,7 @@ impl Bout<'_> {
         let mut sets = WARM_SETS + timed;
         for side in [self.started_first, self.started_first.other()] {
             let session = &mut **self.sessions.of_mut(side);
-            let loaded = self.contest.load(session, self.known.case, sets);
+            let loaded = self.contest.load(side, session, self.known.case, sets);
             sets = loaded.map_err(|fault| self.stopped(side, fault))?.min(sets);
             self.pause(side)?;
         }
@@ -206,10 +208,14 @@ impl Bout<'_> {
             }
             samples.of_mut(side).extend(taken);
         }
-        for side in Side::BOTH {
+        // What comes between two pairs must not slow down whoever is first in the next.
+        self.sessions.incumbent.keep_core();
+        let checked = Side::BOTH.into_iter().try_for_each(|side| {
             let early = std::mem::take(early.of_mut(side));
-            self.check(&Slot { side, shape, ring, surprise }, early)?;
-        }
+            self.check(&Slot { side, shape, ring, surprise }, early)
+        });
+        self.sessions.incumbent.let_go();
+        checked?;
         Ok(pair)
     }
 
