@@ -96,10 +96,11 @@ fn a_slower_kernel_is_reverted_and_the_other_way_round_is_kept_and_replayed() {
     assert!(found["launches"].as_u64().unwrap() <= 2 * 24, "{found}");
     let ran = project.args(["compare", "slow.c", "k.c", "--format", "json"]).run().code(0);
     let found = comparison(&ran, "candidate");
-    assert_eq!((&found["reason"], &found["confirm_pairs"]), (&"faster".into(), &Value::from(8)));
+    assert_eq!(found["reason"], "faster");
+    assert!(found["confirm_pairs"].as_u64().unwrap() >= 8, "{found}");
     assert!(found["gain"].as_f64().unwrap() > 0.5, "{found}");
     let looks: Vec<Value> = ran.json().into_iter().filter(|e| e["event"] == "look").collect();
-    assert_eq!(looks.last().map(|l| l["look"]["pairs"].clone()), Some(Value::from(8)));
+    assert_eq!(looks.last().map(|l| &l["look"]["pairs"]), Some(&found["pairs"]));
     project.args(["replay"]).run().code(0).says("KEEP").says("as recorded");
 }
 

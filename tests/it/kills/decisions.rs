@@ -193,7 +193,7 @@ fn fsck(root: &Path) {
 
 /// Kills of each of the three commands. Few by default: each has a project to put back.
 fn kills() -> usize {
-    super::wanted_kills().map_or(6, |all| all.div_ceil(3))
+    super::wanted_kills().map_or(3, |all| all.div_ceil(3))
 }
 
 fn trials(stage: &Stage, args: &[&str], seed: u64, look: Check<'_>) {
