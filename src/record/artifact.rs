@@ -1,6 +1,8 @@
 //! Artifacts: the authoritative account of one stage's result.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -100,7 +102,9 @@ impl Artifact {
         // Runs are named by time, so names order them; within a run the time of writing does.
         found.sort_by_key(|p| {
             let written = p.metadata().and_then(|m| m.modified()).ok();
-            (p.parent().map(Path::to_owned), written)
+            // The best of a matrix is written right after its last point, perhaps within one tick of
+            // the file system's clock: `sweep.json` comes after `sweep[…].json`.
+            (p.parent().map(Path::to_owned), written, Reverse(p.file_name().map(OsStr::to_owned)))
         });
         found
     }
