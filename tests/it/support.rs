@@ -469,7 +469,7 @@ fn optloop() -> Command {
     if sigint == 0 {
         return Command::new(program);
     }
-    let mut command = Command::new("env");
+    let mut command = Command::new("/usr/bin/env");
     command.args(["--default-signal=INT", program]);
     command
 }
