@@ -11,6 +11,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::verify::{Dtype, Tolerance};
+
 pub(crate) mod control;
 pub mod cpu;
 pub mod cuda;
@@ -57,6 +59,17 @@ impl Mode {
 /// that a process may have, of which there are 65530 unless the system says otherwise.
 pub const MAX_BUFFERS: usize = 24_000;
 
+/// The geometry of a launch on a device of many threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grid {
+    /// Blocks, by axis.
+    pub blocks: [u32; 3],
+    /// Threads of a block, by axis.
+    pub threads: [u32; 3],
+    /// Bytes of dynamic shared memory of a block.
+    pub shared_bytes: u32,
+}
+
 /// What is to be launched: each of `count` sets in turn, back to back, timed as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Order {
@@ -92,10 +105,17 @@ pub struct Timer {
     pub overhead_ns: f64,
     /// What the judge's clock shows beyond the reported time when nothing goes wrong.
     pub handover_ns: f64,
+    /// What two events with nothing between them show, on devices that time by events: stated, and
+    /// not taken off, for a launch hides most of it.
+    #[serde(default)]
+    pub empty_ns: f64,
 }
 
 /// The judge's side of one process in which a kernel is ready to be launched.
 pub trait Session {
+    /// The geometry of the launches of what is loaded next. A processor has none.
+    fn shape(&mut self, _grid: Grid) {}
+
     /// Stages one set of arguments per launch, each with buffers of its own; replaces what was
     /// staged before. Outputs hold random bytes.
     ///
@@ -138,6 +158,29 @@ pub trait Session {
     fn outputs_into(&mut self, set: u32, into: &mut Vec<Vec<u8>>) -> Result<(), Fault> {
         *into = self.outputs(set)?;
         Ok(())
+    }
+
+    /// Whether all outputs of a set agree with `want`, in argument order, each by its type and
+    /// tolerance; found out where the outputs lie. `None` where that cannot be done or would prove
+    /// nothing: then [`Session::outputs`] tells. A kernel that does not agree is always asked for its
+    /// outputs, so that the host's comparison has the last word.
+    ///
+    /// # Errors
+    /// As [`Session::outputs`].
+    fn agrees(
+        &mut self,
+        set: u32,
+        want: &[Vec<u8>],
+        like: &[(Dtype, Tolerance)],
+    ) -> Result<Option<bool>, Fault> {
+        let (_, _, _) = (set, want, like);
+        Ok(None)
+    }
+
+    /// Why what was measured since this was asked last does not count, in a few words: the device
+    /// was throttled, say. `None` where all is well or nothing is known.
+    fn disturbed(&mut self) -> Option<String> {
+        None
     }
 
     /// Lets the process go on for `pause` and then reads again: what differs from
@@ -214,6 +257,13 @@ pub enum Fault {
         /// What was seen.
         what: String,
     },
+    /// A device gave up on it, or would not take it.
+    Device {
+        /// What kind of trouble.
+        trouble: Trouble,
+        /// The driver's name for it, and what was tried.
+        what: String,
+    },
     /// Not the kernel's doing.
     Infrastructure {
         /// What failed.
@@ -221,6 +271,40 @@ pub enum Fault {
     },
     /// A stop was asked for.
     Interrupted,
+}
+
+/// What a device ran into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trouble {
+    /// The kernel did what ends it: an illegal address or instruction, a failed assertion.
+    Crashed,
+    /// The device does not take such a launch: too many threads, registers or shared memory.
+    Refused,
+    /// There is too little device memory.
+    OutOfMemory,
+    /// Its memory failed (ECC).
+    Memory,
+    /// The device is gone, or was reset.
+    Lost,
+    /// It was too hot or short of power for too long.
+    Throttled,
+    /// Anything else that the driver says.
+    Other,
+}
+
+impl Trouble {
+    /// In a few words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Crashed => "crashed on the device",
+            Self::Refused => "asks for more than the device has",
+            Self::OutOfMemory => "the device is out of memory",
+            Self::Memory => "the device's memory failed (ECC)",
+            Self::Lost => "the device was lost",
+            Self::Throttled => "the device was throttled all the time",
+            Self::Other => "the driver failed",
+        }
+    }
 }
 
 impl Fault {
@@ -248,6 +332,7 @@ impl fmt::Display for Fault {
             Self::TimedOut => f.write_str("was not back before the deadline"),
             Self::Unloadable { what } => write!(f, "cannot be loaded: {what}"),
             Self::Cheating { what } => write!(f, "tampered with the measurement: {what}"),
+            Self::Device { trouble, what } => write!(f, "{}: {what}", trouble.words()),
             Self::Infrastructure { what } => f.write_str(what),
             Self::Interrupted => f.write_str("interrupted"),
         }

@@ -226,7 +226,8 @@ mod tests {
 
     #[test]
     fn launches_under_500_steps_are_looped() {
-        let timer = Timer { step_ns: 20.0, overhead_ns: 20.0, handover_ns: 200.0 };
+        let timer =
+            Timer { step_ns: 20.0, overhead_ns: 20.0, handover_ns: 200.0, ..Timer::default() };
         for (ns, expected) in [(10_020, 1), (5_020, 2), (1_020, 10), (20, 128), (1 << 40, 1)] {
             assert_eq!(loops(ns, timer), expected, "{ns} ns");
         }
@@ -234,7 +235,8 @@ mod tests {
 
     #[test]
     fn the_judges_clock_bears_a_time_out_speaks_against_it_or_cannot_tell() {
-        let timer = Timer { step_ns: 1.0, overhead_ns: 10.0, handover_ns: 200.0 };
+        let timer =
+            Timer { step_ns: 1.0, overhead_ns: 10.0, handover_ns: 200.0, ..Timer::default() };
         let judged_ns = 101_000;
         for (reported_ns, at_least_ns, confirmed, contradicted) in [
             (100_000, 100_900, true, false),

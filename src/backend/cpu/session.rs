@@ -148,8 +148,12 @@ impl CpuSession {
         };
         self.attending = true;
         let handover_ns = self.with_handshake(Handshake::calibrate)?;
-        self.timer =
-            Timer { step_ns: step_ns as f64, overhead_ns: overhead_ns as f64, handover_ns };
+        self.timer = Timer {
+            step_ns: step_ns as f64,
+            overhead_ns: overhead_ns as f64,
+            handover_ns,
+            empty_ns: 0.0,
+        };
         self.leave()
     }
 

@@ -161,7 +161,7 @@ impl Contest for Match {
 }
 
 fn script(name: &str, us: u64) -> Script {
-    let timer = Timer { step_ns: 20.0, overhead_ns: 0.0, handover_ns: 200.0 };
+    let timer = Timer { step_ns: 20.0, overhead_ns: 0.0, handover_ns: 200.0, ..Timer::default() };
     let durations_ns = (0..7).map(|i| us * 1000 + i * 10).collect();
     Script { name: name.into(), durations_ns, outputs: vec![vec![1]], timer, ..Script::default() }
 }

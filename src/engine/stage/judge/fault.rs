@@ -1,7 +1,7 @@
 //! What a fault in a worker means for a stage.
 
 use super::super::{Failure, FailureClass};
-use crate::backend::Fault;
+use crate::backend::{Fault, Trouble};
 use crate::problem::Problem;
 
 /// A fault of the candidate's as the stage's failure; `place` is the case.
@@ -9,6 +9,9 @@ pub(in crate::engine::stage) fn kernel_failure(place: &str, fault: &Fault) -> Fa
     let message = match fault {
         Fault::Interrupted => fault.to_string(),
         Fault::Infrastructure { what } => format!("case {place}: {what}"),
+        Fault::Device { trouble, .. } if !blames_kernel(*trouble) => {
+            format!("case {place}: {fault}")
+        }
         Fault::Unloadable { .. } => format!("the kernel {fault}"),
         _ => format!("case {place}: the kernel {fault}"),
     };
@@ -21,12 +24,20 @@ fn class(fault: &Fault) -> FailureClass {
             FailureClass::Crashed
         }
         Fault::Stray { .. } => FailureClass::Wrong,
+        Fault::Device { trouble: Trouble::Crashed, .. } => FailureClass::Crashed,
+        Fault::Device { trouble: Trouble::Refused, .. } => FailureClass::Failed,
+        Fault::Device { .. } => FailureClass::Infrastructure,
         Fault::TimedOut => FailureClass::TimedOut,
         Fault::Unloadable { .. } => FailureClass::Failed,
         Fault::Cheating { .. } => FailureClass::Cheating,
         Fault::Infrastructure { .. } => FailureClass::Infrastructure,
         Fault::Interrupted => FailureClass::Interrupted,
     }
+}
+
+/// Whether a device's trouble is the kernel's doing.
+fn blames_kernel(trouble: Trouble) -> bool {
+    matches!(trouble, Trouble::Crashed | Trouble::Refused)
 }
 
 /// The reference is the problem author's: what it does wrong is never the candidate's crash.
@@ -57,6 +68,10 @@ pub(super) fn withheld_failure(label: &str, fault: &Fault) -> Failure {
         Fault::Interrupted | Fault::Infrastructure { .. } | Fault::Unloadable { .. } => {
             return kernel_failure(label, fault);
         }
+        Fault::Device { trouble, .. } if !blames_kernel(*trouble) => {
+            return kernel_failure(label, fault);
+        }
+        Fault::Device { trouble, .. } => trouble.words(),
         Fault::Crashed { .. } => "crashed",
         Fault::Exited { .. } => "ended its process instead of returning",
         Fault::Sanitizer { .. } => "was stopped by a sanitizer",
@@ -77,6 +92,7 @@ mod tests {
     #[test]
     fn every_fault_has_its_class() {
         let what = || "x".to_owned();
+        let device = |trouble| Fault::Device { trouble, what: what() };
         for (fault, expected) in [
             (Fault::Crashed { signal: 11, place: what() }, FailureClass::Crashed),
             (Fault::Sanitizer { what: what() }, FailureClass::Crashed),
@@ -86,6 +102,12 @@ mod tests {
             (Fault::Unloadable { what: what() }, FailureClass::Failed),
             (Fault::Cheating { what: what() }, FailureClass::Cheating),
             (Fault::Infrastructure { what: what() }, FailureClass::Infrastructure),
+            (device(Trouble::Crashed), FailureClass::Crashed),
+            (device(Trouble::Refused), FailureClass::Failed),
+            (device(Trouble::OutOfMemory), FailureClass::Infrastructure),
+            (device(Trouble::Memory), FailureClass::Infrastructure),
+            (device(Trouble::Lost), FailureClass::Infrastructure),
+            (device(Trouble::Throttled), FailureClass::Infrastructure),
             (Fault::Interrupted, FailureClass::Interrupted),
         ] {
             assert_eq!(kernel_failure("n=1", &fault).class, expected, "{fault:?}");

@@ -1,0 +1,1 @@
+//! How a CUDA kernel is built.

@@ -1,0 +1,1 @@
+//! Where the CUDA libraries and tools lie.
