@@ -47,6 +47,9 @@ const MAGIC: &[u8] = b"optloop cuda bundle 1\n";
 
 impl Bundle {
     /// The file's bytes: the same for the same kernel.
+    ///
+    /// # Panics
+    /// Never: plain data can be encoded.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         let body = postcard::to_stdvec(self).expect("plain data can be encoded");

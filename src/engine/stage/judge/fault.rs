@@ -20,17 +20,17 @@ pub(in crate::engine::stage) fn kernel_failure(place: &str, fault: &Fault) -> Fa
 
 fn class(fault: &Fault) -> FailureClass {
     match fault {
-        Fault::Crashed { .. } | Fault::Exited { .. } | Fault::Sanitizer { .. } => {
-            FailureClass::Crashed
+        Fault::Device { trouble: Trouble::Crashed, .. }
+        | Fault::Crashed { .. }
+        | Fault::Exited { .. }
+        | Fault::Sanitizer { .. } => FailureClass::Crashed,
+        Fault::Device { trouble: Trouble::Refused, .. } | Fault::Unloadable { .. } => {
+            FailureClass::Failed
         }
         Fault::Stray { .. } => FailureClass::Wrong,
-        Fault::Device { trouble: Trouble::Crashed, .. } => FailureClass::Crashed,
-        Fault::Device { trouble: Trouble::Refused, .. } => FailureClass::Failed,
-        Fault::Device { .. } => FailureClass::Infrastructure,
         Fault::TimedOut => FailureClass::TimedOut,
-        Fault::Unloadable { .. } => FailureClass::Failed,
         Fault::Cheating { .. } => FailureClass::Cheating,
-        Fault::Infrastructure { .. } => FailureClass::Infrastructure,
+        Fault::Device { .. } | Fault::Infrastructure { .. } => FailureClass::Infrastructure,
         Fault::Interrupted => FailureClass::Interrupted,
     }
 }
