@@ -14,6 +14,7 @@ pub(crate) struct Control {
     pub(crate) pulse: PulseLine,
     pub(crate) crash: CrashLine,
     pub(crate) places: PlacesLine,
+    pub(crate) stray: StrayLine,
 }
 
 /// What the judge writes. Lines apart from each other, so that no side's writing slows the other's.
@@ -32,6 +33,8 @@ pub(crate) struct JudgeLine {
     pub(crate) wake: AtomicU32,
     /// How long an idle worker spins before it sleeps.
     pub(crate) spin_ns: AtomicU64,
+    /// Which kernel of a CUDA worker it is about.
+    pub(crate) seat: AtomicU32,
 }
 
 /// What the worker answers.
@@ -42,6 +45,10 @@ pub(crate) struct WorkerLine {
     pub(crate) answer: AtomicU32,
     /// What its launches took.
     pub(crate) elapsed_ns: AtomicU64,
+    /// The driver's code, where it did not carry out the order; 0 else.
+    pub(crate) trouble: AtomicU32,
+    /// What was found after an order to look for it: elements that do not agree, say.
+    pub(crate) found: AtomicU64,
 }
 
 /// Whether the worker is on its core at this moment.
@@ -84,6 +91,31 @@ pub(crate) struct PlacesLine {
     pub(crate) stack: AtomicU64,
 }
 
+/// What a device's launch wrote where it must not.
+#[derive(Debug, Default)]
+#[repr(C, align(128))]
+pub(crate) struct StrayLine {
+    /// One of the `STRAY_` values.
+    pub(crate) kind: AtomicU32,
+    /// The red zone, counted from 0 over the segment, or the argument, from 0.
+    pub(crate) place: AtomicU32,
+    /// The first changed word of that zone.
+    pub(crate) word: AtomicU64,
+    /// How many words are changed in all zones.
+    pub(crate) count: AtomicU64,
+    /// How long the device was at work beyond the latest launch's own time, by its own clock.
+    pub(crate) beyond_ns: AtomicU64,
+}
+
+/// All is as it should be.
+pub(crate) const STRAY_NONE: u32 = 0;
+/// Red zones between inputs are changed.
+pub(crate) const STRAY_INPUTS: u32 = 1;
+/// Red zones between outputs are changed.
+pub(crate) const STRAY_OUTPUTS: u32 = 2;
+/// An input is changed.
+pub(crate) const STRAY_INPUT: u32 = 3;
+
 /// Nothing was recorded.
 pub(crate) const CRASH_NONE: u32 = 0;
 /// The record is whole.
@@ -112,12 +144,24 @@ pub(crate) enum Verb {
     Empty = 4,
     /// Go back to the socket.
     Leave = 5,
+    /// Bring the outputs of a set from the device, and see what was written beside them.
+    Collect = 6,
+    /// Hold the outputs of a set against the answers.
+    Agree = 7,
 }
 
 const VERB_BITS: u32 = 3;
 
 impl Verb {
-    const ALL: [Self; 5] = [Self::Prepare, Self::Attend, Self::Go, Self::Empty, Self::Leave];
+    const ALL: [Self; 7] = [
+        Self::Prepare,
+        Self::Attend,
+        Self::Go,
+        Self::Empty,
+        Self::Leave,
+        Self::Collect,
+        Self::Agree,
+    ];
 
     /// The order of this number.
     pub(crate) fn order(self, number: u32) -> u32 {
@@ -163,7 +207,7 @@ mod tests {
             assert_ne!(verb.order(7), verb.order(8));
             assert_eq!(Verb::of(verb.order(u32::MAX)), Some(verb));
         }
-        for nonsense in [0, 6, 7, 0xffff_ffff] {
+        for nonsense in [0, 8, 0xffff_fff8] {
             assert_eq!(Verb::of(nonsense), None, "{nonsense}");
         }
     }

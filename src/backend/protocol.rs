@@ -11,10 +11,11 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::Grid;
 use crate::process::sandbox::{SandboxLevel, SandboxMode};
 
 /// Both sides are one executable; this catches one that was replaced in between.
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 5;
 
 /// The longest message either side accepts.
 pub(crate) const MAX_MESSAGE: usize = 64 * 1024;
@@ -22,8 +23,14 @@ pub(crate) const MAX_MESSAGE: usize = 64 * 1024;
 /// Buffers start on a cache line, as far as their size lets them end at a guard page.
 pub(crate) const ALIGNMENT: u64 = 64;
 
-/// Descriptors that one message carries at most: inputs and outputs.
+/// Where buffers start on a CUDA device, as its allocator would have it.
+pub(crate) const DEVICE_ALIGNMENT: u64 = 256;
+
+/// Descriptors that come with [`Request::Load`]: inputs and outputs.
 pub(crate) const SEGMENTS: usize = 2;
+
+/// Descriptors that one message carries at most: for a device, answers too.
+const MOST_SEGMENTS: usize = 3;
 
 /// Judge to worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +57,37 @@ pub(crate) enum Request {
     /// Map the segments that come with this message, in place of what was mapped before; then
     /// attend to the control page until told to leave it.
     Load {
+        /// The arguments.
+        slots: Vec<Slot>,
+        /// How many sets there are.
+        sets: u32,
+        /// What all sets take of inputs and outputs.
+        sizes: (Stride, Stride),
+    },
+    /// To a CUDA worker, in place of [`Request::Hello`]: start the driver on a device.
+    Device {
+        /// [`VERSION`] of the judge.
+        version: u32,
+        /// The core to stay on.
+        cpu: Option<u32>,
+        /// Its number, or `GPU-` and its UUID.
+        device: String,
+    },
+    /// To a CUDA worker, in place of [`Request::Open`]: load the kernels, one a seat.
+    Seats {
+        /// The bundles: absolute paths.
+        bundles: Vec<Vec<u8>>,
+        /// How far to be confined where one has host code.
+        sandbox: SandboxMode,
+        /// The one folder to write to, an absolute path.
+        private: Vec<u8>,
+    },
+    /// To a CUDA worker, in place of [`Request::Load`].
+    LoadSeat {
+        /// Which kernel, counted from 0.
+        seat: u32,
+        /// How it is launched.
+        grid: Grid,
         /// The arguments.
         slots: Vec<Slot>,
         /// How many sets there are.
@@ -133,20 +171,30 @@ const MANY: u64 = 32;
 const SHARED: u64 = 64 * 1024;
 
 impl Place {
+    #[cfg(test)]
+    fn of(before: Stride, bytes: usize, sets: u64, page: usize) -> Option<Self> {
+        Self::aligned(before, bytes, sets, (page, ALIGNMENT))
+    }
+
     /// The place of a buffer of `bytes` bytes for each of `sets` sets, in regions that follow on
     /// `before`. In each the first is as close to the region's end, where the guard page is, as
-    /// [`ALIGNMENT`] allows.
-    pub(crate) fn of(before: Stride, bytes: usize, sets: u64, page: usize) -> Option<Self> {
+    /// the alignment, a power of two, allows.
+    pub(crate) fn aligned(
+        before: Stride,
+        bytes: usize,
+        sets: u64,
+        (page, alignment): (usize, u64),
+    ) -> Option<Self> {
         let (length, page) = (bytes as u64, page as u64);
         if length >= page || sets < MANY {
             let region = length.max(1).checked_next_multiple_of(page)?;
-            let start = (region - length) / ALIGNMENT * ALIGNMENT;
+            let start = (region - length) / alignment * alignment;
             return Some(Self { before, region, start, bytes: length, each: 1, pitch: 0 });
         }
         let region = SHARED.next_multiple_of(page);
         // A whole line between two shows what is written beside a buffer.
-        let pitch = length.next_multiple_of(ALIGNMENT) + ALIGNMENT;
-        let start = (region - length) / ALIGNMENT * ALIGNMENT;
+        let pitch = length.next_multiple_of(alignment) + alignment;
+        let start = (region - length) / alignment * alignment;
         Some(Self { before, region, start, bytes: length, each: start / pitch + 1, pitch })
     }
 
@@ -226,6 +274,15 @@ pub(crate) enum Reply {
     Loaded,
     /// The kernel's shared object cannot be loaded.
     Unloadable(String),
+    /// The driver did not carry out a call.
+    Trouble {
+        /// Its code.
+        code: u32,
+        /// What was called.
+        call: String,
+    },
+    /// The device does not take such launches, in words.
+    Refused(String),
     /// The worker itself cannot go on.
     Failed(String),
 }
@@ -240,7 +297,7 @@ pub(crate) fn send<T: Serialize>(
     if bytes.len() > MAX_MESSAGE {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "message too long"));
     }
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SEGMENTS))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_SEGMENTS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many descriptors"));
@@ -265,7 +322,7 @@ pub(crate) fn receive<T: for<'de> Deserialize<'de>>(
     flags: RecvFlags,
 ) -> io::Result<Received<T>> {
     let mut bytes = vec![0u8; MAX_MESSAGE];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SEGMENTS))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_SEGMENTS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = {
         let mut slices = [IoSliceMut::new(&mut bytes)];

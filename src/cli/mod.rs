@@ -41,7 +41,7 @@ use clap::error::ErrorKind;
 pub use args::Cli;
 pub use exit::{Exit, TABLE};
 
-use crate::backend::{cpu, worker};
+use crate::backend::{cpu, cuda, worker};
 use args::Command;
 use ui::Ui;
 
@@ -50,6 +50,7 @@ pub fn main() -> ExitCode {
     // What this executable is when it starts itself.
     match std::env::args_os().nth(1) {
         Some(a) if a == cpu::WORKER_COMMAND => return worker::main(),
+        Some(a) if a == cuda::CUDA_WORKER_COMMAND => return cuda::worker::main(&world::variable),
         Some(a) if a == cpu::replay::REPLAY_COMMAND => return cpu::replay::main(),
         _ => {}
     }

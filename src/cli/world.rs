@@ -13,8 +13,9 @@ use crate::process::{Cancel, CommandSpec};
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Disk;
 
+/// An environment variable.
 #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
-fn variable(name: &str) -> Option<std::ffi::OsString> {
+pub(super) fn variable(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name)
 }
 

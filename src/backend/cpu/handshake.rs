@@ -118,6 +118,20 @@ impl Handshake {
         Ok(())
     }
 
+    /// An order about one set of a kernel of a device's worker.
+    pub(in crate::backend) fn about(
+        &mut self,
+        verb: Verb,
+        (seat, set): (u32, u32),
+        sentry: &mut Sentry<'_>,
+    ) -> Result<(), Trouble> {
+        let judge = &self.page.control().judge;
+        judge.seat.store(seat, Relaxed);
+        judge.first.store(set, Relaxed);
+        judge.count.store(1, Relaxed);
+        self.carry_out(verb, sentry)
+    }
+
     /// Has the worker make ready for an order: restored, and in hot mode touched.
     pub(super) fn prepare(&mut self, order: Order, sentry: &mut Sentry<'_>) -> Result<(), Trouble> {
         let judge = &self.page.control().judge;

@@ -15,15 +15,16 @@ mod flush;
 mod handshake;
 pub mod identity;
 mod keeper;
+mod orders;
 pub mod peaks;
 mod place;
 pub mod remarks;
 pub mod replay;
-mod segment;
+pub(super) mod segment;
 pub mod session;
 mod shelf;
 pub mod source;
-mod staging;
+pub(super) mod staging;
 mod symbols;
 
 pub use compiler::{Compilation, CompileError, CompileRequest, Step};

@@ -11,14 +11,14 @@ use rustix::rand::{GetRandomFlags, getrandom};
 /// A memory file that the judge writes and reads, and a worker maps. Its size is sealed, so
 /// that nothing a worker does to it can make a judge that maps it fault.
 #[derive(Debug)]
-pub(super) struct Segment {
+pub(in crate::backend) struct Segment {
     file: File,
     length: u64,
 }
 
 impl Segment {
     /// A segment of zeros whose size is fixed from now on.
-    pub(super) fn create(name: &str, length: u64) -> io::Result<Self> {
+    pub(in crate::backend) fn create(name: &str, length: u64) -> io::Result<Self> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let file = File::from(memfd_create(name, flags)?);
         file.set_len(length)?;
@@ -30,7 +30,7 @@ impl Segment {
     ///
     /// The older seal waits until nobody holds a page, and on a busy machine gives up with EBUSY;
     /// the newer one has nothing to wait for.
-    pub(super) fn freeze(&self) -> io::Result<()> {
+    pub(in crate::backend) fn freeze(&self) -> io::Result<()> {
         match fcntl_add_seals(&self.file, SealFlags::FUTURE_WRITE | SealFlags::SEAL) {
             // Before Linux 5.1.
             Err(rustix::io::Errno::INVAL) => self.freeze_patiently(),
@@ -51,28 +51,28 @@ impl Segment {
     }
 
     /// Forbids further seals.
-    pub(super) fn fix(&self) -> io::Result<()> {
+    pub(in crate::backend) fn fix(&self) -> io::Result<()> {
         fcntl_add_seals(&self.file, SealFlags::SEAL)?;
         Ok(())
     }
 
-    pub(super) fn length(&self) -> u64 {
+    pub(in crate::backend) fn length(&self) -> u64 {
         self.length
     }
 
     /// Writes at a place.
-    pub(super) fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+    pub(in crate::backend) fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all_at(bytes, at)
     }
 
     /// Reads from a place as much as fits.
-    pub(super) fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
+    pub(in crate::backend) fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
         self.file.read_exact_at(into, at)
     }
 
     /// Fills everything with fresh random bytes, so that no earlier output is left and nobody can
     /// foresee what stands there.
-    pub(super) fn poison(&self) -> io::Result<Poison> {
+    pub(in crate::backend) fn poison(&self) -> io::Result<Poison> {
         let poison = Poison::fresh(self.length)?;
         let mut at = 0;
         while at < self.length {
@@ -84,7 +84,12 @@ impl Segment {
     }
 
     /// How a part of the segment differs from what it was poisoned with.
-    pub(super) fn changes(&self, poison: &Poison, at: u64, bytes: u64) -> io::Result<Changes> {
+    pub(in crate::backend) fn changes(
+        &self,
+        poison: &Poison,
+        at: u64,
+        bytes: u64,
+    ) -> io::Result<Changes> {
         let mut found = vec![0; bytes as usize];
         self.file.read_exact_at(&mut found, at)?;
         let mut changes = Changes::default();
@@ -102,32 +107,32 @@ impl Segment {
 
     /// Another descriptor, to read and with a position and flags of its own: what a process does to
     /// the one that it was given, no other learns of.
-    pub(super) fn reader(&self) -> io::Result<OwnedFd> {
+    pub(in crate::backend) fn reader(&self) -> io::Result<OwnedFd> {
         let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         Ok(File::open(path)?.into())
     }
 
-    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+    pub(in crate::backend) fn fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 }
 
 /// The random block that a segment was filled with, again and again.
 #[derive(Debug)]
-pub(super) struct Poison(Vec<u8>);
+pub(in crate::backend) struct Poison(Vec<u8>);
 
 impl Poison {
     const BYTES: u64 = 64 * 1024;
 
     /// For a segment of so many bytes.
-    pub(super) fn fresh(length: u64) -> io::Result<Self> {
+    pub(in crate::backend) fn fresh(length: u64) -> io::Result<Self> {
         let mut block = vec![0u8; length.clamp(1, Self::BYTES) as usize];
         random(&mut block)?;
         Ok(Self(block))
     }
 
     /// What stands at `at` and behind it.
-    pub(super) fn fill(&self, at: u64, bytes: &mut [u8]) {
+    pub(in crate::backend) fn fill(&self, at: u64, bytes: &mut [u8]) {
         for (position, byte) in (at..).zip(bytes) {
             *byte = self.byte(position);
         }
@@ -149,11 +154,11 @@ impl Poison {
 
 /// Bytes of a part that are not what they were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Changes {
-    pub(super) count: u64,
+pub(in crate::backend) struct Changes {
+    pub(in crate::backend) count: u64,
     /// The first of them, from the part's beginning.
-    pub(super) first: Option<u64>,
-    pub(super) last: u64,
+    pub(in crate::backend) first: Option<u64>,
+    pub(in crate::backend) last: u64,
 }
 
 /// Fills `bytes` from the operating system's generator.

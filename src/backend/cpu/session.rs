@@ -13,6 +13,7 @@ use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair}
 use tempfile::TempDir;
 
 use super::super::control::Verb;
+use super::super::cuda;
 use super::super::protocol::{self, Received, Reply, Request, VERSION};
 use super::super::{Argument, Fault, Launched, Mode, Order, Session, Timer};
 use super::aside::Cores;
@@ -75,7 +76,7 @@ pub struct CpuSession {
     private: TempDir,
     timer: Timer,
     /// The worker reads the control page, not the socket.
-    attending: bool,
+    pub(super) attending: bool,
     /// All its threads stand still.
     halted: bool,
     /// Its core, where it has one of its own, and who keeps that busy.
@@ -89,6 +90,24 @@ impl CpuSession {
     /// # Errors
     /// When the worker cannot be started, or the kernel cannot be loaded or crashes while it is.
     pub fn start(options: &SessionOptions<'_>) -> Result<Self, Fault> {
+        let hello = Request::Hello {
+            version: VERSION,
+            cpu: options.cpu,
+            memory_bytes: options.memory_bytes,
+        };
+        let mut session = Self::spawn(options, WORKER_COMMAND, &hello)?;
+        let library = options.library.as_os_str().as_bytes().to_vec();
+        let private = session.private().as_os_str().as_bytes().to_vec();
+        session.open(&Request::Open { library, sandbox: options.sandbox, private })?;
+        Ok(session)
+    }
+
+    /// Starts a worker of the kind that answers to `word`, greets it and measures its clock.
+    pub(in crate::backend) fn spawn(
+        options: &SessionOptions<'_>,
+        word: &str,
+        hello: &Request,
+    ) -> Result<Self, Fault> {
         let kind = SocketType::SEQPACKET;
         let (socket, theirs) = socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)
             .map_err(|e| Fault::infrastructure("creating a socket", e))?;
@@ -100,8 +119,9 @@ impl CpuSession {
         let private = tempfile::Builder::new().prefix("worker").tempdir_in(options.dir);
         let private =
             private.map_err(|e| Fault::infrastructure("making a worker's own folder", e))?;
-        let running = process::start(&command(options, private.path()), Stdin::Socket(theirs))
-            .map_err(|e| Fault::infrastructure("starting a worker", e))?;
+        let running =
+            process::start(&command(options, word, private.path()), Stdin::Socket(theirs))
+                .map_err(|e| Fault::infrastructure("starting a worker", e))?;
         let mut session = Self {
             socket,
             running: Some(running),
@@ -120,15 +140,22 @@ impl CpuSession {
             core: options.cpu,
             keeper: None,
         };
-        session.greet(&page, options)?;
-        let library = options.library.as_os_str().as_bytes().to_vec();
-        let private = session.private.path().as_os_str().as_bytes().to_vec();
-        let open = Request::Open { library, sandbox: options.sandbox, private };
-        let Reply::Opened { level } = session.ask(&open, &[])? else {
+        session.greet(&page, hello)?;
+        Ok(session)
+    }
+
+    /// Has it load what it is to launch.
+    pub(in crate::backend) fn open(&mut self, request: &Request) -> Result<(), Fault> {
+        let Reply::Opened { level } = self.ask(request, &[])? else {
             return Err(out_of_turn());
         };
-        session.level = level;
-        Ok(session)
+        self.level = level;
+        Ok(())
+    }
+
+    /// The worker's own folder.
+    pub(in crate::backend) fn private(&self) -> &Path {
+        self.private.path()
     }
 
     /// How far the worker is confined.
@@ -137,13 +164,8 @@ impl CpuSession {
     }
 
     /// The worker's clock and the way to it, measured while there is no candidate in it.
-    fn greet(&mut self, page: &Segment, options: &SessionOptions<'_>) -> Result<(), Fault> {
-        let hello = Request::Hello {
-            version: VERSION,
-            cpu: options.cpu,
-            memory_bytes: options.memory_bytes,
-        };
-        let Reply::Ready { step_ns, overhead_ns } = self.ask(&hello, &[page.fd()])? else {
+    fn greet(&mut self, page: &Segment, hello: &Request) -> Result<(), Fault> {
+        let Reply::Ready { step_ns, overhead_ns } = self.ask(hello, &[page.fd()])? else {
             return Err(out_of_turn());
         };
         self.attending = true;
@@ -158,7 +180,7 @@ impl CpuSession {
     }
 
     /// Brings the worker back to its socket.
-    fn leave(&mut self) -> Result<(), Fault> {
+    pub(super) fn leave(&mut self) -> Result<(), Fault> {
         self.go_on()?;
         if self.attending {
             self.with_handshake(|handshake, sentry| handshake.carry_out(Verb::Leave, sentry))?;
@@ -167,14 +189,14 @@ impl CpuSession {
         Ok(())
     }
 
-    fn with_handshake<T>(
+    pub(super) fn with_handshake<T>(
         &mut self,
         act: impl FnOnce(&mut Handshake, &mut Sentry<'_>) -> Result<T, Trouble>,
     ) -> Result<T, Fault> {
         self.with_handshake_until(self.deadline, act)
     }
 
-    fn with_handshake_until<T>(
+    pub(super) fn with_handshake_until<T>(
         &mut self,
         deadline: Option<Instant>,
         act: impl FnOnce(&mut Handshake, &mut Sentry<'_>) -> Result<T, Trouble>,
@@ -192,7 +214,7 @@ impl CpuSession {
     }
 
     /// Sends a request and waits for the one reply that is right.
-    fn expect(
+    pub(super) fn expect(
         &mut self,
         request: &Request,
         fds: &[BorrowedFd<'_>],
@@ -213,6 +235,8 @@ impl CpuSession {
         match self.reply()? {
             Reply::Unloadable(what) => Err(Fault::Unloadable { what }),
             Reply::Failed(what) => Err(Fault::Infrastructure { what }),
+            Reply::Trouble { code, call } => Err(cuda::device_fault(code, &call)),
+            Reply::Refused(what) => Err(cuda::refused(what)),
             reply => Ok(reply),
         }
     }
@@ -238,7 +262,7 @@ impl CpuSession {
     }
 
     /// The socket is silent during launches: what comes, and its end, are the candidate's doing.
-    fn unspoken(&mut self) -> Result<(), Fault> {
+    pub(super) fn unspoken(&mut self) -> Result<(), Fault> {
         match protocol::receive::<Reply>(&self.socket, RecvFlags::DONTWAIT) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(Fault::infrastructure("listening to a worker", error)),
@@ -283,7 +307,7 @@ impl CpuSession {
     }
 
     /// Lets a stopped worker go on.
-    fn go_on(&mut self) -> Result<(), Fault> {
+    pub(super) fn go_on(&mut self) -> Result<(), Fault> {
         if std::mem::take(&mut self.halted) {
             let running = self.running.as_ref().ok_or_else(gone)?;
             if running.resume().is_err() {
@@ -308,7 +332,7 @@ impl CpuSession {
     }
 
     /// When a launch that starts now must be over.
-    fn launch_deadline(&self) -> Option<Instant> {
+    pub(super) fn launch_deadline(&self) -> Option<Instant> {
         let own = self.limit.and_then(|limit| Instant::now().checked_add(limit));
         [own, self.deadline].into_iter().flatten().min()
     }
@@ -350,24 +374,12 @@ fn nothing_loaded() -> Fault {
     Fault::Infrastructure { what: "no such set of arguments was loaded".into() }
 }
 
-/// A launch cannot have taken longer than the judge waited for it.
-fn plausible(launched: Launched) -> Result<Launched, Fault> {
-    if launched.reported_ns <= launched.judged_ns {
-        return Ok(launched);
-    }
-    let what = format!(
-        "a launch is reported as {} ns, and the judge's clock saw {} ns",
-        launched.reported_ns, launched.judged_ns
-    );
-    Err(Fault::Cheating { what })
-}
-
-fn command(options: &SessionOptions<'_>, private: &Path) -> CommandSpec {
+fn command(options: &SessionOptions<'_>, word: &str, private: &Path) -> CommandSpec {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let marker = format!("{}.w{number}", options.marker);
     let mut spec = CommandSpec::new(options.program, private, marker);
-    spec.args = vec![WORKER_COMMAND.into(), std::process::id().to_string().into()];
+    spec.args = vec![word.into(), std::process::id().to_string().into()];
     spec.env.clone_from(&options.env);
     spec.env.extend(["HOME", "TMPDIR"].map(|name| (name.into(), private.into())));
     // Nothing that a worker could tidy up is worth waiting for.
@@ -396,17 +408,14 @@ impl Session for CpuSession {
     fn launch(&mut self, order: Order) -> Result<Launched, Fault> {
         let last = order.first.checked_add(order.count).and_then(|end| end.checked_sub(1));
         self.staged(last.ok_or_else(nothing_loaded)?)?;
-        self.go_on()?;
-        self.with_handshake(|handshake, sentry| handshake.prepare(order, sentry))?;
+        self.prepare(order)?;
         if order.mode == Mode::Cold
             && let Some(memory) = &mut self.memory
         {
             let flushed = memory.flush(order.first, order.count);
             flushed.map_err(|e| Fault::infrastructure("mapping shared memory", e))?;
         }
-        let launched = self.with_handshake_until(self.launch_deadline(), Handshake::launch)?;
-        self.unspoken()?;
-        plausible(launched)
+        self.launch_prepared()
     }
 
     fn outputs(&mut self, set: u32) -> Result<Vec<Vec<u8>>, Fault> {
@@ -475,17 +484,5 @@ impl Session for CpuSession {
         // Dropping what is left of it kills the tree.
         self.running = None;
         std::mem::take(&mut self.printed)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_beyond_the_judges_clock_are_cheating() {
-        let launched = |reported_ns| Launched { reported_ns, judged_ns: 100, at_least_ns: 0 };
-        assert!(plausible(launched(100)).is_ok());
-        assert!(matches!(plausible(launched(101)), Err(Fault::Cheating { .. })));
     }
 }

@@ -42,7 +42,7 @@ impl Shelf {
     }
 
     /// The inputs of `sets`: those that stand under `number`, or newly staged ones.
-    pub(super) fn inputs(
+    pub(in crate::backend) fn inputs(
         &mut self,
         number: u64,
         layout: &Layout,

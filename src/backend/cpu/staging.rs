@@ -4,38 +4,46 @@
 use std::io;
 use std::sync::Arc;
 
-use super::super::protocol::{Extent, Place, Slot, Stride};
+use super::super::protocol::{ALIGNMENT, Extent, Place, Slot, Stride};
 use super::super::{Argument, Fault, MAX_BUFFERS};
 use super::flush::{self, View};
 use super::segment::{Poison, Segment};
 
 /// The buffers of an argument.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Buffer {
+pub(in crate::backend) struct Buffer {
     /// Which argument, counted from 1.
-    pub(super) argument: usize,
-    pub(super) input: Option<Place>,
-    pub(super) output: Option<Place>,
+    pub(in crate::backend) argument: usize,
+    pub(in crate::backend) input: Option<Place>,
+    pub(in crate::backend) output: Option<Place>,
 }
 
 /// Where everything lies.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Layout {
-    pub(super) slots: Vec<Slot>,
-    pub(super) buffers: Vec<Buffer>,
+pub(in crate::backend) struct Layout {
+    pub(in crate::backend) slots: Vec<Slot>,
+    pub(in crate::backend) buffers: Vec<Buffer>,
     /// What inputs and outputs take, over all sets.
-    pub(super) sizes: (Stride, Stride),
-    pub(super) sets: u32,
+    pub(in crate::backend) sizes: (Stride, Stride),
+    pub(in crate::backend) sets: u32,
 }
 
 impl Layout {
-    pub(super) fn of(sets: &[Vec<Argument<'_>>], page: usize) -> Result<Self, Fault> {
+    pub(in crate::backend) fn of(sets: &[Vec<Argument<'_>>], page: usize) -> Result<Self, Fault> {
+        Self::aligned(sets, (page, ALIGNMENT))
+    }
+
+    /// [`Layout::of`] for buffers that start at multiples of `alignment`.
+    pub(in crate::backend) fn aligned(
+        sets: &[Vec<Argument<'_>>],
+        (page, alignment): (usize, u64),
+    ) -> Result<Self, Fault> {
         let infrastructure = |what: String| Fault::Infrastructure { what };
         let first =
             sets.first().ok_or_else(|| infrastructure("there is nothing to load".into()))?;
         let mut layout = Self { sets: sets.len() as u32, ..Self::default() };
         for argument in first {
-            layout.add(argument, page).ok_or_else(too_large)?;
+            layout.add(argument, (page, alignment)).ok_or_else(too_large)?;
         }
         let mappings = layout.sizes.0.regions.saturating_add(layout.sizes.1.regions);
         if mappings > MAX_BUFFERS as u64 {
@@ -45,10 +53,10 @@ impl Layout {
         Ok(layout)
     }
 
-    fn add(&mut self, argument: &Argument<'_>, page: usize) -> Option<()> {
+    fn add(&mut self, argument: &Argument<'_>, paging: (usize, u64)) -> Option<()> {
         let sets = u64::from(self.sets);
         let place = |size: &mut Stride, bytes: usize| {
-            let place = Place::of(*size, bytes, sets, page)?;
+            let place = Place::aligned(*size, bytes, sets, paging)?;
             *size = place.end(sets)?;
             Some(place)
         };
@@ -77,10 +85,10 @@ fn too_large() -> Fault {
 }
 
 /// The shared memory of one case.
-pub(super) struct Memory {
-    pub(super) layout: Layout,
-    pub(super) inputs: Arc<Segment>,
-    pub(super) outputs: Segment,
+pub(in crate::backend) struct Memory {
+    pub(in crate::backend) layout: Layout,
+    pub(in crate::backend) inputs: Arc<Segment>,
+    pub(in crate::backend) outputs: Segment,
     poison: Poison,
     /// Mapped once caches are to be cold.
     views: Option<(View, View)>,
@@ -88,13 +96,16 @@ pub(super) struct Memory {
 
 impl Memory {
     /// Inputs of its own, as they are given.
-    pub(super) fn stage(layout: Layout, sets: &[Vec<Argument<'_>>]) -> io::Result<Self> {
+    pub(in crate::backend) fn stage(
+        layout: Layout,
+        sets: &[Vec<Argument<'_>>],
+    ) -> io::Result<Self> {
         let inputs = Arc::new(inputs(&layout, sets)?);
         Self::around(layout, inputs)
     }
 
     /// Inputs that are there already, outputs full of random bytes.
-    pub(super) fn around(layout: Layout, inputs: Arc<Segment>) -> io::Result<Self> {
+    pub(in crate::backend) fn around(layout: Layout, inputs: Arc<Segment>) -> io::Result<Self> {
         let outputs = Segment::create("optloop-outputs", layout.sizes.1.bytes)?;
         outputs.fix()?;
         let poison = outputs.poison()?;
@@ -102,7 +113,7 @@ impl Memory {
     }
 
     /// Drops the buffers of these sets from all caches.
-    pub(super) fn flush(&mut self, first: u32, count: u32) -> io::Result<()> {
+    pub(in crate::backend) fn flush(&mut self, first: u32, count: u32) -> io::Result<()> {
         let views = match self.views.take() {
             Some(views) => views,
             None => (View::map(&self.inputs)?, View::map(&self.outputs)?),
@@ -124,7 +135,7 @@ impl Memory {
     }
 
     /// What a set's outputs hold now; `into` is made to fit.
-    pub(super) fn read(&self, set: u32, into: &mut Vec<Vec<u8>>) -> io::Result<()> {
+    pub(in crate::backend) fn read(&self, set: u32, into: &mut Vec<Vec<u8>>) -> io::Result<()> {
         into.resize_with(self.outputs_of(set).count(), Vec::new);
         for ((_, extent), bytes) in self.outputs_of(set).zip(into) {
             bytes.resize(extent.bytes as usize, 0);
@@ -139,7 +150,7 @@ impl Memory {
     }
 
     /// What was written beside a set's outputs, in words.
-    pub(super) fn stray(&self, set: u32) -> io::Result<Option<String>> {
+    pub(in crate::backend) fn stray(&self, set: u32) -> io::Result<Option<String>> {
         for (argument, extent) in self.outputs_of(set) {
             let changes = |from: u64, to: u64| {
                 self.outputs.changes(&self.poison, extent.before.bytes + from, to - from)
@@ -172,7 +183,10 @@ fn stray(count: u64, gap: u64, (side, argument, set): (&str, usize, u32)) -> Str
 }
 
 /// Inputs as they are given, unwritable from now on.
-pub(super) fn inputs(layout: &Layout, sets: &[Vec<Argument<'_>>]) -> io::Result<Segment> {
+pub(in crate::backend) fn inputs(
+    layout: &Layout,
+    sets: &[Vec<Argument<'_>>],
+) -> io::Result<Segment> {
     let inputs = Segment::create("optloop-inputs", layout.sizes.0.bytes)?;
     // Between inputs too, so that a kernel that reads there is wrong and not lucky.
     let between = Poison::fresh(layout.sizes.0.bytes)?;

@@ -1,6 +1,7 @@
 //! What there is to run CUDA kernels on.
 #![expect(unsafe_code, reason = "asks the driver about devices")]
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 
 use cudarc::driver::sys::{self, CUdevice_attribute};
@@ -46,6 +47,15 @@ pub fn probe() -> CudaProbe {
         Ok(devices) => CudaProbe::Devices(devices),
         Err(error) => CudaProbe::Unusable(format!("{:?}", error.0)),
     }
+}
+
+/// Has the driver's library there for every later call.
+pub(super) fn load_driver(_env: &dyn Fn(&str) -> Option<OsString>) -> Result<(), String> {
+    // SAFETY: opens and closes the driver library; its constructors are NVIDIA's.
+    if unsafe { sys::is_culib_present() } {
+        return Ok(());
+    }
+    Err("there is no CUDA driver here (libcuda.so was not found)".to_owned())
 }
 
 fn devices() -> Result<Vec<CudaDevice>, DriverError> {

@@ -23,8 +23,8 @@ const TURNS: u32 = 64;
 const READINGS: usize = 1001;
 
 /// The worker's side of the control page.
-pub(super) struct Attendant {
-    pub(super) control: &'static Control,
+pub(in crate::backend) struct Attendant {
+    pub(in crate::backend) control: &'static Control,
     /// The latest order that was carried out.
     seen: u32,
     /// The socket's identity: the candidate may close it or put another in its place.
@@ -32,7 +32,7 @@ pub(super) struct Attendant {
 }
 
 impl Attendant {
-    pub(super) fn new(control: &'static Control, socket: &OwnedFd) -> io::Result<Self> {
+    pub(in crate::backend) fn new(control: &'static Control, socket: &OwnedFd) -> io::Result<Self> {
         Ok(Self { control, seen: 0, socket: identity(socket)? })
     }
 
@@ -58,16 +58,14 @@ impl Attendant {
             self.answer(order);
             match Verb::of(order) {
                 Some(Verb::Leave) => return Ok(()),
-                Some(Verb::Go) if identity(socket)? != self.socket => {
-                    return Err(io::ErrorKind::NotConnected.into());
-                }
+                Some(Verb::Go) => self.still_connected(socket)?,
                 _ => {}
             }
         }
     }
 
     /// Waits for the next order: spinning, so that it is seen at once, and asleep when none comes.
-    fn next(&mut self) -> u32 {
+    pub(in crate::backend) fn next(&mut self) -> u32 {
         let (judge, pulse) = (&self.control.judge, &self.control.pulse);
         let spin_ns = judge.spin_ns.load(Relaxed);
         let mut beat = pulse.beat.load(Relaxed);
@@ -94,6 +92,14 @@ impl Attendant {
         }
     }
 
+    /// The candidate may have closed the socket, or put another in its place.
+    pub(in crate::backend) fn still_connected(&self, socket: &OwnedFd) -> io::Result<()> {
+        if identity(socket)? == self.socket {
+            return Ok(());
+        }
+        Err(io::ErrorKind::NotConnected.into())
+    }
+
     fn prepare(&self, sets: &[Set]) {
         sets.iter().for_each(Set::restore);
         if self.control.judge.touch.load(Relaxed) != 0 {
@@ -101,11 +107,11 @@ impl Attendant {
         }
     }
 
-    fn note(&self, elapsed_ns: u64) {
+    pub(in crate::backend) fn note(&self, elapsed_ns: u64) {
         self.control.worker.elapsed_ns.store(elapsed_ns, Relaxed);
     }
 
-    fn answer(&self, order: u32) {
+    pub(in crate::backend) fn answer(&self, order: u32) {
         let answer = &self.control.worker.answer;
         answer.store(order, Release);
         if self.control.judge.wake.load(Relaxed) != 0 {

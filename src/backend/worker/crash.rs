@@ -22,7 +22,7 @@ static CONTROL: AtomicPtr<Control> = AtomicPtr::new(null_mut());
 
 /// From now on fatal signals are recorded in the control page. A candidate may set handlers of its
 /// own; then nothing is recorded. A sanitizer says more of a crash than we do, and is left alone.
-pub(super) fn install(control: &'static Control) -> io::Result<()> {
+pub(in crate::backend) fn install(control: &'static Control) -> io::Result<()> {
     CONTROL.store(from_ref(control).cast_mut(), Release);
     control.places.stack.store(stack_limit(), Relaxed);
     if has_sanitizer() {

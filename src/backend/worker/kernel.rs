@@ -54,7 +54,7 @@ fn describe(error: &libloading::Error) -> String {
 }
 
 /// Keeps this process on one core.
-pub(super) fn pin(cpu: u32) -> rustix::io::Result<()> {
+pub(in crate::backend) fn pin(cpu: u32) -> rustix::io::Result<()> {
     let mut set = CpuSet::new();
     if cpu as usize >= CpuSet::MAX_CPU {
         return Err(rustix::io::Errno::INVAL);

@@ -17,7 +17,7 @@ use super::failed;
 const LINE: usize = 64;
 
 /// Maps the control page for as long as this process lives.
-pub(super) fn control(page: &OwnedFd) -> rustix::io::Result<&'static Control> {
+pub(in crate::backend) fn control(page: &OwnedFd) -> rustix::io::Result<&'static Control> {
     let protection = ProtFlags::READ | ProtFlags::WRITE;
     let length = rustix::param::page_size();
     // SAFETY: a fresh mapping at an address that the system picks; the judge sealed the file's

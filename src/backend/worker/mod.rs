@@ -4,10 +4,10 @@
 //! from the moment the shared object is opened; the judge on the other side distrusts what it says.
 #![expect(unsafe_code, reason = "closes descriptors that nothing owns, lends the control page")]
 
-mod attend;
-mod crash;
-mod kernel;
-mod memory;
+pub(in crate::backend) mod attend;
+pub(in crate::backend) mod crash;
+pub(in crate::backend) mod kernel;
+pub(in crate::backend) mod memory;
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -57,7 +57,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Ties this process to its judge and takes away what it does not need.
-fn prepare() -> std::io::Result<OwnedFd> {
+pub(in crate::backend) fn prepare() -> std::io::Result<OwnedFd> {
     let judge = std::env::args().nth(2).and_then(|id| id.parse().ok());
     die_with_parent(judge.ok_or(std::io::ErrorKind::InvalidInput)?)?;
     // Processor time is not limited here: a kernel may use every core until its deadline.
@@ -164,7 +164,7 @@ impl Worker {
 }
 
 /// Gives up the files and calls that no kernel needs, for good.
-fn confine(
+pub(in crate::backend) fn confine(
     mode: SandboxMode,
     (library, private): (&[u8], &[u8]),
     control: &'static Control,
@@ -183,7 +183,7 @@ fn confine(
 }
 
 /// The words for a step that the system refused.
-fn failed<E: std::fmt::Display>(what: &str) -> impl Fn(E) -> Reply {
+pub(in crate::backend) fn failed<E: std::fmt::Display>(what: &str) -> impl Fn(E) -> Reply {
     move |error| Reply::Failed(format!("{what}: {error}"))
 }
 

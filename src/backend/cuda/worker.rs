@@ -1,0 +1,317 @@
+//! The child side of a CUDA device: the process that owns the context in which kernels are
+//! launched.
+//!
+//! Entered by `optloop __cuda_worker`, with the control socket as descriptor 0. A kernel that is
+//! device code alone runs nothing here; one with host code makes this process the candidate's, and
+//! the judge believes it no more than a worker of the processor's.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::Ordering::Relaxed;
+
+use rustix::net::RecvFlags;
+
+use super::super::control::{Control, Verb};
+use super::super::protocol::{self, Received, Reply, Request, VERSION};
+use super::super::worker::attend::Attendant;
+use super::super::worker::{self, EXIT_ALONE, EXIT_CUT_OFF, failed};
+use super::bundle::ImageKind;
+use super::driver::{self, Context, Event, Memory, Stream};
+use super::helpers::{DELAY_NS, Helpers};
+use super::probe;
+use super::seat::{Kernel, Layout, Seat, Tools, read_bundle, trouble};
+use crate::process::sandbox::{SandboxLevel, SandboxMode};
+
+/// Empty pairs of events that the clock is measured with.
+const READINGS: usize = 201;
+
+/// Serves the judge on descriptor 0 until it says to leave or is gone; `env` is the environment,
+/// for where libraries lie.
+pub fn main(env: &dyn Fn(&str) -> Option<OsString>) -> ExitCode {
+    let Ok(socket) = worker::prepare() else {
+        return ExitCode::from(EXIT_ALONE);
+    };
+    let mut worker = Worker { socket, attendant: None, device: None, seats: Vec::new(), env };
+    let served = worker.serve();
+    let in_order = served.is_ok() && worker.leave().is_ok();
+    if in_order { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CUT_OFF) }
+}
+
+/// The driver's side of what this process has.
+struct Device {
+    tools: Tools,
+    start: Event,
+    end: Event,
+    /// Two readings of the device-wide clock.
+    stamps: Memory,
+    /// What these show beyond the events when nothing is launched.
+    span_ns: u64,
+    /// A candidate's host code is in this process.
+    host_code: bool,
+}
+
+struct Worker<'a> {
+    socket: OwnedFd,
+    attendant: Option<Attendant>,
+    // Before the device: their memory is given back while there is a context.
+    seats: Vec<Seat>,
+    device: Option<Device>,
+    env: &'a dyn Fn(&str) -> Option<OsString>,
+}
+
+impl Worker<'_> {
+    /// Answers requests until told to leave. The error says that the connection was broken.
+    fn serve(&mut self) -> std::io::Result<()> {
+        loop {
+            let received = protocol::receive::<Request>(&self.socket, RecvFlags::empty())?;
+            let (request, fds) = match received {
+                Received::Message(Request::Exit, _) | Received::Closed => return Ok(()),
+                Received::Message(request, fds) => (request, fds),
+                Received::Garbage => return Err(std::io::ErrorKind::InvalidData.into()),
+            };
+            let reply = self.answer(request, fds).unwrap_or_else(|failed| failed);
+            protocol::send(self.socket.as_fd(), &reply, &[])?;
+            if matches!(reply, Reply::Ready { .. } | Reply::Loaded) {
+                self.attend()?;
+            }
+        }
+    }
+
+    fn answer(&mut self, request: Request, fds: Vec<OwnedFd>) -> Result<Reply, Reply> {
+        match (request, &mut self.device) {
+            (Request::Device { version, cpu, device }, None) => {
+                let control = self.greet(version, cpu, fds)?;
+                self.start(&device, control)
+            }
+            (Request::Seats { bundles, sandbox, private }, Some(_)) if self.seats.is_empty() => {
+                let level = self.open(&bundles, sandbox, &private)?;
+                Ok(Reply::Opened { level })
+            }
+            (Request::LoadSeat { seat, grid, slots, sets, sizes }, Some(device)) => {
+                let seat = self.seats.get_mut(seat as usize);
+                let seat = seat.ok_or_else(|| Reply::Failed("there is no such seat".into()))?;
+                seat.load(Layout { grid, slots, sets, sizes }, fds, &device.tools)?;
+                Ok(Reply::Loaded)
+            }
+            _ => Err(Reply::Failed("a request out of order".into())),
+        }
+    }
+
+    fn greet(
+        &mut self,
+        version: u32,
+        cpu: Option<u32>,
+        fds: Vec<OwnedFd>,
+    ) -> Result<&'static Control, Reply> {
+        if version != VERSION {
+            let what = "the optloop executable was replaced during the run; start it again";
+            return Err(Reply::Failed(what.into()));
+        }
+        if let Some(cpu) = cpu {
+            worker::kernel::pin(cpu).map_err(failed(&format!("pinning to core {cpu}")))?;
+        }
+        let [page]: [OwnedFd; 1] =
+            fds.try_into().map_err(|_| Reply::Failed("the control page is missing".into()))?;
+        let control = worker::memory::control(&page).map_err(failed("mapping the control page"))?;
+        worker::crash::install(control).map_err(failed("setting signal handlers"))?;
+        let attendant = Attendant::new(control, &self.socket);
+        self.attendant = Some(attendant.map_err(failed("looking at the socket"))?);
+        Ok(control)
+    }
+
+    fn start(&mut self, name: &str, control: &'static Control) -> Result<Reply, Reply> {
+        probe::load_driver(self.env).map_err(Reply::Failed)?;
+        let mut device = Device::open(name)?;
+        let (step_ns, overhead_ns) = device.measure_clock(control).map_err(trouble)?;
+        self.device = Some(device);
+        Ok(Reply::Ready { step_ns, overhead_ns })
+    }
+
+    fn open(
+        &mut self,
+        paths: &[Vec<u8>],
+        sandbox: SandboxMode,
+        private: &[u8],
+    ) -> Result<SandboxLevel, Reply> {
+        let mut bundles = Vec::with_capacity(paths.len());
+        for path in paths {
+            bundles.push(read_bundle(path)?);
+        }
+        let mut level = SandboxLevel { landlock_abi: 0, seccomp: false };
+        let host_code = bundles.iter().any(|bundle| bundle.kind == ImageKind::Shared);
+        let (Some(device), Some(attendant)) = (&mut self.device, &self.attendant) else {
+            return Err(Reply::Failed("a request out of order".into()));
+        };
+        device.host_code = host_code;
+        if host_code {
+            // The private folder is what it may read and write; the driver is loaded already.
+            level = worker::confine(sandbox, (private, private), attendant.control)?;
+        }
+        let folder = Path::new(OsStr::from_bytes(private));
+        for (seat, bundle) in bundles.iter().enumerate() {
+            self.seats.push(Seat::new(Kernel::load(bundle, folder, seat)?));
+        }
+        Ok(level)
+    }
+
+    /// Serves the control page until told to come back to the socket.
+    fn attend(&mut self) -> std::io::Result<()> {
+        let (Some(attendant), Some(device)) = (&mut self.attendant, &mut self.device) else {
+            return Ok(());
+        };
+        loop {
+            let order = attendant.next();
+            let control = attendant.control;
+            let verb = Verb::of(order);
+            let done = device.carry_out(verb, control, &mut self.seats);
+            if let Err(error) = done {
+                control.worker.trouble.store(error.code.max(1), Relaxed);
+            }
+            attendant.answer(order);
+            match verb {
+                Some(Verb::Leave) => return Ok(()),
+                Some(Verb::Go) => {
+                    attendant.still_connected(&self.socket)?;
+                    if done.is_ok() {
+                        // After the answer, so that the judge's clock does not wait for it.
+                        device.look_beyond(control);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Gives everything back, in order: buffers are wiped, modules unloaded, the context released.
+    fn leave(mut self) -> driver::Result<()> {
+        self.seats.clear();
+        let Some(device) = self.device.take() else { return Ok(()) };
+        if device.host_code {
+            // The candidate may have threads in what is mapped.
+            std::mem::forget(device);
+            return Ok(());
+        }
+        let context = device.tools.context;
+        drop(device);
+        context.release()
+    }
+}
+
+impl Device {
+    fn open(name: &str) -> Result<Self, Reply> {
+        let ordinal = ordinal_of(name)?;
+        let made = || -> driver::Result<Self> {
+            let context = Context::of(ordinal)?;
+            let (helpers, stream) = (Helpers::load()?, Stream::new()?);
+            let flush = Memory::of((2 * context.l2_bytes()?) as usize)?;
+            let tools = Tools { context, helpers, stream, found: Memory::of(16)?, flush };
+            let (start, end, stamps) = (Event::new()?, Event::new()?, Memory::of(16)?);
+            Ok(Self { tools, start, end, stamps, span_ns: 0, host_code: false })
+        };
+        made().map_err(trouble)
+    }
+
+    /// The smallest step of events, and what a pair of them shows with nothing between, in the
+    /// middle.
+    fn measure_clock(&mut self, control: &Control) -> driver::Result<(u64, u64)> {
+        let (mut pairs, mut spans) = (Vec::new(), Vec::new());
+        for _ in 0..READINGS {
+            let ns = self.timed(|_| Ok(()))?;
+            pairs.push(ns);
+            spans.push(self.span()?.saturating_sub(ns));
+        }
+        pairs.sort_unstable();
+        spans.sort_unstable();
+        self.span_ns = spans[READINGS / 2];
+        control.stray.beyond_ns.store(0, Relaxed);
+        let step = pairs.windows(2).map(|pair| pair[1] - pair[0]).filter(|&step| step > 0).min();
+        // Events are told in single precision: under a nanosecond is no step.
+        Ok((step.unwrap_or(1).max(1), pairs[READINGS / 2]))
+    }
+
+    fn carry_out(
+        &mut self,
+        verb: Option<Verb>,
+        control: &Control,
+        seats: &mut [Seat],
+    ) -> driver::Result<()> {
+        let judge = &control.judge;
+        let (first, count) = (judge.first.load(Relaxed), judge.count.load(Relaxed));
+        let seat = seats.get_mut(judge.seat.load(Relaxed) as usize);
+        let elapsed = |ns| control.worker.elapsed_ns.store(ns, Relaxed);
+        match (verb, seat) {
+            (Some(Verb::Prepare), Some(seat)) => {
+                seat.prepare((first, count), judge.touch.load(Relaxed) != 0, &self.tools)
+            }
+            (Some(Verb::Go), Some(seat)) => {
+                elapsed(self.timed(|stream| seat.launch((first, count), stream))?);
+                Ok(())
+            }
+            (Some(Verb::Empty), _) => {
+                elapsed(self.timed(|_| Ok(()))?);
+                Ok(())
+            }
+            (Some(Verb::Collect), Some(seat)) => seat.collect(first, &control.stray, &self.tools),
+            (Some(Verb::Agree), Some(seat)) => {
+                let disagreements = seat.agree(first, &control.stray, &self.tools)?;
+                control.worker.found.store(disagreements, Relaxed);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Nanoseconds between two events around what is enqueued.
+    ///
+    /// A delay stands before the first: while the device is busy with it everything else is
+    /// enqueued, so that no time of the host's comes between the events.
+    fn timed(&self, enqueue: impl FnOnce(&Stream) -> driver::Result<()>) -> driver::Result<u64> {
+        let stream = &self.tools.stream;
+        self.tools.helpers.stamp(self.stamps.at, stream)?;
+        self.tools.helpers.delay(stream)?;
+        self.start.record(stream)?;
+        enqueue(stream)?;
+        self.end.record(stream)?;
+        Context::wait()?;
+        self.end.ns_since(&self.start)
+    }
+
+    /// From the stamp before the latest launch to now, by the device-wide clock.
+    fn span(&self) -> driver::Result<u64> {
+        self.tools.helpers.stamp(self.stamps.at + 8, &self.tools.stream)?;
+        self.tools.stream.wait()?;
+        let [before, after] = self.stamps.words()?;
+        Ok(after.saturating_sub(before).saturating_sub(DELAY_NS))
+    }
+
+    /// How long the device was at work beyond what the events say, on whatever stream.
+    fn look_beyond(&self, control: &Control) {
+        let Ok(span) = self.span() else { return };
+        let told = control.worker.elapsed_ns.load(Relaxed) + self.span_ns;
+        control.stray.beyond_ns.store(span.saturating_sub(told), Relaxed);
+    }
+}
+
+/// The driver's number of a device that is named by number or UUID.
+fn ordinal_of(name: &str) -> Result<i32, Reply> {
+    let count = driver::start().map_err(trouble)?;
+    if let Some(wanted) = name.strip_prefix("GPU-") {
+        let wanted: String =
+            wanted.chars().filter(|c| *c != '-').collect::<String>().to_lowercase();
+        for ordinal in 0..count {
+            let uuid = driver::uuid(ordinal).map_err(trouble)?;
+            let hex = format!("{:032x}", u128::from_be_bytes(uuid));
+            if hex.starts_with(&wanted) {
+                return Ok(ordinal);
+            }
+        }
+        return Err(Reply::Failed(format!("there is no device {name} among the {count} in sight")));
+    }
+    let ordinal = name.parse::<i32>().ok().filter(|ordinal| (0..count).contains(ordinal));
+    ordinal.ok_or_else(|| {
+        Reply::Failed(format!("there is no device cuda:{name}: the driver lists {count}"))
+    })
+}
