@@ -40,7 +40,8 @@ impl Stand {
         let dir = tempfile::tempdir().unwrap();
         let kernels: String =
             ["add", "spoil", "lazy"].map(|name| format!("kernel {name} add.so {name}\n")).concat();
-        let driver = StandIn::build().at(&dir.path().join("lib"), &format!("{kernels}{script}\n"));
+        let driver = StandIn::build()
+            .at(&dir.path().join("lib"), &format!("l2 1000000\n{kernels}{script}\n"));
         driver.library("add.so", ADD);
         Self { dir, driver, cancel: Cancel::default(), deadline: Duration::from_secs(20) }
     }
