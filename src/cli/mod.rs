@@ -10,6 +10,7 @@ mod calibrate;
 mod columns;
 mod compare;
 mod completions;
+mod cuda;
 mod devices;
 mod doctor;
 mod exit;
@@ -41,7 +42,8 @@ use clap::error::ErrorKind;
 pub use args::Cli;
 pub use exit::{Exit, TABLE};
 
-use crate::backend::{cpu, cuda, worker};
+use crate::backend::cuda::{self as device, clocks};
+use crate::backend::{cpu, worker};
 use args::Command;
 use ui::Ui;
 
@@ -50,8 +52,13 @@ pub fn main() -> ExitCode {
     // What this executable is when it starts itself.
     match std::env::args_os().nth(1) {
         Some(a) if a == cpu::WORKER_COMMAND => return worker::main(),
-        Some(a) if a == cuda::CUDA_WORKER_COMMAND => return cuda::worker::main(&world::variable),
+        Some(a) if a == device::CUDA_WORKER_COMMAND => {
+            return device::worker::main(&world::variable);
+        }
         Some(a) if a == cpu::replay::REPLAY_COMMAND => return cpu::replay::main(),
+        Some(a) if a == clocks::CLOCKS_COMMAND => {
+            return clocks::main(std::env::args_os().nth(2), &world::variable);
+        }
         _ => {}
     }
     match Cli::try_parse() {

@@ -6,15 +6,20 @@
 
 mod arena;
 pub mod bundle;
+pub mod clocks;
 pub mod compiler;
+pub mod conditions;
 mod driver;
 pub mod find;
 mod helpers;
 pub mod identity;
+pub mod nvml;
 pub mod probe;
 pub mod resources;
 mod seat;
 pub mod session;
+#[cfg(test)]
+mod stub_tests;
 pub mod worker;
 
 pub use bundle::{Bundle, ImageKind, LaunchLines};

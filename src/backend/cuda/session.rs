@@ -29,6 +29,9 @@ use crate::verify::{Dtype, Tolerance};
 /// The argument that makes this executable a CUDA worker.
 pub const CUDA_WORKER_COMMAND: &str = "__cuda_worker";
 
+/// How the driver is to number devices.
+const ORDER: (&str, &str) = ("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
+
 /// Work on a device beyond a launch's own events that is put down to chance, ns and as a share.
 const BEYOND_NS: u64 = 50_000;
 const BEYOND_SHARE: f64 = 0.1;
@@ -85,9 +88,14 @@ impl CudaSession {
     pub fn start(options: &CudaOptions<'_>) -> Result<Vec<Self>, Fault> {
         let first = options.kernels.first().copied().unwrap_or(Path::new(""));
         let cpu = last_core();
+        let mut env = options.env.clone();
+        if !env.iter().any(|(name, _)| name == ORDER.0) {
+            // Numbers are those of `optloop devices`, not the driver's own ranking.
+            env.push((ORDER.0.into(), ORDER.1.into()));
+        }
         let spawned = SessionOptions {
             program: options.program,
-            env: options.env.clone(),
+            env,
             marker: options.marker,
             library: first,
             cpu,

@@ -20,6 +20,7 @@ use super::super::worker::attend::Attendant;
 use super::super::worker::{self, EXIT_ALONE, EXIT_CUT_OFF, failed};
 use super::bundle::ImageKind;
 use super::driver::{self, Context, Event, Memory, Stream};
+use super::find::Places;
 use super::helpers::{DELAY_NS, Helpers};
 use super::probe;
 use super::seat::{Kernel, Layout, Seat, Tools, read_bundle, trouble};
@@ -123,7 +124,8 @@ impl Worker<'_> {
     }
 
     fn start(&mut self, name: &str, control: &'static Control) -> Result<Reply, Reply> {
-        probe::load_driver(self.env).map_err(Reply::Failed)?;
+        probe::ready(&Places::of(self.env))
+            .map_err(|missing| Reply::Failed(missing.to_string()))?;
         let mut device = Device::open(name)?;
         let (step_ns, overhead_ns) = device.measure_clock(control).map_err(trouble)?;
         self.device = Some(device);
