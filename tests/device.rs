@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cuda::{Folder, StandIn};
-use optloop::backend::cuda::{Bundle, CudaOptions, CudaSession, ImageKind, LaunchLines};
+use optloop::backend::cuda::{Bundle, CudaOptions, CudaSession, ImageKind, Journal, LaunchLines};
 use optloop::backend::{Argument, Fault, Grid, Mode, Order, Session, Trouble};
 use optloop::process::Cancel;
 use optloop::process::sandbox::SandboxMode;
@@ -30,6 +30,8 @@ const EXACT: [(Dtype, Tolerance); 1] = [(Dtype::F32, Tolerance { rtol: 0.0, atol
 struct Stand {
     dir: TempDir,
     driver: Folder,
+    /// Of one test alone: a process opens the management library once.
+    journal: Option<Journal>,
     cancel: Cancel,
     deadline: Duration,
 }
@@ -43,7 +45,13 @@ impl Stand {
         let driver = StandIn::build()
             .at(&dir.path().join("lib"), &format!("l2 1000000\n{kernels}{script}\n"));
         driver.library("add.so", ADD);
-        Self { dir, driver, cancel: Cancel::default(), deadline: Duration::from_secs(20) }
+        Self {
+            dir,
+            driver,
+            journal: Journal::default(),
+            cancel: Cancel::default(),
+            deadline: Duration::from_secs(20),
+        }
     }
 
     fn bundle(&self, entry: &str) -> PathBuf {
@@ -77,6 +85,7 @@ impl Stand {
             deadline: Some(Instant::now() + self.deadline),
             sandbox: SandboxMode::Auto,
             dir: self.dir.path(),
+            journal: self.journal.as_ref(),
             cancel: &self.cancel,
         })
     }
@@ -256,6 +265,21 @@ fn work_that_the_events_do_not_see_is_time_all_the_same() {
     assert!(launched.reported_ns < 2_000_000, "{launched:?}");
     let seen = launched.at_least_ns as f64 - timer.handover_ns;
     assert!(seen > 2_500_000.0, "{launched:?}, {timer:?}");
+}
+
+#[test]
+fn a_throttled_device_is_told_and_noted_with_its_clocks() {
+    let mut stand = Stand::new("throttle 64 from 1 to 2\ntemperature 91\nclock 1200");
+    let journal = Journal::default();
+    stand.journal = Some(journal.clone());
+    let mut session = stand.start("add");
+    let told: Vec<Option<String>> = (0..3).map(|_| session.disturbed()).collect();
+    assert_eq!(told[2], None);
+    assert!(told[..2].iter().flatten().all(|why| why.contains("HW thermal")), "{told:?}");
+    let seen = journal.seen();
+    assert_eq!(seen.len(), 3);
+    assert_eq!((seen[0].temperature_c, seen[0].sm_mhz), (Some(91), Some(1200)));
+    assert!(seen[0].throttled() && !seen[2].throttled());
 }
 
 #[test]

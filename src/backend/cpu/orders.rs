@@ -8,9 +8,14 @@ use super::super::protocol::{Reply, Request};
 use super::super::{Fault, Launched, Order};
 use super::handshake::Handshake;
 use super::session::CpuSession;
-use crate::process::Exit;
+use crate::process::{Exit, Running};
 
 impl CpuSession {
+    /// The worker's process, while there is one.
+    pub(in crate::backend) fn id(&self) -> Option<u32> {
+        self.running.as_ref().map(Running::pid)
+    }
+
     /// The page that is shared with the worker.
     pub(in crate::backend) fn control(&self) -> &Control {
         self.handshake.control()

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use nvml_wrapper::Device;
 use nvml_wrapper::bitmasks::device::ThrottleReasons;
@@ -126,6 +127,23 @@ impl Watch {
     pub fn free_bytes(&self) -> Result<u64, String> {
         let told = self.device.memory_info().map(|memory| memory.free);
         told.map_err(|e| format!("the device does not tell how much memory is free: {e}"))
+    }
+}
+
+/// What was seen of a device, look by look, by all sessions of a stage.
+#[derive(Debug, Clone, Default)]
+pub struct Journal(Arc<Mutex<Vec<Conditions>>>);
+
+impl Journal {
+    pub(super) fn note(&self, conditions: Conditions) {
+        if let Ok(mut seen) = self.0.lock() {
+            seen.push(conditions);
+        }
+    }
+
+    /// Everything so far, in order.
+    pub fn seen(&self) -> Vec<Conditions> {
+        self.0.lock().map(|seen| seen.clone()).unwrap_or_default()
     }
 }
 

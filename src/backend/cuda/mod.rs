@@ -23,6 +23,7 @@ mod stub_tests;
 pub mod worker;
 
 pub use bundle::{Bundle, ImageKind, LaunchLines};
+pub use conditions::{Conditions, Journal};
 pub use probe::{CudaDevice, CudaProbe, probe};
 pub use session::{CUDA_WORKER_COMMAND, CudaOptions, CudaSession};
 pub(super) use session::{device_fault, refused};

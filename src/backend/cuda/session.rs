@@ -19,6 +19,7 @@ use super::super::cpu::staging::{Layout, Memory};
 use super::super::protocol::{DEVICE_ALIGNMENT, Request, VERSION};
 use super::super::{Argument, Fault, Grid, Launched, Order, Session, Shelf, Timer, Trouble};
 use super::bundle::{Bundle, ImageKind};
+use super::conditions::{Journal, Watch};
 use super::driver;
 use super::helpers::ZONE_WORDS;
 use super::seat::{answer_bytes, dtype_number};
@@ -31,6 +32,10 @@ pub const CUDA_WORKER_COMMAND: &str = "__cuda_worker";
 
 /// How the driver is to number devices.
 const ORDER: (&str, &str) = ("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
+
+/// How long a throttled device is given before it is asked again, and how long at most.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(25);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 /// Work on a device beyond a launch's own events that is put down to chance, ns and as a share.
 const BEYOND_NS: u64 = 50_000;
@@ -55,6 +60,8 @@ pub struct CudaOptions<'a> {
     pub sandbox: SandboxMode,
     /// Where the worker gets a folder of its own, in which it runs and which goes with it.
     pub dir: &'a Path,
+    /// Where the device's conditions are noted after each slot; `None`: they are not looked at.
+    pub journal: Option<&'a Journal>,
     /// Ctrl-C.
     pub cancel: &'a Cancel,
 }
@@ -67,6 +74,47 @@ struct Shared {
     host_code: bool,
     /// Sessions that were not finished yet.
     users: usize,
+    watch: Option<Watched>,
+}
+
+/// The device's conditions, and where they are noted.
+struct Watched {
+    watch: Watch,
+    journal: Journal,
+    /// How long the device is given when it is throttled, rising.
+    pause: Duration,
+    cancel: Cancel,
+}
+
+impl Watched {
+    /// `None` where nothing is to be noted, or the library that tells is not there: then a slot is
+    /// what it is.
+    fn of(options: &CudaOptions<'_>) -> Option<Self> {
+        let journal = options.journal?.clone();
+        let env = |name: &str| {
+            let found = options.env.iter().find(|(known, _)| known == name);
+            found.map(|(_, value)| value.clone())
+        };
+        let watch = Watch::open(options.device, &env).ok()?;
+        Some(Self { watch, journal, pause: SHORTEST_PAUSE, cancel: options.cancel.clone() })
+    }
+
+    /// Why what was just measured does not count; waits a little then, for heat passes.
+    fn look(&mut self, ours: &[u32]) -> Option<String> {
+        let conditions = self.watch.look(ours);
+        let why = conditions.throttled().then(|| conditions.throttle.join(", "));
+        self.journal.note(conditions);
+        if why.is_none() {
+            self.pause = SHORTEST_PAUSE;
+            return None;
+        }
+        let until = Instant::now() + self.pause;
+        while Instant::now() < until && !self.cancel.is_set() {
+            std::thread::sleep(SHORTEST_PAUSE);
+        }
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        why
+    }
 }
 
 /// One kernel in a worker.
@@ -119,7 +167,9 @@ impl CudaSession {
         let host = |path: &&Path| Bundle::read(path).is_ok_and(|b| b.kind == ImageKind::Shared);
         let host_code = options.kernels.iter().any(host);
         let users = options.kernels.len();
-        let shared = Rc::new(RefCell::new(Shared { worker, timer, host_code, users }));
+        let watch = Watched::of(options);
+        let shared = Shared { worker, timer, host_code, users, watch };
+        let shared = Rc::new(RefCell::new(shared));
         let seat = |seat| Self {
             shared: Rc::clone(&shared),
             seat,
@@ -331,6 +381,12 @@ impl Session for CudaSession {
         self.stray()?;
         let disagreements = self.shared.borrow().worker.control().worker.found.load(Relaxed);
         Ok(Some(disagreements == 0))
+    }
+
+    fn disturbed(&mut self) -> Option<String> {
+        let mut shared = self.shared.borrow_mut();
+        let ours: Vec<u32> = shared.worker.id().into_iter().collect();
+        shared.watch.as_mut()?.look(&ours)
     }
 
     fn limit(&mut self, launch: Option<Duration>) {

@@ -20,7 +20,7 @@ fn probe_of(code: &str) -> CudaProbe {
     probe(&places)
 }
 
-const NEW: &str = "int cuDriverGetVersion(int *v) { *v = 12040; return 0; }
+const NEW: &str = "int cuDriverGetVersion(int *v) { *v = 12080; return 0; }
 int cuGetErrorName(int c, const char **t) { *t = \"CUDA_ERROR_OF_A_TEST\"; return 0; }
 ";
 
@@ -46,7 +46,7 @@ fn no_driver_is_an_answer_with_what_to_do() {
 fn a_driver_that_lacks_calls_is_too_old_and_is_never_started() {
     let started = "int cuInit(unsigned f) { __builtin_trap(); }";
     let answer = probe_of(&format!("{NEW}{started}"));
-    let CudaProbe::TooOld { version: 12_040, needed: NEEDED, missing } = &answer else {
+    let CudaProbe::TooOld { version: 12_080, needed: NEEDED, missing } = &answer else {
         panic!("{answer:?}");
     };
     let has = ["cuInit", "cuDriverGetVersion", "cuGetErrorName"];
@@ -103,7 +103,7 @@ int cuDeviceGetAttribute(int *v, int a, int d) { *v = a == 33 ? 0x3b - d : a * 1
     assert_eq!(places, [("Example B", near), ("Example A", far)]);
     let one = &devices[0];
     assert_eq!((one.memory_bytes, one.l2_bytes, one.bus_bits), (80 << 30, 38_000, 37_000));
-    assert_eq!((one.sm_mhz, one.memory_mhz, one.driver_version), (13, 36, 12_040));
+    assert_eq!((one.sm_mhz, one.memory_mhz, one.driver_version), (13, 36, 12_080));
     assert_eq!((one.shared_bytes, one.shared_optin_bytes), (8000, 97_000));
     assert_eq!((one.major, one.minor, one.multiprocessors), (75_000, 76_000, 16_000));
     assert!(one.uuid.starts_with("GPU-a1a1a1a1-"), "{one:?}");
