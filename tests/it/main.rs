@@ -3,6 +3,7 @@
 
 mod artifact;
 mod cache;
+mod clocks;
 mod compare;
 mod explain;
 mod graph;

@@ -30,6 +30,12 @@ impl Places {
             let from = Origin::Variable(*variable);
             all.extend(LIBRARIES.iter().map(|below| (prefix.join(below), from)));
         }
+        // The toolkit of a compiler that the user has put on the PATH.
+        for folder in self.path.iter().filter(|folder| folder.join("nvcc").is_file()) {
+            let from = Origin::Variable(Variable::Path);
+            let prefix = folder.parent().unwrap_or(folder);
+            all.extend(LIBRARIES.iter().map(|below| (prefix.join(below), from)));
+        }
         all.push((self.root.join("usr/local/cuda/lib64"), Origin::Toolkit));
         all.extend(SYSTEM.iter().map(|below| (self.root.join(below), Origin::System)));
         all.extend(self.wheels("lib").into_iter().map(|folder| (folder, Origin::Wheel)));
@@ -57,8 +63,12 @@ impl Places {
             prefixes.push(prefix.clone());
         }
         // Only looked at: a python that is started takes longer than everything else here.
-        let pythons = self.path.iter().filter(|folder| folder.join("python3").exists());
-        prefixes.extend(pythons.filter_map(|folder| folder.parent().map(Path::to_owned)));
+        let pythons = self.path.iter().map(|folder| folder.join("python3")).filter(|p| p.exists());
+        for python in pythons {
+            let real = python.canonicalize().unwrap_or_else(|_| python.clone());
+            let above = |path: &Path| path.parent()?.parent().map(Path::to_owned);
+            prefixes.extend([python, real].iter().filter_map(|path| above(path)));
+        }
         prefixes.extend(self.home.iter().map(|home| home.join(".local")));
         let mut all = Vec::new();
         for prefix in prefixes {

@@ -27,6 +27,7 @@ fn each_place_is_looked_at_and_earlier_ones_win() {
         ("wish/libnvrtc.so.12", Origin::Variable(Variable::LibraryPath)),
         ("cuda-home/lib64/libnvrtc.so.13", Origin::Variable(Variable::CudaHome)),
         ("cuda-path/targets/x86_64-linux/lib/libnvrtc.so", Origin::Variable(Variable::CudaPath)),
+        ("kit/lib64/libnvrtc.so.13", Origin::Variable(Variable::Path)),
         ("usr/local/cuda/lib64/libnvrtc.so.13", Origin::Toolkit),
         ("usr/lib/wsl/lib/libnvrtc.so.13", Origin::System),
         ("usr/lib64/libnvrtc.so.12", Origin::System),
@@ -36,20 +37,25 @@ fn each_place_is_looked_at_and_earlier_ones_win() {
     ];
     let dir = tempfile::tempdir().expect("tempdir");
     program(dir.path(), "opt/py/bin/python3");
+    program(dir.path(), "kit/bin/nvcc");
     let variables = [
         ("LD_LIBRARY_PATH", "/nowhere:relative:/wish"),
         ("CUDA_HOME", "/cuda-home"),
         ("CUDA_PATH", "/cuda-path"),
-        ("PATH", "/bin:/opt/py/bin"),
+        ("PATH", "/bin:/kit/bin:/links"),
         ("VIRTUAL_ENV", "/env"),
         ("HOME", "/me"),
     ];
+    fs::create_dir(dir.path().join("links")).expect("created");
+    let python = dir.path().join("links/python3");
+    std::os::unix::fs::symlink("../opt/py/bin/python3", python).expect("linked");
     let places = Places::under(dir.path(), &env(&variables));
     assert_eq!(places.find(Library::Nvrtc), None);
     for (path, from) in all.into_iter().rev() {
         touch(dir.path(), path);
-        let want = Candidate { path: dir.path().join(path), from };
-        assert_eq!(places.find(Library::Nvrtc), Some(want));
+        let found = places.find(Library::Nvrtc).expect("one is there");
+        assert_eq!(found.from, from, "{path}");
+        assert_eq!(found.path.canonicalize().ok(), dir.path().join(path).canonicalize().ok());
     }
     let bare = Places::under(dir.path(), &env(&[]));
     assert_eq!(bare.find(Library::Nvrtc).map(|c| c.from), Some(Origin::Toolkit));
