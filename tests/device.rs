@@ -48,7 +48,7 @@ impl Stand {
         Self {
             dir,
             driver,
-            journal: Journal::default(),
+            journal: None,
             cancel: Cancel::default(),
             deadline: Duration::from_secs(20),
         }
