@@ -85,6 +85,10 @@ impl Walk {
     /// Objects become dotted names; lists of objects get positions; everything else is text.
     fn flatten(&mut self, name: &str, value: &Value) {
         match value {
+            // So a processor's cores were called before there were other targets.
+            Value::Object(map) if name == "definition.target" && map.contains_key("Cpu") => {
+                self.flatten("definition.cores", &map["Cpu"]);
+            }
             Value::Object(map) => {
                 for (key, inner) in map {
                     let name = format!("{name}.{key}");

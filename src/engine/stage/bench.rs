@@ -19,8 +19,8 @@ use super::{holdout, telemetry};
 use crate::backend::cpu::conditions;
 use crate::backend::{Fault, Mode, Session};
 use crate::digest::Digest;
-use crate::measure::{self, CaseResult, Halt, Measurement, Protocol, Statistic, Stopped};
-use crate::pipeline::{BenchWork, COMPARED, CacheMode, Cores, Purpose};
+use crate::measure::{self, CaseResult, Halt, Measurement, Protocol, SlotEnd, Statistic, Stopped};
+use crate::pipeline::{BenchWork, COMPARED, CacheMode, Purpose, Target};
 use crate::problem::{self, Problem};
 use crate::stats::roofline::Work;
 
@@ -44,7 +44,7 @@ pub struct BenchDef {
     /// What inputs are drawn from; drawn itself when there is none.
     pub seed: Option<u64>,
     /// Where it runs.
-    pub cores: Cores,
+    pub target: Target,
 }
 
 /// Measures, alone or beside the incumbent.
@@ -71,11 +71,10 @@ pub fn run(def: &BenchDef, ctx: &StageContext<'_>) -> StageOutcome {
         def,
         measurement,
         seed,
-        core: judge::core(def.cores),
-        sandbox: Bench::new(ctx, &def.work.limits, def.cores)
+        core: judge::core(&def.target),
+        sandbox: Bench::new(ctx, &def.work.limits, &def.target)
             .confined(def.work.sandbox)
-            .level()
-            .describe(),
+            .confinement(&def.kernel),
         conditions: conditions::between(&before, &conditions::moment()),
         seconds: started.elapsed().as_secs_f64(),
         digests,
@@ -224,12 +223,13 @@ fn try_run(
     log: &mut Vec<u8>,
 ) -> Result<Measurement, Failure> {
     let protocol = protocol(def, seed)?;
-    let bench = Bench::new(ctx, &def.work.limits, def.cores).confined(def.work.sandbox);
+    let bench = Bench::new(ctx, &def.work.limits, &def.target).confined(def.work.sandbox);
     if def.work.purpose == Purpose::Leaderboard {
         holdout::check(def, &bench, seed)?;
     }
-    let judge = Judge::new(&def.problem, &def.reference, seed, &bench);
-    let mut benched = Benched { def, bench: &bench, judge, log, failure: None };
+    let judge = Judge::new(&def.problem, &def.reference, seed, &bench).of_kernel(&def.kernel)?;
+    let outputs = Vec::new();
+    let mut benched = Benched { def, bench: &bench, judge, log, outputs, failure: None };
     let result = measure::measure(&protocol, &mut benched, ctx.progress);
     if let Some(failure) = benched.failure.take() {
         return Err(failure);
@@ -284,6 +284,8 @@ struct Benched<'a> {
     bench: &'a Bench<'a>,
     judge: Judge<'a>,
     log: &'a mut Vec<u8>,
+    /// What outputs are read into.
+    outputs: Vec<Vec<u8>>,
     /// A failure that is not the kernel's, kept on its way through the protocol.
     failure: Option<Failure>,
 }
@@ -294,12 +296,12 @@ impl measure::Subject for Benched<'_> {
     }
 
     fn start(&mut self) -> Result<Box<dyn Session>, Fault> {
-        let session = self.bench.open(&self.def.kernel)?;
-        if !session.level().is_full() {
+        let (session, sealed) = self.bench.open_sealed(&self.def.kernel)?;
+        if !sealed {
             // A file, a socket: something could carry word to this process from the one before.
             self.judge.forget();
         }
-        Ok(Box::new(session))
+        Ok(session)
     }
 
     fn load(&mut self, session: &mut dyn Session, case: usize, wanted: u32) -> Result<u32, Fault> {
@@ -308,13 +310,17 @@ impl measure::Subject for Benched<'_> {
             self.failure = Some(failure);
             Fault::Infrastructure { what }
         })?;
+        self.judge.shape(case, session);
         session.load(&self.judge.arguments(case, sets))?;
         Ok(sets)
     }
 
-    fn check(&mut self, case: usize, set: u32, outputs: &[Vec<u8>]) -> Result<(), String> {
-        let judged = self.judge.compare(case, set, outputs);
-        if judged.passed() { Ok(()) } else { Err(judged.reports.join("\n")) }
+    fn check(&mut self, case: usize, set: u32, session: &mut dyn Session) -> Result<(), SlotEnd> {
+        self.judge.check((case, set), session, &mut self.outputs)
+    }
+
+    fn renew(&mut self) {
+        self.judge.forget();
     }
 
     fn finish(&mut self, mut session: Box<dyn Session>) {
@@ -359,7 +365,7 @@ fn roofs(def: &BenchDef, ctx: &StageContext<'_>, measurement: &Measurement) -> R
     if works.iter().all(Option::is_none) {
         return Err("the problem does not say what a launch has to do (`[work]`)".to_owned());
     }
-    let peaks = roofline::peaks(ctx, judge::core(def.cores))?;
+    let peaks = roofline::peaks(ctx, judge::core(&def.target))?;
     let stand = |(work, case): (&Option<Work>, &CaseResult)| {
         let median = case.estimate(Statistic::Median)?;
         roofline::stand(&peaks, work.as_ref()?, &median.interval)

@@ -193,14 +193,14 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
                     .map(|build| rebuild(build, &c.problem, &c.work.limits, shared.root)),
                 limits: c.work.limits,
                 seed: None,
-                cores: c.cores,
+                target: c.target.clone(),
             };
             in_scratch(&ctx, || check::run(&def, &ctx))
         }
         Definition::Bench(b) => {
             let (kernel, reference) = binaries(job, shared.root);
             let (problem, work, seed) = (b.problem.clone(), b.work.clone(), None);
-            let cores = b.cores;
+            let target = b.target.clone();
             let build = b.build.as_ref();
             let build = build.map(|build| rebuild(build, &problem, &work.limits, shared.root));
             let incumbent = b.against.as_ref().and_then(|_| job.inputs.get(INCUMBENT));
@@ -215,7 +215,7 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
                 work,
                 build,
                 seed,
-                cores,
+                target,
             };
             in_scratch(&ctx, || bench::run(&def, &ctx))
         }

@@ -72,6 +72,7 @@ impl Account<'_> {
             "harness_digest": self.digests.harness,
             "seed": self.seed,
             "core": self.core,
+            "device": def.target.to_string(),
             "sandbox": self.sandbox,
             "mode": def.work.mode,
             "metric": def.work.metric,
