@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 
 use optloop::backend::cpu::{CpuSession, SessionOptions, last_core};
 use optloop::backend::{Argument, Fault, Session, Shelf};
-use optloop::measure::Halt;
 use optloop::measure::pairs::{
     Comparison, Contest, KernelPairs, Scoring, Side, SlotPlan, Spent, Stop, Terms, decide,
 };
+use optloop::measure::{Halt, SlotEnd};
 use optloop::process::Cancel;
 use optloop::process::sandbox::SandboxMode;
 use optloop::stats::{Reason, Rule};
@@ -110,7 +110,17 @@ impl Contest for Match {
         session.load_shared(&sets, case as u64, &mut self.shelf)?;
         Ok(sets.len() as u32)
     }
-    fn check(&mut self, _: Side, _: usize, set: u32, outputs: &[Vec<u8>]) -> Result<(), String> {
+    fn check(
+        &mut self,
+        side: Side,
+        case: usize,
+        set: u32,
+        session: &mut dyn Session,
+    ) -> Result<(), SlotEnd> {
+        let outputs = session.outputs(set)?;
+        Contest::compare(self, side, case, set, &outputs).map_err(SlotEnd::Wrong)
+    }
+    fn compare(&mut self, _: Side, _: usize, set: u32, outputs: &[Vec<u8>]) -> Result<(), String> {
         let floats = |bytes: &[u8]| -> Vec<f32> {
             bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_ne_bytes(b)).collect()
         };
@@ -128,7 +138,7 @@ fn twice_slower_is_reverted_after_20_launches_and_faster_is_kept() {
     let mut slower = Match::new("spin(200); twice(x, y);", "spin(400); twice(x, y);");
     let found = slower.compare(1).unwrap();
     assert_eq!(found.verdict.reason, Reason::GrosslySlower);
-    assert_eq!(found.spent, Spent { launches: 20, processes: 2 });
+    assert_eq!(found.spent, Spent { launches: 20, processes: 2, discarded_throttled: 0 });
     drop(slower);
     let found = Match::new("spin(300); twice(x, y);", "spin(200); twice(x, y);").compare(1);
     let found = found.unwrap();

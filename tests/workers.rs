@@ -22,6 +22,7 @@ use optloop::engine::stage::compile::CompileDef;
 use optloop::engine::stage::{FailureClass, StageContext, StageOutcome, bench, check, compile};
 use optloop::pipeline::{
     BenchWork, CacheMode, CompileWork, Cores, Incumbent, Limits, Purpose, RuleWork, SandboxMode,
+    Target,
 };
 use optloop::problem::{Arg, ArgKind, Case, Files, Fill, Holdout, Problem, Role, load};
 use optloop::process::Cancel;
@@ -157,7 +158,7 @@ impl World {
             sanitize: None,
             limits: self.limits,
             seed: None,
-            cores: Cores::Picked,
+            target: Target::Cpu(Cores::Picked),
         }
     }
 
@@ -187,7 +188,7 @@ impl World {
             work,
             build: None,
             seed: Some(7),
-            cores: Cores::Picked,
+            target: Target::Cpu(Cores::Picked),
         };
         self.in_context(|ctx| bench::run(&def, ctx))
     }
@@ -612,7 +613,7 @@ fn every_element_type_arrives_as_itself() {
             sanitize: None,
             limits: world.limits,
             seed: Some(1),
-            cores: Cores::Picked,
+            target: Target::Cpu(Cores::Picked),
         };
         let outcome = world.in_context(|ctx| check::run(&scratch_def, ctx));
         assert_eq!(outcome.failure, None, "{dtype:?}");
@@ -676,7 +677,7 @@ fn every_shipped_kernel_is_right() {
                 sanitize: None,
                 limits: world.limits,
                 seed: None,
-                cores: Cores::Picked,
+                target: Target::Cpu(Cores::Picked),
             };
             let outcome = world.in_context(|ctx| check::run(&def, ctx));
             assert_eq!(outcome.failure, None, "{kernel}");

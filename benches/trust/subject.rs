@@ -10,7 +10,7 @@ use optloop::backend::{Argument, Fault, Launched, Mode, Order, Session, Shelf, T
 use optloop::measure::pairs::{
     Comparison as Paired, Contest, KernelPairs, Scoring, Side, SlotPlan, Terms, decide,
 };
-use optloop::measure::{self, Halt, Measurement, Protocol, Statistic, Subject};
+use optloop::measure::{self, Halt, Measurement, Protocol, SlotEnd, Statistic, Subject};
 use optloop::problem::{Role, Staged, StagedArg, stage};
 use optloop::process::sandbox::SandboxMode;
 use optloop::stats::Rule;
@@ -64,7 +64,8 @@ pub(crate) fn measured(
     let pools = kernel.problem.cases.iter().map(|_| Vec::new()).collect();
     let spent = Rc::default();
     let (seed, shelf) = (protocol.seed, Shelf::new(0));
-    let mut timed = Timed { world, kernel, seed, pools, answering: None, shelf, spent };
+    let mut timed =
+        Timed { world, kernel, seed, pools, answering: None, shelf, outputs: Vec::new(), spent };
     let measurement = measure::measure(protocol, &mut timed, &|_, _| {});
     let measurement =
         measurement.unwrap_or_else(|halt| panic!("{}: {}", kernel.name, words(&halt)));
@@ -81,7 +82,8 @@ pub(crate) fn compared(world: &World, kernel: &Kernel) -> (Paired, Spent) {
     let pools = kernel.problem.cases.iter().map(|_| Vec::new()).collect();
     let spent = Rc::default();
     let shelf = Shelf::new(1 << 30);
-    let mut timed = Timed { world, kernel, seed, pools, answering: None, shelf, spent };
+    let mut timed =
+        Timed { world, kernel, seed, pools, answering: None, shelf, outputs: Vec::new(), spent };
     let mut pairs = KernelPairs::new(&mut timed, SlotPlan::default());
     let rule = Rule::default().of_shapes(kernel.problem.cases.len());
     let terms = Terms { rule, scoring: Scoring::default(), seed, budget: None };
@@ -130,6 +132,8 @@ struct Timed<'a> {
     pools: Vec<Vec<Drawn>>,
     answering: Option<CpuSession>,
     shelf: Shelf,
+    /// What outputs are read into.
+    outputs: Vec<Vec<u8>>,
     spent: Rc<RefCell<Spent>>,
 }
 
@@ -215,7 +219,28 @@ impl Subject for Timed<'_> {
         Ok(wanted)
     }
 
-    fn check(&mut self, case: usize, set: u32, outputs: &[Vec<u8>]) -> Result<(), String> {
+    fn check(&mut self, case: usize, set: u32, session: &mut dyn Session) -> Result<(), SlotEnd> {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        session.outputs_into(set, &mut outputs)?;
+        let same = self.same(case, set, &outputs);
+        self.outputs = outputs;
+        same.map_err(SlotEnd::Wrong)
+    }
+
+    fn finish(&mut self, mut session: Box<dyn Session>) {
+        clocked(
+            &self.spent,
+            |s| &mut s.finish,
+            || {
+                session.finish();
+                drop(session);
+            },
+        );
+    }
+}
+
+impl Timed<'_> {
+    fn same(&self, case: usize, set: u32, outputs: &[Vec<u8>]) -> Result<(), String> {
         let drawn = &self.pools[case][set as usize];
         let tolerance = &self.kernel.problem.tolerance;
         clocked(
@@ -233,17 +258,6 @@ impl Subject for Timed<'_> {
                 if same { Ok(()) } else { Err("an output differs".to_owned()) }
             },
         )
-    }
-
-    fn finish(&mut self, mut session: Box<dyn Session>) {
-        clocked(
-            &self.spent,
-            |s| &mut s.finish,
-            || {
-                session.finish();
-                drop(session);
-            },
-        );
     }
 }
 
@@ -272,8 +286,24 @@ impl Contest for Timed<'_> {
         Ok(wanted)
     }
 
-    fn check(&mut self, _: Side, case: usize, set: u32, outputs: &[Vec<u8>]) -> Result<(), String> {
-        Subject::check(self, case, set, outputs)
+    fn check(
+        &mut self,
+        _: Side,
+        case: usize,
+        set: u32,
+        session: &mut dyn Session,
+    ) -> Result<(), SlotEnd> {
+        Subject::check(self, case, set, session)
+    }
+
+    fn compare(
+        &mut self,
+        _: Side,
+        case: usize,
+        set: u32,
+        outputs: &[Vec<u8>],
+    ) -> Result<(), String> {
+        self.same(case, set, outputs)
     }
 
     fn finish(&mut self, _: Side, session: Box<dyn Session>) {

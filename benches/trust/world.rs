@@ -12,6 +12,7 @@ use optloop::engine::stage::compile::{self, CompileDef};
 use optloop::engine::stage::{StageContext, StageOutcome};
 use optloop::pipeline::{
     BenchWork, CacheMode, CompileWork, Cores, Incumbent, Limits, Purpose, RuleWork, SandboxMode,
+    Target,
 };
 use optloop::problem::{Arg, ArgKind, Case, Files, Fill, Problem, Role, bytes_needed, load};
 use optloop::process::{self, Cancel, CommandSpec, Exit, Running, Stdin};
@@ -229,7 +230,7 @@ impl World {
             work,
             build: None,
             seed: None,
-            cores: Cores::Picked,
+            target: Target::Cpu(Cores::Picked),
         };
         self.in_context(|ctx| bench::run(&def, ctx))
     }

@@ -44,6 +44,8 @@ pub struct Script {
     pub faults: BTreeMap<u64, Fault>,
     /// Its clock.
     pub timer: Timer,
+    /// Which of the askings whether it was disturbed hear that it was, counted from 0.
+    pub disturbed: std::ops::Range<u64>,
     /// It reports times divided by this; 0 and 1 are honest.
     pub forged_by: u64,
 }
@@ -54,6 +56,7 @@ pub struct FakeSession {
     world: World,
     script: Script,
     launched: u64,
+    asked: u64,
     limit: Option<Duration>,
     /// Per loaded set, the number of the launch that it was in.
     left: Vec<Option<u64>>,
@@ -62,7 +65,7 @@ pub struct FakeSession {
 impl FakeSession {
     /// A kernel that does what `script` says, on the clock of `world`.
     pub fn new(world: &World, script: Script) -> Self {
-        Self { world: world.clone(), script, launched: 0, limit: None, left: Vec::new() }
+        Self { world: world.clone(), script, launched: 0, asked: 0, limit: None, left: Vec::new() }
     }
 
     fn launch_once(&mut self) -> Result<u64, Fault> {
@@ -123,6 +126,12 @@ impl Session for FakeSession {
     fn pause(&mut self) -> Result<(), Fault> {
         self.note("pause");
         Ok(())
+    }
+
+    fn disturbed(&mut self) -> Option<String> {
+        self.asked += 1;
+        let disturbed = self.script.disturbed.contains(&(self.asked - 1));
+        disturbed.then(|| "hot and slow".to_owned())
     }
 
     fn limit(&mut self, launch: Option<Duration>) {

@@ -14,7 +14,7 @@ pub struct Lease(#[expect(dead_code, reason = "held for its drop")] Lock);
 
 /// Who asks for which device, and whether they wait.
 pub struct Request<'a> {
-    /// `cpu` or `GPU-…`.
+    /// `cpu`, `GPU-…`, or `cuda:0` where no UUID is known.
     pub device: &'a str,
     /// What to tell others: pid and command.
     pub who: &'a str,
@@ -56,6 +56,13 @@ pub fn take(request: &Request<'_>) -> Result<Option<Lease>, EngineError> {
     }
 }
 
+/// What the lease on a CUDA device is called: by the UUID that its identity tells, so that whoever
+/// counts devices in another way holds the same one, and else as it was asked for.
+pub fn device_of(name: &str, identity: &str) -> String {
+    let uuid = identity.split_whitespace().find(|word| word.starts_with("GPU-"));
+    uuid.unwrap_or(name).to_owned()
+}
+
 /// A folder that every user of the machine shares, else a private one. Locks do not survive a
 /// restart, so a folder that is emptied then is right.
 fn folder() -> PathBuf {
@@ -66,4 +73,40 @@ fn folder() -> PathBuf {
         drop(std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o1777)));
     }
     shared
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cuda_device_is_leased_by_its_uuid_where_one_is_told() {
+        for (identity, expected) in [
+            ("Example H GPU-0011-22 driver 580.65.06", "GPU-0011-22"),
+            ("Example H at 0000:19:00.0 driver 580.65.06", "cuda:0"),
+            ("", "cuda:0"),
+        ] {
+            assert_eq!(device_of("cuda:0", identity), expected);
+        }
+    }
+
+    #[test]
+    fn devices_are_held_apart_and_each_by_one_at_a_time() {
+        let (cancel, unique) = (Cancel::default(), std::process::id());
+        let take_it = |device: &str| {
+            let device = format!("{device}-test-{unique}");
+            take(&Request {
+                device: &device,
+                who: "a test",
+                no_wait: true,
+                waiting: &|_| {},
+                cancel: &cancel,
+            })
+        };
+        let first = take_it("cuda:0").unwrap();
+        assert!(first.is_some() && take_it("cuda:1").unwrap().is_some());
+        assert!(matches!(take_it("cuda:0"), Err(EngineError::DeviceBusy { .. })));
+        drop(first);
+        assert!(take_it("cuda:0").is_ok());
+    }
 }

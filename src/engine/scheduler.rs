@@ -18,6 +18,7 @@ use crate::cache::entry::Clock;
 use crate::cache::index::flag;
 use crate::cache::{Finish, Journal, Kind, Record, Status};
 use crate::digest::Digest;
+use crate::pipeline::Target;
 
 /// Runs plans.
 pub struct Engine<'a> {
@@ -125,7 +126,8 @@ struct Run<'e, 'a, 's> {
     failed: bool,
     names: Option<Names>,
     finished: RunFinished,
-    lease: Option<lease::Lease>,
+    /// The device that is held, and which one it is.
+    lease: Option<(String, lease::Lease)>,
 }
 
 impl<'e, 'a, 's> Run<'e, 'a, 's> {
@@ -206,7 +208,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
             } else if self.running == 0
                 && let Some(node) = self.waves.next_alone()
             {
-                if !self.hold_device()? {
+                if !self.hold_device(node)? {
                     return Ok(());
                 }
                 self.running_alone = true;
@@ -232,21 +234,32 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         self.engine.around.cancel.is_set() || (self.failed && !self.engine.options.keep_going)
     }
 
-    /// The lease on the processor, taken before the first timing and kept for the run.
-    fn hold_device(&mut self) -> Result<bool, EngineError> {
-        if self.lease.is_none() {
-            let sink = self.engine.around.sink;
-            let waiting = |holder: &str| {
-                sink(&Event::Waiting { what: "cpu".to_owned(), holder: holder.to_owned() });
-            };
-            self.lease = lease::take(&lease::Request {
-                device: "cpu",
-                who: &report::who(&self.engine.state.paths.root),
-                no_wait: self.engine.options.no_wait,
-                waiting: &waiting,
-                cancel: self.engine.around.cancel,
-            })?;
+    /// The lease on the device that a node uses alone, taken before the first one and kept until
+    /// another device is asked for. Never two at a time: runs that hold one each could wait for
+    /// each other for ever.
+    fn hold_device(&mut self, node: u32) -> Result<bool, EngineError> {
+        let definition = self.engine.state.definition(node)?.definition;
+        let target = definition.target();
+        let name = target.map_or_else(|| "cpu".to_owned(), Target::device);
+        let device = match target.and_then(Target::cuda) {
+            Some(_) => lease::device_of(&name, &self.engine.around.world.device(&name)),
+            None => name.clone(),
+        };
+        if self.lease.as_ref().is_some_and(|(held, _)| *held == device) {
+            return Ok(true);
         }
+        self.lease = None;
+        let sink = self.engine.around.sink;
+        let waiting =
+            |holder: &str| sink(&Event::Waiting { what: name.clone(), holder: holder.to_owned() });
+        let taken = lease::take(&lease::Request {
+            device: &device,
+            who: &report::who(&self.engine.state.paths.root),
+            no_wait: self.engine.options.no_wait,
+            waiting: &waiting,
+            cancel: self.engine.around.cancel,
+        })?;
+        self.lease = taken.map(|lease| (device, lease));
         Ok(self.lease.is_some())
     }
 

@@ -36,6 +36,8 @@ pub(super) struct Taken {
     pub(super) looped: Option<u32>,
     pub(super) ring: u32,
     pub(super) warmups: u32,
+    /// Samples that a session said not to count.
+    pub(super) discarded_throttled: u64,
     pub(super) timer: Timer,
 }
 
@@ -47,6 +49,7 @@ impl Taken {
             looped: None,
             ring: 0,
             warmups: 0,
+            discarded_throttled: 0,
             timer: Timer::default(),
         }
     }
@@ -115,6 +118,9 @@ pub struct Measurement {
     pub saved_launches: u64,
     /// Fresh processes.
     pub processes: u64,
+    /// Samples that were thrown away and taken again because the device was throttled.
+    #[serde(default)]
+    pub discarded_throttled: u64,
 }
 
 /// One case's launches.
@@ -148,6 +154,7 @@ pub(super) fn describe(statistic: Statistic, taken: &[Taken]) -> Option<Measurem
         launches: taken.iter().map(|t| t.samples() as u64).sum(),
         saved_launches: 0,
         processes: taken.iter().map(|t| t.processes.len() as u64).max().unwrap_or(0),
+        discarded_throttled: taken.iter().map(|t| t.discarded_throttled).sum(),
         cases,
     })
 }

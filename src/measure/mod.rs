@@ -15,5 +15,5 @@ mod tests;
 pub use crate::stats::Statistic;
 pub use estimate::{CaseResult, Measurement};
 pub use protocol::{Halt, Protocol, Subject, measure};
-pub use slot::{Loaded, Sample};
+pub use slot::{Loaded, Sample, SlotEnd};
 pub use stopping::Stopped;

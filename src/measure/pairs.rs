@@ -115,6 +115,9 @@ pub struct Spent {
     pub launches: u64,
     /// Fresh processes of both sides.
     pub processes: u64,
+    /// Pairs of slots that were thrown away and taken again because the device was throttled.
+    #[serde(default)]
+    pub discarded_throttled: u64,
 }
 
 /// Where pairs come from.

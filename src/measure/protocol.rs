@@ -5,7 +5,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::estimate::{self, Measurement, Taken};
-use super::slot::{Loaded, Slot, SlotEnd};
+use super::slot::{Again, Loaded, Slot, SlotEnd};
 use super::stopping::{self, Stopped};
 use crate::backend::{Fault, Mode, Session};
 use crate::stats::Statistic;
@@ -49,11 +49,15 @@ pub trait Subject {
     /// Why none could be staged.
     fn load(&mut self, session: &mut dyn Session, case: usize, wanted: u32) -> Result<u32, Fault>;
 
-    /// Compares what launch `set` of the latest [`Subject::load`] left; the error is the report.
+    /// Compares what launch `set` of the latest [`Subject::load`] left in `session`.
     ///
     /// # Errors
-    /// What differs, in words.
-    fn check(&mut self, case: usize, set: u32, outputs: &[Vec<u8>]) -> Result<(), String>;
+    /// What differs, in words, or that it cannot be told.
+    fn check(&mut self, case: usize, set: u32, session: &mut dyn Session) -> Result<(), SlotEnd>;
+
+    /// What is loaded from now on is drawn anew: a slot is taken again, and the process that runs
+    /// has seen what it was given.
+    fn renew(&mut self) {}
 
     /// Takes back a process that is not needed any more.
     fn finish(&mut self, session: Box<dyn Session>);
@@ -165,6 +169,33 @@ impl<'a> Run<'a> {
         if wanted == 0 {
             return Ok(());
         }
+        let mut again = Again::default();
+        loop {
+            let loaded = self.take(case, wanted, session).map_err(|end| match end {
+                SlotEnd::Fault(fault) => Halt::Fault { case, fault },
+                SlotEnd::Wrong(report) => Halt::Wrong { case, report },
+            })?;
+            let counts = again.counts(session.disturbed());
+            let counts = counts.map_err(|fault| Halt::Fault { case, fault })?;
+            let taken = &mut self.cases[case];
+            (taken.looped, taken.ring) = (Some(loaded.looped), loaded.ring);
+            taken.timer = session.timer();
+            taken.warmups += loaded.warmups;
+            if counts {
+                taken.processes.push(loaded.samples);
+                return Ok(());
+            }
+            taken.discarded_throttled += loaded.samples.len() as u64;
+            self.subject.renew();
+        }
+    }
+
+    fn take(
+        &mut self,
+        case: usize,
+        wanted: u32,
+        session: &mut dyn Session,
+    ) -> Result<Loaded, SlotEnd> {
         let slot = Slot {
             case,
             wanted,
@@ -173,18 +204,7 @@ impl<'a> Run<'a> {
             looped: self.cases[case].looped,
             draw: self.rng.next_u64(),
         };
-        match slot.run(session, self.subject) {
-            Ok(Loaded { samples, looped, warmups, ring }) => {
-                let taken = &mut self.cases[case];
-                (taken.looped, taken.ring) = (Some(looped), ring);
-                taken.timer = session.timer();
-                taken.warmups += warmups;
-                taken.processes.push(samples);
-                Ok(())
-            }
-            Err(SlotEnd::Fault(fault)) => Err(Halt::Fault { case, fault }),
-            Err(SlotEnd::Wrong(report)) => Err(Halt::Wrong { case, report }),
-        }
+        slot.run(session, self.subject)
     }
 
     fn tell(&self, case: usize) {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::protocol::Subject;
-use crate::backend::{Fault, Launched, Mode, Order, Session, Timer};
+use crate::backend::{Fault, Launched, Mode, Order, Session, Timer, Trouble};
 use crate::stats;
 
 /// Inputs that warm-ups take turns on; they are never timed.
@@ -72,8 +72,11 @@ pub struct Loaded {
 }
 
 /// Why a slot gave nothing.
-pub(super) enum SlotEnd {
+#[derive(Debug, Clone, PartialEq)]
+pub enum SlotEnd {
+    /// The kernel or what is around it failed.
     Fault(Fault),
+    /// An output differs from the reference's: the comparison's words.
     Wrong(String),
 }
 
@@ -184,10 +187,8 @@ impl Slot {
             samples.push(sample(session.launch(order)?, session.timer(), looped));
             if index == surprise || index + 1 == samples_now {
                 let end = first + looped;
-                let mut outputs = Vec::new();
                 for set in compared..end {
-                    session.outputs_into(set, &mut outputs)?;
-                    subject.check(self.case, set, &outputs).map_err(SlotEnd::Wrong)?;
+                    subject.check(self.case, set, session)?;
                 }
                 compared = end;
             }
@@ -217,6 +218,34 @@ pub(super) fn sample(launched: Launched, timer: Timer, looped: u32) -> Sample {
         judged_ns: per_launch(judged - timer.handover_ns),
         confirmed: !contradicted && beyond(judged) <= slack + SLACK_SHARE * reported,
         contradicted,
+    }
+}
+
+/// Slots that are taken again in a row because the device was not itself, at most.
+const MOST_AGAIN: u32 = 8;
+
+/// Counts slots that are taken again.
+#[derive(Debug, Default)]
+pub(super) struct Again {
+    in_a_row: u32,
+}
+
+impl Again {
+    /// Whether what was just taken counts: not when the session says why it should not.
+    ///
+    /// # Errors
+    /// That this goes on.
+    pub(super) fn counts(&mut self, disturbed: Option<String>) -> Result<bool, Fault> {
+        let Some(why) = disturbed else {
+            self.in_a_row = 0;
+            return Ok(true);
+        };
+        self.in_a_row += 1;
+        if self.in_a_row <= MOST_AGAIN {
+            return Ok(false);
+        }
+        let what = format!("{why}, {} times in a row", self.in_a_row);
+        Err(Fault::Device { trouble: Trouble::Throttled, what })
     }
 }
 

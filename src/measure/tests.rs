@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::backend::fake::{FakeSession, Script, World};
-use crate::backend::{Fault, Mode, Session, Timer};
+use crate::backend::{Fault, Mode, Session, Timer, Trouble};
 
 /// A scripted kernel per case; each process starts its scripts anew.
 struct Scripted {
@@ -12,6 +12,7 @@ struct Scripted {
     scripts: Vec<Script>,
     /// Sets that memory holds at a time.
     memory: u32,
+    renewals: u32,
 }
 
 /// One process: a fake session per case, the loaded one active.
@@ -33,6 +34,9 @@ impl Session for Process {
     }
     fn outputs(&mut self, set: u32) -> Result<Vec<Vec<u8>>, Fault> {
         self.cases[self.active].outputs(set)
+    }
+    fn disturbed(&mut self) -> Option<String> {
+        self.cases[self.active].disturbed()
     }
     fn timer(&self) -> Timer {
         self.cases[self.active].timer()
@@ -57,8 +61,12 @@ impl Subject for Scripted {
         session.load(&vec![set; sets as usize])?;
         Ok(sets)
     }
-    fn check(&mut self, _: usize, _: u32, outputs: &[Vec<u8>]) -> Result<(), String> {
-        if outputs == [vec![1]] { Ok(()) } else { Err(format!("got {outputs:?}")) }
+    fn check(&mut self, _: usize, set: u32, session: &mut dyn Session) -> Result<(), SlotEnd> {
+        let outputs = session.outputs(set)?;
+        if outputs == [vec![1]] { Ok(()) } else { Err(SlotEnd::Wrong(format!("got {outputs:?}"))) }
+    }
+    fn renew(&mut self) {
+        self.renewals += 1;
     }
     fn finish(&mut self, _: Box<dyn Session>) {}
 }
@@ -84,7 +92,7 @@ fn protocol() -> Protocol {
 
 fn run(protocol: &Protocol, scripts: Vec<Script>) -> (Result<Measurement, Halt>, Vec<String>) {
     let world = World::default();
-    let mut subject = Scripted { world: world.clone(), scripts, memory: 1 << 20 };
+    let mut subject = Scripted { world: world.clone(), scripts, memory: 1 << 20, renewals: 0 };
     let measured = measure(protocol, &mut subject, &|_, _| {});
     (measured, world.events())
 }
@@ -120,7 +128,8 @@ fn short_launches_are_timed_in_loops_of_500_steps() {
 #[test]
 fn where_memory_is_short_inputs_rotate_and_stay_fresh() {
     let world = World::default();
-    let mut subject = Scripted { world: world.clone(), scripts: vec![script("a", 100)], memory: 3 };
+    let scripts = vec![script("a", 100)];
+    let mut subject = Scripted { world: world.clone(), scripts, memory: 3, renewals: 0 };
     let measured = measure(&protocol(), &mut subject, &|_, _| {}).unwrap();
     assert_eq!((measured.cases[0].ring, measured.launches), (3, 32));
     let loads = world.events().iter().filter(|e| *e == "a: load 3").count();
@@ -198,4 +207,33 @@ fn every_statistic_has_an_interval_around_it() {
         assert!(metric.lower <= metric.value && metric.value <= metric.upper, "{statistic:?}");
         assert_eq!(Statistic::of_metric(statistic.metric()), Some(statistic));
     }
+}
+
+/// Each process is disturbed in these of its slots of `b`.
+fn throttled(slots: std::ops::Range<u64>) -> (Result<Measurement, Halt>, u32) {
+    let hot = Script { disturbed: slots, ..script("b", 100) };
+    let (world, scripts) = (World::default(), vec![script("a", 100), hot]);
+    let mut subject = Scripted { world, scripts, memory: 1 << 20, renewals: 0 };
+    let protocol = Protocol { looks: vec![8], ..protocol() };
+    let measured = measure(&protocol, &mut subject, &|_, _| {});
+    (measured, subject.renewals)
+}
+
+#[test]
+fn disturbed_slots_are_taken_again_on_new_inputs_and_counted() {
+    let (measured, renewals) = throttled(0..2);
+    let measured = measured.unwrap();
+    // Two processes, in each of which two slots of four do not count.
+    assert_eq!((measured.launches, measured.discarded_throttled, renewals), (16, 16, 4));
+    assert_eq!(measured.cases[1].processes.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4]);
+    assert_eq!(throttled(0..0).0.unwrap().discarded_throttled, 0);
+    assert!(throttled(0..8).0.is_ok());
+}
+
+#[test]
+fn a_device_that_stays_disturbed_is_given_up() {
+    let (halt, renewals) = throttled(0..9);
+    let what = "hot and slow, 9 times in a row".to_owned();
+    let fault = Fault::Device { trouble: Trouble::Throttled, what };
+    assert_eq!((halt, renewals), (Err(Halt::Fault { case: 1, fault }), 8));
 }

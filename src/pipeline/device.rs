@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Cores, DeviceRequest};
+use super::{Cores, DeviceRequest, Pipeline, Target};
 
 impl FromStr for DeviceRequest {
     type Err = String;
@@ -47,6 +47,50 @@ impl fmt::Display for DeviceRequest {
             Self::Cpu(Cores::Picked) => formatter.write_str("cpu"),
             Self::Cpu(Cores::All) => formatter.write_str("cpu:all"),
             Self::Cpu(Cores::One(core)) => write!(formatter, "cpu:{core}"),
+            Self::Cuda(name) => write!(formatter, "cuda:{name}"),
+        }
+    }
+}
+
+/// What only a CUDA device can run.
+const CUDA_ENDINGS: [&str; 3] = [".cu", ".ptx", ".cubin"];
+
+impl Pipeline {
+    /// Where its kernel runs: what was left open is the first CUDA device for what only such a one
+    /// can run, and else a core.
+    pub fn target(&self) -> Target {
+        let cuda = |file: &String| CUDA_ENDINGS.iter().any(|end| file.ends_with(end));
+        match &self.device {
+            DeviceRequest::Cpu(cores) => Target::Cpu(*cores),
+            DeviceRequest::Cuda(name) => Target::Cuda(name.clone()),
+            DeviceRequest::Auto if self.kernel.iter().any(cuda) => Target::Cuda("0".to_owned()),
+            DeviceRequest::Auto => Target::Cpu(Cores::Picked),
+        }
+    }
+}
+
+impl Target {
+    /// The device that keys and leases name: `cpu`, `cuda:0`.
+    pub fn device(&self) -> String {
+        match self {
+            Self::Cpu(_) => "cpu".to_owned(),
+            Self::Cuda(name) => format!("cuda:{name}"),
+        }
+    }
+
+    /// The CUDA device's name, where it is one.
+    pub fn cuda(&self) -> Option<&str> {
+        match self {
+            Self::Cpu(_) => None,
+            Self::Cuda(name) => Some(name),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu(cores) => DeviceRequest::Cpu(*cores).fmt(formatter),
             Self::Cuda(name) => write!(formatter, "cuda:{name}"),
         }
     }

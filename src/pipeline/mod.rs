@@ -131,6 +131,15 @@ pub enum Cores {
     All,
 }
 
+/// Where a kernel runs: a [`DeviceRequest`] with nothing left open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    /// These cores.
+    Cpu(Cores),
+    /// A CUDA device by index or `GPU-<uuid>`.
+    Cuda(String),
+}
+
 /// One `[stages.NAME]`.
 #[derive(Debug, Clone)]
 pub struct Stage {

@@ -7,9 +7,7 @@ use super::incumbent;
 use super::{Bench, Check, Compile, Definition, PlanNode, Sources, StoredNode};
 use crate::cache::Kind;
 use crate::cache::index::flag;
-use crate::pipeline::{
-    CompileWork, Cores, DeviceRequest, Purpose, SandboxMode, Stage, Variant, Work,
-};
+use crate::pipeline::{CompileWork, Purpose, SandboxMode, Stage, Target, Variant, Work};
 use crate::problem::{Problem, Role};
 use crate::verify::Tolerance;
 
@@ -23,6 +21,9 @@ pub const WORKER_ENV: [&str; 6] = [
     "OMP_SCHEDULE",
     "OMP_WAIT_POLICY",
 ];
+
+/// What a worker on a CUDA device gets besides: which devices there are, and in what order.
+pub const CUDA_ENV: [&str; 2] = ["CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES"];
 
 /// What stands for the isolation that this system offers, among the devices that keys depend on.
 pub const SANDBOX: &str = "sandbox";
@@ -43,10 +44,8 @@ pub(super) fn node(
     };
     let kernel = kernel_binary(builder, stage, variant, compile)?;
     let reference = reference_binary(builder, stage, problem)?;
-    let cores = match &builder.request.pipeline.device {
-        DeviceRequest::Cpu(cores) => *cores,
-        _ => Cores::Picked,
-    };
+    let target = builder.request.pipeline.target();
+    let (device, on_cpu) = (target.device(), matches!(target, Target::Cpu(_)));
     let mut against = None;
     if let Work::Bench(work) = &variant.work {
         let sought = (&work.incumbent, work.metric.as_str(), compile);
@@ -58,7 +57,9 @@ pub(super) fn node(
         Work::Check(work) => {
             let build = work.sanitize.then(|| sources(builder, stage, compile)).flatten();
             let work = work.clone();
-            (Definition::Check(Check { problem, work, cores, build }), flag::RESULT)
+            // On a CUDA device nothing else may run: it would disturb what is measured there.
+            let alone = if on_cpu { 0 } else { flag::ALONE };
+            (Definition::Check(Check { problem, work, target, build }), flag::RESULT | alone)
         }
         Work::Bench(work) => {
             let looks_into = work.purpose == Purpose::Profile;
@@ -67,7 +68,7 @@ pub(super) fn node(
             let work = work.clone();
             let flags = flag::RESULT | flag::ALONE | always;
             let against = against.as_ref().map(|(name, _)| name.clone());
-            (Definition::Bench(Bench { problem, work, cores, build, against }), flags)
+            (Definition::Bench(Bench { problem, work, target, build, against }), flags)
         }
         Work::Command(_) => return None,
     };
@@ -76,8 +77,11 @@ pub(super) fn node(
     node.inputs = vec![(Kind::File, kernel), (Kind::File, reference)];
     node.inputs.extend(against.map(|(_, binary)| (Kind::File, binary)));
     node.inputs.extend(WORKER_ENV.map(|name| (Kind::Env, name.to_owned())));
-    if measures {
-        node.inputs.push((Kind::Device, "cpu".to_owned()));
+    if !on_cpu {
+        node.inputs.extend(CUDA_ENV.map(|name| (Kind::Env, name.to_owned())));
+    }
+    if measures || !on_cpu {
+        node.inputs.push((Kind::Device, device));
     }
     let confined = match &variant.work {
         Work::Check(work) => work.sandbox != SandboxMode::Off,

@@ -85,6 +85,10 @@ impl Walk {
     /// Objects become dotted names; lists of objects get positions; everything else is text.
     fn flatten(&mut self, name: &str, value: &Value) {
         match value {
+            // So a processor's cores were called before there were other targets.
+            Value::Object(map) if name == "definition.target" && map.contains_key("Cpu") => {
+                self.flatten("definition.cores", &map["Cpu"]);
+            }
             Value::Object(map) => {
                 for (key, inner) in map {
                     let name = format!("{name}.{key}");
@@ -162,7 +166,7 @@ pub fn changes(old: &[(String, String)], new: &[(String, String)]) -> Vec<Change
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::{CommandWork, Incumbent, Limits, RuleWork, Run};
+    use crate::pipeline::{CommandWork, Cores, Incumbent, Limits, RuleWork, Run, Target};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -231,6 +235,25 @@ mod tests {
         assert!(changed(|w| w.limits.retries = 9).is_empty());
         assert!(changed(|w| w.cache = false).is_empty());
         assert!(changed(|w| w.exclusive = true).is_empty());
+    }
+
+    #[test]
+    fn a_processors_target_is_called_cores_and_a_cuda_device_by_its_name() {
+        let fields = |target: Target| {
+            let mut walk = Walk::default();
+            let value = serde_json::json!({ "a": 1, "target": target, "z": 2 });
+            walk.flatten("definition", &value);
+            let fields = walk.finish().1;
+            fields.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
+        };
+        for (target, expected) in [
+            (Target::Cpu(Cores::Picked), "cores=Picked"),
+            (Target::Cpu(Cores::One(3)), "cores.One=3"),
+            (Target::Cuda("0".into()), "target.Cuda=0"),
+        ] {
+            let expected = ["a=1", expected, "z=2"].map(|f| format!("definition.{f}"));
+            assert_eq!(fields(target), expected);
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::Kind;
-use crate::pipeline::{BenchWork, CheckWork, CommandWork, CompileWork, Cores, Direction};
+use crate::pipeline::{BenchWork, CheckWork, CommandWork, CompileWork, Direction, Target};
 use crate::problem::Problem;
 
 /// A graph of nodes, in an order in which everything comes after what it needs.
@@ -104,7 +104,7 @@ pub struct Check {
     /// How much is compared.
     pub work: CheckWork,
     /// Where it runs.
-    pub cores: Cores,
+    pub target: Target,
     /// What the sanitizer build is made from; none without it.
     pub build: Option<Sources>,
 }
@@ -134,7 +134,7 @@ pub struct Bench {
     /// How it is measured.
     pub work: BenchWork,
     /// Where it runs.
-    pub cores: Cores,
+    pub target: Target,
     /// What the kernel is built from, for stages that look into it.
     pub build: Option<Sources>,
     /// How people call what it is compared with; its binary is the third input.
@@ -151,6 +151,15 @@ pub struct Best {
 }
 
 impl Definition {
+    /// Where its kernel runs, where it launches one.
+    pub fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Check(check) => Some(&check.target),
+            Self::Bench(bench) => Some(&bench.target),
+            Self::Command(_) | Self::Compile(_) | Self::Best(_) => None,
+        }
+    }
+
     /// The kind's word, for people and records.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -13,6 +13,7 @@ use optloop::engine::stage::{
 };
 use optloop::pipeline::{
     BenchWork, CacheMode, CompileWork, Cores, Incumbent, Limits, Purpose, RuleWork, SandboxMode,
+    Target,
 };
 use optloop::problem::{Arg, ArgKind, Case, Fill, Problem, Role};
 use optloop::process::Cancel;
@@ -278,7 +279,7 @@ impl Court {
             sandbox: SandboxMode::Auto,
             limits: kernel.limits(),
             seed: None,
-            cores: kernel.cores,
+            target: Target::Cpu(kernel.cores),
         };
         self.in_context(|ctx| check::run(&def, ctx))
     }
@@ -309,7 +310,7 @@ impl Court {
             work,
             build: None,
             seed: None,
-            cores: kernel.cores,
+            target: Target::Cpu(kernel.cores),
         };
         self.in_context(|ctx| bench::run(&def, ctx))
     }

@@ -11,7 +11,7 @@ use super::compare::calibrate::Calibrated;
 use super::compare::{self, Compared};
 use super::compile::CompileDef;
 use super::judge::{self, Bench, Judge};
-use super::numbers::{Account, Digests, gave_up};
+use super::numbers::{Account, Digests, gave_up, throttled};
 use super::profile;
 use super::roofline::{self, Roof};
 use super::{Failure, FailureClass, StageContext, StageOutcome};
@@ -19,8 +19,8 @@ use super::{holdout, telemetry};
 use crate::backend::cpu::conditions;
 use crate::backend::{Fault, Mode, Session};
 use crate::digest::Digest;
-use crate::measure::{self, CaseResult, Halt, Measurement, Protocol, Statistic, Stopped};
-use crate::pipeline::{BenchWork, COMPARED, CacheMode, Cores, Purpose};
+use crate::measure::{self, CaseResult, Halt, Measurement, Protocol, SlotEnd, Statistic, Stopped};
+use crate::pipeline::{BenchWork, COMPARED, CacheMode, Purpose, Target};
 use crate::problem::{self, Problem};
 use crate::stats::roofline::Work;
 
@@ -44,7 +44,7 @@ pub struct BenchDef {
     /// What inputs are drawn from; drawn itself when there is none.
     pub seed: Option<u64>,
     /// Where it runs.
-    pub cores: Cores,
+    pub target: Target,
 }
 
 /// Measures, alone or beside the incumbent.
@@ -71,11 +71,10 @@ pub fn run(def: &BenchDef, ctx: &StageContext<'_>) -> StageOutcome {
         def,
         measurement,
         seed,
-        core: judge::core(def.cores),
-        sandbox: Bench::new(ctx, &def.work.limits, def.cores)
+        core: judge::core(&def.target),
+        sandbox: Bench::new(ctx, &def.work.limits, &def.target)
             .confined(def.work.sandbox)
-            .level()
-            .describe(),
+            .confinement(&def.kernel),
         conditions: conditions::between(&before, &conditions::moment()),
         seconds: started.elapsed().as_secs_f64(),
         digests,
@@ -145,7 +144,11 @@ impl Found {
     /// Adds what only a comparison knows.
     fn tell(&self, def: &BenchDef, outcome: &mut StageOutcome) {
         match self {
-            Self::Alone(_) | Self::Itself => {}
+            Self::Alone(measurement) => {
+                let lost = throttled(measurement.discarded_throttled, "launches");
+                outcome.detail["warnings"] = json!(lost.into_iter().collect::<Vec<_>>());
+            }
+            Self::Itself => {}
             Self::Compared(compared) => {
                 let against = def.against.as_deref().unwrap_or("the incumbent");
                 let told = Told::of_kernels(compared, against, &def.work.rule)
@@ -224,12 +227,13 @@ fn try_run(
     log: &mut Vec<u8>,
 ) -> Result<Measurement, Failure> {
     let protocol = protocol(def, seed)?;
-    let bench = Bench::new(ctx, &def.work.limits, def.cores).confined(def.work.sandbox);
+    let bench = Bench::new(ctx, &def.work.limits, &def.target).confined(def.work.sandbox);
     if def.work.purpose == Purpose::Leaderboard {
         holdout::check(def, &bench, seed)?;
     }
-    let judge = Judge::new(&def.problem, &def.reference, seed, &bench);
-    let mut benched = Benched { def, bench: &bench, judge, log, failure: None };
+    let judge = Judge::new(&def.problem, &def.reference, seed, &bench).of_kernel(&def.kernel)?;
+    let outputs = Vec::new();
+    let mut benched = Benched { def, bench: &bench, judge, log, outputs, failure: None };
     let result = measure::measure(&protocol, &mut benched, ctx.progress);
     if let Some(failure) = benched.failure.take() {
         return Err(failure);
@@ -284,6 +288,8 @@ struct Benched<'a> {
     bench: &'a Bench<'a>,
     judge: Judge<'a>,
     log: &'a mut Vec<u8>,
+    /// What outputs are read into.
+    outputs: Vec<Vec<u8>>,
     /// A failure that is not the kernel's, kept on its way through the protocol.
     failure: Option<Failure>,
 }
@@ -294,12 +300,12 @@ impl measure::Subject for Benched<'_> {
     }
 
     fn start(&mut self) -> Result<Box<dyn Session>, Fault> {
-        let session = self.bench.open(&self.def.kernel)?;
-        if !session.level().is_full() {
+        let (session, sealed) = self.bench.open_sealed(&self.def.kernel)?;
+        if !sealed {
             // A file, a socket: something could carry word to this process from the one before.
             self.judge.forget();
         }
-        Ok(Box::new(session))
+        Ok(session)
     }
 
     fn load(&mut self, session: &mut dyn Session, case: usize, wanted: u32) -> Result<u32, Fault> {
@@ -308,13 +314,16 @@ impl measure::Subject for Benched<'_> {
             self.failure = Some(failure);
             Fault::Infrastructure { what }
         })?;
-        session.load(&self.judge.arguments(case, sets))?;
-        Ok(sets)
+        self.judge.shape(case, session);
+        judge::load_what_fits(sets, &mut |sets| session.load(&self.judge.arguments(case, sets)))
     }
 
-    fn check(&mut self, case: usize, set: u32, outputs: &[Vec<u8>]) -> Result<(), String> {
-        let judged = self.judge.compare(case, set, outputs);
-        if judged.passed() { Ok(()) } else { Err(judged.reports.join("\n")) }
+    fn check(&mut self, case: usize, set: u32, session: &mut dyn Session) -> Result<(), SlotEnd> {
+        self.judge.check((case, set), session, &mut self.outputs)
+    }
+
+    fn renew(&mut self) {
+        self.judge.forget();
     }
 
     fn finish(&mut self, mut session: Box<dyn Session>) {
@@ -359,10 +368,15 @@ fn roofs(def: &BenchDef, ctx: &StageContext<'_>, measurement: &Measurement) -> R
     if works.iter().all(Option::is_none) {
         return Err("the problem does not say what a launch has to do (`[work]`)".to_owned());
     }
-    let peaks = roofline::peaks(ctx, judge::core(def.cores))?;
+    let bench = Bench::new(ctx, &def.work.limits, &def.target).confined(def.work.sandbox);
+    let peaks = roofline::peaks(&bench)?;
+    let stand_there = match def.target {
+        Target::Cpu(_) => roofline::stand,
+        Target::Cuda(_) => roofline::stand_on_cuda,
+    };
     let stand = |(work, case): (&Option<Work>, &CaseResult)| {
         let median = case.estimate(Statistic::Median)?;
-        roofline::stand(&peaks, work.as_ref()?, &median.interval)
+        stand_there(&peaks, work.as_ref()?, &median.interval)
     };
     Ok(works.iter().zip(&measurement.cases).map(stand).collect())
 }
@@ -375,9 +389,13 @@ fn too_fast(def: &BenchDef, roofs: &Roofs) -> Option<Failure> {
             Some(format!("case {} under {floor:.3} µs", case.label))
         })
         .collect();
+    let best = match def.target {
+        Target::Cpu(_) => "the nearest cache and every arithmetic unit of this machine",
+        Target::Cuda(_) => "all the bandwidth of this device's memory",
+    };
     let message = format!(
-        "not even the nearest cache and every arithmetic unit of this machine, and a quarter more, \
-         allow {}; either `[work]` of the problem says too much, or the kernel does not do its work",
+        "not even {best}, and a quarter more, allow {}; either `[work]` of the problem says too much, \
+         or the kernel does not do its work",
         told.join(", ")
     );
     (!told.is_empty()).then_some(Failure { class: FailureClass::Implausible, message })

@@ -15,7 +15,7 @@ use super::compile::CompileDef;
 use super::judge::{self, Bench, Judge, Judged};
 use super::{Failure, FailureClass, StageContext, StageOutcome};
 use crate::backend::Session;
-use crate::pipeline::{Cores, Limits, SandboxMode};
+use crate::pipeline::{Limits, SandboxMode, Target};
 use crate::problem::{Problem, size};
 
 mod controls;
@@ -50,7 +50,7 @@ pub struct CheckDef {
     /// What inputs are drawn from; drawn itself when there is none.
     pub seed: Option<u64>,
     /// Where it runs.
-    pub cores: Cores,
+    pub target: Target,
 }
 
 /// Checks.
@@ -60,8 +60,10 @@ pub fn run(def: &CheckDef, ctx: &StageContext<'_>) -> StageOutcome {
     let failure = checked.run(def, ctx, &mut outcome.log).err().or_else(|| checked.verdict());
     outcome.metrics = checked.metrics();
     outcome.detail = checked.detail(def);
-    outcome.detail["sandbox"] =
-        Bench::new(ctx, &def.limits, def.cores).confined(def.sandbox).level().describe().into();
+    outcome.detail["sandbox"] = Bench::new(ctx, &def.limits, &def.target)
+        .confined(def.sandbox)
+        .confinement(&def.kernel)
+        .into();
     outcome.failure = failure;
     outcome
 }
@@ -119,9 +121,9 @@ impl Around<'_, '_> {
         first: usize,
         go: impl FnOnce(&mut Judge<'_>, &mut dyn Session) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let opened = self.bench.open(&self.def.kernel);
+        let opened = self.bench.open_kernel(&self.def.kernel);
         let mut session = opened.map_err(|fault| self.judge.failure(first, &fault))?;
-        let result = go(&mut self.judge, &mut session);
+        let result = go(&mut self.judge, &mut *session);
         let printed = session.finish();
         // A kernel at secret sizes could print them.
         if !self.judge.is_secret(first) {
@@ -138,8 +140,9 @@ impl Checked {
         ctx: &StageContext<'_>,
         log: &mut Vec<u8>,
     ) -> Result<(), Failure> {
-        let bench = Bench::new(ctx, &def.limits, def.cores).confined(def.sandbox);
+        let bench = Bench::new(ctx, &def.limits, &def.target).confined(def.sandbox);
         let judge = Judge::with_holdout(&def.problem, &def.reference, self.seed, &bench);
+        let judge = judge.of_kernel(&def.kernel)?;
         let mut around = Around { def, bench: &bench, judge, log };
         self.prepare(&mut around)?;
         if let Err(failure) = self.rounds(&mut around) {
@@ -349,7 +352,8 @@ impl Checked {
         };
         json!({
             "seed": self.seed,
-            "core": judge::core(def.cores),
+            "core": judge::core(&def.target),
+            "device": def.target.to_string(),
             "launches": def.launches,
             "cases": self.cases.values().map(case).collect::<Vec<_>>(),
             "controls": self.controls,

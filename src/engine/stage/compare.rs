@@ -7,14 +7,14 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::bench::{self, BenchDef};
-use super::judge::{self, Bench, Judge};
+use super::judge::{self, Bench, Built, Judge};
 use super::{Failure, FailureClass, Look, StageContext};
 use crate::backend::{Fault, Session, Shelf};
 use crate::measure::pairs::{
     Comparison, Contest, Cut, Heard, KernelPairs, Scoring, Side, SlotPlan, Stop, Terms, decide,
 };
-use crate::measure::{Halt, Measurement, Stopped};
-use crate::pipeline::RuleWork;
+use crate::measure::{Halt, Measurement, SlotEnd, Stopped};
+use crate::pipeline::{RuleWork, Target};
 use crate::stats::block::{Better, Combine, Metric, Scale};
 use crate::stats::sequential::{Confirm, Next, Rule};
 
@@ -25,6 +25,9 @@ pub(super) mod command;
 
 /// Pairs that one pair of processes gives where nobody calibrated.
 const PER_PROCESS: u32 = 2;
+
+/// And of one worker on a CUDA device, whose start costs as much as many pairs.
+const CUDA_PER_PROCESS: u32 = 8;
 
 /// No look is begun that would end after this share of the stage's own time limit.
 const SHARE_OF_TIMEOUT: f64 = 0.8;
@@ -106,14 +109,19 @@ pub(super) fn run(
     seed: u64,
     log: &mut Vec<u8>,
 ) -> Result<Compared, Failure> {
-    let known = calibration::read(ctx.state, &def.problem.name, &def.work.metric);
+    let place = calibration::Place::of(def, ctx);
+    let known = calibration::read(&place);
     let calibrated = known.as_ref().map(|k| k.calibration.pairs_per_process);
-    let per_process = def.work.rule.pairs_per_process.or(calibrated).unwrap_or(PER_PROCESS);
+    let usual = match def.target {
+        Target::Cpu(_) => PER_PROCESS,
+        Target::Cuda(_) => CUDA_PER_PROCESS,
+    };
+    let per_process = def.work.rule.pairs_per_process.or(calibrated).unwrap_or(usual);
     let rule = rule(&def.work.rule, &def.work.repeats, def.problem.cases.len());
     let duel = Duel { def, incumbent, ctx, seed };
     let compared = duel.run(rule, per_process, def.work.early_stop_us, log)?;
-    calibration::count(ctx.state, &def.problem.name, &def.work.metric);
-    let doubts = known.map_or_else(Vec::new, |known| known.doubts());
+    calibration::count(&place);
+    let doubts = known.map_or_else(Vec::new, |known| known.doubts(&place));
     Ok(Compared { doubts, ..compared })
 }
 
@@ -134,13 +142,20 @@ impl Duel<'_> {
         log: &mut Vec<u8>,
     ) -> Result<Compared, Failure> {
         let (def, ctx) = (self.def, self.ctx);
-        let bench = Bench::new(ctx, &def.work.limits, def.cores).confined(def.work.sandbox);
+        let bench = Bench::new(ctx, &def.work.limits, &def.target).confined(def.work.sandbox);
         let judge = Judge::new(&def.problem, &def.reference, self.seed, &bench);
+        let built = Both {
+            incumbent: judge.built(self.incumbent).map_err(|failure| self.incumbents(&failure))?,
+            candidate: judge.built(&def.kernel)?,
+        };
         let shelves = [(); 2].map(|()| Shelf::new(judge::free_bytes() / SHELF_SHARE));
         let mut contest = Contested {
             duel: self,
             bench: &bench,
             judge,
+            built,
+            second: None,
+            outputs: Vec::new(),
             shelves,
             swapped: false,
             rng: ChaCha8Rng::seed_from_u64(self.seed),
@@ -188,6 +203,18 @@ impl Duel<'_> {
     }
 }
 
+impl Duel<'_> {
+    /// A failure of the incumbent's, which is nobody's candidate's doing.
+    fn incumbents(&self, failure: &Failure) -> Failure {
+        let message = format!(
+            "the incumbent ({}) failed, so there is nothing to compare with: {}",
+            self.def.against.as_deref().unwrap_or("the same binary"),
+            failure.message
+        );
+        Failure { class: FailureClass::Infrastructure, message }
+    }
+}
+
 /// Kernel times: lower is better, and cases count by their weights.
 fn metric(rule: &RuleWork) -> Metric {
     Metric {
@@ -197,12 +224,33 @@ fn metric(rule: &RuleWork) -> Metric {
     }
 }
 
+/// Something of each side.
+struct Both<T> {
+    incumbent: T,
+    candidate: T,
+}
+
+impl<T> Both<T> {
+    fn of(&self, side: Side) -> &T {
+        match side {
+            Side::Incumbent => &self.incumbent,
+            Side::Candidate => &self.candidate,
+        }
+    }
+}
+
 /// Both sides with their judge.
 struct Contested<'a> {
     duel: &'a Duel<'a>,
     bench: &'a Bench<'a>,
     judge: Judge<'a>,
-    /// What the judge drew, staged once for all processes of both sides.
+    /// How each side's kernel is launched.
+    built: Both<Built>,
+    /// On a CUDA device both kernels are in one worker: the session of the side that has not asked
+    /// for it yet.
+    second: Option<(Side, Box<dyn Session>)>,
+    /// What outputs are read into.
+    outputs: Vec<Vec<u8>>,
     /// Inputs that stay staged: one copy for each side of a pair of processes.
     shelves: [Shelf; 2],
     /// Which side has which; drawn for each pair of processes.
@@ -229,12 +277,33 @@ impl Contested<'_> {
         if stop.side != Some(Side::Incumbent) || failure.class == FailureClass::Interrupted {
             return failure;
         }
-        let message = format!(
-            "the incumbent ({}) failed, so there is nothing to compare with: {}",
-            self.duel.def.against.as_deref().unwrap_or("the same binary"),
-            failure.message
-        );
-        Failure { class: FailureClass::Infrastructure, message }
+        self.duel.incumbents(&failure)
+    }
+
+    fn library(&self, side: Side) -> &Path {
+        match side {
+            Side::Candidate => &self.duel.def.kernel,
+            Side::Incumbent => self.duel.incumbent,
+        }
+    }
+
+    fn open(&mut self, side: Side) -> Result<Box<dyn Session>, Fault> {
+        let Target::Cuda(device) = self.bench.target else {
+            return self.bench.open_kernel(self.library(side));
+        };
+        if let Some((_, session)) = self.second.take_if(|(waiting, _)| *waiting == side) {
+            return Ok(session);
+        }
+        let kernels = [self.library(side), self.library(side.other())];
+        let [first, second] = self.bench.open_both(device, kernels)?;
+        self.second = Some((side.other(), second));
+        Ok(first)
+    }
+
+    /// Whether no process can leave word for those that come after it.
+    fn is_sealed(&self) -> bool {
+        Side::BOTH.into_iter().all(|side| self.built.of(side).is_device_only())
+            || self.bench.level().is_full()
     }
 }
 
@@ -246,7 +315,7 @@ impl Contest for Contested<'_> {
     fn renew(&mut self) {
         // A process that runs has seen what it is given again; where the sandbox is not full, a file
         // or a socket could carry word to the next.
-        if self.running > 0 || !self.bench.level().is_full() {
+        if self.running > 0 || !self.is_sealed() {
             self.judge.forget();
             self.shelves.iter_mut().for_each(Shelf::clear);
         }
@@ -254,13 +323,9 @@ impl Contest for Contested<'_> {
     }
 
     fn start(&mut self, side: Side) -> Result<Box<dyn Session>, Fault> {
-        let library = match side {
-            Side::Candidate => &self.duel.def.kernel,
-            Side::Incumbent => self.duel.incumbent,
-        };
-        let session = self.bench.open(library)?;
+        let session = self.open(side)?;
         self.running += 1;
-        Ok(Box::new(session))
+        Ok(session)
     }
 
     fn load(
@@ -279,11 +344,24 @@ impl Contest for Contested<'_> {
         // caches. And not always on the same ones: where they lie has a speed of its own.
         let shelf = usize::from((side == Side::Candidate) != self.swapped);
         let number = case as u64;
-        session.load_shared(&self.judge.arguments(case, sets), number, &mut self.shelves[shelf])?;
-        Ok(sets)
+        self.built.of(side).shape(case, session);
+        let (judge, shelf) = (&self.judge, &mut self.shelves[shelf]);
+        judge::load_what_fits(sets, &mut |sets| {
+            session.load_shared(&judge.arguments(case, sets), number, shelf)
+        })
     }
 
     fn check(
+        &mut self,
+        _side: Side,
+        case: usize,
+        set: u32,
+        session: &mut dyn Session,
+    ) -> Result<(), SlotEnd> {
+        self.judge.check((case, set), session, &mut self.outputs)
+    }
+
+    fn compare(
         &mut self,
         _side: Side,
         case: usize,
@@ -296,6 +374,8 @@ impl Contest for Contested<'_> {
 
     fn finish(&mut self, _side: Side, mut session: Box<dyn Session>) {
         self.running -= 1;
+        // Where one side's could not be had, the other's is not asked for.
+        self.second = None;
         self.log.extend(session.finish());
     }
 }

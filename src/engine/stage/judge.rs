@@ -1,109 +1,33 @@
 //! What checking and measuring share: cases staged with the reference's answers, comparisons,
 //! and what a fault means for a stage.
 
-use std::ffi::OsString;
 use std::ops::Range;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::{Failure, FailureClass, StageContext};
-use crate::backend::cpu::{CpuSession, SessionOptions};
+use super::{Failure, FailureClass};
+use crate::backend::cpu::CpuSession;
 use crate::backend::{Argument, Fault, MAX_BUFFERS, Mode, Order, Session};
 use crate::digest::Digest;
-use crate::pipeline::{self, Cores, Limits};
-use crate::plan::kernel::WORKER_ENV;
 use crate::problem::{
     ArgKind, Case, Problem, Role, Staged, StagedArg, bytes_needed, draw_holdout, stage, twin, work,
 };
-use crate::process::sandbox::{SandboxLevel, SandboxMode};
+use crate::verify::{Dtype, Tolerance};
 
+mod agreed;
+mod bench;
+mod built;
 mod fault;
 mod judged;
 
+pub(super) use bench::{Bench, core, free_bytes};
+pub(super) use built::{Built, load_what_fits};
 pub(super) use fault::kernel_failure;
 use fault::{reference_failure, withheld_failure};
 pub(super) use judged::{Judged, outputs};
-
-/// Where and until when a stage's workers run.
-pub(super) struct Bench<'a> {
-    pub(super) ctx: &'a StageContext<'a>,
-    pub(super) core: Option<u32>,
-    pub(super) deadline: Option<Instant>,
-    pub(super) sandbox: SandboxMode,
-}
-
-impl<'a> Bench<'a> {
-    pub(super) fn new(ctx: &'a StageContext<'a>, limits: &Limits, cores: Cores) -> Self {
-        let limit = Duration::from_millis(limits.timeout_ms);
-        let deadline = (!limit.is_zero()).then(|| Instant::now() + limit);
-        Self { ctx, core: core(cores), deadline, sandbox: SandboxMode::Auto }
-    }
-
-    /// The same with workers confined as `sandbox` says.
-    pub(super) fn confined(self, sandbox: pipeline::SandboxMode) -> Self {
-        let sandbox = match sandbox {
-            pipeline::SandboxMode::Auto => SandboxMode::Auto,
-            pipeline::SandboxMode::Required => SandboxMode::Required,
-            pipeline::SandboxMode::Off => SandboxMode::Off,
-        };
-        Self { sandbox, ..self }
-    }
-
-    /// How far workers will be confined.
-    pub(super) fn level(&self) -> SandboxLevel {
-        match self.sandbox {
-            SandboxMode::Off => SandboxLevel { landlock_abi: 0, seccomp: false },
-            _ => SandboxLevel::available(),
-        }
-    }
-
-    /// The same with an end that is no later than `end`.
-    pub(super) fn until(&self, end: Instant) -> Self {
-        let deadline = Some(self.deadline.map_or(end, |deadline| deadline.min(end)));
-        Self { deadline, ..*self }
-    }
-
-    pub(super) fn open(&self, library: &Path) -> Result<CpuSession, Fault> {
-        let memory = Some(free_bytes() / 4 * 3);
-        self.start(library, Vec::new(), memory)
-    }
-
-    /// A session whose worker has `more` in its environment.
-    pub(super) fn open_with(
-        &self,
-        library: &Path,
-        more: Vec<(OsString, OsString)>,
-    ) -> Result<CpuSession, Fault> {
-        // A sanitizer's shadow takes more address space than any machine has memory.
-        self.start(library, more, None)
-    }
-
-    fn start(
-        &self,
-        library: &Path,
-        more: Vec<(OsString, OsString)>,
-        memory_bytes: Option<u64>,
-    ) -> Result<CpuSession, Fault> {
-        let mut env = self.ctx.inherited(&WORKER_ENV);
-        env.extend(more);
-        CpuSession::start(&SessionOptions {
-            program: self.ctx.program,
-            env,
-            marker: self.ctx.marker,
-            library,
-            cpu: self.core,
-            deadline: self.deadline,
-            memory_bytes,
-            sandbox: self.sandbox,
-            dir: self.ctx.scratch,
-            cancel: self.ctx.cancel,
-        })
-    }
-}
 
 /// Shared memory and copies in the judge may take this share of the memory that is free.
 const MEMORY_SHARE: u64 = 4;
@@ -133,6 +57,10 @@ pub(super) struct Judge<'a> {
     /// Drawn so far, per case.
     pools: Vec<Vec<Drawn>>,
     answering: Option<CpuSession>,
+    /// How the candidate's kernel is launched.
+    built: Built,
+    /// How each output is compared, in argument order.
+    like: Vec<(Dtype, Tolerance)>,
     /// Sets that were drawn and are not used any more.
     forgotten: u64,
     budget_bytes: u64,
@@ -167,6 +95,8 @@ impl<'a> Judge<'a> {
             secret,
             pools,
             answering: None,
+            built: Built::default(),
+            like: agreed::like(problem),
             forgotten: 0,
             budget_bytes,
         }
@@ -311,6 +241,23 @@ impl<'a> Judge<'a> {
         self.pools[case].iter().take(count as usize).map(|d| arguments(&d.staged)).collect()
     }
 
+    /// The judge of this very kernel: finds out how it is launched at each case.
+    pub(super) fn of_kernel(mut self, kernel: &Path) -> Result<Self, Failure> {
+        self.built = self.built(kernel)?;
+        Ok(self)
+    }
+
+    /// How a built kernel is launched at each case.
+    pub(super) fn built(&self, kernel: &Path) -> Result<Built, Failure> {
+        let own = self.problem.cases.len();
+        Built::of(self.bench, self.problem, (&self.cases, own), kernel)
+    }
+
+    /// Says how what is loaded next of a case is launched.
+    pub(super) fn shape(&self, case: usize, session: &mut dyn Session) {
+        self.built.shape(case, session);
+    }
+
     /// Compares what a launch on a set left with what the reference left.
     pub(super) fn compare(&self, case: usize, set: u32, got: &[Vec<u8>]) -> Judged {
         self.compare_with(case, &self.pools[case][set as usize], got)
@@ -353,14 +300,6 @@ fn set_seed(seed: u64, case: u64, number: u64) -> u64 {
     u64::from_le_bytes(digest.0[..8].try_into().expect("a digest is longer than 8 bytes"))
 }
 
-/// What the system could give without swapping; a modest guess where it does not say.
-pub(super) fn free_bytes() -> u64 {
-    let told = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = told.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kib: Option<u64> = line.and_then(|l| l.trim().trim_end_matches(" kB").parse().ok());
-    kib.map_or(1 << 30, |kib| kib * 1024)
-}
-
 /// What a kernel gives for each of these sets.
 fn answer(session: &mut dyn Session, staged: &[Staged]) -> Result<Vec<Vec<Vec<u8>>>, Fault> {
     session.load(&staged.iter().map(arguments).collect::<Vec<_>>())?;
@@ -380,16 +319,6 @@ pub(super) fn arguments(staged: &Staged) -> Vec<Argument<'_>> {
         StagedArg::Buffer { role: Role::Inout, data, .. } => Argument::Inout(data),
     };
     staged.args.iter().map(argument).collect()
-}
-
-/// The core that a kernel is pinned to; `None` for all of them. The engine picks the last that it
-/// may use: interrupts and everything that nobody pinned prefer the first.
-pub(super) fn core(cores: Cores) -> Option<u32> {
-    match cores {
-        Cores::Picked => crate::backend::cpu::last_core(),
-        Cores::One(core) => Some(core),
-        Cores::All => None,
-    }
 }
 
 /// A seed that nobody can foresee, unless one is given.

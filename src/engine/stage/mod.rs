@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::device;
 use super::event::Event;
 use super::job::Shared;
 use super::subject::{INCUMBENT, Job};
@@ -128,6 +129,8 @@ pub enum FailureClass {
     Inconclusive,
     /// The machine is too noisy to decide anything.
     TooNoisy,
+    /// There is no such device here.
+    NoDevice,
     /// Not the candidate's doing.
     Infrastructure,
     /// Ctrl-C.
@@ -171,6 +174,11 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
         progress: &progress,
         looked: &looked,
     };
+    let target = job.stored.definition.target();
+    if let Some(missing) = target.and_then(|target| device::missing(target, ctx.env)) {
+        let message = format!("{}; {}", missing.what, missing.hint);
+        return StageOutcome::failed(FailureClass::NoDevice, message);
+    }
     match &job.stored.definition {
         Definition::Command(work) => command::run(work, &command::Setting { job, shared, ctx }),
         Definition::Best(best) => best::run(best, &job.members, shared.store),
@@ -193,14 +201,14 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
                     .map(|build| rebuild(build, &c.problem, &c.work.limits, shared.root)),
                 limits: c.work.limits,
                 seed: None,
-                cores: c.cores,
+                target: c.target.clone(),
             };
             in_scratch(&ctx, || check::run(&def, &ctx))
         }
         Definition::Bench(b) => {
             let (kernel, reference) = binaries(job, shared.root);
             let (problem, work, seed) = (b.problem.clone(), b.work.clone(), None);
-            let cores = b.cores;
+            let target = b.target.clone();
             let build = b.build.as_ref();
             let build = build.map(|build| rebuild(build, &problem, &work.limits, shared.root));
             let incumbent = b.against.as_ref().and_then(|_| job.inputs.get(INCUMBENT));
@@ -215,7 +223,7 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
                 work,
                 build,
                 seed,
-                cores,
+                target,
             };
             in_scratch(&ctx, || bench::run(&def, &ctx))
         }

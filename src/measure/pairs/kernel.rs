@@ -8,6 +8,7 @@ use super::{CasePair, Pair, Pairs, Side, Spent, Stop};
 use crate::backend::{Fault, Mode, Session};
 use crate::measure::estimate::{self, Measurement, Taken};
 use crate::measure::protocol::Halt;
+use crate::measure::slot::SlotEnd;
 use crate::measure::stopping;
 use crate::stats::Statistic;
 use bout::{Bout, Shape};
@@ -45,11 +46,23 @@ pub trait Contest {
         wanted: u32,
     ) -> Result<u32, Fault>;
 
-    /// Compares what a side's launch on `set` left; the error is the report.
+    /// Compares what a side's launch on `set` left in `session`.
+    ///
+    /// # Errors
+    /// What differs, in words, or that it cannot be told.
+    fn check(
+        &mut self,
+        side: Side,
+        case: usize,
+        set: u32,
+        session: &mut dyn Session,
+    ) -> Result<(), SlotEnd>;
+
+    /// Compares outputs that were read before their slot ended; the error is the report.
     ///
     /// # Errors
     /// What differs, in words.
-    fn check(
+    fn compare(
         &mut self,
         side: Side,
         case: usize,
@@ -214,6 +227,7 @@ impl<'a> KernelPairs<'a> {
                 let taken = &mut self.taken.of_mut(side)[case];
                 taken.ring = slots.ring;
                 taken.warmups += slots.warmups;
+                taken.discarded_throttled += slots.discarded;
                 taken.looped = Some(slots.looped);
                 taken.timer = sessions.of(side).timer();
                 taken.processes.push(slots.samples.of(side).clone());

@@ -11,7 +11,8 @@ use rand_distr::{Distribution, Normal};
 
 use super::*;
 use crate::backend::fake::{FakeSession, Script, World};
-use crate::backend::{Argument, Launched, Order, Session, Timer};
+use crate::backend::{Argument, Launched, Order, Session, Timer, Trouble};
+use crate::measure::slot::SlotEnd;
 use crate::stats::{Better, Combine, Metric, Next, Reason, Rule, Scale, Statistic};
 
 /// A process of one side: a fake session per case, the loaded one active.
@@ -54,6 +55,9 @@ impl Session for Process {
             return Ok(vec![vec![0]]);
         }
         self.cases[self.active].outputs(set)
+    }
+    fn disturbed(&mut self) -> Option<String> {
+        self.cases[self.active].disturbed()
     }
     fn pause(&mut self) -> Result<(), Fault> {
         self.cases[self.active].pause()
@@ -152,7 +156,17 @@ impl Contest for Match {
         session.load(&vec![set; sets as usize])?;
         Ok(sets)
     }
-    fn check(&mut self, _: Side, _: usize, _: u32, outputs: &[Vec<u8>]) -> Result<(), String> {
+    fn check(
+        &mut self,
+        side: Side,
+        case: usize,
+        set: u32,
+        session: &mut dyn Session,
+    ) -> Result<(), SlotEnd> {
+        let outputs = session.outputs(set)?;
+        self.compare(side, case, set, &outputs).map_err(SlotEnd::Wrong)
+    }
+    fn compare(&mut self, _: Side, _: usize, _: u32, outputs: &[Vec<u8>]) -> Result<(), String> {
         if outputs == [vec![1]] { Ok(()) } else { Err(format!("got {outputs:?}")) }
     }
     fn finish(&mut self, _: Side, mut session: Box<dyn Session>) {
@@ -164,6 +178,10 @@ fn script(name: &str, us: u64) -> Script {
     let timer = Timer { step_ns: 20.0, overhead_ns: 0.0, handover_ns: 200.0, ..Timer::default() };
     let durations_ns = (0..7).map(|i| us * 1000 + i * 10).collect();
     Script { name: name.into(), durations_ns, outputs: vec![vec![1]], timer, ..Script::default() }
+}
+
+fn spent(launches: u64, processes: u64) -> Spent {
+    Spent { launches, processes, discarded_throttled: 0 }
 }
 
 fn terms() -> Terms {
@@ -247,13 +265,13 @@ fn both_sides_are_timed_on_the_same_sets_each_once() {
 fn twice_slower_is_given_up_after_20_launches_of_two_processes() {
     let found = comparison(&mut Match::noisy(100.0, 2.0, 1));
     assert_eq!((found.verdict.reason, found.verdict.pairs), (Reason::GrosslySlower, 2));
-    assert_eq!(found.spent, Spent { launches: 20, processes: 2 });
+    assert_eq!(found.spent, spent(20, 2));
 }
 
 #[test]
 fn long_launches_are_timed_singly() {
     let found = comparison(&mut Match::noisy(12_000.0, 2.0, 1));
-    assert_eq!(found.spent, Spent { launches: 8, processes: 2 });
+    assert_eq!(found.spent, spent(8, 2));
     let case = &found.pairs[0].cases[0];
     assert_eq!((case.incumbent.len(), case.candidate.len()), (1, 1));
 }
@@ -300,7 +318,7 @@ fn a_gain_is_confirmed_in_fresh_processes() {
     let groups = |pairs: &[Pair]| pairs.iter().map(|pair| pair.group).collect::<Vec<_>>();
     assert_eq!(groups(&found.pairs), [0, 0, 1, 1, 2, 2, 3, 3]);
     assert_eq!(groups(&found.confirm), [4, 4, 5, 5, 6, 6, 7, 7]);
-    assert_eq!(found.spent, Spent { launches: 160, processes: 16 });
+    assert_eq!(found.spent, spent(160, 16));
     assert_eq!(*fight.renewals.borrow(), 8);
     let gain = 1.0 - (-found.verdict.estimate().unwrap()).exp();
     assert!((gain - 0.1).abs() < 0.01, "{gain}");
@@ -499,4 +517,42 @@ fn a_source_that_gives_fewer_pairs_than_asked_is_an_error() {
     }
     let stop = decide(&terms(), &mut Empty, &|| Duration::ZERO, &|_| {}).unwrap_err();
     assert!(format!("{stop:?}").contains("2 pairs were asked for"), "{stop:?}");
+}
+
+/// A comparison in which either side's first process is disturbed in these slots.
+fn throttled(side: Side, slots: std::ops::Range<u64>) -> (Result<Comparison, Stop>, Match) {
+    let mut fight = Match::new(vec![script("a", 100)], vec![script("a", 100)]);
+    let mut first = true;
+    fight.times = Box::new(move |of, script| {
+        if of == side && std::mem::take(&mut first) {
+            script.disturbed = slots.clone();
+        }
+    });
+    let terms = Terms { rule: Rule::with_looks(&[4]), ..terms() };
+    (decided(&terms, &mut fight, SlotPlan::default()).0, fight)
+}
+
+#[test]
+fn a_pair_in_which_either_side_was_disturbed_is_taken_again() {
+    let quiet = throttled(Side::Candidate, 0..0).0.unwrap();
+    for side in Side::BOTH {
+        let (found, fight) = throttled(side, 0..3);
+        let found = found.unwrap();
+        assert_eq!(found.spent.discarded_throttled, 3, "{side:?}");
+        assert_eq!(found.pairs.len(), quiet.pairs.len());
+        // Each time another six timed slots, a launch before each, and what brings in new inputs.
+        assert!(found.spent.launches >= quiet.spent.launches + 3 * 8, "{:?}", found.spent);
+        assert!(*fight.renewals.borrow() > 2, "what was launched on is not fresh any more");
+    }
+}
+
+#[test]
+fn a_device_that_stays_disturbed_is_nobodys_fault() {
+    let stop = throttled(Side::Incumbent, 0..9).0.unwrap_err();
+    assert_eq!(stop.side, None);
+    let Halt::Fault { fault: Fault::Device { trouble, what }, .. } = stop.halt else {
+        panic!("{:?}", stop.halt);
+    };
+    assert_eq!((trouble, what.as_str()), (Trouble::Throttled, "hot and slow, 9 times in a row"));
+    assert!(throttled(Side::Incumbent, 0..8).0.is_ok());
 }

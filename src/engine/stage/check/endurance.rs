@@ -46,6 +46,7 @@ pub(super) fn run(
         turn += 1;
         let sets: Vec<_> =
             order.iter().map(|&set| arguments(&judge.drawn(case)[set].staged)).collect();
+        judge.shape(case, session);
         session.load(&sets).map_err(|fault| judge.failure(case, &fault))?;
         let left = (wanted - done.launches) as usize;
         for (slot, &set) in order.iter().enumerate().take(left) {

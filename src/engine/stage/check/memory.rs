@@ -60,6 +60,7 @@ pub(super) fn run(
         let Some(fresh) = fresh(judge, case, attempt, until)? else {
             return Ok(found);
         };
+        judge.shape(case, session);
         let timed = times(session, &judge.drawn(case)[0].staged, &fresh);
         let (seen_ns, fresh_ns) = timed.map_err(|fault| judge.failure(case, &fault))?;
         found = Memory {

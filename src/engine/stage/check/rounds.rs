@@ -139,6 +139,7 @@ impl Table<'_, '_> {
             .chain((0..count.saturating_sub(sets.len())).map(Source::Pool))
             .map(|source| arguments(&source.drawn(self.judge, self.case).staged))
             .collect();
+        self.judge.shape(self.case, self.session);
         let loaded = self.session.load(&all);
         loaded.map_err(|fault| self.judge.failure(self.case, &fault))
     }

@@ -9,7 +9,7 @@ use super::{Both, Contest, Known, SlotPlan, coin};
 use crate::backend::{Fault, Launched, Order, Session};
 use crate::measure::pairs::{CasePair, Side, Spent, Stop};
 use crate::measure::protocol::Halt;
-use crate::measure::slot::{Sample, WARM_SETS, loops, sample};
+use crate::measure::slot::{Again, Sample, SlotEnd, WARM_SETS, loops, sample};
 use crate::stats::Statistic;
 
 /// A launch of the candidate may take so many times as long as the incumbent's, and this longer
@@ -61,6 +61,8 @@ pub(super) struct Slots {
     pub(super) ring: u32,
     /// Untimed launches of each side.
     pub(super) warmups: u32,
+    /// Samples of each side that do not count, because the device was throttled.
+    pub(super) discarded: u64,
 }
 
 /// A case in two processes of which one stands still.
@@ -116,21 +118,42 @@ impl Bout<'_> {
             looped: shape.looped,
             ring: ring.sets,
             warmups: self.warmups() + count * shape.discard,
+            discarded: 0,
         };
-        for done in 0..count {
+        let mut again = Again::default();
+        while slots.pairs.len() < count as usize {
             if shape.sets() > ring.left() {
                 // Memory is short, and what was launched before is not fresh any more.
                 self.contest.renew();
-                ring = self.load((count - done) * shape.sets())?;
+                let left = count - slots.pairs.len() as u32;
+                ring = self.load(left * shape.sets())?;
                 if shape.sets() > ring.left() {
                     return Err(Stop::nobodys("there is less memory for inputs than before"));
                 }
             }
-            let pair = self.pair((shape, ring), &mut slots.samples, rng)?;
-            slots.pairs.push(pair);
+            let (pair, samples) = self.pair((shape, ring), rng)?;
             ring.fresh += shape.sets();
+            if self.counts(&mut again)? {
+                slots.pairs.push(pair);
+                slots.samples.incumbent.extend(samples.incumbent);
+                slots.samples.candidate.extend(samples.candidate);
+            } else {
+                slots.warmups += shape.discard;
+                slots.discarded += u64::from(shape.timed);
+            }
         }
         Ok(slots)
+    }
+
+    /// Whether a pair counts: not when either side's session says why it should not.
+    fn counts(&mut self, again: &mut Again) -> Result<bool, Stop> {
+        let sides = Side::BOTH.map(|side| self.sessions.of_mut(side).disturbed());
+        let case = self.known.case;
+        // The device's doing, and nobody's.
+        let stop = |fault| Stop { side: None, halt: Halt::Fault { case, fault } };
+        let counts = again.counts(sides.into_iter().flatten().next()).map_err(stop)?;
+        self.spent.discarded_throttled += u64::from(!counts);
+        Ok(counts)
     }
 
     /// At least one: how slots go follows from how long a launch takes.
@@ -188,13 +211,13 @@ impl Bout<'_> {
     fn pair(
         &mut self,
         (shape, ring): (Shape, Ring),
-        samples: &mut Both<Vec<Sample>>,
         rng: &mut ChaCha8Rng,
-    ) -> Result<CasePair, Stop> {
+    ) -> Result<(CasePair, Both<Vec<Sample>>), Stop> {
         let first = coin(rng);
         let surprise = surprise(shape, rng);
         let mut pair = CasePair { first, incumbent: Vec::new(), candidate: Vec::new() };
         let mut early = Both::default();
+        let mut samples = Both::<Vec<Sample>>::default();
         for side in [first, first.other()] {
             let slot = Slot { side, shape, ring, surprise };
             let (taken, read) = self.slot(&slot)?;
@@ -206,7 +229,7 @@ impl Bout<'_> {
             } else {
                 pair.candidate = counted;
             }
-            samples.of_mut(side).extend(taken);
+            *samples.of_mut(side) = taken;
         }
         // What comes between two pairs must not slow down whoever is first in the next.
         self.sessions.incumbent.keep_core();
@@ -216,7 +239,7 @@ impl Bout<'_> {
         });
         self.sessions.incumbent.let_go();
         checked?;
-        Ok(pair)
+        Ok((pair, samples))
     }
 
     /// The timed launches of one side, and the outputs that were read between them.
@@ -252,18 +275,20 @@ impl Bout<'_> {
     fn check(&mut self, slot: &Slot, mut early: Early) -> Result<(), Stop> {
         let (side, case) = (slot.side, self.known.case);
         let read = slot.surprise.map_or(0..0, |i| slot.first_of(i)..slot.first_of(i + 1));
-        let mut outputs = Vec::new();
         for set in slot.first_of(0)..slot.first_of(slot.shape.timed) {
-            if read.contains(&set) {
-                outputs = std::mem::take(&mut early[(set - read.start) as usize]);
+            let right = if read.contains(&set) {
+                let outputs = std::mem::take(&mut early[(set - read.start) as usize]);
+                self.contest.compare(side, case, set, &outputs).map_err(SlotEnd::Wrong)
             } else {
-                let session = self.sessions.of_mut(side);
-                let read = session.outputs_into(set, &mut outputs);
-                read.map_err(|fault| self.stopped(side, fault))?;
-            }
-            let right = self.contest.check(side, case, set, &outputs);
-            right
-                .map_err(|report| Stop { side: Some(side), halt: Halt::Wrong { case, report } })?;
+                let session = &mut **self.sessions.of_mut(side);
+                self.contest.check(side, case, set, session)
+            };
+            right.map_err(|end| match end {
+                SlotEnd::Fault(fault) => self.stopped(side, fault),
+                SlotEnd::Wrong(report) => {
+                    Stop { side: Some(side), halt: Halt::Wrong { case, report } }
+                }
+            })?;
         }
         Ok(())
     }

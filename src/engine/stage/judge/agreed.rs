@@ -1,0 +1,89 @@
+//! Comparing outputs where they lie, with the host's comparison as the last word.
+
+use super::{Judge, Judged};
+use crate::backend::{Fault, Session};
+use crate::measure::SlotEnd;
+use crate::problem::{ArgKind, Problem, Role};
+use crate::verify::{Dtype, Tolerance};
+
+/// Of so many sets that a device finds right, about one is looked at by the host too.
+const SPOTS: u32 = 8;
+
+/// How each output is compared, in argument order.
+pub(super) fn like(problem: &Problem) -> Vec<(Dtype, Tolerance)> {
+    let output = |role: &Role| matches!(role, Role::Out | Role::Inout);
+    let like = problem.args.iter().filter_map(|arg| match &arg.kind {
+        ArgKind::Buffer { role, .. } if output(role) => Some((arg.dtype, problem.tolerance)),
+        _ => None,
+    });
+    like.collect()
+}
+
+impl Judge<'_> {
+    /// Compares what a launch on a set of the pool left; `outputs` are buffers to read into.
+    pub(in crate::engine::stage) fn check(
+        &self,
+        (case, set): (usize, u32),
+        session: &mut dyn Session,
+        outputs: &mut Vec<Vec<u8>>,
+    ) -> Result<(), SlotEnd> {
+        let want = &self.pools[case][set as usize].want;
+        let told = session.agrees(set, want, &self.like)?;
+        if told == Some(true) && !rand::random::<u32>().is_multiple_of(SPOTS) {
+            return Ok(());
+        }
+        session.outputs_into(set, outputs)?;
+        settled(told, &self.compare(case, set, outputs))
+    }
+}
+
+/// What follows from what the device said, if it said anything, and what the host found.
+fn settled(told: Option<bool>, judged: &Judged) -> Result<(), SlotEnd> {
+    let report = || judged.reports.join("\n");
+    match (told, judged.passed()) {
+        (Some(true), false) => Err(differ(&format!("only the host's finds this: {}", report()))),
+        (Some(false), true) => Err(differ("only the device's finds a mismatch")),
+        (_, true) => Ok(()),
+        (_, false) => Err(SlotEnd::Wrong(report())),
+    }
+}
+
+fn differ(how: &str) -> SlotEnd {
+    let what = format!(
+        "device and host comparisons differ: {how}; run `optloop doctor`, and report it if it \
+         comes again"
+    );
+    SlotEnd::Fault(Fault::Infrastructure { what })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_has_the_last_word_and_a_disagreement_is_nobodys_mistake() {
+        let right = Judged::default();
+        let wrong = Judged { reports: vec!["y[3] differs".into()], ..Judged::default() };
+        for (told, judged, expected) in [
+            (None, &right, "ok"),
+            (None, &wrong, "wrong"),
+            (Some(true), &right, "ok"),
+            (Some(true), &wrong, "fault"),
+            (Some(false), &right, "fault"),
+            (Some(false), &wrong, "wrong"),
+        ] {
+            let found = match settled(told, judged) {
+                Ok(()) => "ok",
+                Err(SlotEnd::Wrong(report)) => {
+                    assert_eq!(report, "y[3] differs");
+                    "wrong"
+                }
+                Err(SlotEnd::Fault(fault)) => {
+                    assert!(fault.to_string().contains("device and host comparisons differ"));
+                    "fault"
+                }
+            };
+            assert_eq!(found, expected, "{told:?}");
+        }
+    }
+}
