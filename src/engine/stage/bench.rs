@@ -17,6 +17,7 @@ use super::roofline::{self, Roof};
 use super::{Failure, FailureClass, StageContext, StageOutcome};
 use super::{holdout, telemetry};
 use crate::backend::cpu::conditions;
+use crate::backend::cuda::Journal;
 use crate::backend::{Fault, Mode, Session};
 use crate::digest::Digest;
 use crate::measure::{self, CaseResult, Halt, Measurement, Protocol, SlotEnd, Statistic, Stopped};
@@ -53,10 +54,12 @@ pub fn run(def: &BenchDef, ctx: &StageContext<'_>) -> StageOutcome {
     let seed = judge::seed(def.seed);
     outcome.detail = json!({ "seed": seed });
     let (before, started) = (conditions::moment(), Instant::now());
+    let mut notes = Notes::default();
     let found = digests(def).and_then(|digests| {
-        let found = find(def, ctx, seed, &digests, &mut outcome.log)?;
+        let found = find(def, ctx, seed, &digests, &mut notes)?;
         Ok((found, digests))
     });
+    outcome.log = std::mem::take(&mut notes.log);
     let (found, digests) = match found {
         Ok((Found::Itself, digests)) => return itself(def, &digests),
         Ok(found) => found,
@@ -78,6 +81,7 @@ pub fn run(def: &BenchDef, ctx: &StageContext<'_>) -> StageOutcome {
         conditions: conditions::between(&before, &conditions::moment()),
         seconds: started.elapsed().as_secs_f64(),
         digests,
+        journal: notes.journal.seen(),
         roofs: &roofs,
     };
     outcome.metrics = account.metrics();
@@ -98,6 +102,15 @@ pub fn run(def: &BenchDef, ctx: &StageContext<'_>) -> StageOutcome {
     outcome
 }
 
+/// What was noted of kernels and their device while they were measured.
+#[derive(Default)]
+pub(super) struct Notes {
+    /// What the kernels printed.
+    pub(super) log: Vec<u8>,
+    /// A CUDA device's conditions, slot by slot.
+    pub(super) journal: Journal,
+}
+
 /// What a measurement found.
 enum Found {
     /// The kernel alone.
@@ -115,17 +128,17 @@ fn find(
     ctx: &StageContext<'_>,
     seed: u64,
     digests: &Digests,
-    log: &mut Vec<u8>,
+    notes: &mut Notes,
 ) -> Result<Found, Failure> {
     if def.work.purpose == Purpose::Calibrate {
-        let calibrated = compare::calibrate::run(def, ctx, seed, log)?;
+        let calibrated = compare::calibrate::run(def, ctx, seed, notes)?;
         return Ok(Found::Calibrated(Box::new(calibrated)));
     }
     match &def.incumbent {
-        None => Ok(Found::Alone(try_run(def, ctx, seed, log)?)),
+        None => Ok(Found::Alone(try_run(def, ctx, seed, notes)?)),
         Some(_) if digests.incumbent.as_ref() == Some(&digests.kernel) => Ok(Found::Itself),
         Some(incumbent) => {
-            let compared = compare::run(def, incumbent, ctx, seed, log)?;
+            let compared = compare::run(def, incumbent, ctx, seed, notes)?;
             Ok(Found::Compared(Box::new(compared)))
         }
     }
@@ -224,16 +237,18 @@ fn try_run(
     def: &BenchDef,
     ctx: &StageContext<'_>,
     seed: u64,
-    log: &mut Vec<u8>,
+    notes: &mut Notes,
 ) -> Result<Measurement, Failure> {
     let protocol = protocol(def, seed)?;
     let bench = Bench::new(ctx, &def.work.limits, &def.target).confined(def.work.sandbox);
+    let bench = bench.noting(&notes.journal);
     if def.work.purpose == Purpose::Leaderboard {
         holdout::check(def, &bench, seed)?;
     }
     let judge = Judge::new(&def.problem, &def.reference, seed, &bench).of_kernel(&def.kernel)?;
     let outputs = Vec::new();
-    let mut benched = Benched { def, bench: &bench, judge, log, outputs, failure: None };
+    let mut benched =
+        Benched { def, bench: &bench, judge, log: &mut notes.log, outputs, failure: None };
     let result = measure::measure(&protocol, &mut benched, ctx.progress);
     if let Some(failure) = benched.failure.take() {
         return Err(failure);

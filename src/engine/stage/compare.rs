@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::bench::{self, BenchDef};
+use super::bench::{self, BenchDef, Notes};
 use super::judge::{self, Bench, Built, Judge};
 use super::{Failure, FailureClass, Look, StageContext};
 use crate::backend::{Fault, Session, Shelf};
@@ -107,7 +107,7 @@ pub(super) fn run(
     incumbent: &Path,
     ctx: &StageContext<'_>,
     seed: u64,
-    log: &mut Vec<u8>,
+    notes: &mut Notes,
 ) -> Result<Compared, Failure> {
     let place = calibration::Place::of(def, ctx);
     let known = calibration::read(&place);
@@ -119,7 +119,7 @@ pub(super) fn run(
     let per_process = def.work.rule.pairs_per_process.or(calibrated).unwrap_or(usual);
     let rule = rule(&def.work.rule, &def.work.repeats, def.problem.cases.len());
     let duel = Duel { def, incumbent, ctx, seed };
-    let compared = duel.run(rule, per_process, def.work.early_stop_us, log)?;
+    let compared = duel.run(rule, per_process, def.work.early_stop_us, notes)?;
     calibration::count(&place);
     let doubts = known.map_or_else(Vec::new, |known| known.doubts(&place));
     Ok(Compared { doubts, ..compared })
@@ -139,10 +139,12 @@ impl Duel<'_> {
         rule: Rule,
         per_process: u32,
         early_stop_us: Option<f64>,
-        log: &mut Vec<u8>,
+        notes: &mut Notes,
     ) -> Result<Compared, Failure> {
         let (def, ctx) = (self.def, self.ctx);
-        let bench = Bench::new(ctx, &def.work.limits, &def.target).confined(def.work.sandbox);
+        let bench = Bench::new(ctx, &def.work.limits, &def.target)
+            .confined(def.work.sandbox)
+            .noting(&notes.journal);
         let judge = Judge::new(&def.problem, &def.reference, self.seed, &bench);
         let built = Both {
             incumbent: judge.built(self.incumbent).map_err(|failure| self.incumbents(&failure))?,
@@ -160,7 +162,7 @@ impl Duel<'_> {
             swapped: false,
             rng: ChaCha8Rng::seed_from_u64(self.seed),
             running: 0,
-            log,
+            log: &mut notes.log,
             failure: None,
         };
         let statistic = bench::statistic(&def.work.metric)?;

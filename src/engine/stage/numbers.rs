@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::bench::{BenchDef, Roofs};
 use crate::backend::cpu::conditions::Conditions;
+use crate::backend::cuda;
 use crate::measure::{CaseResult, Measurement, Statistic, Stopped};
 use crate::stats::{self, Basis, Estimate, Severity, Side};
 
@@ -23,6 +24,8 @@ pub(super) struct Account<'a> {
     pub(super) core: Option<u32>,
     pub(super) sandbox: String,
     pub(super) conditions: Conditions,
+    /// A CUDA device's, slot by slot.
+    pub(super) journal: Vec<cuda::Conditions>,
     /// Seconds that the launches took, with everything between them.
     pub(super) seconds: f64,
     pub(super) digests: Digests,
@@ -104,9 +107,35 @@ impl Account<'_> {
             "discarded_throttled": measurement.discarded_throttled,
             "timer": measurement.cases.first().map(|c| c.timer),
             "conditions": self.conditions,
+            "device_conditions": self.device_conditions(),
             "unstable": self.unstable(),
             "no_roofline": self.roofs.as_ref().err(),
             "cases": self.cases(),
+        })
+    }
+
+    /// How a CUDA device did: the ends of its clocks and temperatures, what held it back, who else was
+    /// at work on it, and each slot's own. Nothing where nothing was noted.
+    fn device_conditions(&self) -> Value {
+        let seen = &self.journal;
+        if seen.is_empty() {
+            return Value::Null;
+        }
+        let ends = |of: fn(&cuda::Conditions) -> Option<u32>| {
+            let told = || seen.iter().filter_map(of);
+            json!([told().min(), told().max()])
+        };
+        let mut reasons: Vec<&str> = seen.iter().flat_map(|c| c.throttle.iter().copied()).collect();
+        reasons.sort_unstable();
+        reasons.dedup();
+        json!({
+            "sm_mhz": ends(|c| c.sm_mhz),
+            "memory_mhz": ends(|c| c.memory_mhz),
+            "temperature_c": ends(|c| c.temperature_c),
+            "throttle": reasons,
+            "throttled_slots": seen.iter().filter(|c| c.throttled()).count(),
+            "others": seen.iter().map(|c| c.others).max(),
+            "slots": seen,
         })
     }
 

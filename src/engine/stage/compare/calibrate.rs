@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::bench::BenchDef;
+use super::super::bench::{BenchDef, Notes};
 use super::super::{Failure, FailureClass, StageContext};
 use super::{Compared, Duel, calibration, rule};
 use crate::stats::calibration::{
@@ -22,7 +22,7 @@ pub(in crate::engine::stage) fn run(
     def: &BenchDef,
     ctx: &StageContext<'_>,
     seed: u64,
-    log: &mut Vec<u8>,
+    notes: &mut Notes,
 ) -> Result<Calibrated, Failure> {
     let infra = |message: String| Failure { class: FailureClass::Infrastructure, message };
     let all = PROCESS_PAIRS * PAIRS_PER_PROCESS;
@@ -30,7 +30,7 @@ pub(in crate::engine::stage) fn run(
     let mut once = rule(&def.work.rule, &[all], def.problem.cases.len());
     (once.gross, once.confirm) = (0.0, None);
     let duel = Duel { def, incumbent: &def.kernel, ctx, seed };
-    let compared = duel.run(once, PAIRS_PER_PROCESS, None, log)?;
+    let compared = duel.run(once, PAIRS_PER_PROCESS, None, notes)?;
     let d = compared.comparison.d().map_err(infra)?;
     let processes: Vec<Vec<f64>> =
         d.chunks(PAIRS_PER_PROCESS as usize).map(<[f64]>::to_vec).collect();

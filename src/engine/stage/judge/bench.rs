@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::super::StageContext;
 use super::built;
 use crate::backend::cpu::{CpuSession, SessionOptions};
-use crate::backend::cuda::{CudaOptions, CudaSession};
+use crate::backend::cuda::{CudaOptions, CudaSession, Journal};
 use crate::backend::{Fault, Session};
 use crate::pipeline::{self, Cores, Limits, Target};
 use crate::plan::kernel::{CUDA_ENV, WORKER_ENV};
@@ -21,6 +21,8 @@ pub(in crate::engine::stage) struct Bench<'a> {
     pub(in crate::engine::stage) core: Option<u32>,
     pub(in crate::engine::stage) deadline: Option<Instant>,
     pub(in crate::engine::stage) sandbox: SandboxMode,
+    /// Where a device's conditions are noted.
+    journal: Journal,
 }
 
 impl<'a> Bench<'a> {
@@ -31,7 +33,14 @@ impl<'a> Bench<'a> {
     ) -> Self {
         let limit = Duration::from_millis(limits.timeout_ms);
         let deadline = (!limit.is_zero()).then(|| Instant::now() + limit);
-        Self { ctx, target, core: core(target), deadline, sandbox: SandboxMode::Auto }
+        Self {
+            ctx,
+            target,
+            core: core(target),
+            deadline,
+            sandbox: SandboxMode::Auto,
+            journal: Journal::default(),
+        }
     }
 
     /// The same with workers confined as `sandbox` says.
@@ -42,6 +51,11 @@ impl<'a> Bench<'a> {
             pipeline::SandboxMode::Off => SandboxMode::Off,
         };
         Self { sandbox, ..self }
+    }
+
+    /// The same with a device's conditions noted in `journal`.
+    pub(in crate::engine::stage) fn noting(self, journal: &Journal) -> Self {
+        Self { journal: journal.clone(), ..self }
     }
 
     /// How far workers with host code in them will be confined.
@@ -63,7 +77,7 @@ impl<'a> Bench<'a> {
     /// The same with an end that is no later than `end`.
     pub(in crate::engine::stage) fn until(&self, end: Instant) -> Self {
         let deadline = Some(self.deadline.map_or(end, |deadline| deadline.min(end)));
-        Self { deadline, ..*self }
+        Self { deadline, journal: self.journal.clone(), ..*self }
     }
 
     /// A worker on the processor, as the reference runs in.
@@ -126,6 +140,7 @@ impl<'a> Bench<'a> {
             deadline: self.deadline,
             sandbox: self.sandbox,
             dir: self.ctx.scratch,
+            journal: Some(&self.journal),
             cancel: self.ctx.cancel,
         })?;
         sessions.try_into().map_err(|other: Vec<CudaSession>| Fault::Infrastructure {
