@@ -41,7 +41,7 @@ use clap::error::ErrorKind;
 pub use args::Cli;
 pub use exit::{Exit, TABLE};
 
-use crate::backend::{cpu, worker};
+use crate::backend::{cpu, cuda, worker};
 use args::Command;
 use ui::Ui;
 
@@ -51,6 +51,7 @@ pub fn main() -> ExitCode {
     match std::env::args_os().nth(1) {
         Some(a) if a == cpu::WORKER_COMMAND => return worker::main(),
         Some(a) if a == cpu::replay::REPLAY_COMMAND => return cpu::replay::main(),
+        Some(a) if a == cuda::nvrtc::NVRTC_COMMAND => return nvrtc(),
         _ => {}
     }
     match Cli::try_parse() {
@@ -64,6 +65,14 @@ pub fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// Compiles by NVRTC for a judge.
+fn nvrtc() -> ExitCode {
+    let (words, code) = cuda::nvrtc::main(std::env::args_os().skip(2));
+    // Nobody is left to be told when this fails.
+    drop(std::io::Write::write_all(&mut std::io::stderr(), &words));
+    ExitCode::from(code)
 }
 
 /// Runs one command; a panic is a defect and says so.

@@ -6,11 +6,19 @@
 
 pub mod bundle;
 pub mod compiler;
+pub mod directives;
+pub mod elf;
 pub mod find;
 pub mod identity;
+pub mod includes;
+pub mod messages;
+pub mod nvrtc;
 pub mod probe;
+pub mod prototype;
+pub mod ptx;
 pub mod resources;
 pub mod session;
+pub mod toolkit;
 
 pub use bundle::{Bundle, ImageKind, LaunchLines};
 pub use probe::{CudaDevice, CudaProbe, probe};
