@@ -74,8 +74,6 @@ fn compile_work(defines: &[(&str, String)]) -> CompileWork {
         include_dirs: Vec::new(),
         arch: String::new(),
         host: false,
-        arch: String::new(),
-        host: false,
         timeout_ms: 60_000,
     }
 }

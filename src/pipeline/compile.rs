@@ -1,6 +1,8 @@
 //! How a kernel is compiled in one variant of a stage.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
 
 use super::CompileWork;
 use super::file::CompileFile;
@@ -70,7 +72,10 @@ impl Resolver<'_> {
     fn host(&mut self, compile: &CompileFile) -> bool {
         let Some(written) = compile.host.as_ref().filter(|host| host.value) else { return false };
         let sources = &self.variables.kernel;
-        let built = sources.iter().find(|source| !source.ends_with(".cu")).cloned();
+        let built = sources
+            .iter()
+            .find(|source| Path::new(source).extension() != Some(OsStr::new("cu")))
+            .cloned();
         let by_nvrtc = compile.cc.as_ref().is_some_and(|cc| cc.value == "nvrtc");
         if !self.is_cuda() {
             self.only_for_cuda("host", &written.span);

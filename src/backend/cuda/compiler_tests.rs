@@ -1,6 +1,6 @@
-use super::super::super::cpu::{Param, ParamKind};
-use super::super::elf::tests::cubin;
 use super::*;
+use crate::backend::cpu::{Param, ParamKind};
+use crate::backend::cuda::elf::tests::cubin;
 use crate::verify::Dtype;
 
 fn signature() -> Signature {

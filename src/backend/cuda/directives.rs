@@ -115,9 +115,8 @@ mod tests {
     use crate::diagnostic::render;
 
     fn read(text: &str) -> Result<LaunchLines, String> {
-        let check = |expression: &str| match expression.contains('?') {
-            true => Err("`?` has no meaning".to_owned()),
-            false => Ok(()),
+        let check = |expression: &str| {
+            if expression.contains('?') { Err("`?` has no meaning".to_owned()) } else { Ok(()) }
         };
         parse(Path::new("k.cu"), text, &check).map_err(|found| render(&found, false))
     }

@@ -118,7 +118,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     /// A cubin with nothing but the names of its sections.
-    pub(in super::super) fn cubin(functions: &[&str]) -> Vec<u8> {
+    pub(in crate::backend::cuda) fn cubin(functions: &[&str]) -> Vec<u8> {
         let mut names = vec![0];
         let mut starts = vec![0_u32];
         for function in functions {

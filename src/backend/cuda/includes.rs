@@ -133,7 +133,9 @@ impl Walk<'_> {
         if !is_toolkit {
             let toolkit = self.folders.toolkit;
             missing.retain(|path| !toolkit.iter().any(|folder| path.starts_with(folder)));
-            missing.into_iter().for_each(|path| self.take(path));
+            for path in missing {
+                self.take(path);
+            }
         }
     }
 }
@@ -208,7 +210,6 @@ fn ends_in_comment(line: &str, mut open: bool) -> bool {
             (true, ..) => {}
             (_, Some(_), b'\\') => at += 1,
             (_, Some(end), byte) if byte == end => quote = None,
-            (_, Some(_), _) => {}
             (_, None, _) if two == Some(b"/*") => (open, at) = (true, at + 1),
             (_, None, _) if two == Some(b"//") => return false,
             (_, None, b'"') => quote = Some(b'"'),

@@ -186,7 +186,7 @@ impl Nvrtc {
         // process is for nothing else.
         let library = unsafe { Library::new(path) }.map_err(|error| {
             let why = std::error::Error::source(&error)
-                .map_or_else(|| error.to_string(), |e| e.to_string());
+                .map_or_else(|| error.to_string(), ToString::to_string);
             format!("NVRTC cannot be loaded from {shown}: {why}")
         })?;
         let old =

@@ -111,16 +111,16 @@ mod tests {
     fn the_library_is_found_in_order_of_who_was_asked_for_it() {
         let all = [
             "/ld/libnvrtc.so.12",
-            "/home/lib64/libnvrtc.so.13",
+            "/kit/lib64/libnvrtc.so.13",
             "/usr/local/cuda/lib64/libnvrtc.so",
             "/venv/lib/python3.12/site-packages/nvidia/cuda_nvrtc/lib/libnvrtc.so.12",
             "/venv/lib/python3.12/site-packages/nvidia/cu13/lib/libnvrtc.so.13",
         ];
         let env =
-            [("LD_LIBRARY_PATH", ":rel:/ld"), ("CUDA_HOME", "/home"), ("VIRTUAL_ENV", "/venv")];
+            [("LD_LIBRARY_PATH", ":rel:/ld"), ("CUDA_HOME", "/kit"), ("VIRTUAL_ENV", "/venv")];
         for (env, expected) in [
             (&env[..], Some("/ld/libnvrtc.so.12")),
-            (&env[1..], Some("/home/lib64/libnvrtc.so.13")),
+            (&env[1..], Some("/kit/lib64/libnvrtc.so.13")),
             (&env[2..], Some("/usr/local/cuda/lib64/libnvrtc.so")),
         ] {
             assert_eq!(sees(env, &all, nvrtc), expected.map(PathBuf::from), "{env:?}");
@@ -134,13 +134,13 @@ mod tests {
     #[test]
     fn headers_come_with_the_library_or_from_the_environment() {
         let found = |library: &str, files: &[&str]| {
-            sees(&[("CUDA_HOME", "/home")], files, |sight| headers(Path::new(library), sight))
+            sees(&[("CUDA_HOME", "/kit")], files, |sight| headers(Path::new(library), sight))
         };
         let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
         let beside =
-            ["/c/include/cuda_fp16.h", "/c/include/cccl/nv/target", "/home/include/cuda_fp16.h"];
+            ["/c/include/cuda_fp16.h", "/c/include/cccl/nv/target", "/kit/include/cuda_fp16.h"];
         assert_eq!(found("/c/lib/x.so", &beside), paths(&["/c/include", "/c/include/cccl"]));
-        assert_eq!(found("/d/lib/x.so", &beside), paths(&["/home/include"]));
+        assert_eq!(found("/d/lib/x.so", &beside), paths(&["/kit/include"]));
         let parts = ["/n/cuda_runtime/include/cuda_fp16.h"];
         assert_eq!(found("/n/cuda_nvrtc/lib/x.so", &parts), paths(&["/n/cuda_runtime/include"]));
         assert!(found("/d/lib/x.so", &["/usr/include/cuda_fp16.h"]).is_empty());
