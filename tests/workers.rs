@@ -101,6 +101,8 @@ impl World {
             flags: vec!["-O1".into()],
             defines: BTreeMap::new(),
             include_dirs: Vec::new(),
+            arch: String::new(),
+            host: false,
             timeout_ms: 60_000,
         }
     }
@@ -116,6 +118,7 @@ impl World {
             problem: self.problem.clone(),
             compile: Self::compile_work(),
             compiler: None,
+            arch: None,
             output: output.clone(),
         };
         let outcome = self.in_context(|ctx| compile::run(&def, ctx));
@@ -131,6 +134,7 @@ impl World {
             problem: self.problem.clone(),
             compile: Self::compile_work(),
             compiler: None,
+            arch: None,
             output: PathBuf::new(),
         }
     }
@@ -649,6 +653,7 @@ fn built(world: &World, problem: &Problem, source: PathBuf, flags: &[&str]) -> P
         problem: problem.clone(),
         compile,
         compiler: None,
+        arch: None,
         output: output.clone(),
     };
     let outcome = world.in_context(|ctx| compile::run(&def, ctx));

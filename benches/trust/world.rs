@@ -73,6 +73,8 @@ fn compile_work(defines: &[(&str, String)]) -> CompileWork {
         flags: FLAGS.map(str::to_owned).to_vec(),
         defines: defines.collect::<BTreeMap<_, _>>(),
         include_dirs: Vec::new(),
+        arch: String::new(),
+        host: false,
         timeout_ms: 60_000,
     }
 }
@@ -193,6 +195,7 @@ impl World {
             problem: problem.clone(),
             compile: compile_work(macros),
             compiler: None,
+            arch: None,
             output: output.clone(),
         };
         let outcome = self.in_context(|ctx| compile::run(&def, ctx));

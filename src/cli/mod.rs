@@ -59,6 +59,7 @@ pub fn main() -> ExitCode {
         Some(a) if a == clocks::CLOCKS_COMMAND => {
             return clocks::main(std::env::args_os().nth(2), &world::variable);
         }
+        Some(a) if a == device::nvrtc::NVRTC_COMMAND => return nvrtc(),
         _ => {}
     }
     match Cli::try_parse() {
@@ -72,6 +73,14 @@ pub fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// Compiles by NVRTC for a judge.
+fn nvrtc() -> ExitCode {
+    let (words, code) = device::nvrtc::main(std::env::args_os().skip(2));
+    // Nobody is left to be told when this fails.
+    drop(std::io::Write::write_all(&mut std::io::stderr(), &words));
+    ExitCode::from(code)
 }
 
 /// Runs one command; a panic is a defect and says so.

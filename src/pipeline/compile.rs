@@ -1,10 +1,14 @@
 //! How a kernel is compiled in one variant of a stage.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
 
 use super::CompileWork;
 use super::file::CompileFile;
+use super::paths::is_cuda_source;
 use super::resolve::Resolver;
+use super::variables::Scope;
 use super::work::Making;
 use crate::diagnostic::Spanned;
 
@@ -28,6 +32,7 @@ impl Resolver<'_> {
                 let flags = self.expand_list(compile.flags.as_ref(), scope).into_iter();
                 flags.map(|flag| flag.value).collect()
             }
+            None if self.is_cuda() => Vec::new(),
             None => FLAGS.map(str::to_owned).to_vec(),
         };
         flags.extend_from_slice(&point.flags);
@@ -40,7 +45,58 @@ impl Resolver<'_> {
             flags,
             defines: self.defines(&compile, making),
             include_dirs: include_dirs.into_iter().map(|dir| dir.value).collect(),
+            arch: self.arch(&compile, scope),
+            host: self.host(&compile),
             timeout_ms: self.findings.timeout(compile.timeout.as_ref(), TIMEOUT_MS),
+        }
+    }
+
+    fn is_cuda(&self) -> bool {
+        self.variables.kernel.first().is_some_and(|source| is_cuda_source(source))
+    }
+
+    fn arch(&mut self, compile: &CompileFile, scope: Scope<'_>) -> String {
+        let Some(written) = &compile.arch else { return String::new() };
+        let arch = self.variables.expand(written, scope, &mut self.findings);
+        if !is_architecture(&arch) {
+            let message = format!("bad architecture `{}`", arch.escape_debug());
+            let help = "`sm_` and the compute capability without its point, such as sm_80, sm_90a \
+                        or sm_100";
+            self.findings.at("bad-arch", message, &written.span, "no architecture").help(help);
+        } else if !self.is_cuda() {
+            self.only_for_cuda("arch", &written.span);
+        }
+        arch
+    }
+
+    fn host(&mut self, compile: &CompileFile) -> bool {
+        let Some(written) = compile.host.as_ref().filter(|host| host.value) else { return false };
+        let sources = &self.variables.kernel;
+        let built = sources
+            .iter()
+            .find(|source| Path::new(source).extension() != Some(OsStr::new("cu")))
+            .cloned();
+        let by_nvrtc = compile.cc.as_ref().is_some_and(|cc| cc.value == "nvrtc");
+        if !self.is_cuda() {
+            self.only_for_cuda("host", &written.span);
+        } else if let Some(built) = built {
+            let message = format!("`{built}` is built already and has no host code");
+            let help = "host = true is for .cu sources";
+            self.findings.at("host-code", message, &written.span, "asked for here").help(help);
+        } else if by_nvrtc {
+            let message = "NVRTC compiles no host code";
+            let help = "leave `cc` out, or write cc = \"nvcc\"";
+            self.findings.at("host-code", message, &written.span, "asked for here").help(help);
+        }
+        true
+    }
+
+    /// Without a kernel there was an error already.
+    fn only_for_cuda(&mut self, key: &str, span: &std::ops::Range<usize>) {
+        if !self.variables.kernel.is_empty() {
+            let message = format!("`{key}` is for CUDA kernels");
+            let help = "kernels in C and C++ are compiled for the processor: see `flags`";
+            self.findings.at("misplaced-key", message, span, "not for this kernel").help(help);
         }
     }
 
@@ -71,6 +127,14 @@ impl Resolver<'_> {
             self.findings.at("bad-name", message, &name.span, label);
         }
     }
+}
+
+/// `sm_90a`: the number of a compute capability, and the letter of features that only one
+/// architecture (`a`) or one family (`f`) has.
+fn is_architecture(text: &str) -> bool {
+    let number = text.strip_prefix("sm_").unwrap_or_default();
+    let number = number.strip_suffix(['a', 'f']).unwrap_or(number);
+    matches!(number.len(), 2 | 3) && number.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// C has no `true` without a header.

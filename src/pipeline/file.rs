@@ -43,16 +43,20 @@ pub struct PipelineFile {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CompileFile {
-    /// The compiler; `cc` for C and `c++` for C++ when not given.
+    /// The compiler; `cc` for C, `c++` for C++ and `nvrtc` for CUDA when not given.
     #[schemars(length(min = 1))]
     pub cc: Option<Spanned<String>>,
-    /// Flags; `-O3 -march=native` when not given.
+    /// Flags; `-O3 -march=native` for C and C++ when not given, none for CUDA.
     pub flags: Option<Strings>,
     /// Definitions, as `-DNAME=value`. True is 1 and false is 0.
     #[serde(default)]
     pub defines: Entries<Spanned<Scalar>>,
     /// Folders for `-I`.
     pub include_dirs: Option<Strings>,
+    /// What a CUDA kernel is compiled for, such as `sm_90a`; what the device is when not given.
+    pub arch: Option<Spanned<String>>,
+    /// True: a CUDA kernel with host code, `extern "C" void launch(arguments…, cudaStream_t)`.
+    pub host: Option<Spanned<bool>>,
     /// How long the compiler may take, such as `60s`.
     pub timeout: Option<Spanned<String>>,
 }
@@ -264,6 +268,8 @@ impl CompileFile {
         over(&mut self.cc, below.cc.as_ref());
         over(&mut self.flags, below.flags.as_ref());
         over(&mut self.include_dirs, below.include_dirs.as_ref());
+        over(&mut self.arch, below.arch.as_ref());
+        over(&mut self.host, below.host.as_ref());
         over(&mut self.timeout, below.timeout.as_ref());
         for (name, value) in &below.defines {
             if self.defines.get(name).is_none() {

@@ -293,7 +293,8 @@ pub enum Direction {
 /// How a kernel is compiled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompileWork {
-    /// The compiler as written; empty: `cc` for C, `c++` for C++.
+    /// The compiler as written; empty: `cc` for C, `c++` for C++, NVRTC for CUDA, nvcc for CUDA
+    /// with host code.
     pub cc: String,
     /// Flags, in order.
     pub flags: Vec<String>,
@@ -301,6 +302,10 @@ pub struct CompileWork {
     pub defines: BTreeMap<String, String>,
     /// `-I` folders, relative to `dir`.
     pub include_dirs: Vec<String>,
+    /// What a CUDA kernel is compiled for, such as `sm_90a`; empty: what the device is.
+    pub arch: String,
+    /// A CUDA kernel with host code: a `launch` function.
+    pub host: bool,
     /// Limits.
     pub timeout_ms: u64,
 }

@@ -16,6 +16,12 @@ use crate::diagnostic::Spanned;
 const CPU_SOURCES: [&str; 3] = ["c", "cc", "cpp"];
 const CUDA_SOURCES: [&str; 3] = ["cu", "ptx", "cubin"];
 
+/// Whether a source is for CUDA, by its extension.
+pub(super) fn is_cuda_source(source: &str) -> bool {
+    let extension = Path::new(source).extension().and_then(|e| e.to_str());
+    CUDA_SOURCES.iter().any(|known| Some(*known) == extension)
+}
+
 /// What stages read and write, gathered while they are made.
 #[derive(Default)]
 pub(super) struct Claims {
@@ -100,7 +106,7 @@ impl Resolver<'_> {
             self.must_exist("kernel source", source, &source.span);
             self.claims.fixed("kernel", source, &source.span);
             let extension = Path::new(source.as_str()).extension().and_then(|e| e.to_str());
-            let is_cuda = CUDA_SOURCES.iter().any(|known| Some(*known) == extension);
+            let is_cuda = is_cuda_source(source);
             let is_known = is_cuda || CPU_SOURCES.iter().any(|known| Some(*known) == extension);
             if !is_known && problem.is_none() {
                 continue;

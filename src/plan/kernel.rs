@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::build::Builder;
+use super::cuda;
 use super::incumbent;
 use super::{Bench, Check, Compile, Definition, PlanNode, Sources, StoredNode};
 use crate::cache::Kind;
@@ -55,14 +56,16 @@ pub(super) fn node(
     let problem = without_paths(problem);
     let (definition, flags) = match &variant.work {
         Work::Check(work) => {
-            let build = work.sanitize.then(|| sources(builder, stage, compile)).flatten();
+            // Sanitizers of C compilers know nothing of devices.
+            let sanitize = work.sanitize && !cuda::is_for(builder);
+            let build = sanitize.then(|| sources(builder, stage, compile)).flatten();
             let work = work.clone();
             // On a CUDA device nothing else may run: it would disturb what is measured there.
             let alone = if on_cpu { 0 } else { flag::ALONE };
             (Definition::Check(Check { problem, work, target, build }), flag::RESULT | alone)
         }
         Work::Bench(work) => {
-            let looks_into = work.purpose == Purpose::Profile;
+            let looks_into = work.purpose == Purpose::Profile && !cuda::is_for(builder);
             let build = looks_into.then(|| sources(builder, stage, compile)).flatten();
             let always = if work.cache { 0 } else { flag::ALWAYS };
             let work = work.clone();
@@ -165,6 +168,8 @@ fn reference_binary(builder: &mut Builder<'_>, stage: &Stage, problem: &Problem)
         flags: vec!["-O2".to_owned(), "-ffp-contract=off".to_owned()],
         defines: std::collections::BTreeMap::new(),
         include_dirs: Vec::new(),
+        arch: String::new(),
+        host: false,
         timeout_ms: 120_000,
     };
     let names = ["reference".to_owned(), format!("reference({})", stage.name)];
@@ -182,13 +187,19 @@ pub(super) struct Wanted {
 
 /// The output of the compile that is wanted: an existing node's, or a new one's.
 pub(super) fn compile(builder: &mut Builder<'_>, stage: &Stage, wanted: Wanted) -> Option<String> {
-    let compiler = compiler(builder, stage, &wanted.work.cc, &wanted.sources)?;
+    let is_cuda = cuda::are_cuda(&wanted.sources);
+    let tool = if is_cuda {
+        cuda::tool(builder, stage, (&wanted.work, &wanted.sources))?
+    } else {
+        let compiler = compiler(builder, stage, &wanted.work.cc, &wanted.sources)?;
+        cuda::Tool { inputs: vec![(Kind::Tool, compiler.clone())], compiler }
+    };
     let include_dirs = wanted.work.include_dirs.iter().map(|d| builder.relative(d)).collect();
     let definition = Definition::Compile(Compile {
         sources: wanted.sources.clone(),
         problem: wanted.problem,
         work: wanted.work,
-        compiler: compiler.clone(),
+        compiler: tool.compiler,
         include_dirs,
     });
     let same = builder.nodes.iter().find(|n| n.stored.definition == definition);
@@ -198,14 +209,14 @@ pub(super) fn compile(builder: &mut Builder<'_>, stage: &Stage, wanted: Wanted) 
     let [preferred, fallback] = wanted.names;
     let name = if builder.node(&preferred).is_none() { preferred } else { fallback };
     let name = if builder.node(&name).is_none() { name } else { format!("{name}'") };
-    let native = matches!(&definition, Definition::Compile(c)
-        if c.work.flags.iter().any(|f| f.ends_with("=native")));
+    let native = matches!(&definition, Definition::Compile(c) if !is_cuda
+        && c.work.flags.iter().any(|f| f.ends_with("=native")));
     let mut inputs: Vec<_> = wanted.sources.into_iter().map(|s| (Kind::File, s)).collect();
-    inputs.push((Kind::Tool, compiler));
+    inputs.extend(tool.inputs);
     if native {
         inputs.push((Kind::Device, "cpu".to_owned()));
     }
-    let output = output_path(builder, &name);
+    let output = output_path(builder, &name, if is_cuda { "cuda" } else { "so" });
     let stored = StoredNode { stage: name.clone(), dir: String::new(), when: None, definition };
     let node = PlanNode {
         name,
@@ -219,15 +230,15 @@ pub(super) fn compile(builder: &mut Builder<'_>, stage: &Stage, wanted: Wanted) 
     Some(output)
 }
 
-/// `.optloop/build/PIPELINE/NODE.so`.
-fn output_path(builder: &Builder<'_>, name: &str) -> String {
+/// `.optloop/build/PIPELINE/NODE.so`, or `.cuda` for a bundle.
+fn output_path(builder: &Builder<'_>, name: &str, extension: &str) -> String {
     let pipeline = builder.request.pipeline.path.file_stem();
     let pipeline = pipeline.map_or_else(|| "pipeline".into(), |s| s.to_string_lossy());
     let clean = |c: char| {
         if c.is_alphanumeric() || "=.-_,".contains(c) { c } else { '_' }
     };
     let file: String = name.chars().map(clean).collect();
-    format!(".optloop/build/{pipeline}/{file}.so")
+    format!(".optloop/build/{pipeline}/{file}.{extension}")
 }
 
 fn compiler(

@@ -7,6 +7,7 @@
 //! Not for: running, clocks, processes or the environment; files are seen through a given loader.
 
 pub mod build;
+mod cuda;
 pub mod glob;
 pub mod graph;
 pub mod incumbent;
@@ -71,7 +72,7 @@ pub struct StoredNode {
 pub enum Definition {
     /// Runs a command.
     Command(CommandWork),
-    /// Compiles sources to a shared object.
+    /// Compiles sources to a shared object, or a bundle for CUDA.
     Compile(Compile),
     /// Compares the kernel with the reference.
     Check(Check),
@@ -90,7 +91,7 @@ pub struct Compile {
     pub problem: Problem,
     /// Compiler and flags.
     pub work: CompileWork,
-    /// The resolved compiler.
+    /// The resolved compiler; NVRTC's library where that compiles, empty where nothing does.
     pub compiler: String,
     /// Include folders, relative to the root.
     pub include_dirs: Vec<String>,

@@ -260,6 +260,7 @@ impl Court {
             problem: kernel.problem(),
             compile: compile_work(&kernel.flags),
             compiler: None,
+            arch: None,
             output: output.clone(),
         };
         let outcome = self.in_context(|ctx| compile::run(&def, ctx));
@@ -388,6 +389,8 @@ fn compile_work(flags: &[&str]) -> CompileWork {
         flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
         defines: BTreeMap::new(),
         include_dirs: Vec::new(),
+        arch: String::new(),
+        host: false,
         timeout_ms: 60_000,
     }
 }

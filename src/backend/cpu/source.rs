@@ -177,7 +177,7 @@ fn cpp_trampoline(path: &str, text: &str, signature: &Signature) -> String {
 
 /// The last line on which `entry` is followed by `(` at the beginning of a definition, counted
 /// from 1; 1 when there is none. Only used to point at something helpful.
-fn definition_line(text: &str, entry: &str) -> usize {
+pub(crate) fn definition_line(text: &str, entry: &str) -> usize {
     let word = |c: char| c.is_alphanumeric() || c == '_';
     let names_it = |line: &str| {
         line.match_indices(entry).any(|(at, _)| {

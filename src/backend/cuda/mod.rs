@@ -9,17 +9,25 @@ pub mod bundle;
 pub mod clocks;
 pub mod compiler;
 pub mod conditions;
+pub mod directives;
 mod driver;
+pub mod elf;
 pub mod find;
 mod helpers;
 pub mod identity;
+pub mod includes;
+pub mod messages;
 pub mod nvml;
+pub mod nvrtc;
 pub mod probe;
+pub mod prototype;
+pub mod ptx;
 pub mod resources;
 mod seat;
 pub mod session;
 #[cfg(test)]
 mod stub_tests;
+pub mod toolkit;
 pub mod worker;
 
 pub use bundle::{Bundle, ImageKind, LaunchLines};

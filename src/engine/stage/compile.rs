@@ -1,4 +1,6 @@
-//! Builds a kernel to a shared object.
+//! Builds a kernel: C and C++ to a shared object, CUDA to a bundle.
+
+mod cuda;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -35,9 +37,13 @@ pub struct CompileDef {
     pub problem: Problem,
     /// How it is compiled; its include folders start from the stage's folder.
     pub compile: CompileWork,
-    /// The compiler, when it is known already; else it is looked up in `PATH`.
+    /// The compiler, when it is known already; else it is looked up in `PATH`. Where NVRTC
+    /// compiles, its library.
     pub compiler: Option<PathBuf>,
-    /// The shared object: an absolute path. It appears whole or not at all.
+    /// What the device's code is built for, such as `sm_90`, where there is a CUDA device to ask;
+    /// it counts where the pipeline names no architecture.
+    pub arch: Option<String>,
+    /// The built kernel: an absolute path. It appears whole or not at all.
     pub output: PathBuf,
 }
 
@@ -56,6 +62,9 @@ fn try_run(
     outcome: &mut StageOutcome,
 ) -> Result<(), Failure> {
     (ctx.progress)(0.0, "compiling");
+    if cuda::is_for(def) {
+        return cuda::try_run(def, ctx, outcome);
+    }
     let compiler = find_compiler(def, ctx)?;
     let unfinished = prepare_output(&def.output)?;
     let plan = plan_by(def, ctx, (&compiler, &unfinished), compiler::plan)?;
@@ -67,7 +76,7 @@ fn try_run(
     });
     let ran = run_steps(def, ctx, &plan, outcome);
     // Headers are known even when the code is wrong, and a change of one may mend it.
-    outcome.discovered = dependencies(def, &plan, ctx);
+    outcome.discovered = dependencies(def, &plan.depfiles, ctx);
     ran?;
     fs::rename(&unfinished, &def.output)
         .map_err(|e| cannot(&format!("writing {}", def.output.display()), &e))?;
@@ -171,10 +180,29 @@ pub(super) fn run_steps(
     plan: &Compilation,
     outcome: &mut StageOutcome,
 ) -> Result<(), Failure> {
+    let words = Words { log: &str::to_owned, failure: &|_, output| failed(message(def, output)) };
+    run_all(def, ctx, &plan.steps, outcome, &words)
+}
+
+/// What becomes of what a compiler says.
+struct Words<'a> {
+    /// Its output, as it is kept.
+    log: &'a dyn Fn(&str) -> String,
+    /// A failure, from its exit code and its output as kept.
+    failure: &'a dyn Fn(i32, &str) -> Failure,
+}
+
+fn run_all(
+    def: &CompileDef,
+    ctx: &StageContext<'_>,
+    steps: &[Step],
+    outcome: &mut StageOutcome,
+    words: &Words<'_>,
+) -> Result<(), Failure> {
     let limit = Duration::from_millis(def.compile.timeout_ms);
     let deadline = (!limit.is_zero()).then(|| Instant::now() + limit);
-    for (index, step) in plan.steps.iter().enumerate() {
-        (ctx.progress)(index as f32 / plan.steps.len() as f32, "compiling");
+    for (index, step) in steps.iter().enumerate() {
+        (ctx.progress)(index as f32 / steps.len() as f32, "compiling");
         let marker = format!("{}.{index}", ctx.marker);
         let mut spec = CommandSpec::new(&step.program, ctx.scratch, marker);
         spec.args.clone_from(&step.args);
@@ -185,8 +213,9 @@ pub(super) fn run_steps(
         // Where the work happens says nothing to anybody, and is another place each time.
         let own = format!("{}/", ctx.scratch.display());
         let output = String::from_utf8_lossy(&finished.stdout).replace(&own, "");
+        let output = (words.log)(&output);
         outcome.log.extend_from_slice(output.as_bytes());
-        judge(def, &finished, &output)?;
+        judge(def, &finished, (words, &output))?;
     }
     Ok(())
 }
@@ -199,10 +228,14 @@ pub(super) fn environment(ctx: &StageContext<'_>) -> Vec<(OsString, OsString)> {
     env
 }
 
-fn judge(def: &CompileDef, finished: &Finished, output: &str) -> Result<(), Failure> {
+fn judge(
+    def: &CompileDef,
+    finished: &Finished,
+    (words, output): (&Words<'_>, &str),
+) -> Result<(), Failure> {
     match finished.exit {
         Exit::Code(0) => Ok(()),
-        Exit::Code(_) => Err(failed(message(def, output))),
+        Exit::Code(code) => Err((words.failure)(code, output)),
         Exit::Signal(signal) => {
             Err(cannot("the compiler was ended from outside", &format!("signal {signal}")))
         }
@@ -226,11 +259,7 @@ fn message(def: &CompileDef, text: &str) -> String {
         }
         _ => String::new(),
     };
-    message += &lines[..lines.len().min(MESSAGE_LINES)].join("\n");
-    if lines.len() > MESSAGE_LINES {
-        let _infallible =
-            write!(message, "\n... {} more lines in the log", lines.len() - MESSAGE_LINES);
-    }
+    message += &shortened(text);
     if text.contains(&def.entry) || text.contains("optloop_entry") {
         let wanted = signature(def).declaration();
         let _infallible = write!(message, "\nproblem `{}` asks for: {wanted}", def.problem.name);
@@ -238,10 +267,21 @@ fn message(def: &CompileDef, text: &str) -> String {
     message
 }
 
+/// As much of a compiler's words as a message repeats.
+fn shortened(text: &str) -> String {
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let mut short = lines[..lines.len().min(MESSAGE_LINES)].join("\n");
+    if lines.len() > MESSAGE_LINES {
+        let _infallible =
+            write!(short, "\n... {} more lines in the log", lines.len() - MESSAGE_LINES);
+    }
+    short
+}
+
 /// What the compiler read, without what was generated here.
-fn dependencies(def: &CompileDef, plan: &Compilation, ctx: &StageContext<'_>) -> Vec<PathBuf> {
+fn dependencies(def: &CompileDef, depfiles: &[PathBuf], ctx: &StageContext<'_>) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
-    for depfile in &plan.depfiles {
+    for depfile in depfiles {
         let Ok(text) = fs::read(depfile) else {
             continue;
         };

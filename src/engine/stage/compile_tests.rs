@@ -47,6 +47,8 @@ impl World {
             flags: vec!["-O1".into()],
             defines: BTreeMap::new(),
             include_dirs: Vec::new(),
+            arch: String::new(),
+            host: false,
             timeout_ms: 60_000,
         };
         Self { dir, work }
@@ -61,6 +63,7 @@ impl World {
             problem: problem(),
             compile: self.work.clone(),
             compiler: None,
+            arch: None,
             output: output.clone(),
         };
         let context = StageContext {
@@ -195,7 +198,7 @@ fn a_missing_compiler_is_told_with_what_to_do() {
 
 #[test]
 fn what_is_no_c_is_refused() {
-    let message = failure(&World::new(&[("k.cu", "")]), "k.cu");
+    let message = failure(&World::new(&[("k.rs", "")]), "k.rs");
     assert!(message.contains("neither C (.c) nor C++"), "{message}");
 }
 
@@ -208,6 +211,7 @@ fn definitions_of_compiles_survive_postcard() {
         problem: problem(),
         compile: world.work.clone(),
         compiler: Some("/usr/bin/cc".into()),
+        arch: None,
         output: "/o.so".into(),
     };
     let bytes = postcard::to_stdvec(&def).unwrap();

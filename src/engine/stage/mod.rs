@@ -237,7 +237,8 @@ fn compile_def(compile: &Compile, job: &Job, root: &Path) -> compile::CompileDef
         entry: compile.problem.entry.clone(),
         problem: compile.problem.clone(),
         compile: CompileWork { include_dirs: compile.include_dirs.clone(), ..compile.work.clone() },
-        compiler: Some(root.join(&compile.compiler)),
+        compiler: Some(&compile.compiler).filter(|c| !c.is_empty()).map(|c| root.join(c)),
+        arch: None,
         output: root.join(output),
     }
 }
@@ -262,9 +263,12 @@ fn rebuild(
                 .iter()
                 .map(|d| root.join(d).display().to_string())
                 .collect(),
+            arch: String::new(),
+            host: false,
             timeout_ms: limits.timeout_ms,
         },
         compiler: Some(root.join(&build.compiler)),
+        arch: None,
         output: PathBuf::new(),
     }
 }

@@ -1,0 +1,95 @@
+//! What compiles a CUDA kernel, and what its build depends on.
+
+use std::path::{Path, PathBuf};
+
+use super::build::Builder;
+use crate::backend::cuda::compiler::{ToolKind, is_cuda, tool_kind};
+use crate::backend::cuda::prototype::Form;
+use crate::backend::cuda::toolkit::{self, Sight};
+use crate::cache::Kind;
+use crate::pipeline::{CompileWork, DeviceRequest, Stage};
+
+/// The device that `device = "auto"` means for a CUDA kernel.
+const FIRST: &str = "cuda:0";
+
+/// What compiles a kernel.
+pub(super) struct Tool {
+    /// See [`super::Compile::compiler`].
+    pub(super) compiler: String,
+    /// What the build depends on beside its sources.
+    pub(super) inputs: Vec<(Kind, String)>,
+}
+
+/// Whether the pipeline's kernel is for CUDA.
+pub(super) fn is_for(builder: &Builder<'_>) -> bool {
+    are_cuda(&builder.request.pipeline.kernel)
+}
+
+/// Whether these sources are.
+pub(super) fn are_cuda(sources: &[String]) -> bool {
+    sources.first().is_some_and(|source| is_cuda(Path::new(source)))
+}
+
+/// The tool for a kernel, or an error at the stage.
+pub(super) fn tool(
+    builder: &mut Builder<'_>,
+    stage: &Stage,
+    (work, sources): (&CompileWork, &[String]),
+) -> Option<Tool> {
+    let form = if work.host { Form::Host } else { Form::Device };
+    let paths: Vec<PathBuf> = sources.iter().map(PathBuf::from).collect();
+    let kind = match tool_kind(&work.cc, form, &paths) {
+        Ok(kind) => kind,
+        Err(why) => {
+            builder.error("bad-kernel", why.to_string(), stage);
+            return None;
+        }
+    };
+    let mut tool = match kind {
+        ToolKind::None => return Some(Tool { compiler: String::new(), inputs: Vec::new() }),
+        ToolKind::Nvrtc => nvrtc(builder, stage)?,
+        ToolKind::Nvcc(name) => nvcc(builder, stage, name)?,
+    };
+    if work.arch.is_empty() {
+        let device = match &builder.request.pipeline.device {
+            DeviceRequest::Cuda(name) => format!("cuda:{name}"),
+            _ => FIRST.to_owned(),
+        };
+        tool.inputs.push((Kind::Device, device));
+    }
+    Some(tool)
+}
+
+/// The library counts by its content: there is no version to ask for without loading it.
+fn nvrtc(builder: &mut Builder<'_>, stage: &Stage) -> Option<Tool> {
+    let variables = toolkit::VARIABLES.map(|name| (Kind::Env, name.to_owned()));
+    builder.made_from.extend(variables);
+    let loader = builder.request.loader;
+    let found = toolkit::nvrtc(Sight {
+        env: &|name| loader.env(name),
+        list: &|folder| loader.list(folder),
+        exists: &|path| loader.exists(path),
+    });
+    let Some(library) = found else {
+        let message = "NVRTC, which compiles CUDA kernels, was not found".to_owned();
+        builder.error("no-compiler", message, stage).help = Some(toolkit::HINT.to_owned());
+        return None;
+    };
+    let compiler = library.to_string_lossy().into_owned();
+    // The headers may come from there.
+    let home = (Kind::Env, "CUDA_HOME".to_owned());
+    Some(Tool { inputs: vec![(Kind::File, compiler.clone()), home], compiler })
+}
+
+fn nvcc(builder: &mut Builder<'_>, stage: &Stage, name: &str) -> Option<Tool> {
+    let found = if name.contains('/') { Some(builder.relative(name)) } else { builder.tool(name) };
+    let Some(compiler) = found else {
+        let message = format!("there is no compiler `{name}` on the PATH");
+        builder.error("no-compiler", message, stage).help = Some(
+            "install the CUDA toolkit, or leave `cc` out for NVRTC, which needs no host code"
+                .to_owned(),
+        );
+        return None;
+    };
+    Some(Tool { inputs: vec![(Kind::Tool, compiler.clone())], compiler })
+}
