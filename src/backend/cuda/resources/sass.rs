@@ -61,8 +61,10 @@ pub fn parse_sass(text: &str) -> Sass {
     for line in text.lines() {
         let said = line.trim();
         if let Some(target) = said.strip_prefix(".target") {
-            sass.target = target.trim().to_owned();
-        } else if let Some(symbol) = section(said) {
+            target.trim().clone_into(&mut sass.target);
+        } else if let Some(name) = section(said) {
+            // Others hold data.
+            let symbol = name.strip_prefix(".text.");
             open = symbol.is_some();
             place = None;
             sass.functions.extend(symbol.map(function));
@@ -78,10 +80,9 @@ pub fn parse_sass(text: &str) -> Sass {
     sass
 }
 
-/// The kernel of a section's heading; `None` within for sections of data.
-fn section(said: &str) -> Option<Option<&str>> {
-    let name = said.strip_prefix("//-----").map(|l| l.trim_matches(['-', ' ']))?;
-    Some(name.strip_prefix(".text."))
+/// The name in a section's heading.
+fn section(said: &str) -> Option<&str> {
+    said.strip_prefix("//-----").map(|l| l.trim_matches(['-', ' ']))
 }
 
 fn function(symbol: &str) -> SassFunction {
@@ -134,12 +135,12 @@ fn without_notes(operands: &str) -> String {
         }
         text.replace_range(from..to + 2, "");
     }
-    text = text.trim_end().to_owned();
+    let text = text.trim_end();
     match (text.find("`("), text.rfind(')')) {
         (Some(from), Some(to)) if from < to => {
             format!("{}{}{}", &text[..from], &text[from + 2..to], &text[to + 1..])
         }
-        _ => text,
+        _ => text.to_owned(),
     }
 }
 
@@ -174,7 +175,9 @@ fn tidy(function: &mut SassFunction) {
             numbers.insert(name.clone(), next);
         }
     }
-    lines.iter_mut().for_each(|line| rename(line, &numbers));
+    for line in lines {
+        rename(line, &numbers);
+    }
 }
 
 fn named(instruction: &Instruction) -> Vec<String> {
@@ -202,7 +205,7 @@ fn rename(line: &mut Line, numbers: &HashMap<String, String>) {
 mod tests {
     use super::*;
 
-    /// nvdisasm 13.5 on kernels/vector_add/vector_add.cu for sm_75, and parts of what it prints for
+    /// nvdisasm 13.5 on `kernels/vector_add/vector_add.cu` for `sm_75`, and parts of what it prints for
     /// spills, calls and loops.
     const TEXT: &str = r#"	.target	sm_75
 

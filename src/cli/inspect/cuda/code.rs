@@ -105,10 +105,10 @@ pub(super) fn listing(listing: &Listing, kind: &str, ui: &Ui) {
 
 /// Compiler and flags; the target where they do not tell it.
 fn heading(listing: &Listing) -> String {
-    match listing.command.contains(&listing.target) {
-        true => listing.command.clone(),
-        false => format!("{} ({})", listing.command, listing.target),
+    if listing.command.contains(&listing.target) {
+        return listing.command.clone();
     }
+    format!("{} ({})", listing.command, listing.target)
 }
 
 fn part_text(listing: &Listing, part: &Part, sources: &mut Sources) -> String {

@@ -17,7 +17,7 @@ use crate::process::{self, Capture, CommandSpec};
 const ARCH: &str = "sm_90a";
 /// Listings of large kernels are long.
 const MAX_OUTPUT: usize = 256 << 20;
-const TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A kernel at one time.
 pub(super) struct Version<'a> {
