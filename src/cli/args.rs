@@ -1,5 +1,7 @@
 //! The command line as typed values.
 
+mod inspect;
+
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
@@ -8,6 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::exit;
 use crate::diagnostic::nearest;
 use crate::record::Decision;
+
+pub(super) use inspect::{AsmArgs, DeviceCodeArgs, InspectCommand, ResourcesArgs};
 
 /// optloop makes kernel optimisation a build.
 ///
@@ -408,38 +412,6 @@ fn decision(word: &str) -> Result<Decision, String> {
             None => format!("there are {}", words.join(", ")),
         }
     })
-}
-
-/// `optloop inspect …`.
-#[derive(Debug, Subcommand)]
-pub(super) enum InspectCommand {
-    /// Show a C or C++ kernel's assembly beside its source lines, with counts for each loop.
-    ///
-    /// Vectors are counted by their registers, `scalar` is floating-point arithmetic on single
-    /// numbers, and spills are registers stored to the stack and loaded back (stored/loaded).
-    Asm(AsmArgs),
-}
-
-/// `optloop inspect asm`.
-#[derive(Debug, Args)]
-pub(super) struct AsmArgs {
-    /// The kernel: a C or C++ file.
-    pub(super) kernel: PathBuf,
-    /// Compile as this pipeline does; else as pipelines do by default.
-    #[arg(long, value_name = "FILE")]
-    pub(super) pipeline: Option<String>,
-    /// The function shown first; by default the problem's, or the one named like the file.
-    #[arg(long, value_name = "NAME")]
-    pub(super) entry: Option<String>,
-    /// Show what changed since another version: a file, or git:REV of the same file.
-    #[arg(long, value_name = "OTHER")]
-    pub(super) diff: Option<String>,
-    /// Functions from elsewhere too, such as templates of headers.
-    #[arg(long)]
-    pub(super) all: bool,
-    /// Compiler flags in place of the default ones.
-    #[arg(last = true, value_name = "FLAGS", conflicts_with = "pipeline")]
-    pub(super) flags: Vec<String>,
 }
 
 /// `optloop cache …`.

@@ -1,9 +1,11 @@
 //! `optloop inspect`: what a kernel is compiled to.
 //!
 //! Compiles to assembly with the compiler and flags of a pipeline; reading it is `backend::cpu`'s,
-//! laying it out [`show`]'s, comparing it [`diff`]'s. Nothing is kept.
+//! laying it out [`show`]'s, comparing it [`diff`]'s. Kernels for CUDA devices are [`cuda`]'s.
+//! Nothing is kept.
 
 mod build;
+mod cuda;
 mod diff;
 mod show;
 
@@ -21,6 +23,9 @@ use crate::diagnostic::nearest;
 pub(super) fn run(command: &InspectCommand, ui: &Ui) -> Exit {
     let done = match command {
         InspectCommand::Asm(args) => asm(args, ui),
+        InspectCommand::Ptx(args) => cuda::ptx(args, ui),
+        InspectCommand::Sass(args) => cuda::sass(args, ui),
+        InspectCommand::Resources(args) => cuda::resources(args, ui),
     };
     match done {
         Ok(()) => Exit::Ok,
@@ -50,7 +55,7 @@ impl Listing {
 fn asm(args: &AsmArgs, ui: &Ui) -> Result<(), Refusal> {
     let kernel = source(&args.kernel)?;
     let scratch = tempfile::tempdir().map_err(|e| cannot("make a temporary folder", &e))?;
-    let mut recipe = build::recipe(args, &kernel, ui)?;
+    let mut recipe = build::recipe((args.pipeline.as_deref(), &args.flags), &kernel, ui)?;
     let own = listing(args, &recipe, (&args.kernel.display().to_string(), &kernel), &scratch)?;
     let Some(other) = &args.diff else {
         show::listing(&own, ui);
@@ -78,16 +83,16 @@ fn listing(
     scratch: &tempfile::TempDir,
 ) -> Result<Listing, Refusal> {
     let built = build::assembly(recipe, source, scratch.path())?;
-    let wanted = args.entry.as_ref().or(recipe.entry.as_ref());
+    let wanted = args.entry.as_ref().or(recipe.entry());
     let entry = match wanted {
         Some(name) => Some(name.as_str()),
-        None => like_the_file(&built.assembly, source),
+        None => like_the_file(names(&built.assembly), source),
     };
     let mut shown: Vec<usize> = (0..built.assembly.functions.len()).collect();
     let of_entry =
         |at: &usize| entry.is_some_and(|e| is_of(&built.assembly.functions[*at].name, e));
     if let (Some(name), false) = (wanted, shown.iter().any(of_entry)) {
-        return Err(no_entry(name, title, &built.assembly));
+        return Err(no_entry(name, title, names(&built.assembly)));
     }
     if !args.all {
         shown.retain(|at| of_entry(at) || recipe.own(&built.assembly, *at, source));
@@ -98,15 +103,18 @@ fn listing(
     Ok(Listing { title, source, assembly: built.assembly, shown, command: built.command })
 }
 
+fn names(assembly: &Assembly) -> impl Iterator<Item = &str> {
+    assembly.functions.iter().map(|f| f.name.as_str())
+}
+
 /// The function with the longest name that the file's begins with: `sgemm` of `sgemm_fast.c`.
-fn like_the_file<'a>(assembly: &'a Assembly, source: &Path) -> Option<&'a str> {
+fn like_the_file<'a>(names: impl Iterator<Item = &'a str>, source: &Path) -> Option<&'a str> {
     let stem = source.file_stem()?.to_str()?;
-    let names = assembly.functions.iter().map(|f| f.name.as_str());
     names.filter(|name| stem.starts_with(name)).max_by_key(|name| name.len())
 }
 
-fn no_entry(name: &str, title: &str, assembly: &Assembly) -> Refusal {
-    let names: Vec<&str> = assembly.functions.iter().map(|f| f.name.as_str()).collect();
+fn no_entry<'a>(name: &str, title: &str, names: impl Iterator<Item = &'a str>) -> Refusal {
+    let names: Vec<&str> = names.collect();
     let help = match (nearest(name, names.iter().copied()), names.is_empty()) {
         (Some(near), _) => format!("did you mean `{near}`?"),
         (None, true) => "the file has no code of its own; is everything in it `static`?".to_owned(),
@@ -119,9 +127,9 @@ fn no_entry(name: &str, title: &str, assembly: &Assembly) -> Refusal {
 fn source(path: &Path) -> Result<PathBuf, Refusal> {
     let shown = path.display();
     let extension = path.extension().unwrap_or_default();
-    if ["cu", "ptx", "cubin"].iter().any(|e| extension == *e) {
+    if cuda::EXTENSIONS.iter().any(|e| extension == *e) {
         let what = format!("{shown} is for CUDA devices, and `inspect asm` shows code of the CPU");
-        let help = "`inspect ptx` and `inspect sass` come with CUDA devices";
+        let help = "`inspect ptx`, `inspect sass` and `inspect resources` are for these";
         return Err(Refusal::Words(what, Some(help.to_owned()), Exit::User));
     }
     if !path.is_file() {

@@ -1,5 +1,8 @@
-//! `inspect asm`: the compiler's own code, read and compared.
+//! `inspect`: the compilers' own code, read and compared.
 #![expect(clippy::disallowed_methods, reason = "a test makes a repository as a user does")]
+#![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
+
+use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
 
@@ -129,9 +132,8 @@ fn a_comparison_shows_what_changed_and_nothing_else() {
     inspect(&project, ["k/more.c", "--diff", "k/scale.c"]).code(0).says("@@ -");
 }
 
-#[test]
-fn an_older_version_comes_from_git() {
-    let project = project();
+/// Commits everything.
+fn commit(project: &Project) {
     let git = |args: &[&str]| {
         let set = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main"];
         let done = std::process::Command::new("git")
@@ -144,6 +146,12 @@ fn an_older_version_comes_from_git() {
     git(&["init", "-q"]);
     git(&["add", "."]);
     git(&["commit", "-qm", "first"]);
+}
+
+#[test]
+fn an_older_version_comes_from_git() {
+    let project = project();
+    commit(&project);
     project.edit("k/scale.c", "x / 3.0f", "x - 3.0f");
     let diff = |of: &str| inspect(&project, ["k/scale.c", "--diff", of, "--", "-O1"]);
     diff("git:HEAD").code(0).says("--- git:HEAD").says("third").says("@@ -");
@@ -155,7 +163,7 @@ fn what_cannot_be_shown_is_said() {
     let project = project().file("k/k.cu", "").file("k/k.txt", "").file("k/bad.c", "int f( {\n");
     for (args, code, words) in [
         (&["k/none.c"][..], 1, "there is no kernel `k/none.c`"),
-        (&["k/k.cu"], 1, "`inspect ptx` and `inspect sass` come with CUDA devices"),
+        (&["k/k.cu"], 1, "`inspect ptx`, `inspect sass` and `inspect resources` are for these"),
         (&["k/k.txt"], 1, "neither C (.c) nor C++"),
         (&["k/bad.c"], 3, "k/bad.c:1:8: error:"),
         (&["k/scale.c", "--entry", "scala"], 1, "did you mean `scale`?"),
@@ -167,4 +175,165 @@ fn what_cannot_be_shown_is_said() {
         let ran = inspect(&project, args.iter().copied()).code(code).says(words);
         assert_eq!(ran.stdout, "", "{}", ran.all());
     }
+}
+
+/// A kernel that says how many registers the stand-in below uses for it.
+const CUDA: &str = "// registers 40\n// optloop: block = [256]\n\
+                    extern \"C\" __global__ void scale(float *y) { }\n";
+
+/// What ptxas makes of nothing much.
+const PTX: &str = ".version 8.0\n.target sm_80\n.address_size 64\n// a comment\n\
+                   .visible .entry scale(\n.param .u64 y\n)\n{\n.reg .b32 %r<2>;\n\
+                   mov.u32 %r1, %tid.x; // thread\nret;\n}\n";
+
+/// nvcc by its arguments and words alone: the real one is asked where there is one.
+const NVCC: &str = "#!/bin/sh
+while [ $# -gt 0 ]; do
+    case $1 in *.cu) source=$1 ;; -o) shift; echo > \"$1\" ;; esac
+    shift
+done
+read -r slashes word registers < \"$source\"
+[ \"$word\" = registers ] || { echo \"$source(1): error: no registers\"; exit 2; }
+echo \"ptxas info    : Compiling entry function 'scale' for 'sm_90'\"
+echo \"ptxas info    : Function properties for scale\"
+echo \"    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads\"
+echo \"ptxas info    : Used $registers registers, used 1 barriers, 9472 bytes smem\"
+";
+
+/// A project with kernels for CUDA devices, and the stand-in below `cuda/`.
+fn cuda_project() -> Project {
+    let project = Project::new()
+        .file("k/scale.cu", CUDA)
+        .file("k/scale.ptx", PTX)
+        .file("k/scale.cubin", "machine code")
+        .file("cuda/bin/nvcc", NVCC);
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(project.path("cuda/bin/nvcc"), executable).expect("set");
+    project
+}
+
+/// `optloop inspect …` where no tool is on the PATH.
+fn alone<'a>(project: &'a Project, words: &str) -> super::support::Call<'a> {
+    let words: Vec<&str> = std::iter::once("inspect").chain(words.split(' ')).collect();
+    project.args(words).env("PATH", "/nowhere")
+}
+
+#[test]
+fn a_missing_cuda_tool_is_an_answer_with_a_way_to_get_it() {
+    let project = cuda_project();
+    for (words, tool, wheel) in [
+        ("ptx k/scale.cu", "nvcc", "nvidia-cuda-nvcc"),
+        ("resources k/scale.cu", "nvcc", "nvidia-cuda-nvcc"),
+        ("resources k/scale.ptx", "ptxas", "nvidia-cuda-nvcc"),
+        ("resources k/scale.cubin", "cuobjdump", "nvidia-cuda-cuobjdump"),
+        ("sass k/scale.ptx", "nvdisasm", "nvidia-cuda-nvdisasm"),
+    ] {
+        let ran = alone(&project, words).run().code(1);
+        let ran = ran.says(&format!("there is no {tool} here")).says(wheel);
+        assert_eq!(ran.stdout, "", "{}", ran.all());
+    }
+}
+
+#[test]
+fn what_cannot_be_shown_of_a_cuda_kernel_is_said() {
+    let project = cuda_project().file("k/scale.c", "").file("k/k.txt", "");
+    project.write("k/bad.cu", "int x;\n");
+    let cuda = project.path("cuda");
+    for (words, code, said) in [
+        ("ptx k/scale.cubin", 1, "is machine code, and holds no PTX"),
+        ("ptx k/scale.cu --arch sm_91", 1, "did you mean `sm_90` or `sm_100`?"),
+        ("sass k/scale.c", 1, "`inspect asm` is for these"),
+        ("sass k/none.cu", 1, "there is no kernel `k/none.cu`"),
+        ("sass k/k.txt", 1, "neither CUDA C++ (.cu) nor PTX"),
+        ("ptx k/scale.ptx --entry scala", 1, "did you mean `scale`?"),
+        ("ptx k/bad.cu", 3, "k/bad.cu(1): error: no registers"),
+        ("resources k/scale.cu --block 1,2,x", 2, "invalid value"),
+        ("resources k/scale.cu --pipeline p -- -O1", 2, "cannot be used with"),
+    ] {
+        let call = alone(&project, words).env("CUDA_HOME", &cuda.to_string_lossy());
+        let ran = call.run().code(code).says(said);
+        assert_eq!(ran.stdout, "", "{}", ran.all());
+    }
+}
+
+#[test]
+fn ptx_is_shown_and_compared_as_it_is() {
+    let project = cuda_project();
+    let ran = alone(&project, "ptx k/scale.ptx").run().code(0);
+    let ran = ran.says("as it is (sm_80)").says("scale: 2 instructions");
+    let ran = ran.says("mov.u32          %r1, %tid.x;").says_nothing_of("thread");
+    ran.says_nothing_of(".version");
+    alone(&project, "ptx k/scale.ptx --all").run().code(0).says(".version 8.0");
+    project.write("k/other.ptx", PTX.replace("%tid.x", "%tid.y").replace("a comment", "another"));
+    let ran = alone(&project, "ptx k/other.ptx --diff k/scale.ptx").run().code(0);
+    let changes: Vec<&str> = ran.stdout.lines().filter(|l| l.contains("%tid")).collect();
+    assert!(changes.len() == 2 && changes[0].starts_with('-'), "{}", ran.all());
+    assert!(changes[1].starts_with('+'), "{}", ran.all());
+}
+
+#[test]
+fn registers_and_occupancy_of_two_versions_are_compared() {
+    let project = cuda_project();
+    project.write("k/scale_more.cu", CUDA.replace("40", "48"));
+    let cuda = project.path("cuda").to_string_lossy().into_owned();
+    let ran = |words: &str| alone(&project, words).env("CUDA_HOME", &cuda).run();
+    let one = ran("resources k/scale.cu --arch sm_90").code(0).says("no cuobjdump here");
+    let one = one.says("scale, 256 threads: occupancy 75 %: 6 blocks");
+    assert!(one.stdout.lines().all(|l| l.chars().count() <= 80), "{}", one.all());
+    ran("resources k/scale.cu --block 16,4").code(0).says("scale, 64 threads: occupancy 69 %");
+    ran("resources k/scale.cu --shared 240000").code(0).says("one block does not fit");
+    let both = "resources k/scale_more.cu --diff k/scale.cu";
+    let table = ran(both).code(0);
+    let row = table.stdout.lines().find(|l| l.starts_with("  registers")).unwrap_or_default();
+    assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["registers", "40", "48", "+8"]);
+    table.says("8 more registers: occupancy 75 % -> 62 %");
+    commit(&project);
+    project.edit("k/scale.ptx", "%tid.x", "%tid.z");
+    let older = project.args(["inspect", "ptx", "k/scale.ptx", "--diff", "git:HEAD"]).run();
+    older.code(0).says("--- git:HEAD\n+++ k/scale.ptx").says("+          mov.u32");
+    let json = ran(&format!("{both} --format json")).code(0).json();
+    assert_eq!(json[0]["event"], "inspect_resources_diff");
+    assert_eq!(json[1]["new"]["occupancy"][0]["limits"], serde_json::json!(["registers"]));
+    // What a block is like nobody says.
+    project.write("k/scale.cu", CUDA.replace("optloop:", ""));
+    ran("resources k/scale.cu").code(0).says("no occupancy: say how many threads");
+}
+
+/// Whether NVIDIA's compiler is here; said aloud when it is not and nobody requires it.
+fn has_nvcc() -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = ["nvcc", "nvdisasm", "cuobjdump"]
+        .iter()
+        .all(|tool| std::env::split_paths(&path).any(|dir| dir.join(tool).is_file()));
+    if !found {
+        let required = std::env::var("OPTLOOP_REQUIRE").unwrap_or_default();
+        assert!(!required.split(',').any(|r| r == "nvcc"), "OPTLOOP_REQUIRE: there is no nvcc");
+        println!("skipped: no nvcc");
+    }
+    found
+}
+
+#[test]
+fn real_tools_are_understood() {
+    if !has_nvcc() {
+        return;
+    }
+    let project = Project::new().kernels();
+    let run = |words: &str| project.args(words.split(' ')).run().code(0);
+    let ptx = run("inspect ptx kernels/vector_add/vector_add.cu");
+    ptx.says(".visible .entry vector_add(").says("ld.global.f32").says("# vector_add.cu:6: out[i]");
+    let sass = run("inspect sass kernels/vector_add/vector_add.cu --arch sm_80");
+    let sass = sass.says("# vector_add.cu:6: out[i] = a[i] + b[i];").says("FADD");
+    assert!(!sass.stdout.contains("/*") && !sass.stdout.contains("NOP"), "{}", sass.all());
+    let same = run("inspect sass kernels/sgemm/sgemm.cu --diff kernels/sgemm/sgemm.cu");
+    same.says("the instructions are the same");
+    let json = run("inspect resources kernels/sgemm/sgemm_fast.cu --format json").json();
+    assert_eq!((&json[0]["arch"], &json[1]["name"]), (&"sm_90a".into(), &"sgemm".into()));
+    let entry = &json[1];
+    assert_eq!(entry["shared_bytes"], 4 * (16 * (64 + 4) + 16 * 64), "{entry}");
+    assert_eq!((&entry["barriers"], &entry["local_bytes"]), (&1.into(), &0.into()), "{entry}");
+    assert!(entry["instructions"].as_u64() > Some(100), "{entry}");
+    assert_eq!(entry["occupancy"][0]["threads"], 256, "{entry}");
+    run("inspect resources kernels/sgemm/sgemm_fast.cu --diff kernels/sgemm/sgemm.cu")
+        .says("more bytes of shared memory");
 }

@@ -8,7 +8,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::super::args::AsmArgs;
 use super::super::exit::Exit;
 use super::super::session::Refusal;
 use super::super::ui::Ui;
@@ -18,7 +17,7 @@ use crate::backend::cpu::assembly::{self, Around, Assembly};
 use crate::backend::cpu::compiler::{STEP_ENV, compiler_name};
 use crate::backend::cpu::{CompileRequest, Signature, Step};
 use crate::pipeline::{self, CompileWork, Loader, Overrides, Pipeline, Work};
-use crate::problem;
+use crate::problem::{self, Problem};
 use crate::process::{self, Cancel, CommandSpec, Finished};
 
 /// Lines of a compiler's words that are repeated.
@@ -26,18 +25,23 @@ const MESSAGE_LINES: usize = 40;
 
 /// How this call compiles.
 pub(super) struct Recipe {
-    compile: CompileWork,
+    pub(super) compile: CompileWork,
     /// Absolute.
     pub(super) include_dirs: Vec<PathBuf>,
     /// What relative paths of compilers start from.
-    dir: PathBuf,
-    /// The problem's.
-    pub(super) entry: Option<String>,
+    pub(super) dir: PathBuf,
+    /// The pipeline's.
+    pub(super) problem: Option<Problem>,
     /// Ctrl-C.
     cancel: Cancel,
 }
 
 impl Recipe {
+    /// The kernel's name, where a problem gives it.
+    pub(super) fn entry(&self) -> Option<&String> {
+        self.problem.as_ref().map(|p| &p.entry)
+    }
+
     /// True when a function comes from the kernel's own files and not from a library's headers.
     pub(super) fn own(&self, assembly: &Assembly, function: usize, source: &Path) -> bool {
         let Some(place) = assembly.functions[function].place else { return false };
@@ -55,16 +59,20 @@ pub(super) struct Built {
 }
 
 /// Finds out how to compile.
-pub(super) fn recipe(args: &AsmArgs, kernel: &Path, ui: &Ui) -> Result<Recipe, Refusal> {
-    if let Some(name) = &args.pipeline {
+pub(super) fn recipe(
+    (pipeline, flags): (Option<&str>, &[String]),
+    kernel: &Path,
+    ui: &Ui,
+) -> Result<Recipe, Refusal> {
+    if let Some(name) = pipeline {
         return of_pipeline(name, kernel, ui);
     }
     let dir = std::env::current_dir().map_err(|e| cannot("find the current folder", &e))?;
     let mut compile = by_default()?;
-    if !args.flags.is_empty() {
-        compile.flags.clone_from(&args.flags);
+    if !flags.is_empty() {
+        compile.flags = flags.to_vec();
     }
-    Ok(Recipe { compile, include_dirs: Vec::new(), dir, entry: None, cancel: cancel()? })
+    Ok(Recipe { compile, include_dirs: Vec::new(), dir, problem: None, cancel: cancel()? })
 }
 
 fn of_pipeline(name: &str, kernel: &Path, ui: &Ui) -> Result<Recipe, Refusal> {
@@ -78,8 +86,8 @@ fn of_pipeline(name: &str, kernel: &Path, ui: &Ui) -> Result<Recipe, Refusal> {
     let (Some(pipeline), true) = (loaded.pipeline, loaded.diagnostics.is_empty()) else {
         return Err(Refusal::Diagnostics(loaded.diagnostics));
     };
-    let entry = match &pipeline.problem {
-        Some((path, _)) => Some(entry_of(&located.dir.join(path))?),
+    let problem = match &pipeline.problem {
+        Some((path, _)) => Some(load(&located.dir.join(path))?),
         None => None,
     };
     let mut ways = ways(&pipeline);
@@ -93,12 +101,13 @@ fn of_pipeline(name: &str, kernel: &Path, ui: &Ui) -> Result<Recipe, Refusal> {
         ui.note(&format!("{name} compiles it in {} ways; this is the one of {stage}", ways.len()));
     }
     let include_dirs = compile.include_dirs.iter().map(|d| located.dir.join(d)).collect();
-    Ok(Recipe { compile, include_dirs, dir: located.dir, entry, cancel: cancel()? })
+    Ok(Recipe { compile, include_dirs, dir: located.dir, problem, cancel: cancel()? })
 }
 
-fn entry_of(problem: &Path) -> Result<String, Refusal> {
+/// Reads a problem.
+pub(super) fn load(problem: &Path) -> Result<Problem, Refusal> {
     let loaded = problem::load(problem, &Disk);
-    loaded.problem.map(|p| p.entry).ok_or(Refusal::Diagnostics(loaded.diagnostics))
+    loaded.problem.ok_or(Refusal::Diagnostics(loaded.diagnostics))
 }
 
 /// How each stage compiles, with its name; stages that measure before those that only check.
@@ -124,7 +133,7 @@ fn ways(pipeline: &Pipeline) -> Vec<(String, CompileWork)> {
 
 /// What a pipeline that says nothing about compiling compiles with. Asked of the very code that
 /// reads pipelines, so that it is always the same.
-fn by_default() -> Result<CompileWork, Refusal> {
+pub(super) fn by_default() -> Result<CompileWork, Refusal> {
     let loaded = pipeline::load(Path::new(Plain::PATH), &Overrides::default(), &Plain);
     let ways = loaded.pipeline.as_ref().map(ways).unwrap_or_default();
     let first = ways.into_iter().next().map(|(_, compile)| compile);
@@ -203,19 +212,24 @@ pub(super) fn assembly(recipe: &Recipe, source: &Path, scratch: &Path) -> Result
     Ok(Built { assembly: assembly::parse(&listing), command })
 }
 
-fn compile(step: &Step, recipe: &Recipe, (source, scratch): (&Path, &Path)) -> Result<(), Refusal> {
+/// Runs a compiler on a source; its words when it is content.
+pub(super) fn compile(
+    step: &Step,
+    recipe: &Recipe,
+    (source, scratch): (&Path, &Path),
+) -> Result<String, Refusal> {
     let mut spec = CommandSpec::new(&step.program, scratch, "inspect");
     spec.args.clone_from(&step.args);
     spec.env = environment(scratch);
     spec.timeout =
         (recipe.compile.timeout_ms > 0).then(|| Duration::from_millis(recipe.compile.timeout_ms));
     let finished = run(&spec, recipe)?;
-    if finished.exit == process::Exit::Code(0) {
-        return Ok(());
-    }
     // Where the work happens says nothing to anybody.
     let own = format!("{}/", scratch.display());
     let said = String::from_utf8_lossy(&finished.stdout).replace(&own, "");
+    if finished.exit == process::Exit::Code(0) {
+        return Ok(said);
+    }
     let lines: Vec<&str> =
         said.lines().filter(|l| !l.starts_with("In file included from kernel.c")).collect();
     let words = match finished.exit {
@@ -229,7 +243,8 @@ fn compile(step: &Step, recipe: &Recipe, (source, scratch): (&Path, &Path)) -> R
     Err(Refusal::Words(what, None, Exit::Candidate))
 }
 
-fn environment(scratch: &Path) -> Vec<(OsString, OsString)> {
+/// What compilers and tools find.
+pub(super) fn environment(scratch: &Path) -> Vec<(OsString, OsString)> {
     let passed = ["PATH", "HOME", "LD_LIBRARY_PATH"];
     let set = |name: &str| Some((name.into(), world::text_variable(name)?.into()));
     let mut env: Vec<(OsString, OsString)> = passed.into_iter().filter_map(set).collect();
@@ -242,7 +257,8 @@ fn cancel() -> Result<Cancel, Refusal> {
     process::install().map_err(|e| cannot("listen for Ctrl-C", &e))
 }
 
-fn run(spec: &CommandSpec, recipe: &Recipe) -> Result<Finished, Refusal> {
+/// Runs a command; Ctrl-C ends all of it.
+pub(super) fn run(spec: &CommandSpec, recipe: &Recipe) -> Result<Finished, Refusal> {
     let finished = process::run(spec, &recipe.cancel)
         .map_err(|e| Refusal::Words(e.to_string(), None, Exit::Infrastructure))?;
     if finished.exit == process::Exit::Cancelled {

@@ -91,9 +91,9 @@ fn alone((function, side, title): (&Function, &str, &str), ui: &Ui) {
 }
 
 fn changed(a: &Function, (new, b): (&Listing, &Function), ui: &Ui) {
-    let edits = diff::edits(&keys(a), &keys(b));
+    let edits = diff::edits(&keys(&a.lines), &keys(&b.lines));
     let (before, after) = (a.counts(), b.counts());
-    let text = unified(&edits, a, (new, b));
+    let text = unified(&edits, (&a.lines, &b.lines), &|place| short(new, place), code);
     if ui.format == Format::Json {
         let count = |what: fn(&Edit) -> bool| edits.iter().filter(|e| what(e)).count();
         ui.json(&json!({
@@ -132,30 +132,36 @@ fn in_words(name: &str, architecture: Architecture) -> String {
 }
 
 /// What each line is compared by.
-fn keys(function: &Function) -> Vec<&str> {
+pub(super) fn keys(lines: &[Line]) -> Vec<&str> {
     let key = |line| match line {
         &Line::Label(_) => ":",
         Line::Instruction(i) => &i.key,
     };
-    function.lines.iter().map(key).collect()
+    lines.iter().map(key).collect()
 }
 
-fn unified(edits: &[Edit], old: &Function, (new, b): (&Listing, &Function)) -> String {
+/// Only what differs, with the place where it does; `code` writes a line.
+pub(super) fn unified(
+    edits: &[Edit],
+    (old, new): (&[Line], &[Line]),
+    named: &dyn Fn(Place) -> String,
+    code: fn(&Line) -> String,
+) -> String {
     let mut text = String::new();
     for hunk in diff::hunks(edits) {
         let place = hunk.edits.iter().find_map(|e| match e {
-            Edit::Same(_, j) | Edit::Added(j) => b.lines[*j].instruction()?.place,
+            Edit::Same(_, j) | Edit::Added(j) => new[*j].instruction()?.place,
             Edit::Removed(_) => None,
         });
-        let place = place.map(|p| format!(" {}", short(new, p))).unwrap_or_default();
+        let place = place.map(|p| format!(" {}", named(p))).unwrap_or_default();
         let ((old_at, old_count), (new_at, new_count)) = (hunk.old, hunk.new);
         let _infallible =
             writeln!(text, "@@ -{old_at},{old_count} +{new_at},{new_count} @@{place}");
         for edit in hunk.edits {
             let (sign, line) = match edit {
-                Edit::Same(_, j) => (' ', &b.lines[*j]),
-                Edit::Added(j) => ('+', &b.lines[*j]),
-                Edit::Removed(i) => ('-', &old.lines[*i]),
+                Edit::Same(_, j) => (' ', &new[*j]),
+                Edit::Added(j) => ('+', &new[*j]),
+                Edit::Removed(i) => ('-', &old[*i]),
             };
             let _infallible = writeln!(text, "{sign}{}", code(line));
         }
@@ -184,7 +190,8 @@ fn function_text(listing: &Listing, function: &Function, sources: &mut Sources) 
         let place = line.instruction().and_then(|i| i.place);
         if let Some(place) = place.filter(|p| last != Some(*p)) {
             last = Some(place);
-            let comment = format!("# {}: {}", short(listing, place), sources.line(listing, place));
+            let source = sources.line(listing.assembly.file(place), place.line);
+            let comment = format!("# {}: {}", short(listing, place), source);
             text += &comment.chars().take(WIDTH).collect::<String>();
             text.truncate(text.trim_end().len());
             text.push('\n');
@@ -241,7 +248,8 @@ fn vectors(counts: Counts, architecture: Architecture) -> String {
     if used.is_empty() { "-".to_owned() } else { used.join(" ") }
 }
 
-fn plain_table<const N: usize>(titles: [String; N]) -> Table {
+/// A table without lines, numbers to the right.
+pub(super) fn plain_table<const N: usize>(titles: [String; N]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     table.set_header(titles);
@@ -253,7 +261,8 @@ fn plain_table<const N: usize>(titles: [String; N]) -> Table {
     table
 }
 
-fn indented(text: &str) -> String {
+/// Each line two blanks in.
+pub(super) fn indented(text: &str) -> String {
     text.lines().fold(String::new(), |all, line| all + "  " + line + "\n")
 }
 
@@ -302,17 +311,17 @@ fn short(listing: &Listing, place: Place) -> String {
 
 /// Source files, each read once.
 #[derive(Default)]
-struct Sources {
+pub(super) struct Sources {
     read: HashMap<PathBuf, Vec<String>>,
 }
 
 impl Sources {
-    fn line(&mut self, listing: &Listing, place: Place) -> &str {
-        let file = listing.assembly.file(place);
+    /// The text of a line; nothing where it cannot be read.
+    pub(super) fn line(&mut self, file: &Path, line: u32) -> &str {
         if !self.read.contains_key(file) {
             self.read.insert(file.to_owned(), lines(file));
         }
-        let of = self.read.get(file).and_then(|l| l.get(place.line as usize - 1));
+        let of = self.read.get(file).and_then(|l| l.get((line as usize).checked_sub(1)?));
         of.map_or("", String::as_str)
     }
 }
@@ -321,8 +330,9 @@ fn lines(file: &Path) -> Vec<String> {
     let text = std::fs::read(file).unwrap_or_default();
     String::from_utf8_lossy(&text).lines().map(|l| l.trim().to_owned()).collect()
 }
+
 /// Lines of a table without its outer margins.
-fn plain(table: &mut Table) -> String {
+pub(super) fn plain(table: &mut Table) -> String {
     for column in table.column_iter_mut() {
         column.set_padding((0, 1));
     }
