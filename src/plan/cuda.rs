@@ -93,3 +93,7 @@ fn nvcc(builder: &mut Builder<'_>, stage: &Stage, name: &str) -> Option<Tool> {
     };
     Some(Tool { inputs: vec![(Kind::Tool, compiler.clone())], compiler })
 }
+
+#[cfg(test)]
+#[path = "cuda_tests.rs"]
+mod tests;

@@ -1,0 +1,125 @@
+use std::collections::BTreeMap;
+use std::io;
+
+use super::*;
+use crate::diagnostic::render;
+use crate::pipeline::{Loader, Overrides, load};
+use crate::plan::build::{Request, build};
+use crate::plan::{Definition, Plan, PlanNode};
+use crate::problem::{self, Files};
+
+/// A machine with these files, and an environment.
+struct Machine {
+    files: BTreeMap<&'static str, String>,
+    env: BTreeMap<&'static str, &'static str>,
+}
+
+impl Loader for Machine {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        let text = self.files.get(path.to_str().unwrap_or_default()).cloned();
+        text.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+    fn exists(&self, path: &Path) -> bool {
+        self.files.keys().any(|file| Path::new(file).starts_with(path))
+    }
+    fn list(&self, _dir: &Path) -> Vec<String> {
+        Vec::new()
+    }
+    fn env(&self, name: &str) -> Option<String> {
+        self.env.get(name).map(|value| (*value).to_owned())
+    }
+}
+
+impl Files for Machine {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        Loader::read(self, path)
+    }
+    fn exists(&self, path: &Path) -> bool {
+        Loader::exists(self, path)
+    }
+    fn memory_bytes(&self) -> u64 {
+        1 << 30
+    }
+}
+
+const PROBLEM: &str = "name = \"f\"\nentry = \"f\"\ncases = [ { n = 4 } ]\n\
+    [[args]]\nname = \"y\"\ndtype = \"f32\"\nshape = [\"n\"]\nrole = \"out\"\n\
+    [reference]\nsource = \"ref.c\"\n[tolerance]\nrtol = 0.1\natol = 0.1\n";
+
+/// The plan of a kernel with these lines under `[compile]`, with the CUDA toolkit there or not.
+fn plan(kernel: &str, compile: &str, has_toolkit: bool) -> Result<Plan, String> {
+    let text = format!(
+        "name = \"p\"\nkernel = \"{kernel}\"\nproblem = \"problem.toml\"\n[compile]\n{compile}\n\
+         [stages.smoke]\n"
+    );
+    let mut files = BTreeMap::from([
+        ("/r/p.toml", text),
+        ("/r/problem.toml", PROBLEM.to_owned()),
+        ("/r/ref.c", String::new()),
+        ("/r/k.cu", String::new()),
+        ("/r/k.ptx", String::new()),
+        ("/bin/cc", String::new()),
+    ]);
+    if has_toolkit {
+        files.insert("/kit/lib64/libnvrtc.so.13", String::new());
+        files.insert("/bin/nvcc", String::new());
+    }
+    let machine = Machine { files, env: BTreeMap::from([("PATH", "/bin"), ("CUDA_HOME", "/kit")]) };
+    let loaded = load(Path::new("/r/p.toml"), &Overrides::default(), &machine);
+    let pipeline = loaded.pipeline.expect("a pipeline without mistakes");
+    let problem = problem::load(Path::new("/r/problem.toml"), &machine).problem;
+    let (root, incumbents) = (Path::new("/r"), &crate::plan::incumbent::Nowhere);
+    let request = Request {
+        pipeline: &pipeline,
+        problem: problem.as_ref(),
+        root,
+        loader: &machine,
+        incumbents,
+    };
+    build(request).map_err(|found| render(&found, false))
+}
+
+fn compile_of(plan: &Plan) -> &PlanNode {
+    plan.nodes.iter().find(|node| node.name == "compile").expect("the kernel's compile")
+}
+
+#[test]
+fn each_way_to_compile_depends_on_its_tool_and_on_the_device_it_asks() {
+    let file = |name: &str| (Kind::File, name.to_owned());
+    let nvrtc = file("/kit/lib64/libnvrtc.so.13");
+    let home = (Kind::Env, "CUDA_HOME".to_owned());
+    let device = (Kind::Device, "cuda:0".to_owned());
+    let nvcc = (Kind::Tool, "/bin/nvcc".to_owned());
+    for (kernel, compile, expected) in [
+        ("k.cu", "", vec![file("k.cu"), nvrtc.clone(), home.clone(), device]),
+        ("k.cu", "arch = \"sm_90a\"", vec![file("k.cu"), nvrtc, home]),
+        ("k.cu", "cc = \"nvcc\"\narch = \"sm_90a\"", vec![file("k.cu"), nvcc.clone()]),
+        ("k.cu", "host = true\narch = \"sm_90a\"", vec![file("k.cu"), nvcc]),
+        ("k.ptx", "", vec![file("k.ptx")]),
+    ] {
+        let plan = plan(kernel, compile, true).unwrap();
+        let node = compile_of(&plan);
+        assert_eq!(node.inputs, expected, "{kernel} {compile}");
+        assert_eq!(node.outputs, [".optloop/build/p/compile.cuda"], "{kernel} {compile}");
+        let Definition::Compile(compile) = &node.stored.definition else { panic!("a compile") };
+        assert!(compile.work.flags.is_empty(), "C's flags are not CUDA's");
+    }
+}
+
+#[test]
+fn the_reference_stays_in_c_on_the_processor() {
+    let plan = plan("k.cu", "", true).unwrap();
+    let node = plan.nodes.iter().find(|node| node.name == "reference").expect("a reference");
+    assert_eq!(node.inputs[1], (Kind::Tool, "/bin/cc".to_owned()));
+    assert_eq!(node.outputs, [".optloop/build/p/reference.so"]);
+}
+
+#[test]
+fn a_missing_tool_is_told_with_what_to_do() {
+    let told = plan("k.cu", "", false).unwrap_err();
+    assert!(told.contains("NVRTC, which compiles CUDA kernels, was not found"), "{told}");
+    assert!(told.contains("CUDA_HOME"), "{told}");
+    let told = plan("k.cu", "cc = \"nvcc\"", false).unwrap_err();
+    assert!(told.contains("no compiler `nvcc` on the PATH"), "{told}");
+    assert!(plan("k.ptx", "", false).is_ok(), "nothing is compiled");
+}
