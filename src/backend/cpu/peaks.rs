@@ -131,6 +131,9 @@ pub enum PeakError {
         /// What it printed.
         output: String,
     },
+    /// A device's own figures could not be had.
+    #[error("{0}")]
+    Device(String),
     /// A stop was asked for.
     #[error("interrupted")]
     Interrupted,
@@ -280,7 +283,19 @@ fn key(identity: &CpuIdentity, request: &PeakRequest<'_>) -> Result<Digest, Peak
 /// # Errors
 /// When they must be measured and cannot be, or the folder cannot be written.
 pub fn cached(folder: &Path, request: &PeakRequest<'_>) -> Result<Peaks, PeakError> {
-    let path = folder.join(format!("peaks-{}.json", key(&identity(), request)?.short()));
+    kept(folder, &key(&identity(), request)?, || measure(request))
+}
+
+/// The peaks from the file of `key` in `folder`, or from `measure` and put there.
+///
+/// # Errors
+/// As [`cached`].
+pub fn kept(
+    folder: &Path,
+    key: &Digest,
+    measure: impl FnOnce() -> Result<Peaks, PeakError>,
+) -> Result<Peaks, PeakError> {
+    let path = folder.join(format!("peaks-{}.json", key.short()));
     if let Some(peaks) = load(&path) {
         return Ok(peaks);
     }
@@ -292,7 +307,7 @@ pub fn cached(folder: &Path, request: &PeakRequest<'_>) -> Result<Peaks, PeakErr
     if let Some(peaks) = load(&path) {
         return Ok(peaks);
     }
-    let peaks = measure(request)?;
+    let peaks = measure()?;
     store(&path, &peaks).map_err(file_error("write", &path))?;
     Ok(peaks)
 }

@@ -11,7 +11,7 @@ use super::compare::calibrate::Calibrated;
 use super::compare::{self, Compared};
 use super::compile::CompileDef;
 use super::judge::{self, Bench, Judge};
-use super::numbers::{Account, Digests, gave_up};
+use super::numbers::{Account, Digests, gave_up, throttled};
 use super::profile;
 use super::roofline::{self, Roof};
 use super::{Failure, FailureClass, StageContext, StageOutcome};
@@ -144,7 +144,11 @@ impl Found {
     /// Adds what only a comparison knows.
     fn tell(&self, def: &BenchDef, outcome: &mut StageOutcome) {
         match self {
-            Self::Alone(_) | Self::Itself => {}
+            Self::Alone(measurement) => {
+                let lost = throttled(measurement.discarded_throttled, "launches");
+                outcome.detail["warnings"] = json!(lost.into_iter().collect::<Vec<_>>());
+            }
+            Self::Itself => {}
             Self::Compared(compared) => {
                 let against = def.against.as_deref().unwrap_or("the incumbent");
                 let told = Told::of_kernels(compared, against, &def.work.rule)
@@ -365,10 +369,15 @@ fn roofs(def: &BenchDef, ctx: &StageContext<'_>, measurement: &Measurement) -> R
     if works.iter().all(Option::is_none) {
         return Err("the problem does not say what a launch has to do (`[work]`)".to_owned());
     }
-    let peaks = roofline::peaks(ctx, judge::core(&def.target))?;
+    let bench = Bench::new(ctx, &def.work.limits, &def.target).confined(def.work.sandbox);
+    let peaks = roofline::peaks(&bench)?;
+    let stand_there = match def.target {
+        Target::Cpu(_) => roofline::stand,
+        Target::Cuda(_) => roofline::stand_on_cuda,
+    };
     let stand = |(work, case): (&Option<Work>, &CaseResult)| {
         let median = case.estimate(Statistic::Median)?;
-        roofline::stand(&peaks, work.as_ref()?, &median.interval)
+        stand_there(&peaks, work.as_ref()?, &median.interval)
     };
     Ok(works.iter().zip(&measurement.cases).map(stand).collect())
 }
@@ -381,9 +390,13 @@ fn too_fast(def: &BenchDef, roofs: &Roofs) -> Option<Failure> {
             Some(format!("case {} under {floor:.3} µs", case.label))
         })
         .collect();
+    let best = match def.target {
+        Target::Cpu(_) => "the nearest cache and every arithmetic unit of this machine",
+        Target::Cuda(_) => "all the bandwidth of this device's memory",
+    };
     let message = format!(
-        "not even the nearest cache and every arithmetic unit of this machine, and a quarter more, \
-         allow {}; either `[work]` of the problem says too much, or the kernel does not do its work",
+        "not even {best}, and a quarter more, allow {}; either `[work]` of the problem says too much, \
+         or the kernel does not do its work",
         told.join(", ")
     );
     (!told.is_empty()).then_some(Failure { class: FailureClass::Implausible, message })

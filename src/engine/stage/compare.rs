@@ -109,7 +109,8 @@ pub(super) fn run(
     seed: u64,
     log: &mut Vec<u8>,
 ) -> Result<Compared, Failure> {
-    let known = calibration::read(ctx.state, &def.problem.name, &def.work.metric);
+    let place = calibration::Place::of(def, ctx);
+    let known = calibration::read(&place);
     let calibrated = known.as_ref().map(|k| k.calibration.pairs_per_process);
     let usual = match def.target {
         Target::Cpu(_) => PER_PROCESS,
@@ -119,8 +120,8 @@ pub(super) fn run(
     let rule = rule(&def.work.rule, &def.work.repeats, def.problem.cases.len());
     let duel = Duel { def, incumbent, ctx, seed };
     let compared = duel.run(rule, per_process, def.work.early_stop_us, log)?;
-    calibration::count(ctx.state, &def.problem.name, &def.work.metric);
-    let doubts = known.map_or_else(Vec::new, |known| known.doubts());
+    calibration::count(&place);
+    let doubts = known.map_or_else(Vec::new, |known| known.doubts(&place));
     Ok(Compared { doubts, ..compared })
 }
 

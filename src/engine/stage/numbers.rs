@@ -41,6 +41,16 @@ pub(super) fn gave_up(measurement: &Measurement) -> bool {
     measurement.stopped.is_some_and(Stopped::is_slow)
 }
 
+/// What to tell where something was taken again because the device was throttled.
+pub(super) fn throttled(discarded: u64, what: &str) -> Option<String> {
+    (discarded > 0).then(|| {
+        format!(
+            "{discarded} {what} do not count and were taken again: the device was throttled; cool \
+             it, or give it a lower clock"
+        )
+    })
+}
+
 impl Account<'_> {
     pub(super) fn metrics(&self) -> BTreeMap<String, f64> {
         let measurement = self.measurement;
@@ -91,6 +101,7 @@ impl Account<'_> {
             "stopped_early": gave_up(measurement),
             "saved_launches": measurement.saved_launches,
             "saved_seconds": self.saved_seconds(),
+            "discarded_throttled": measurement.discarded_throttled,
             "timer": measurement.cases.first().map(|c| c.timer),
             "conditions": self.conditions,
             "unstable": self.unstable(),
@@ -132,8 +143,10 @@ impl Account<'_> {
             reasons.push(format!("processes differ by {sd:.1} % (standard deviation)"));
         }
         reasons.extend(self.unconfirmed());
-        // The kernel's core and the judge's.
-        reasons.extend(self.conditions.reasons(2.0));
+        if self.def.target.cuda().is_none() {
+            // The kernel's core and the judge's.
+            reasons.extend(self.conditions.reasons(2.0));
+        }
         reasons
     }
 

@@ -17,6 +17,7 @@ use crate::backend::cpu::remarks::{self, Family, Remark, RemarkKind};
 use crate::backend::cpu::{Compilation, Step};
 use crate::backend::cpu::{compiler, replay};
 use crate::measure::Measurement;
+use crate::pipeline::Target;
 use crate::plan::kernel::WORKER_ENV;
 use crate::problem::{self, Staged};
 use crate::process::{self, CommandSpec, Exit};
@@ -42,6 +43,9 @@ pub(super) fn look(
 ) -> Value {
     let case = largest(def);
     let verdict = verdict(def, case, roofs);
+    if let Target::Cuda(_) = def.target {
+        return on_cuda(def, case, &verdict);
+    }
     let counted = count(def, build, ctx, (case, typical_ns(measurement, case)));
     let remarks = compiler_remarks(build, ctx);
     let mut lines = vec![verdict.clone()];
@@ -55,6 +59,20 @@ pub(super) fn look(
         "remarks": remarks.as_ref().ok().map(|all| all.iter().map(remark_json).collect::<Vec<_>>()),
         "no_remarks": remarks.as_ref().err(),
         "lines": lines,
+    })
+}
+
+/// What is known of a kernel on a CUDA device without counting anything there.
+fn on_cuda(def: &BenchDef, case: usize, verdict: &str) -> Value {
+    let why = "the counters and compilers of processors see nothing of a CUDA device";
+    json!({
+        "verdict": verdict,
+        "case": def.problem.cases.get(case).map(|c| c.label.clone()),
+        "counters": null,
+        "no_counters": why,
+        "remarks": null,
+        "no_remarks": why,
+        "lines": [verdict],
     })
 }
 

@@ -5,10 +5,11 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
+use super::judge::{self, Bench};
 use super::StageContext;
 use crate::backend::cpu::identity::allowed_cores;
 use crate::backend::cpu::peaks::{self, PeakRequest};
-use crate::pipeline::CacheMode;
+use crate::pipeline::{CacheMode, Target};
 use crate::problem::{self, ArgKind, Case, Problem};
 use crate::process;
 use crate::stats::Interval;
@@ -16,6 +17,8 @@ use crate::stats::roofline::{
     BoundBy, Peaks, Precision, Residence, Work, bound, hard_floor_us, implausible,
 };
 use crate::verify::Dtype;
+
+mod cuda;
 
 /// A case beside its bound.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,11 +39,22 @@ pub(super) struct Roof {
     pub(super) implausible_under_us: Option<f64>,
 }
 
-/// What this machine can do at most on the cores of a stage; `Err` says why it is not known.
-pub(super) fn peaks(ctx: &StageContext<'_>, core: Option<u32>) -> Result<Peaks, String> {
+/// Data beyond this are in a device's memory, whatever its L2 holds of them: that has a tenth of it
+/// at most.
+const BEYOND_L2_BYTES: f64 = (1u64 << 30) as f64;
+
+/// What a stage's target can do at most; `Err` says why it is not known.
+pub(super) fn peaks(bench: &Bench<'_>) -> Result<Peaks, String> {
     // Two stages of one process must not measure at once: each would see half.
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock();
+    match bench.target {
+        Target::Cpu(_) => cpu_peaks(bench.ctx, judge::core(bench.target)),
+        Target::Cuda(name) => cuda::cuda_peaks(bench, name),
+    }
+}
+
+fn cpu_peaks(ctx: &StageContext<'_>, core: Option<u32>) -> Result<Peaks, String> {
     let path = (ctx.env)("PATH").unwrap_or_default();
     let compiler = process::resolve(OsStr::new("cc"), ctx.dir, &path)
         .ok_or("there is no C compiler `cc` to build the probe with")?;
@@ -77,6 +91,22 @@ pub(super) fn work(problem: &Problem, case: &Case, mode: CacheMode) -> Option<Wo
             CacheMode::Cold => Residence::Cold,
         },
     })
+}
+
+/// [`stand`] on a CUDA device, of which only the bandwidth of its memory and the rate of its plain
+/// arithmetic units are known: what stays in the L2 has no bound in bytes, and tensor cores do more
+/// operations than that. So little is implausible.
+pub(super) fn stand_on_cuda(peaks: &Peaks, work: &Work, time: &Interval) -> Option<Roof> {
+    let beyond = work.footprint_bytes >= BEYOND_L2_BYTES;
+    let from_memory = beyond || work.residence == Residence::Cold;
+    let work = Work { bytes: work.bytes.filter(|_| from_memory), ..*work };
+    let mut roof = stand(peaks, &work, time)?;
+    if roof.bound == "compute" {
+        "compute (without tensor cores)".clone_into(&mut roof.bound);
+    }
+    let bytes = Work { flops: None, ..work };
+    roof.implausible_under_us = implausible(peaks, &bytes, time.upper).filter(|_| beyond);
+    Some(roof)
 }
 
 /// Holds a measured time against the bound.
@@ -140,6 +170,27 @@ mod tests {
         assert_eq!(roof.implausible_under_us, None);
         let near = stand(&peaks(), &work(1e4, 1e4), &time(20.0)).unwrap();
         assert_eq!((near.bound.as_str(), near.floor_us), ("compute", 10.0));
+    }
+
+    #[test]
+    fn on_a_cuda_device_only_what_is_surely_in_memory_is_bound_by_it() {
+        let memory = Peaks { levels: peaks().levels.split_off(1), ..peaks() };
+        let cold = |bytes, footprint| Work { residence: Residence::Cold, ..work(bytes, footprint) };
+        for (work, us, bound, implausible) in [
+            // 1e9 bytes take 0.1 s.
+            (work(1e9, 1e6), 200.0, Some("compute (without tensor cores)"), false),
+            (work(1e9, 2e9), 2e5, Some("memory (memory)"), false),
+            (work(1e9, 2e9), 5e4, Some("memory (memory)"), true),
+            (cold(1e6, 1e6), 50.0, Some("memory (memory)"), false),
+            // Tensor cores: 1e6 operations in less than 10 us.
+            (work(1e3, 2e9), 1.0, Some("compute (without tensor cores)"), false),
+            (Work { flops: None, ..work(1e9, 1e6) }, 200.0, None, false),
+        ] {
+            let roof = stand_on_cuda(&memory, &work, &time(us));
+            assert_eq!(roof.as_ref().map(|r| r.bound.as_str()), bound, "{work:?}");
+            let told = roof.is_some_and(|r| r.implausible_under_us.is_some());
+            assert_eq!(told, implausible, "{work:?}");
+        }
     }
 
     #[test]

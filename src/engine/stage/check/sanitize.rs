@@ -13,6 +13,7 @@ use super::super::judge::{Bench, Judge, arguments};
 use super::super::{Failure, FailureClass, StageContext, StageOutcome};
 use crate::backend::cpu::compiler::{CompileRequest, plan_sanitized};
 use crate::backend::{Fault, Mode, Order, Session};
+use crate::pipeline::Target;
 use crate::problem::{bytes_needed, work};
 
 mod report;
@@ -65,6 +66,10 @@ pub(super) fn run(
     judge: &mut Judge<'_>,
     log: &mut Vec<u8>,
 ) -> (Sanitized, Option<Failure>) {
+    if let Target::Cuda(_) = bench.target {
+        let why = "the sanitizers of compilers for processors see nothing of a CUDA device";
+        return (Sanitized::without(why), None);
+    }
     let own = bench.ctx.scratch.join("sanitized");
     let ctx = StageContext { scratch: &own, ..*bench.ctx };
     (ctx.progress)(0.9, "sanitizers");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::super::{Failure, FailureClass};
+use super::super::numbers::throttled;
 use super::Compared;
 use crate::measure::pairs::{Comparison, Cut, Reported};
 use crate::pipeline::{Guard, RuleWork};
@@ -138,6 +139,7 @@ impl<'a> Told<'a> {
             "confirm_pairs": verdict.confirmed.map_or(0, |c| c.pairs),
             "launches": comparison.spent.launches,
             "processes": comparison.spent.processes,
+            "discarded_throttled": comparison.spent.discarded_throttled,
             "seconds": comparison.seconds,
             "pair_sd": self.noise.map(|n| n.pair_sd),
             "process_sd": self.noise.map(|n| n.process_sd),
@@ -244,6 +246,7 @@ impl<'a> Told<'a> {
         warnings.extend(self.noise.filter(|n| n.pair_sd > NOISY).map(|n| {
             format!("pairs differ by {:.1} % here (standard deviation)", 100.0 * n.pair_sd)
         }));
+        warnings.extend(throttled(self.comparison.spent.discarded_throttled, "pairs"));
         if self.comparison.cut == Some(Cut::OutOfTime) {
             warnings.push("the time for this decision was up; raise `budget` and `timeout`".into());
         }

@@ -13,6 +13,8 @@ use crate::stats::calibration::{
 pub(in crate::engine::stage) struct Calibrated {
     pub(in crate::engine::stage) compared: Compared,
     pub(in crate::engine::stage) calibration: Calibration,
+    /// On what.
+    device: String,
 }
 
 /// Calibrates: 12 pairs of processes of the same binary, 4 pairs from each.
@@ -35,9 +37,9 @@ pub(in crate::engine::stage) fn run(
     let rule = rule(&def.work.rule, &def.work.repeats, def.problem.cases.len());
     let calibration = Calibration::of(&processes, &rule, &NoiseLimits::default())
         .ok_or_else(|| infra("the pairs have no spread that could be told".to_owned()))?;
-    let (problem, metric) = (&def.problem.name, &def.work.metric);
-    calibration::write(ctx.state, problem, metric, &calibration).map_err(infra)?;
-    Ok(Calibrated { compared, calibration })
+    let place = calibration::Place::of(def, ctx);
+    calibration::write(&place, &calibration).map_err(infra)?;
+    Ok(Calibrated { compared, calibration, device: place.device() })
 }
 
 impl Calibrated {
@@ -54,7 +56,7 @@ impl Calibrated {
     pub(in crate::engine::stage) fn detail(&self) -> Value {
         json!({
             "against": "itself",
-            "device": calibration::device(),
+            "device": self.device,
             "pairs": self.calibration.pairs,
             "processes": self.calibration.processes,
             "pair_sd": self.calibration.pair_sd,

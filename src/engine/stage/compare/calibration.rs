@@ -5,8 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::backend::cpu::identity;
+use super::super::StageContext;
+use super::super::bench::BenchDef;
 use crate::cache::index::replace;
+use crate::engine::device;
+use crate::pipeline::Target;
 use crate::stats::calibration::Calibration;
 
 /// Rises when a reader would have to change.
@@ -32,16 +35,46 @@ pub struct Kept {
     pub calibration: Calibration,
 }
 
-/// The device as calibrations name it.
-pub fn device() -> String {
-    let cpu = identity();
-    format!("{} {} governor {} turbo {:?}", cpu.model, cpu.arch, cpu.governor, cpu.turbo)
+/// What was calibrated, where, and where that is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The state folder.
+    pub state: &'a Path,
+    /// The problem's name.
+    pub problem: &'a str,
+    /// By what was decided.
+    pub metric: &'a str,
+    /// On what.
+    pub target: &'a Target,
+    /// The environment.
+    pub env: &'a device::Env<'a>,
 }
 
-fn path(state: &Path, problem: &str, metric: &str) -> PathBuf {
-    let clean = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' };
-    let name: String = format!("calibration-{problem}-{metric}").chars().map(clean).collect();
-    state.join("devices").join(format!("{name}.json"))
+impl<'a> Place<'a> {
+    pub(super) fn of(def: &'a BenchDef, ctx: &'a StageContext<'a>) -> Self {
+        Self {
+            state: ctx.state,
+            problem: &def.problem.name,
+            metric: &def.work.metric,
+            target: &def.target,
+            env: ctx.env,
+        }
+    }
+
+    /// The device as calibrations name it.
+    pub fn device(&self) -> String {
+        device::identity(self.target, self.env)
+    }
+
+    fn path(&self) -> PathBuf {
+        let clean = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+        let mut name = format!("calibration-{}-{}", self.problem, self.metric);
+        if self.target.cuda().is_some() {
+            name = format!("{name}-{}", self.target);
+        }
+        let name: String = name.chars().map(clean).collect();
+        self.state.join("devices").join(format!("{name}.json"))
+    }
 }
 
 fn now_ms() -> i64 {
@@ -49,8 +82,8 @@ fn now_ms() -> i64 {
 }
 
 /// What is known; `None` when nobody calibrated, or not with this version.
-pub fn read(state: &Path, problem: &str, metric: &str) -> Option<Kept> {
-    let bytes = std::fs::read(path(state, problem, metric)).ok()?;
+pub fn read(place: &Place<'_>) -> Option<Kept> {
+    let bytes = std::fs::read(place.path()).ok()?;
     serde_json::from_slice::<Kept>(&bytes).ok().filter(|kept| kept.version == VERSION)
 }
 
@@ -58,20 +91,15 @@ pub fn read(state: &Path, problem: &str, metric: &str) -> Option<Kept> {
 ///
 /// # Errors
 /// Why it cannot be kept, in words.
-pub(super) fn write(
-    state: &Path,
-    problem: &str,
-    metric: &str,
-    calibration: &Calibration,
-) -> Result<(), String> {
+pub(super) fn write(place: &Place<'_>, calibration: &Calibration) -> Result<(), String> {
     let kept = Kept {
         version: VERSION,
         at_ms: now_ms(),
-        device: device(),
+        device: place.device(),
         decisions: 0,
         calibration: calibration.clone(),
     };
-    put(&path(state, problem, metric), &kept)
+    put(&place.path(), &kept)
 }
 
 fn put(path: &Path, kept: &Kept) -> Result<(), String> {
@@ -85,30 +113,30 @@ fn put(path: &Path, kept: &Kept) -> Result<(), String> {
 }
 
 /// One more comparison rests on it.
-pub(super) fn count(state: &Path, problem: &str, metric: &str) {
-    if let Some(mut kept) = read(state, problem, metric) {
+pub(super) fn count(place: &Place<'_>) {
+    if let Some(mut kept) = read(place) {
         kept.decisions = kept.decisions.saturating_add(1);
         // A count that is lost makes the next warning come later, no more.
-        drop(put(&path(state, problem, metric), &kept));
+        drop(put(&place.path(), &kept));
     }
 }
 
 impl Kept {
     /// What people should know who rely on it.
-    pub(super) fn doubts(&self) -> Vec<String> {
+    pub(super) fn doubts(&self, place: &Place<'_>) -> Vec<String> {
         let noisy = self.calibration.too_noisy.map(|_| {
             "calibration found this machine too noisy; what comes out here may be chance".to_owned()
         });
-        let stale = self.stale().map(|why| {
+        let stale = self.stale(place).map(|why| {
             format!("the calibration is stale: {why}; `optloop calibrate` makes it anew")
         });
         noisy.into_iter().chain(stale).collect()
     }
 
     /// Why it should be made anew; `None` while it holds.
-    pub fn stale(&self) -> Option<String> {
+    pub fn stale(&self, place: &Place<'_>) -> Option<String> {
         let hours = (now_ms() - self.at_ms) / 3_600_000;
-        if self.device != device() {
+        if self.device != place.device() {
             return Some(format!("it was made on another device ({})", self.device));
         }
         if self.decisions >= DECISIONS {
@@ -121,27 +149,34 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::Cores;
     use crate::stats::calibration::NoiseLimits;
     use crate::stats::sequential::Rule;
 
     #[test]
     fn a_calibration_is_kept_counted_and_goes_stale() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(read(dir.path(), "p", "median_us"), None);
+        let target = Target::Cpu(Cores::Picked);
+        let (state, env) = (dir.path(), &|_: &str| None);
+        let place =
+            &Place { state, problem: "p", metric: "median_us", target: &target, env };
+        assert_eq!(read(place), None);
         let pairs = vec![vec![0.001, -0.001, 0.002, -0.002]; 12];
         let calibration =
             Calibration::of(&pairs, &Rule::with_looks(&[48]), &NoiseLimits::default()).unwrap();
-        write(dir.path(), "p", "median_us", &calibration).unwrap();
-        let kept = read(dir.path(), "p", "median_us").unwrap();
-        assert_eq!((&kept.calibration, kept.stale()), (&calibration, None));
+        write(place, &calibration).unwrap();
+        let kept = read(place).unwrap();
+        assert_eq!((&kept.calibration, kept.stale(place)), (&calibration, None));
         for _ in 0..DECISIONS {
-            count(dir.path(), "p", "median_us");
+            count(place);
         }
-        let kept = read(dir.path(), "p", "median_us").unwrap();
-        assert!(kept.stale().is_some_and(|why| why.starts_with("50 comparisons")));
+        let kept = read(place).unwrap();
+        assert!(kept.stale(place).is_some_and(|why| why.starts_with("50 comparisons")));
         let old = Kept { decisions: 0, at_ms: now_ms() - 25 * 3_600_000, ..kept.clone() };
-        assert!(old.stale().is_some_and(|why| why.contains("25 hours")));
+        assert!(old.stale(place).is_some_and(|why| why.contains("25 hours")));
         let other = Kept { device: "another".into(), ..kept };
-        assert!(other.stale().is_some_and(|why| why.contains("another device")));
+        assert!(other.stale(place).is_some_and(|why| why.contains("another device")));
+        let cuda = Place { target: &Target::Cuda("0".into()), ..*place };
+        assert_eq!(read(&cuda), None, "another device has noise of its own");
     }
 }
