@@ -6,20 +6,21 @@ use serde_json::{Value, json};
 
 use super::args::Format;
 use super::columns::{WIDTH, wrapped};
+use super::cuda::{self, Part};
 use super::exit::Exit;
 use super::hardware::{
     self, CLOCK, CPUS, Cache, ClockSource, bytes_in_words, list_in_words, siblings_in_words,
 };
 use super::ui::Ui;
+use super::world::cuda_places;
 use crate::backend::cpu::{CpuIdentity, identity};
+use crate::backend::cuda::find::Library;
+use crate::backend::cuda::probe::version_in_words;
 use crate::backend::cuda::{CudaDevice, CudaProbe, probe};
-
-/// Said wherever a CUDA device is shown.
-const NOT_YET: &str = "this version runs kernels on the CPU only";
 
 /// Lists them.
 pub(super) fn run(ui: &Ui) -> Exit {
-    let (cpu, cuda) = (Cpu::read(), probe());
+    let (cpu, cuda) = (Cpu::read(), Cuda::read());
     if ui.format == Format::Json {
         for line in json_lines(&cpu, &cuda) {
             ui.json(&line);
@@ -28,6 +29,29 @@ pub(super) fn run(ui: &Ui) -> Exit {
         ui.text(&table(&cpu, &cuda));
     }
     Exit::Ok
+}
+
+/// What there is of CUDA.
+struct Cuda {
+    probe: CudaProbe,
+    /// Where the driver's library lies.
+    driver: Option<String>,
+    parts: Vec<Part>,
+}
+
+impl Cuda {
+    fn read() -> Self {
+        let places = cuda_places();
+        let driver = places.find(Library::Driver).map(|found| found.path.display().to_string());
+        Self { probe: probe(&places), driver, parts: cuda::parts(&places) }
+    }
+
+    fn devices(&self) -> &[CudaDevice] {
+        match &self.probe {
+            CudaProbe::Devices(devices) => devices,
+            _ => &[],
+        }
+    }
 }
 
 /// The processor, as far as it is told.
@@ -53,65 +77,41 @@ impl Cpu {
     }
 }
 
-/// What there is of CUDA here, as the end of a sentence.
-pub(super) fn cuda_in_words() -> String {
-    words_of(&probe())
-}
-
-/// What a probe found, as the end of a sentence.
-pub(super) fn words_of(probe: &CudaProbe) -> String {
-    match probe {
-        CudaProbe::NoDriver => "there is no CUDA driver here (libcuda.so was not found)".to_owned(),
-        CudaProbe::Unusable(why) => format!("the CUDA driver here cannot be used ({why})"),
-        CudaProbe::Devices(devices) => match devices.as_slice() {
-            [] => "the CUDA driver here lists no device".to_owned(),
-            [one] => format!("this machine has one CUDA device, {}", one.name),
-            [first, ..] => {
-                format!("this machine has {} CUDA devices, the first {}", devices.len(), first.name)
-            }
-        },
-    }
-}
-
-/// What to do where there is no CUDA device; `None` where there is one.
-pub(super) fn cuda_hint(probe: &CudaProbe) -> Option<String> {
-    let module_loaded = Path::new("/proc/driver/nvidia/version").exists();
-    let why = match probe {
-        CudaProbe::Devices(devices) if !devices.is_empty() => return None,
-        CudaProbe::NoDriver if module_loaded => {
-            "the kernel module is loaded, but the library is not in sight: start the container \
-             with --gpus all, or run ldconfig"
-        }
-        CudaProbe::NoDriver => {
-            "with an NVIDIA device, install its driver (on Debian: apt install nvidia-driver \
-             libcuda1); in a container, start it with --gpus all"
-        }
-        CudaProbe::Unusable(why) if why.contains("MISMATCH") => {
-            "driver library and kernel module are of different versions: restart the machine"
-        }
-        CudaProbe::Unusable(why) if why.contains("NO_DEVICE") => {
-            "no device is in sight: look at CUDA_VISIBLE_DEVICES and at the container's --gpus"
-        }
-        CudaProbe::Unusable(_) => "nvidia-smi says more",
-        CudaProbe::Devices(_) => "look at CUDA_VISIBLE_DEVICES and at the container's --gpus",
-    };
-    Some(why.to_owned())
-}
-
-fn table(cpu: &Cpu, cuda: &CudaProbe) -> String {
+fn table(cpu: &Cpu, cuda: &Cuda) -> String {
     let mut rows = cpu_rows(cpu);
-    if let CudaProbe::Devices(devices) = cuda {
-        for (index, device) in devices.iter().enumerate() {
-            rows.extend(cuda_rows(index, device));
-        }
+    for (index, device) in cuda.devices().iter().enumerate() {
+        rows.extend(cuda_rows(index, device));
     }
-    let end = match cuda_hint(cuda) {
+    rows.extend(software_rows(cuda));
+    let end = match cuda.probe.hint() {
         Some(hint) => {
-            paragraphs(&[format!("no CUDA device: {}", words_of(cuda)), format!("help: {hint}")])
+            paragraphs(&[format!("no CUDA device: {}", cuda.probe), format!("help: {hint}")])
         }
-        None => paragraphs(&[format!("CUDA devices are listed, and {NOT_YET}")]),
+        None => String::new(),
     };
     in_columns(&rows) + &end
+}
+
+/// Libraries and tools. Where there is no device what is missing of them is `doctor`'s to tell.
+fn software_rows(cuda: &Cuda) -> Vec<[String; 3]> {
+    let mut rows = Vec::new();
+    if let (Some(path), Some(device)) = (&cuda.driver, cuda.devices().first()) {
+        let version = version_in_words(device.driver_version);
+        rows.push(("driver", format!("{path} (CUDA {version})")));
+    }
+    for part in &cuda.parts {
+        match &part.found {
+            Ok(found) => rows.push((part.name, found.clone())),
+            Err((why, hint)) if !cuda.devices().is_empty() => {
+                rows.push((part.name, format!("{why}; {hint}")));
+            }
+            Err(_) => {}
+        }
+    }
+    let first = |index| if index == 0 { "CUDA".to_owned() } else { String::new() };
+    let row =
+        |(index, (name, value)): (usize, (&str, String))| [first(index), name.to_owned(), value];
+    rows.into_iter().enumerate().map(row).collect()
 }
 
 fn paragraphs(texts: &[String]) -> String {
@@ -175,8 +175,26 @@ fn cuda_rows(index: usize, device: &CudaDevice) -> Vec<[String; 3]> {
         row("uuid", device.uuid.clone()),
         row("compute capability", format!("{}.{}", device.major, device.minor)),
         row("multiprocessors", device.multiprocessors.to_string()),
-        row("memory", bytes_in_words(device.memory_bytes)),
+        row("clock", format!("up to {} MHz", device.sm_mhz)),
+        row("memory", memory_in_words(device)),
+        row("L2 cache", bytes_in_words(device.l2_bytes)),
+        row("shared memory", shared_in_words(device)),
+        row("bus", device.bus.clone()),
     ]
+}
+
+fn memory_in_words(device: &CudaDevice) -> String {
+    let bytes = bytes_in_words(device.memory_bytes);
+    format!("{bytes}, {} bits at up to {} MHz", device.bus_bits, device.memory_mhz)
+}
+
+fn shared_in_words(device: &CudaDevice) -> String {
+    format!(
+        "{} a block, {} at most; {} a multiprocessor",
+        bytes_in_words(device.shared_bytes.into()),
+        bytes_in_words(device.shared_optin_bytes.into()),
+        bytes_in_words(device.shared_multiprocessor_bytes.into()),
+    )
 }
 
 /// Caches for programs.
@@ -185,7 +203,7 @@ pub(super) fn caches_json(caches: &[Cache]) -> Value {
     caches.iter().map(one).collect()
 }
 
-fn json_lines(cpu: &Cpu, cuda: &CudaProbe) -> Vec<Value> {
+fn json_lines(cpu: &Cpu, cuda: &Cuda) -> Vec<Value> {
     let id = &cpu.identity;
     let mut lines = vec![json!({
         "version": 1, "device": "cpu", "runs_kernels": true, "model": id.model,
@@ -193,20 +211,28 @@ fn json_lines(cpu: &Cpu, cuda: &CudaProbe) -> Vec<Value> {
         "microcode": id.microcode, "caches": caches_json(&cpu.caches), "core_list": cpu.cores,
         "siblings": cpu.siblings, "time_source": cpu.clock.current,
     })];
-    if let CudaProbe::Devices(devices) = cuda {
-        lines.extend(devices.iter().enumerate().map(|(index, d)| {
-            json!({
-                "version": 1, "device": format!("cuda:{index}"), "runs_kernels": false,
-                "model": d.name, "uuid": d.uuid, "memory_bytes": d.memory_bytes,
-                "compute_capability": format!("{}.{}", d.major, d.minor),
-                "multiprocessors": d.multiprocessors,
-            })
-        }));
-    }
-    if let Some(hint) = cuda_hint(cuda) {
-        let why = words_of(cuda);
+    lines.extend(cuda.devices().iter().enumerate().map(|(index, d)| {
+        json!({
+            "version": 1, "device": format!("cuda:{index}"), "runs_kernels": true,
+            "model": d.name, "uuid": d.uuid, "bus": d.bus, "memory_bytes": d.memory_bytes,
+            "compute_capability": format!("{}.{}", d.major, d.minor),
+            "multiprocessors": d.multiprocessors, "l2_bytes": d.l2_bytes, "sm_mhz": d.sm_mhz,
+            "memory_mhz": d.memory_mhz, "bus_bits": d.bus_bits, "shared_bytes": d.shared_bytes,
+            "shared_optin_bytes": d.shared_optin_bytes,
+            "shared_multiprocessor_bytes": d.shared_multiprocessor_bytes,
+            "driver": cuda.driver, "cuda_version": version_in_words(d.driver_version),
+        })
+    }));
+    if let Some(hint) = cuda.probe.hint() {
+        let why = cuda.probe.to_string();
         lines.push(json!({ "version": 1, "device": "cuda", "missing": why, "help": hint }));
     }
+    lines.extend(cuda.parts.iter().map(|part| match &part.found {
+        Ok(found) => json!({ "version": 1, "part": part.name, "found": found }),
+        Err((why, hint)) => {
+            json!({ "version": 1, "part": part.name, "missing": why, "help": hint })
+        }
+    }));
     lines
 }
 
@@ -218,35 +244,73 @@ mod tests {
         CudaDevice {
             name: "Example H".to_owned(),
             uuid: "GPU-0011".to_owned(),
+            bus: "0000:19:00.0".to_owned(),
             memory_bytes: 80 << 30,
             major: 9,
             minor: 0,
             multiprocessors: 132,
+            l2_bytes: 50 << 20,
+            sm_mhz: 1980,
+            memory_mhz: 2619,
+            bus_bits: 5120,
+            shared_bytes: 48 << 10,
+            shared_optin_bytes: 227 << 10,
+            shared_multiprocessor_bytes: 228 << 10,
+            driver_version: 13_000,
         }
+    }
+
+    fn parts() -> Vec<Part> {
+        let found = Ok("/usr/bin/nvcc".to_owned());
+        let missing = Err(("ncu was not found".to_owned(), "install it".to_owned()));
+        vec![Part { name: "nvcc", cost: "", found }, Part { name: "ncu", cost: "", found: missing }]
+    }
+
+    fn cuda(probe: CudaProbe) -> Cuda {
+        Cuda { probe, driver: Some("/usr/lib64/libcuda.so.1".to_owned()), parts: parts() }
+    }
+
+    fn no_driver() -> CudaProbe {
+        CudaProbe::NoDriver { tried: Vec::new(), broken: None, hint: "install a driver".to_owned() }
     }
 
     #[test]
     fn no_device_comes_with_its_reason_and_a_way_out() {
+        let why = "CUDA_ERROR_NO_DEVICE, 100".to_owned();
         for (probe, words) in [
-            (CudaProbe::NoDriver, "libcuda.so was not found"),
-            (CudaProbe::Unusable("CUDA_ERROR_NO_DEVICE".to_owned()), "CUDA_ERROR_NO_DEVICE"),
+            (no_driver(), "libcuda.so.1 was not found"),
+            (CudaProbe::TooOld { version: 11_040, needed: 12_000, missing: vec![] }, "is of 11.4"),
+            (CudaProbe::Unusable { code: 100, why }, "CUDA_ERROR_NO_DEVICE"),
             (CudaProbe::Devices(Vec::new()), "lists no device"),
         ] {
-            let text = table(&Cpu::read(), &probe);
+            let cuda = cuda(probe);
+            let text = table(&Cpu::read(), &cuda);
             assert!(text.contains(words) && text.contains("\nhelp: "), "{text}");
+            assert!(text.contains("/usr/bin/nvcc") && !text.contains("ncu was"), "{text}");
             assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
-            let lines = json_lines(&Cpu::read(), &probe);
+            let lines = json_lines(&Cpu::read(), &cuda);
             assert!(lines[1]["missing"].as_str().is_some_and(|m| m.contains(words)), "{lines:?}");
+            assert_eq!(lines.last().expect("parts")["missing"], "ncu was not found");
         }
     }
 
     #[test]
-    fn a_cuda_device_is_shown_with_what_this_version_does_not_do() {
-        let probe = CudaProbe::Devices(vec![h100()]);
-        let text = table(&Cpu::read(), &probe);
-        assert!(text.contains("cuda:0") && text.contains("80 GiB"), "{text}");
-        assert!(text.contains(NOT_YET) && !text.contains("help:"), "{text}");
-        assert_eq!(json_lines(&Cpu::read(), &probe)[1]["runs_kernels"], false);
-        assert!(words_of(&probe).contains("one CUDA device, Example H"));
+    fn a_cuda_device_is_shown_with_its_clocks_and_memory_and_what_there_is_for_it() {
+        let cuda = cuda(CudaProbe::Devices(vec![h100()]));
+        let text = table(&Cpu::read(), &cuda);
+        for words in [
+            "cuda:0",
+            "80 GiB, 5120 bits at up to 2619 MHz",
+            "up to 1980 MHz",
+            "48 KiB a block, 227 KiB at most",
+            "/usr/lib64/libcuda.so.1 (CUDA 13.0)",
+            "ncu was not found; install it",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+        assert!(!text.contains("help:") && text.lines().all(|l| l.chars().count() <= WIDTH));
+        let line = &json_lines(&Cpu::read(), &cuda)[1];
+        assert_eq!(line["runs_kernels"], true);
+        assert_eq!((&line["sm_mhz"], &line["cuda_version"]), (&json!(1980), &json!("13.0")));
     }
 }

@@ -10,6 +10,7 @@ mod calibrate;
 mod columns;
 mod compare;
 mod completions;
+mod cuda;
 mod devices;
 mod doctor;
 mod exit;
@@ -41,6 +42,7 @@ use clap::error::ErrorKind;
 pub use args::Cli;
 pub use exit::{Exit, TABLE};
 
+use crate::backend::cuda::clocks;
 use crate::backend::{cpu, worker};
 use args::Command;
 use ui::Ui;
@@ -51,6 +53,9 @@ pub fn main() -> ExitCode {
     match std::env::args_os().nth(1) {
         Some(a) if a == cpu::WORKER_COMMAND => return worker::main(),
         Some(a) if a == cpu::replay::REPLAY_COMMAND => return cpu::replay::main(),
+        Some(a) if a == clocks::CLOCKS_COMMAND => {
+            return clocks::main(std::env::args_os().nth(2), &world::variable);
+        }
         _ => {}
     }
     match Cli::try_parse() {

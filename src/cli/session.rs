@@ -221,13 +221,11 @@ fn no_device(pipeline: &Pipeline) -> Option<EngineError> {
         .any(|k| [".cu", ".ptx", ".cubin"].iter().any(|end| k.ends_with(end)));
     let asks = match &pipeline.device {
         DeviceRequest::Cuda(name) => format!("cuda:{name}"),
-        DeviceRequest::Auto if cuda_source => "cuda".to_owned(),
+        DeviceRequest::Auto if cuda_source => "cuda:0".to_owned(),
         _ => return None,
     };
-    let probe = super::devices::cuda_in_words();
-    Some(EngineError::NoDevice(format!(
-        "this pipeline asks for {asks}, and this version runs kernels on the CPU only; {probe}"
-    )))
+    let lacks = super::cuda::lacks(&asks)?;
+    Some(EngineError::NoDevice(format!("this pipeline asks for {asks}; {lacks}")))
 }
 
 /// A path below the root, as seen from the pipeline's folder: relative when both lie below the root,

@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use crate::backend::cuda::find::Places;
 use crate::cache::World;
 use crate::pipeline::Loader;
 use crate::process::sandbox::SandboxLevel;
@@ -13,14 +14,20 @@ use crate::process::{Cancel, CommandSpec};
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Disk;
 
+/// An environment variable.
 #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
-fn variable(name: &str) -> Option<std::ffi::OsString> {
+pub(super) fn variable(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name)
 }
 
 /// An environment variable as text.
 pub(super) fn text_variable(name: &str) -> Option<String> {
     variable(name)?.into_string().ok()
+}
+
+/// Where CUDA's libraries and tools are looked for.
+pub(super) fn cuda_places() -> Places {
+    Places::of(&variable)
 }
 
 /// The whole environment, for programs of the user's that act in their name: git and its hooks.
@@ -82,6 +89,9 @@ impl World for Disk {
     fn device(&self, name: &str) -> String {
         if name == crate::plan::kernel::SANDBOX {
             return SandboxLevel::available().describe();
+        }
+        if name.starts_with("cuda") {
+            return super::cuda::named(name).describe();
         }
         let cpu = crate::backend::cpu::identity();
         // Not the number of cores this process may use: make and taskset change that.

@@ -31,6 +31,14 @@ fn the_doctor_looks_at_everything_and_names_a_way_out_of_what_is_weak() {
         "noise",
         "perf",
         "valgrind",
+        "cuda",
+        "nvrtc",
+        "nvml",
+        "nvcc",
+        "cuobjdump",
+        "nvdisasm",
+        "ncu",
+        "compute-sanitizer",
     ] {
         assert!(names.iter().any(|n| n == name), "{name}: {names:?}");
     }

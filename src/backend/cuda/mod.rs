@@ -5,12 +5,17 @@
 //! which it is launched; [`resources`] reads what tools say about a built kernel.
 
 pub mod bundle;
+pub mod clocks;
 pub mod compiler;
+pub mod conditions;
 pub mod find;
 pub mod identity;
+pub mod nvml;
 pub mod probe;
 pub mod resources;
 pub mod session;
+#[cfg(test)]
+mod stub_tests;
 
 pub use bundle::{Bundle, ImageKind, LaunchLines};
 pub use probe::{CudaDevice, CudaProbe, probe};

@@ -9,11 +9,13 @@ use serde_json::{Map, Value, json};
 
 use super::args::Format;
 use super::columns::{WIDTH, clean, wrapped};
-use super::devices;
+use super::cuda::{self, Part};
 use super::exit::Exit;
 use super::ui::Ui;
-use super::world;
+use super::world::{self, cuda_places};
 use crate::backend::cpu::identity;
+use crate::backend::cuda::find::{Library, Places};
+use crate::backend::cuda::probe::version_in_words;
 use crate::backend::cuda::{CudaProbe, probe};
 use crate::process::sandbox::SandboxLevel;
 
@@ -109,7 +111,9 @@ fn checks() -> Vec<Check> {
     all.extend(machine);
     all.push(sandbox_line());
     all.extend(tools::others());
-    all.push(cuda(&probe()));
+    let places = cuda_places();
+    all.push(cuda_line(&probe(&places), &places));
+    all.extend(cuda::parts(&places).into_iter().map(part));
     all
 }
 
@@ -145,11 +149,23 @@ fn sandbox(level: Result<String, String>) -> Check {
     }
 }
 
-fn cuda(probe: &CudaProbe) -> Check {
-    let found = devices::words_of(probe);
-    match devices::cuda_hint(probe) {
+fn cuda_line(probe: &CudaProbe, places: &Places) -> Check {
+    let mut found = probe.to_string();
+    if let (CudaProbe::Devices(devices), Some(driver)) = (probe, places.find(Library::Driver)) {
+        let version = devices.first().map_or(0, |device| device.driver_version);
+        let path = driver.path.display();
+        found += &format!("; {path} ({}), CUDA {}", driver.from, version_in_words(version));
+    }
+    match probe.hint() {
         None => Check::ok("cuda", found),
-        Some(hint) => Check::weak("cuda", found, "nothing yet: kernels run on the CPU only", &hint),
+        Some(hint) => Check::weak("cuda", found, "kernels run on the CPU alone", &hint),
+    }
+}
+
+fn part(part: Part) -> Check {
+    match part.found {
+        Ok(found) => Check::ok(part.name, found),
+        Err((why, hint)) => Check::weak(part.name, why, part.cost, &hint),
     }
 }
 
@@ -213,6 +229,16 @@ mod tests {
         let dir = tempfile::tempdir().expect("tempdir");
         assert_eq!(state(dir.path()).standing, Standing::Ok);
         assert_eq!(state(&dir.path().join("gone")).standing, Standing::Missing);
+    }
+
+    #[test]
+    fn cuda_that_is_not_there_is_weak_with_its_reason_and_its_way_out() {
+        let places = Places::under(Path::new("/nowhere"), &|_| None);
+        let check = cuda_line(&probe(&places), &places);
+        assert_eq!(check.standing, Standing::Weak);
+        assert!(check.found.contains("libcuda.so.1") && check.mend.contains("driver"), "{check:?}");
+        let device = crate::backend::cuda::CudaDevice::default();
+        assert_eq!(cuda_line(&CudaProbe::Devices(vec![device]), &places).standing, Standing::Ok);
     }
 
     #[test]

@@ -1,0 +1,135 @@
+//! Looking in made-up file systems.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+use crate::backend::cuda::stub_tests as stub;
+
+fn touch(root: &Path, path: &str) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().expect("a folder")).expect("created");
+    fs::write(&path, "not a library").expect("written");
+}
+
+fn program(root: &Path, path: &str) {
+    touch(root, path);
+    fs::set_permissions(root.join(path), fs::Permissions::from_mode(0o755)).expect("set");
+}
+
+fn env<'a>(pairs: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<OsString> + 'a {
+    move |name| pairs.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).into())
+}
+
+#[test]
+fn each_place_is_looked_at_and_earlier_ones_win() {
+    let all = [
+        ("wish/libnvrtc.so.12", Origin::Variable(Variable::LibraryPath)),
+        ("cuda-home/lib64/libnvrtc.so.13", Origin::Variable(Variable::CudaHome)),
+        ("cuda-path/targets/x86_64-linux/lib/libnvrtc.so", Origin::Variable(Variable::CudaPath)),
+        ("usr/local/cuda/lib64/libnvrtc.so.13", Origin::Toolkit),
+        ("usr/lib/wsl/lib/libnvrtc.so.13", Origin::System),
+        ("usr/lib64/libnvrtc.so.12", Origin::System),
+        ("env/lib/python3.12/site-packages/nvidia/cu13/lib/libnvrtc.so.13", Origin::Wheel),
+        ("opt/py/lib/python3.11/dist-packages/nvidia/cuda_nvrtc/lib/libnvrtc.so.12", Origin::Wheel),
+        ("me/.local/lib/python3.9/site-packages/nvidia/cu13/lib/libnvrtc.so.13", Origin::Wheel),
+    ];
+    let dir = tempfile::tempdir().expect("tempdir");
+    program(dir.path(), "opt/py/bin/python3");
+    let variables = [
+        ("LD_LIBRARY_PATH", "/nowhere:relative:/wish"),
+        ("CUDA_HOME", "/cuda-home"),
+        ("CUDA_PATH", "/cuda-path"),
+        ("PATH", "/bin:/opt/py/bin"),
+        ("VIRTUAL_ENV", "/env"),
+        ("HOME", "/me"),
+    ];
+    let places = Places::under(dir.path(), &env(&variables));
+    assert_eq!(places.find(Library::Nvrtc), None);
+    for (path, from) in all.into_iter().rev() {
+        touch(dir.path(), path);
+        let want = Candidate { path: dir.path().join(path), from };
+        assert_eq!(places.find(Library::Nvrtc), Some(want));
+    }
+    let bare = Places::under(dir.path(), &env(&[]));
+    assert_eq!(bare.find(Library::Nvrtc).map(|c| c.from), Some(Origin::Toolkit));
+}
+
+#[test]
+fn within_a_folder_the_newer_name_wins() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let places = Places::under(dir.path(), &env(&[("LD_LIBRARY_PATH", "/l")]));
+    for name in ["libnvrtc.so", "libnvrtc.so.12", "libnvrtc.so.13"] {
+        touch(dir.path(), &format!("l/{name}"));
+        let found = places.find(Library::Nvrtc).expect("one is there");
+        assert!(found.path.ends_with(name), "{found:?}");
+    }
+}
+
+#[test]
+fn stubs_are_no_libraries() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    touch(dir.path(), "cuda/lib64/stubs/libcuda.so.1");
+    let places = Places::under(dir.path(), &env(&[("LD_LIBRARY_PATH", "/cuda/lib64/stubs")]));
+    assert_eq!(places.find(Library::Driver), None);
+}
+
+#[test]
+fn tools_are_found_where_they_can_be_started() {
+    let all = [
+        (Tool::Nvcc, "bin/nvcc"),
+        (Tool::Ptxas, "cuda-home/bin/ptxas"),
+        (Tool::Cuobjdump, "usr/local/cuda/bin/cuobjdump"),
+        (Tool::Nvdisasm, "env/lib/python3.12/site-packages/nvidia/cu13/bin/nvdisasm"),
+        (Tool::Ncu, "opt/nvidia/nsight-compute/2025.3.0/ncu"),
+        (Tool::ComputeSanitizer, "usr/local/cuda/compute-sanitizer/compute-sanitizer"),
+    ];
+    let dir = tempfile::tempdir().expect("tempdir");
+    let variables = [("PATH", "/bin"), ("CUDA_HOME", "/cuda-home"), ("VIRTUAL_ENV", "/env")];
+    let places = Places::under(dir.path(), &env(&variables));
+    program(dir.path(), "opt/nvidia/nsight-compute/2024.1.1/elsewhere");
+    for (tool, path) in all {
+        let missing = places.tool(tool).expect_err("not there yet");
+        assert!(missing.to_string().contains(tool.name()), "{missing}");
+        assert!(!missing.hint.is_empty() && !missing.tried.is_empty());
+        touch(dir.path(), path);
+        assert!(places.tool(tool).is_err(), "{path} cannot be started");
+        program(dir.path(), path);
+        assert_eq!(places.tool(tool).expect("there").path, dir.path().join(path));
+    }
+    program(dir.path(), "opt/nvidia/nsight-compute/2024.1.1/ncu");
+    let ncu = places.tool(Tool::Ncu).expect("there");
+    assert!(ncu.path.to_string_lossy().contains("2025.3.0"), "the newest: {ncu:?}");
+}
+
+#[test]
+fn what_is_missing_says_where_it_was_looked_for_and_what_to_do() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let places = Places::under(dir.path(), &env(&[("CUDA_HOME", "/c")]));
+    for library in [Library::Driver, Library::Nvrtc, Library::Nvml] {
+        let missing = places.open(library).expect_err("nothing is there");
+        assert!(missing.tried.contains(&dir.path().join("c/lib64").join(library.names()[0])));
+        assert!(missing.to_string().contains("was not found"), "{missing}");
+    }
+    assert!(places.open(Library::Driver).expect_err("none").hint.contains("install its driver"));
+    assert!(places.open(Library::Nvrtc).expect_err("none").hint.contains("nvidia-cuda-nvrtc"));
+    touch(dir.path(), "proc/driver/nvidia/version");
+    assert!(places.open(Library::Driver).expect_err("none").hint.contains("module is loaded"));
+}
+
+#[test]
+fn a_file_that_is_no_library_is_passed_by_and_told_when_there_is_no_other() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    touch(dir.path(), "bad/libcuda.so.1");
+    let variables = [("LD_LIBRARY_PATH", "/bad:/good")];
+    let places = Places::under(dir.path(), &env(&variables));
+    let missing = places.open(Library::Driver).expect_err("nothing can be opened");
+    assert!(missing.to_string().contains("bad/libcuda.so.1"), "{missing}");
+    let good = stub::library(&dir.path().join("good"), "int optloop_here(void) { return 7; }");
+    let opened = places.open(Library::Driver).expect("the second one");
+    assert_eq!(opened.path, good);
+    assert_eq!(opened.from, Origin::Variable(Variable::LibraryPath));
+    // SAFETY: the function was written above.
+    let here = unsafe { opened.library.get::<extern "C" fn() -> i32>(b"optloop_here") };
+    assert_eq!(here.expect("it has it")(), 7);
+}

@@ -1,0 +1,133 @@
+//! What there is of CUDA here: the device that a pipeline asks for, libraries, tools.
+
+use std::path::Path;
+
+use super::world::{cuda_places, variable};
+use crate::backend::cuda::find::{Library, Missing, Places, Tool};
+use crate::backend::cuda::identity::{Identity, identity};
+use crate::backend::cuda::{CudaProbe, nvml, probe};
+
+/// One library or tool.
+pub(super) struct Part {
+    /// What people call it.
+    pub(super) name: &'static str,
+    /// What suffers without it.
+    pub(super) cost: &'static str,
+    /// Where it is and what it is, or what is missing and what to do about that.
+    pub(super) found: Result<String, (String, String)>,
+}
+
+/// NVRTC, NVML and the tools; the libraries are opened, no CUDA is initialised.
+pub(super) fn parts(places: &Places) -> Vec<Part> {
+    let missing = |missing: Missing| (missing.to_string(), missing.hint);
+    let nvrtc = places.open(Library::Nvrtc).map_err(missing).map(|opened| {
+        let path = opened.path.display();
+        match opened.nvrtc_version() {
+            Some((major, minor)) => format!("{path} ({major}.{minor})"),
+            None => path.to_string(),
+        }
+    });
+    let nvml = nvml::management(places)
+        .map(|nvml| format!("{} (driver {})", nvml.path.display(), nvml.driver));
+    let mut all = vec![
+        Part { name: "nvrtc", cost: "CUDA sources are compiled by nvcc alone", found: nvrtc },
+        Part {
+            name: "nvml",
+            cost: "nobody sees when a CUDA device is throttled or at work for others",
+            found: nvml,
+        },
+    ];
+    all.extend(Tool::ALL.into_iter().filter(|tool| *tool != Tool::Ptxas).map(|tool| {
+        let found = places.tool(tool).map(|found| found.path.display().to_string());
+        Part { name: tool.name(), cost: cost(tool), found: found.map_err(missing) }
+    }));
+    all
+}
+
+fn cost(tool: Tool) -> &'static str {
+    match tool {
+        Tool::Nvcc | Tool::Ptxas => {
+            "no CUDA kernels with code for the host; NVRTC compiles the others"
+        }
+        Tool::Cuobjdump => "`inspect` shows less of built CUDA kernels",
+        Tool::Nvdisasm => "`inspect` shows no machine code of CUDA kernels",
+        Tool::Ncu => "profiles of CUDA kernels tell occupancy and bound, and count nothing",
+        Tool::ComputeSanitizer => {
+            "checks do not see accesses out of bounds and races of CUDA kernels"
+        }
+    }
+}
+
+/// The device as the kernel module tells of it: no driver library is opened.
+pub(super) fn named(device: &str) -> Identity {
+    // The first one, where only `cuda` is said.
+    let name = device.strip_prefix("cuda").unwrap_or(device).trim_start_matches(':');
+    identity(if name.is_empty() { "0" } else { name }, Path::new("/"), &variable)
+}
+
+/// What is missing of a device that a pipeline asks for, and what to do; `None` where it is there.
+/// The driver is asked only where the kernel module tells nothing of the device.
+pub(super) fn lacks(device: &str) -> Option<String> {
+    let places = cuda_places();
+    let known = named(device);
+    if known.card.is_some() && places.find(Library::Driver).is_some() {
+        return None;
+    }
+    lacking(&probe(&places), &known)
+}
+
+fn lacking(probe: &CudaProbe, known: &Identity) -> Option<String> {
+    if let Some(hint) = probe.hint() {
+        return Some(format!("{probe}; {hint}"));
+    }
+    let CudaProbe::Devices(devices) = probe else { return None };
+    let asked = known.device.to_ascii_lowercase();
+    let there = match asked.parse::<usize>() {
+        Ok(number) => number < devices.len(),
+        Err(_) => devices.iter().any(|d| d.uuid.to_ascii_lowercase().starts_with(&asked)),
+    };
+    let none =
+        || format!("{probe}, and none is cuda:{}; `optloop devices` lists them", known.device);
+    (!there).then(none)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::cuda::CudaDevice;
+
+    fn asked(device: &str) -> Identity {
+        identity(device, Path::new("/nowhere"), &|_| None)
+    }
+
+    #[test]
+    fn a_device_that_the_driver_lists_is_not_missing_and_any_other_is() {
+        let uuid = "GPU-00aa-11".to_owned();
+        let one = CudaProbe::Devices(vec![CudaDevice { uuid, ..CudaDevice::default() }]);
+        for (device, there) in [("0", true), ("1", false), ("GPU-00AA", true), ("GPU-00ab", false)]
+        {
+            let answer = lacking(&one, &asked(device));
+            assert_eq!(answer.is_none(), there, "{device}: {answer:?}");
+        }
+        let none = lacking(&CudaProbe::Devices(Vec::new()), &asked("0"));
+        assert!(none.expect("told").contains("CUDA_VISIBLE_DEVICES"));
+    }
+
+    #[test]
+    fn a_device_without_a_number_is_the_first() {
+        for (text, device) in [("cuda", "0"), ("cuda:3", "3"), ("cuda:GPU-12", "GPU-12")] {
+            assert_eq!(named(text).device, device);
+        }
+    }
+
+    #[test]
+    fn every_part_that_is_missing_says_what_it_costs_and_what_to_do() {
+        let places = Places::under(Path::new("/nowhere"), &|_| None);
+        let parts = parts(&places);
+        assert_eq!(parts.len(), 7);
+        for Part { name, cost, found } in parts {
+            let (why, hint) = found.expect_err("nothing is there");
+            assert!(!why.is_empty() && !hint.is_empty() && !cost.is_empty(), "{name}");
+        }
+    }
+}
