@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::world::{cuda_places, variable};
+use super::world::variable;
 use crate::backend::cuda::find::{Library, Missing, Places, Tool};
 use crate::backend::cuda::identity::{Identity, identity};
-use crate::backend::cuda::{CudaProbe, nvml, probe};
+use crate::backend::cuda::nvml;
 
 /// One library or tool.
 pub(super) struct Part {
@@ -65,53 +65,9 @@ pub(super) fn named(device: &str) -> Identity {
     identity(if name.is_empty() { "0" } else { name }, Path::new("/"), &variable)
 }
 
-/// What is missing of a device that a pipeline asks for, and what to do; `None` where it is there.
-/// The driver is asked only where the kernel module tells nothing of the device.
-pub(super) fn lacks(device: &str) -> Option<String> {
-    let places = cuda_places();
-    let known = named(device);
-    if known.card.is_some() && places.find(Library::Driver).is_some() {
-        return None;
-    }
-    lacking(&probe(&places), &known)
-}
-
-fn lacking(probe: &CudaProbe, known: &Identity) -> Option<String> {
-    if let Some(hint) = probe.hint() {
-        return Some(format!("{probe}; {hint}"));
-    }
-    let CudaProbe::Devices(devices) = probe else { return None };
-    let asked = known.device.to_ascii_lowercase();
-    let there = match asked.parse::<usize>() {
-        Ok(number) => number < devices.len(),
-        Err(_) => devices.iter().any(|d| d.uuid.to_ascii_lowercase().starts_with(&asked)),
-    };
-    let none =
-        || format!("{probe}, and none is cuda:{}; `optloop devices` lists them", known.device);
-    (!there).then(none)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::cuda::CudaDevice;
-
-    fn asked(device: &str) -> Identity {
-        identity(device, Path::new("/nowhere"), &|_| None)
-    }
-
-    #[test]
-    fn a_device_that_the_driver_lists_is_not_missing_and_any_other_is() {
-        let uuid = "GPU-00aa-11".to_owned();
-        let one = CudaProbe::Devices(vec![CudaDevice { uuid, ..CudaDevice::default() }]);
-        for (device, there) in [("0", true), ("1", false), ("GPU-00AA", true), ("GPU-00ab", false)]
-        {
-            let answer = lacking(&one, &asked(device));
-            assert_eq!(answer.is_none(), there, "{device}: {answer:?}");
-        }
-        let none = lacking(&CudaProbe::Devices(Vec::new()), &asked("0"));
-        assert!(none.expect("told").contains("CUDA_VISIBLE_DEVICES"));
-    }
 
     #[test]
     fn a_device_without_a_number_is_the_first() {

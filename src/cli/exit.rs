@@ -51,6 +51,7 @@ pub(super) fn of_failure(kind: &str, class: FailureClass) -> Exit {
     match class {
         FailureClass::Infrastructure | FailureClass::TooNoisy => Exit::Infrastructure,
         FailureClass::Interrupted => Exit::Interrupted,
+        FailureClass::NoDevice => Exit::NoDevice,
         FailureClass::Wrong
         | FailureClass::Cheating
         | FailureClass::TooSlow
@@ -78,7 +79,6 @@ pub(super) fn of_run(finished: &RunFinished, outcomes: &[(String, Outcome)]) -> 
 /// The code of what keeps a run from going on.
 pub(super) fn of_error(error: &EngineError) -> Exit {
     match error {
-        EngineError::NoDevice(_) => Exit::NoDevice,
         EngineError::Unreadable { .. } => Exit::User,
         EngineError::Cache(_)
         | EngineError::State { .. }

@@ -89,7 +89,11 @@ pub(super) fn dry_run(session: &Session, selected: &[usize], ui: &Ui) -> Result<
     Ok(Exit::Ok)
 }
 
-fn forecast<'a>(session: &'a Session, selected: &[usize]) -> Result<Forecast<'a>, Refusal> {
+/// What a run of the selected stages would do.
+pub(super) fn forecast<'a>(
+    session: &'a Session,
+    selected: &[usize],
+) -> Result<Forecast<'a>, Refusal> {
     let mut flags = vec![selected.is_empty(); session.state.index.nodes.len()];
     for &node in selected {
         flags[node] = true;

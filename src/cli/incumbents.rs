@@ -8,7 +8,7 @@ use super::world::{Disk, Located};
 use crate::cache::World as _;
 use crate::campaign::worktree;
 use crate::digest::Digest;
-use crate::pipeline::{self, Overrides, Pipeline, Stage, Work};
+use crate::pipeline::{self, Overrides, Pipeline, Stage, Target, Work};
 use crate::plan::build::relative;
 use crate::plan::incumbent::{Found, Standing};
 use crate::record::incumbent::{self, Incumbent};
@@ -21,13 +21,15 @@ pub(super) struct Incumbents<'a> {
 }
 
 /// What the best of a problem by a metric on this machine is filed under.
-pub(super) fn place(problem: &str, metric: &str) -> Place {
-    Place { problem: problem.to_owned(), device: device(), metric: metric.to_owned() }
+pub(super) fn place(problem: &str, metric: &str, target: &Target) -> Place {
+    Place { problem: problem.to_owned(), device: device(target), metric: metric.to_owned() }
 }
 
-/// This machine's processor in a word: times of one do not hold for another.
-fn device() -> String {
-    format!("cpu-{}", &Digest::of(Disk.device("cpu").as_bytes()).hex()[..8])
+/// A target in a word: times of one do not hold for another.
+fn device(target: &Target) -> String {
+    let kind = if target.cuda().is_some() { "cuda" } else { "cpu" };
+    let identity = Disk.device(&target.device());
+    format!("{kind}-{}", &Digest::of(identity.as_bytes()).hex()[..8])
 }
 
 impl Incumbents<'_> {
@@ -109,7 +111,8 @@ impl Incumbents<'_> {
         };
         let mut mistakes = Vec::new();
         let problem = session::load_problem(self.located, pipeline, &mut mistakes);
-        Ok(place(problem.as_ref().map_or(&pipeline.name, |p| &p.name), &metric))
+        let name = problem.as_ref().map_or(&pipeline.name, |p| &p.name);
+        Ok(place(name, &metric, &pipeline.target()))
     }
 
     /// A kept kernel, and the name that says which it is.
@@ -138,16 +141,16 @@ fn metric(stage: &Stage) -> Option<String> {
 }
 
 impl crate::plan::incumbent::Incumbents for Incumbents<'_> {
-    fn best(&self, problem: &str, metric: &str) -> Standing {
-        let (state, place) = (self.state(), place(problem, metric));
+    fn best(&self, problem: &str, metric: &str, target: &Target) -> Standing {
+        let (state, place) = (self.state(), place(problem, metric, target));
         // One that cannot be read is told by the commands that keep and revert; what is measured
         // without it is measured alone.
         let best = incumbent::current(&state, &place).ok().flatten();
         self.standing("current", &place, best)
     }
 
-    fn baseline(&self, problem: &str, metric: &str) -> Standing {
-        let (state, place) = (self.state(), place(problem, metric));
+    fn baseline(&self, problem: &str, metric: &str, target: &Target) -> Standing {
+        let (state, place) = (self.state(), place(problem, metric, target));
         let baseline = incumbent::baseline(&state, &place).ok().flatten();
         self.standing("baseline", &place, baseline)
     }

@@ -153,7 +153,10 @@ impl Desk {
         let session = Session::open_with(located, overrides, Access::Wait, ui)?;
         // Read under the lock: whoever had it may have written to what this stands on.
         let measured = Measured::read(&state, &file).map_err(user)?;
-        let here = crate::cache::World::device(&Disk, "cpu");
+        // Cores are all of one processor.
+        let device = &measured.artifact.provenance.device;
+        let device = if device.starts_with("cuda:") { device } else { "cpu" };
+        let here = crate::cache::World::device(&Disk, device);
         if measured.artifact.provenance.device_identity != here {
             let what = format!(
                 "{} was measured on another machine, or another setting of this one",

@@ -14,7 +14,7 @@ use crate::cache::index::flag;
 use crate::campaign::worktree;
 use crate::engine::event::{EVENT_VERSION, RunStarted};
 use crate::engine::{Engine, EngineError, Event, Options, Outcome, RunFinished, Surroundings};
-use crate::pipeline::Overrides;
+use crate::pipeline::{Overrides, Target};
 use crate::plan;
 use crate::process::jobserver::Tokens;
 use crate::process::{self, Cancel};
@@ -56,6 +56,7 @@ fn try_run(args: &PipelineArgs, ui: &Ui) -> Result<Exit, Refusal> {
         run: String::new(),
     };
     let finished = if anything_to_do(&mut session, &options, &selected) {
+        session.need_devices(&selected, args.rerun || args.audit)?;
         work(&mut session, options, &selected, ui)?
     } else {
         session.state.save()?;
@@ -182,6 +183,7 @@ fn provenance(located: &Located, overrides: &Overrides) -> Provenance {
     let Some(pipeline) = crate::pipeline::load(&located.file, overrides, &Disk).pipeline else {
         return base;
     };
+    let target = pipeline.target();
     let below = |path: &str| plan::build::relative(&located.root, &located.dir, path);
     let kernel: Vec<String> = pipeline.kernel.iter().map(|k| below(k)).collect();
     let files: Vec<_> = kernel.iter().map(|k| located.root.join(k)).collect();
@@ -191,7 +193,11 @@ fn provenance(located: &Located, overrides: &Overrides) -> Provenance {
         pipeline: below(&name),
         kernel,
         problem: pipeline.problem.map(|(p, _)| below(&p)).unwrap_or_default(),
-        device: pipeline.device.to_string(),
+        device: match target {
+            Target::Cpu(_) => pipeline.device.to_string(),
+            Target::Cuda(_) => target.to_string(),
+        },
+        device_identity: Disk.device(&target.device()),
         commit: revision.commit,
         kernel_diff: revision.diff,
         overrides: overrides.clone(),

@@ -295,7 +295,8 @@ fn failure() -> Value {
             json!({
                 "enum": [
                     "failed", "wrong", "crashed", "timed_out", "cheating", "too_slow", "not_better",
-                    "inconclusive", "too_noisy", "implausible", "infrastructure", "interrupted",
+                    "inconclusive", "too_noisy", "implausible", "no_device", "infrastructure",
+                    "interrupted",
                 ],
                 "description": "Only infrastructure failures are tried again.",
             }),
@@ -454,6 +455,7 @@ mod tests {
             FailureClass::Inconclusive,
             FailureClass::TooNoisy,
             FailureClass::Implausible,
+            FailureClass::NoDevice,
             FailureClass::Infrastructure,
             FailureClass::Interrupted,
         ];

@@ -8,12 +8,15 @@ use super::exit::{self, Exit};
 use super::incumbents::Incumbents;
 use super::ui::Ui;
 use super::world::{self, Disk, Located};
+use crate::cache::index::flag;
 use crate::cache::lock::{Lock, TryLock};
 use crate::campaign::standing;
 use crate::diagnostic::Diagnostic;
 use crate::digest::Digest;
+use crate::engine::device::{self, Missing};
+use crate::engine::explain::Answer;
 use crate::engine::{EngineError, Paths, State};
-use crate::pipeline::{self, DeviceRequest, Overrides, Pipeline};
+use crate::pipeline::{self, Overrides, Pipeline, Target};
 use crate::plan::{self, Plan};
 use crate::problem;
 
@@ -128,6 +131,36 @@ impl Session {
             .unzip()
     }
 
+    /// Refuses when a stage that would surely run asks for a CUDA device that is not there. The
+    /// driver is asked only then; a stage of which that is not known yet asks by itself.
+    pub(super) fn need_devices(&self, selected: &[usize], forced: bool) -> Result<(), Refusal> {
+        let index = &self.state.index;
+        let alone = (0..index.nodes.len() as u32).filter(|&n| {
+            let wanted = selected.is_empty() || selected.contains(&(n as usize));
+            wanted && index.nodes[n as usize].has(flag::ALONE)
+        });
+        let mut asking: Vec<(u32, Target)> = Vec::new();
+        for node in alone {
+            let target = self.state.definition(node)?.definition.target().cloned();
+            asking.extend(target.filter(|t| t.cuda().is_some()).map(|target| (node, target)));
+        }
+        if asking.is_empty() {
+            return Ok(());
+        }
+        let forecast = super::explain::forecast(self, selected)?;
+        let runs = |node| matches!(forecast.brief(node).answer, Answer::Runs { .. });
+        let Some((_, target)) = asking.iter().find(|(node, _)| forced || runs(*node)) else {
+            return Ok(());
+        };
+        match device::missing(target, &world::variable) {
+            None => Ok(()),
+            Some(Missing { what, hint }) => {
+                let what = format!("this pipeline asks for {target}: {what}");
+                Err(Refusal::Words(what, Some(hint), Exit::NoDevice))
+            }
+        }
+    }
+
     /// Tells others who holds the state; called when work begins.
     pub(super) fn sign(&mut self) -> Result<(), EngineError> {
         if let Some(lock) = &mut self.lock {
@@ -174,7 +207,6 @@ fn make_plan(located: &Located, overrides: &Overrides) -> Result<Plan, Refusal> 
     }
     pipeline.preset_dir = from_anywhere(&pipeline.preset_dir);
     let problem = load_problem(located, &pipeline, &mut mistakes);
-    let device = no_device(&pipeline);
     let incumbents = Incumbents { located, overrides };
     let request = plan::build::Request {
         pipeline: &pipeline,
@@ -186,7 +218,7 @@ fn make_plan(located: &Located, overrides: &Overrides) -> Result<Plan, Refusal> 
     match plan::build::build(request) {
         Err(more) => mistakes.extend(more),
         Ok(plan) if mistakes.is_empty() => {
-            return device.map_or(Ok(plan), |e| Err(e.into()));
+            return Ok(plan);
         }
         Ok(_) => {}
     }
@@ -211,21 +243,6 @@ pub(super) fn load_problem(
         problem.reference = absolute;
     }
     Some(problem)
-}
-
-/// CUDA pipelines are read and checked; without a device they end here, before anything runs.
-fn no_device(pipeline: &Pipeline) -> Option<EngineError> {
-    let cuda_source = pipeline
-        .kernel
-        .iter()
-        .any(|k| [".cu", ".ptx", ".cubin"].iter().any(|end| k.ends_with(end)));
-    let asks = match &pipeline.device {
-        DeviceRequest::Cuda(name) => format!("cuda:{name}"),
-        DeviceRequest::Auto if cuda_source => "cuda:0".to_owned(),
-        _ => return None,
-    };
-    let lacks = super::cuda::lacks(&asks)?;
-    Some(EngineError::NoDevice(format!("this pipeline asks for {asks}; {lacks}")))
 }
 
 /// A path below the root, as seen from the pipeline's folder: relative when both lie below the root,

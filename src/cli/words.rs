@@ -60,6 +60,7 @@ pub(super) fn class(class: FailureClass) -> &'static str {
         FailureClass::Inconclusive => "is undecided",
         FailureClass::TooNoisy => "stopped",
         FailureClass::Implausible => "is faster than this machine can be",
+        FailureClass::NoDevice => "has no device",
         FailureClass::Infrastructure => "could not be run",
         FailureClass::Interrupted => "was interrupted",
     }

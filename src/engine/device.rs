@@ -1,62 +1,92 @@
 //! The CUDA device that a stage asks for: which one it is, and what is missing where there is none.
 
 use std::ffi::OsString;
+use std::path::Path;
 
+use crate::backend::cpu;
+use crate::backend::cuda::find::Places;
+use crate::backend::cuda::identity::identity as of_cuda;
 use crate::backend::cuda::{CudaDevice, CudaProbe, probe};
 use crate::pipeline::Target;
 
 /// Variables of the environment.
-pub type Env<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
+pub type Env<'a> = dyn Fn(&str) -> Option<OsString> + Sync + 'a;
 
 /// Why a stage cannot run on the device that it asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
-    /// What is asked for and what there is instead.
+    /// What is asked for, and what there is instead.
     pub what: String,
     /// What to do.
-    pub hint: Option<String>,
+    pub hint: String,
 }
 
-impl Missing {
-    /// Both in one text.
-    pub fn words(&self) -> String {
-        match &self.hint {
-            Some(hint) => format!("{}\n  help: {hint}", self.what),
-            None => self.what.clone(),
+/// What measurements on a target are told apart by; no driver is asked.
+pub fn identity(target: &Target, env: &Env<'_>) -> String {
+    match target {
+        Target::Cpu(_) => {
+            let cpu = cpu::identity();
+            format!("{} {} governor {} turbo {:?}", cpu.model, cpu.arch, cpu.governor, cpu.turbo)
         }
+        Target::Cuda(name) => of_cuda(name, Path::new("/"), &|name| env(name)).describe(),
     }
 }
 
-/// What is missing for `target`; nothing for a processor. Asks the driver, which is initialised by
-/// that: only for a stage that is about to run.
+/// What is missing for `target`; nothing for a processor. Initialises the driver, so only for a
+/// stage that is about to run.
 pub fn missing(target: &Target, env: &Env<'_>) -> Option<Missing> {
     find(target.cuda()?, env).err()
 }
 
-/// The device of that number or UUID.
+/// The CUDA device of that number or UUID.
 ///
 /// # Errors
 /// What is missing.
 pub fn find(name: &str, env: &Env<'_>) -> Result<CudaDevice, Missing> {
-    chosen(name, &probe_here(env))
+    chosen(name, &probe(&Places::of(&|name| env(name))))
 }
 
 fn chosen(name: &str, probe: &CudaProbe) -> Result<CudaDevice, Missing> {
-    let CudaProbe::Devices(devices) = probe else {
-        return Err(refused(name, &in_words(probe), hint(probe)));
+    let what = format!("there is no device cuda:{name}; {probe}");
+    let (devices, hint) = match (probe, probe.hint()) {
+        (CudaProbe::Devices(devices), None) => (devices, None),
+        (_, hint) => return Err(Missing { what, hint: hint.unwrap_or_default() }),
     };
-    let found = match name.parse::<usize>() {
+    let asked = name.to_ascii_lowercase();
+    let found = match asked.parse::<usize>() {
         Ok(number) => devices.get(number),
-        Err(_) => devices.iter().find(|device| device.uuid.starts_with(name)),
+        Err(_) => devices.iter().find(|d| d.uuid.to_ascii_lowercase().starts_with(&asked)),
     };
-    found.cloned().ok_or_else(|| {
-        let hint = hint(probe).unwrap_or_else(|| {
-            "`optloop devices` lists them; CUDA_VISIBLE_DEVICES may hide some".to_owned()
-        });
-        refused(name, &in_words(probe), Some(hint))
-    })
+    let usual = || "`optloop devices` lists them; CUDA_VISIBLE_DEVICES may hide some".to_owned();
+    found.cloned().ok_or_else(|| Missing { what, hint: hint.unwrap_or_else(usual) })
 }
 
-fn refused(name: &str, words: &str, hint: Option<String>) -> Missing {
-    Missing { what: format!("there is no device cuda:{name}: {words}"), hint }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::Cores;
+
+    #[test]
+    fn a_device_that_the_driver_lists_is_there_and_any_other_is_missing() {
+        let uuid = "GPU-00aa-11".to_owned();
+        let one = CudaProbe::Devices(vec![CudaDevice { uuid, ..CudaDevice::default() }]);
+        for (name, there) in [("0", true), ("1", false), ("GPU-00AA", true), ("GPU-00ab", false)] {
+            let found = chosen(name, &one);
+            assert_eq!(found.is_ok(), there, "{name}");
+            if let Err(Missing { what, hint }) = found {
+                assert!(what.contains(&format!("cuda:{name}")), "{what}");
+                assert!(what.contains("one CUDA device") && hint.contains("optloop devices"));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_missing_comes_with_what_to_do() {
+        let old = CudaProbe::TooOld { version: 11_040, needed: 12_000, missing: Vec::new() };
+        for (probe, words) in [(CudaProbe::Devices(Vec::new()), "lists no device"), (old, "11.4")] {
+            let Missing { what, hint } = chosen("0", &probe).expect_err("there is none");
+            assert!(what.contains(words) && !hint.is_empty(), "{what}; {hint}");
+        }
+        assert_eq!(missing(&Target::Cpu(Cores::Picked), &|_| None), None);
+    }
 }

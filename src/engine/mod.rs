@@ -12,6 +12,7 @@ use crate::process::Cancel;
 use crate::process::jobserver::Tokens;
 
 pub mod condition;
+pub mod device;
 pub mod event;
 pub mod explain;
 mod explanation;
@@ -98,7 +99,4 @@ pub enum EngineError {
         /// By whom.
         holder: String,
     },
-    /// The plan asks for a device that is not there.
-    #[error("{0}")]
-    NoDevice(String),
 }

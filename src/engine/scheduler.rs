@@ -19,7 +19,6 @@ use crate::cache::index::flag;
 use crate::cache::{Finish, Journal, Kind, Record, Status};
 use crate::digest::Digest;
 use crate::pipeline::Target;
-use crate::plan::Definition;
 
 /// Runs plans.
 pub struct Engine<'a> {
@@ -239,12 +238,8 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
     /// another device is asked for. Never two at a time: runs that hold one each could wait for
     /// each other for ever.
     fn hold_device(&mut self, node: u32) -> Result<bool, EngineError> {
-        let target = match self.engine.state.definition(node)?.definition {
-            Definition::Check(check) => Some(check.target),
-            Definition::Bench(bench) => Some(bench.target),
-            _ => None,
-        };
-        let target = target.as_ref();
+        let definition = self.engine.state.definition(node)?.definition;
+        let target = definition.target();
         let name = target.map_or_else(|| "cpu".to_owned(), Target::device);
         let device = match target.and_then(Target::cuda) {
             Some(_) => lease::device_of(&name, &self.engine.around.world.device(&name)),

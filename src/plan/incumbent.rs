@@ -3,15 +3,17 @@
 use super::build::Builder;
 use super::kernel;
 use crate::cache::Kind;
-use crate::pipeline::{CommandWork, CompileWork, Incumbent, Opponent, Pipeline, Stage, Work};
+use crate::pipeline::{
+    CommandWork, CompileWork, Incumbent, Opponent, Pipeline, Stage, Target, Work,
+};
 use crate::problem::Problem;
 
 /// Where incumbents lie. The plan knows neither the store of the best nor git.
 pub trait Incumbents {
-    /// The best kept of a problem by a metric.
-    fn best(&self, problem: &str, metric: &str) -> Standing;
-    /// The first of a problem by a metric.
-    fn baseline(&self, problem: &str, metric: &str) -> Standing;
+    /// The best kept of a problem by a metric, on a target.
+    fn best(&self, problem: &str, metric: &str, target: &Target) -> Standing;
+    /// The first of a problem by a metric, on a target.
+    fn baseline(&self, problem: &str, metric: &str, target: &Target) -> Standing;
     /// The kernel's files (below the root) as they are at a revision.
     ///
     /// # Errors
@@ -46,10 +48,10 @@ pub struct Found {
 pub struct Nowhere;
 
 impl Incumbents for Nowhere {
-    fn best(&self, _: &str, _: &str) -> Standing {
+    fn best(&self, _: &str, _: &str, _: &Target) -> Standing {
         Standing::default()
     }
-    fn baseline(&self, _: &str, _: &str) -> Standing {
+    fn baseline(&self, _: &str, _: &str, _: &Target) -> Standing {
         Standing::default()
     }
     fn revision(&self, _: &str, _: &[String]) -> Result<Found, String> {
@@ -84,9 +86,10 @@ fn find(
         Incumbent::None => return None,
         Incumbent::Best | Incumbent::Baseline => {
             let problem = builder.request.problem.map_or(&pipeline.name, |p| &p.name);
+            let target = pipeline.target();
             let Standing { watch, found } = match incumbent {
-                Incumbent::Best => incumbents.best(problem, metric),
-                _ => incumbents.baseline(problem, metric),
+                Incumbent::Best => incumbents.best(problem, metric, &target),
+                _ => incumbents.baseline(problem, metric, &target),
             };
             builder.made_from.extend(watch.into_iter().map(|path| (Kind::File, path)));
             found?

@@ -151,6 +151,15 @@ pub struct Best {
 }
 
 impl Definition {
+    /// Where its kernel runs, where it launches one.
+    pub fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Check(check) => Some(&check.target),
+            Self::Bench(bench) => Some(&bench.target),
+            Self::Command(_) | Self::Compile(_) | Self::Best(_) => None,
+        }
+    }
+
     /// The kind's word, for people and records.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -129,8 +129,12 @@ impl Measured {
     /// What is to be decided of it: what its launches say, and what every other failure means.
     pub fn decision(&self) -> Option<Decision> {
         let status = self.artifact.status.as_str();
-        let neutral =
-            [FailureClass::Infrastructure, FailureClass::Interrupted, FailureClass::TooNoisy];
+        let neutral = [
+            FailureClass::Infrastructure,
+            FailureClass::Interrupted,
+            FailureClass::NoDevice,
+            FailureClass::TooNoisy,
+        ];
         if neutral.iter().any(|class| word(*class) == status) {
             return None;
         }

@@ -315,8 +315,7 @@ impl measure::Subject for Benched<'_> {
             Fault::Infrastructure { what }
         })?;
         self.judge.shape(case, session);
-        session.load(&self.judge.arguments(case, sets))?;
-        Ok(sets)
+        judge::load_what_fits(sets, &mut |sets| session.load(&self.judge.arguments(case, sets)))
     }
 
     fn check(&mut self, case: usize, set: u32, session: &mut dyn Session) -> Result<(), SlotEnd> {

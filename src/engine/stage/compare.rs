@@ -345,8 +345,10 @@ impl Contest for Contested<'_> {
         let shelf = usize::from((side == Side::Candidate) != self.swapped);
         let number = case as u64;
         self.built.of(side).shape(case, session);
-        session.load_shared(&self.judge.arguments(case, sets), number, &mut self.shelves[shelf])?;
-        Ok(sets)
+        let (judge, shelf) = (&self.judge, &mut self.shelves[shelf]);
+        judge::load_what_fits(sets, &mut |sets| {
+            session.load_shared(&judge.arguments(case, sets), number, shelf)
+        })
     }
 
     fn check(

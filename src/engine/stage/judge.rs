@@ -24,7 +24,7 @@ mod fault;
 mod judged;
 
 pub(super) use bench::{Bench, core, free_bytes};
-pub(super) use built::Built;
+pub(super) use built::{Built, load_what_fits};
 pub(super) use fault::kernel_failure;
 use fault::{reference_failure, withheld_failure};
 pub(super) use judged::{Judged, outputs};

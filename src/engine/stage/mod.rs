@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::device;
 use super::event::Event;
 use super::job::Shared;
 use super::subject::{INCUMBENT, Job};
@@ -128,6 +129,8 @@ pub enum FailureClass {
     Inconclusive,
     /// The machine is too noisy to decide anything.
     TooNoisy,
+    /// There is no such device here.
+    NoDevice,
     /// Not the candidate's doing.
     Infrastructure,
     /// Ctrl-C.
@@ -171,6 +174,11 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
         progress: &progress,
         looked: &looked,
     };
+    let target = job.stored.definition.target();
+    if let Some(missing) = target.and_then(|target| device::missing(target, ctx.env)) {
+        let message = format!("{}; {}", missing.what, missing.hint);
+        return StageOutcome::failed(FailureClass::NoDevice, message);
+    }
     match &job.stored.definition {
         Definition::Command(work) => command::run(work, &command::Setting { job, shared, ctx }),
         Definition::Best(best) => best::run(best, &job.members, shared.store),

@@ -5,8 +5,8 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
-use super::judge::{self, Bench};
 use super::StageContext;
+use super::judge::{self, Bench};
 use crate::backend::cpu::identity::allowed_cores;
 use crate::backend::cpu::peaks::{self, PeakRequest};
 use crate::pipeline::{CacheMode, Target};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::super::{Failure, FailureClass};
 use super::super::numbers::throttled;
+use super::super::{Failure, FailureClass};
 use super::Compared;
 use crate::measure::pairs::{Comparison, Cut, Reported};
 use crate::pipeline::{Guard, RuleWork};

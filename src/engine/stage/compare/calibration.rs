@@ -36,7 +36,7 @@ pub struct Kept {
 }
 
 /// What was calibrated, where, and where that is kept.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Place<'a> {
     /// The state folder.
     pub state: &'a Path,
@@ -158,8 +158,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let target = Target::Cpu(Cores::Picked);
         let (state, env) = (dir.path(), &|_: &str| None);
-        let place =
-            &Place { state, problem: "p", metric: "median_us", target: &target, env };
+        let place = &Place { state, problem: "p", metric: "median_us", target: &target, env };
         assert_eq!(read(place), None);
         let pairs = vec![vec![0.001, -0.001, 0.002, -0.002]; 12];
         let calibration =

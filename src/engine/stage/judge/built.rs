@@ -5,9 +5,12 @@ use std::path::Path;
 use super::super::{Failure, FailureClass};
 use super::Bench;
 use crate::backend::cuda::{Bundle, ImageKind, LaunchLines};
-use crate::backend::{Grid, Session};
+use crate::backend::{Fault, Grid, Session, Trouble};
 use crate::pipeline::Target;
 use crate::problem::{Case, CudaLaunch, Problem, geometry};
+
+/// One to warm up on, and one that is fresh.
+const FEWEST_SETS: u32 = 2;
 
 /// How a kernel is launched.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,6 +64,22 @@ impl Built {
     pub(in crate::engine::stage) fn shape(&self, case: usize, session: &mut dyn Session) {
         if let Some(grid) = self.grids.get(case) {
             session.shape(*grid);
+        }
+    }
+}
+
+/// Loads at most `sets` sets, and fewer where a device has no memory for so many; how many it was.
+pub(in crate::engine::stage) fn load_what_fits(
+    mut sets: u32,
+    load: &mut dyn FnMut(u32) -> Result<(), Fault>,
+) -> Result<u32, Fault> {
+    loop {
+        match load(sets) {
+            Ok(()) => return Ok(sets),
+            Err(Fault::Device { trouble: Trouble::OutOfMemory, .. }) if sets > FEWEST_SETS => {
+                sets = (sets / 2).max(FEWEST_SETS);
+            }
+            Err(fault) => return Err(fault),
         }
     }
 }
@@ -170,6 +189,20 @@ mod tests {
             (found.blocks, found.threads, found.shared_bytes),
             ([1000, 1, 1], [32, 1, 1], 0)
         );
+    }
+
+    #[test]
+    fn where_device_memory_is_short_fewer_sets_are_loaded() {
+        let no_memory = || Fault::Device { trouble: Trouble::OutOfMemory, what: "x".into() };
+        for (wanted, fits, expected) in
+            [(10, 10, Some(10)), (10, 5, Some(5)), (10, 3, Some(2)), (10, 1, None), (1, 0, None)]
+        {
+            let mut load = |sets| if sets <= fits { Ok(()) } else { Err(no_memory()) };
+            let loaded = load_what_fits(wanted, &mut load);
+            assert_eq!(loaded, expected.ok_or_else(no_memory), "{wanted} where {fits} fit");
+        }
+        let mut lost = |_| Err(Fault::TimedOut);
+        assert_eq!(load_what_fits(10, &mut lost), Err(Fault::TimedOut));
     }
 
     #[test]

@@ -51,7 +51,8 @@ const FMAS_PER_CYCLE: f64 = 128.0;
 
 /// The peaks of a device from their file, or measured and kept.
 pub(super) fn cuda_peaks(bench: &Bench<'_>, name: &str) -> Result<Peaks, String> {
-    let device = device::find(name, bench.ctx.env).map_err(|missing| missing.words())?;
+    let device = device::find(name, bench.ctx.env)
+        .map_err(|missing| format!("{}; {}", missing.what, missing.hint))?;
     let identity = device::identity(bench.target, bench.ctx.env);
     let text = format!("cuda {VERSION} {identity} {}", Digest::of(HELPERS.as_bytes()).hex());
     let digest = Digest::of(text.as_bytes());
@@ -128,7 +129,8 @@ fn copied(session: &mut dyn Session, device: &CudaDevice) -> Result<f64, Fault> 
     let words = COPIED_BYTES.min(device.memory_bytes / MEMORY_SHARE) / WORD_BYTES;
     let bytes = (words * WORD_BYTES) as usize;
     // Not zeros: what is all alike could be kept in less room.
-    let pattern: Vec<u8> = (0..1u32 << 18).flat_map(|i| i.wrapping_mul(0x9e37_79b9).to_ne_bytes()).collect();
+    let pattern: Vec<u8> =
+        (0..1u32 << 18).flat_map(|i| i.wrapping_mul(0x9e37_79b9).to_ne_bytes()).collect();
     let mut from = pattern.repeat(bytes.div_ceil(pattern.len()));
     from.truncate(bytes);
     let count = (words as i32).to_ne_bytes();
