@@ -154,10 +154,7 @@ impl Session {
         };
         match device::missing(target, &world::variable) {
             None => Ok(()),
-            Some(Missing { what, hint }) => {
-                let what = format!("this pipeline asks for {target}: {what}");
-                Err(Refusal::Words(what, Some(hint), Exit::NoDevice))
-            }
+            Some(Missing { what, hint }) => Err(Refusal::Words(what, Some(hint), Exit::NoDevice)),
         }
     }
 

@@ -47,7 +47,7 @@ pub fn find(name: &str, env: &Env<'_>) -> Result<CudaDevice, Missing> {
 }
 
 fn chosen(name: &str, probe: &CudaProbe) -> Result<CudaDevice, Missing> {
-    let what = format!("there is no device cuda:{name}; {probe}");
+    let what = format!("cuda:{name} cannot be had: {probe}");
     let (devices, hint) = match (probe, probe.hint()) {
         (CudaProbe::Devices(devices), None) => (devices, None),
         (_, hint) => return Err(Missing { what, hint: hint.unwrap_or_default() }),

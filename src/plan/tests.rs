@@ -7,8 +7,11 @@ use std::path::Path;
 use super::build::{Request, build, relative, select};
 use super::{Definition, Plan};
 use crate::cache::Kind;
+use crate::cache::index::flag;
 use crate::diagnostic::{Diagnostic, render};
 use crate::pipeline::{Loader, Overrides, load};
+use crate::problem::Problem;
+use crate::verify::Tolerance;
 
 struct Memory(BTreeMap<&'static str, &'static str>);
 
@@ -37,6 +40,60 @@ impl Loader for Memory {
     fn env(&self, name: &str) -> Option<String> {
         (name == "PATH").then(|| "/bin".to_owned())
     }
+}
+
+/// The plan of a kernel in `source` with a problem.
+fn kernel_plan(text: &'static str) -> Plan {
+    let files = [
+        ("/r/p.toml", text),
+        ("/r/k.c", ""),
+        ("/r/k.cu", ""),
+        ("/r/problem.toml", ""),
+        ("/bin/cc", ""),
+        ("/bin/nvcc", ""),
+    ];
+    let memory = Memory(BTreeMap::from(files));
+    let loaded = load(Path::new("/r/p.toml"), &Overrides::default(), &memory);
+    assert!(loaded.diagnostics.is_empty(), "{}", render(&loaded.diagnostics, false));
+    let pipeline = loaded.pipeline.expect("a pipeline without mistakes");
+    let problem = Problem {
+        name: "k".into(),
+        entry: "k".into(),
+        cases: Vec::new(),
+        holdout: None,
+        args: Vec::new(),
+        reference: "/r/reference.c".into(),
+        tolerance: Tolerance { rtol: 0.0, atol: 0.0 },
+        growth: None,
+        deterministic: false,
+        flops: None,
+        bytes: None,
+        cuda: None,
+    };
+    let incumbents = &super::incumbent::Nowhere;
+    let (problem, root) = (Some(&problem), Path::new("/r"));
+    build(Request { pipeline: &pipeline, problem, root, loader: &memory, incumbents })
+        .expect("a plan")
+}
+
+#[test]
+fn what_runs_on_a_cuda_device_depends_on_it_and_runs_alone() {
+    const CPU: &str = "name = \"x\"\nkernel = \"k.c\"\nproblem = \"problem.toml\"\n\
+        [stages.smoke]\n[stages.candidate]\n";
+    const CUDA: &str = "name = \"x\"\nkernel = \"k.cu\"\nproblem = \"problem.toml\"\n\
+        [stages.smoke]\n[stages.candidate]\n";
+    let told = |text, stage: &str| {
+        let plan = kernel_plan(text);
+        let node = plan.nodes.iter().find(|n| n.name == stage).expect("planned");
+        let has = |kind, name: &str| node.inputs.iter().any(|i| *i == (kind, name.to_owned()));
+        let device = ["cpu", "cuda:0"].into_iter().filter(|name| has(Kind::Device, name));
+        let visible = has(Kind::Env, "CUDA_VISIBLE_DEVICES");
+        (device.collect::<Vec<_>>(), node.flags & flag::ALONE != 0, visible)
+    };
+    assert_eq!(told(CPU, "smoke"), (vec![], false, false));
+    assert_eq!(told(CPU, "candidate"), (vec!["cpu"], true, false));
+    assert_eq!(told(CUDA, "smoke"), (vec!["cuda:0"], true, true));
+    assert_eq!(told(CUDA, "candidate"), (vec!["cuda:0"], true, true));
 }
 
 fn plan(text: &'static str) -> Result<Plan, Vec<Diagnostic>> {

@@ -405,10 +405,14 @@ fn exit_codes_are_those_of_the_table() {
         (["pipeline", "--nonsense"], 2),
         (["nonsense", "good"], 2),
         (["pipeline", "cuda"], 4),
+        // What runs nothing needs no device.
+        (["graph", "cuda"], 0),
+        (["explain", "cuda"], 0),
         (["pipeline", "busy"], 75),
     ] {
         project.args(args).run().code(code);
     }
+    project.args(["pipeline", "cuda"]).run().says("cuda:9 cannot be had");
     project.args(["--help"]).run().code(0).says("Exit codes:");
     project.args(["--version"]).run().code(0).says("optloop");
 }

@@ -165,8 +165,8 @@ mod tests {
         }
     }
 
-    fn list(line: &str) -> Option<Vec<String>> {
-        Some(vec![line.to_owned()])
+    fn list(line: &str) -> Vec<String> {
+        vec![line.to_owned()]
     }
 
     #[test]
@@ -175,15 +175,15 @@ mod tests {
         let own = LaunchLines::default;
         for (lines, expected) in [
             (own(), (4, 256, 1024)),
-            (LaunchLines { block: list("n / 10"), ..own() }, (10, 100, 400)),
-            (LaunchLines { grid: list("7"), ..own() }, (7, 256, 1024)),
+            (LaunchLines { block: Some(list("n / 10")), ..own() }, (10, 100, 400)),
+            (LaunchLines { grid: Some(list("7")), ..own() }, (7, 256, 1024)),
             (LaunchLines { shared: Some("n".into()), ..own() }, (4, 256, 1000)),
         ] {
             let launch = laid_over(&problem(Some(launch())), &lines).unwrap();
             let found = grid(&launch, &case).unwrap();
             assert_eq!((found.blocks[0], found.threads[0], found.shared_bytes), expected);
         }
-        let all = LaunchLines { grid: list("n"), block: list("32"), shared: None };
+        let all = LaunchLines { grid: Some(list("n")), block: Some(list("32")), shared: None };
         let found = grid(&laid_over(&problem(None), &all).unwrap(), &case).unwrap();
         assert_eq!(
             (found.blocks, found.threads, found.shared_bytes),
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said_with_where_to_write_it() {
-        let grid = LaunchLines { grid: list("n"), ..LaunchLines::default() };
+        let grid = LaunchLines { grid: Some(list("n")), ..LaunchLines::default() };
         for (lines, words) in [
             (LaunchLines::default(), "`grid` and `block` are missing"),
             (grid, "`block` is missing"),

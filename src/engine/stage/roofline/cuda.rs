@@ -201,7 +201,7 @@ mod tests {
     fn a_copy_counts_what_is_read_and_what_is_written_in_its_fastest_launch() {
         // An eighth of the memory there and back in 10 us.
         let rate = copied(&mut session(10), &device()).unwrap();
-        assert_eq!(rate, 2.0 * f64::from(1 << 17) / 10e-6);
+        assert!((rate * 10e-6 / 2.0 - f64::from(1 << 17)).abs() < 1e-3, "{rate}");
     }
 
     #[test]
@@ -209,7 +209,8 @@ mod tests {
         // 5 ms from the start: no more rounds are needed.
         let rate = multiplied(&mut session(5000), &device()).unwrap();
         let threads = f64::from(2 * BLOCKS * THREADS);
-        assert_eq!(rate, 16.0 * f64::from(FIRST_ROUNDS) * threads / 5e-3);
+        let flops = 16.0 * f64::from(FIRST_ROUNDS) * threads;
+        assert!((rate * 5e-3 / flops - 1.0).abs() < 1e-12, "{rate}");
     }
 
     #[test]
