@@ -213,7 +213,15 @@ fn make_plan(located: &Located, overrides: &Overrides) -> Result<Plan, Refusal> 
         incumbents: &incumbents,
     };
     match plan::build::build(request) {
-        Err(more) => mistakes.extend(more),
+        Err(more) => match device {
+            // Whoever has no device has no use for its compilers either.
+            Some(missing)
+                if mistakes.is_empty() && more.iter().all(|m| m.code == "no-compiler") =>
+            {
+                return Err(missing.into());
+            }
+            _ => mistakes.extend(more),
+        },
         Ok(plan) if mistakes.is_empty() => {
             return Ok(plan);
         }
