@@ -213,21 +213,29 @@ fn make_plan(located: &Located, overrides: &Overrides) -> Result<Plan, Refusal> 
         incumbents: &incumbents,
     };
     match plan::build::build(request) {
-        Err(more) => match device {
-            // Whoever has no device has no use for its compilers either.
-            Some(missing)
-                if mistakes.is_empty() && more.iter().all(|m| m.code == "no-compiler") =>
-            {
-                return Err(missing.into());
+        Err(more) => {
+            let only_compilers = more.iter().all(|mistake| mistake.code == "no-compiler");
+            if mistakes.is_empty() && only_compilers {
+                without_device(&pipeline.target(), &more)?;
             }
-            _ => mistakes.extend(more),
-        },
+            mistakes.extend(more);
+        }
         Ok(plan) if mistakes.is_empty() => {
             return Ok(plan);
         }
         Ok(_) => {}
     }
     Err(Refusal::Diagnostics(mistakes))
+}
+
+/// Whoever has no device has no use for its compilers either: that is said first.
+fn without_device(target: &Target, compilers: &[Diagnostic]) -> Result<(), Refusal> {
+    let Some(Missing { what, hint }) = device::missing(target, &world::variable) else {
+        return Ok(());
+    };
+    let also = compilers.first().map(|mistake| format!("; and {}", mistake.message));
+    let what = format!("{what}{}", also.unwrap_or_default());
+    Err(Refusal::Words(what, Some(hint), Exit::NoDevice))
 }
 
 pub(super) fn load_problem(

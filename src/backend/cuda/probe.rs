@@ -147,6 +147,15 @@ impl CudaProbe {
     }
 }
 
+impl CudaDevice {
+    /// What kernels for it are compiled for: with everything that only this architecture has, where
+    /// there is such (CUDA C++ Programming Guide, "Feature availability": `a` from 9.0 on).
+    pub fn arch(&self) -> String {
+        let own = if self.major >= 9 { "a" } else { "" };
+        format!("sm_{}{}{own}", self.major, self.minor)
+    }
+}
+
 /// Looks for CUDA devices. No driver is an answer, not an error.
 pub fn probe(places: &Places) -> CudaProbe {
     let found = opened(places).and_then(|opened| {

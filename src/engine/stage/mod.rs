@@ -23,6 +23,7 @@ use super::device;
 use super::event::Event;
 use super::job::Shared;
 use super::subject::{INCUMBENT, Job};
+use crate::cache::Kind;
 use crate::pipeline::{CompileWork, Limits, Run};
 use crate::plan::{Compile, Definition, Sources};
 use crate::problem::Problem;
@@ -183,7 +184,7 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
         Definition::Command(work) => command::run(work, &command::Setting { job, shared, ctx }),
         Definition::Best(best) => best::run(best, &job.members, shared.store),
         Definition::Compile(c) => {
-            let def = compile_def(c, job, shared.root);
+            let def = compile_def(c, job, shared.root, ctx.env);
             in_scratch(&ctx, || compile::run(&def, &ctx))
         }
         Definition::Check(c) => {
@@ -230,15 +231,24 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
     }
 }
 
-fn compile_def(compile: &Compile, job: &Job, root: &Path) -> compile::CompileDef {
+fn compile_def(
+    compile: &Compile,
+    job: &Job,
+    root: &Path,
+    env: &device::Env<'_>,
+) -> compile::CompileDef {
     let output = job.outputs.first().map_or("kernel.so", |o| &o.name);
+    // Only what is built for whatever device there is depends on one.
+    let mut devices = job.inputs.iter().filter(|input| input.kind == Kind::Device);
+    let arch = devices.find_map(|input| input.name.strip_prefix("cuda:"));
+    let arch = arch.and_then(|name| Some(device::find(name, env).ok()?.arch()));
     compile::CompileDef {
         sources: compile.sources.iter().map(|s| root.join(s)).collect(),
         entry: compile.problem.entry.clone(),
         problem: compile.problem.clone(),
         compile: CompileWork { include_dirs: compile.include_dirs.clone(), ..compile.work.clone() },
         compiler: Some(&compile.compiler).filter(|c| !c.is_empty()).map(|c| root.join(c)),
-        arch: None,
+        arch,
         output: root.join(output),
     }
 }
