@@ -33,6 +33,7 @@ mod verdict;
 mod words;
 mod world;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -52,6 +53,7 @@ pub fn main() -> ExitCode {
         Some(a) if a == cpu::WORKER_COMMAND => return worker::main(),
         Some(a) if a == cuda::CUDA_WORKER_COMMAND => return cuda::worker::main(&world::variable),
         Some(a) if a == cpu::replay::REPLAY_COMMAND => return cpu::replay::main(),
+        Some(a) if a == cuda::replay::CUDA_REPLAY_COMMAND => return replay_on_device(),
         _ => {}
     }
     match Cli::try_parse() {
@@ -63,6 +65,18 @@ pub fn main() -> ExitCode {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok.into(),
                 _ => Exit::Usage.into(),
             }
+        }
+    }
+}
+
+/// Launches a kernel alone; the tool around it hands on what is said.
+fn replay_on_device() -> ExitCode {
+    let args: Vec<_> = std::env::args_os().skip(2).collect();
+    match cuda::replay::run(&args, &world::variable) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(ended) => {
+            let _unheard = writeln!(std::io::stderr(), "optloop: {}", ended.what);
+            ExitCode::from(ended.exit)
         }
     }
 }
