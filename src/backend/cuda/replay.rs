@@ -130,10 +130,7 @@ impl Ended {
 ///
 /// # Errors
 /// Why that did not come to its end, with the exit code for it.
-pub fn run(
-    args: &[OsString],
-    env: &dyn Fn(&str) -> Option<OsString>,
-) -> Result<(), Ended> {
+pub fn run(args: &[OsString], env: &dyn Fn(&str) -> Option<OsString>) -> Result<(), Ended> {
     let [device, bundle, file, launches] = args else {
         return Err(Ended::unreadable(format!(
             "{CUDA_REPLAY_COMMAND} takes DEVICE BUNDLE ARGS LAUNCHES"
@@ -203,8 +200,7 @@ struct Staged {
 
 impl Staged {
     fn of(arguments: &[Kept], host_code: bool) -> Result<Self, Ended> {
-        let mut staged =
-            Self { pointers: Vec::new(), buffers: Vec::new(), _values: Vec::new() };
+        let mut staged = Self { pointers: Vec::new(), buffers: Vec::new(), _values: Vec::new() };
         for (number, argument) in arguments.iter().enumerate() {
             let (value, is_buffer) = match argument {
                 Kept::Scalar(bytes) => (scalar(bytes)?, false),
