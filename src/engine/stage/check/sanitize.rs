@@ -15,6 +15,7 @@ use crate::backend::cpu::compiler::{CompileRequest, plan_sanitized};
 use crate::backend::{Fault, Mode, Order, Session};
 use crate::problem::{bytes_needed, work};
 
+pub mod cuda;
 mod report;
 mod runtime;
 
