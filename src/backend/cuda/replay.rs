@@ -195,12 +195,12 @@ struct Staged {
     buffers: Vec<(usize, Memory)>,
     /// What `pointers` point to, but for buffers that host code gets by their addresses.
     #[expect(clippy::vec_box, reason = "a value stays in place while the list grows")]
-    _values: Vec<Box<[u64; 2]>>,
+    values: Vec<Box<[u64; 2]>>,
 }
 
 impl Staged {
     fn of(arguments: &[Kept], host_code: bool) -> Result<Self, Ended> {
-        let mut staged = Self { pointers: Vec::new(), buffers: Vec::new(), _values: Vec::new() };
+        let mut staged = Self { pointers: Vec::new(), buffers: Vec::new(), values: Vec::new() };
         for (number, argument) in arguments.iter().enumerate() {
             let (value, is_buffer) = match argument {
                 Kept::Scalar(bytes) => (scalar(bytes)?, false),
@@ -216,7 +216,7 @@ impl Staged {
             } else {
                 value.as_mut_ptr().cast()
             });
-            staged._values.push(value);
+            staged.values.push(value);
         }
         Ok(staged)
     }

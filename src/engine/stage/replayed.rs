@@ -9,7 +9,7 @@ use super::StageContext;
 use crate::backend::cuda::replay::{self, Replay};
 use crate::backend::{Argument, Grid};
 use crate::plan::kernel::WORKER_ENV;
-use crate::process::{self, CommandSpec, Exit, Finished};
+use crate::process::{self, Capture, CommandSpec, Exit, Finished};
 
 /// What the tools and the driver below them look at, besides what workers are given.
 const TOOL_ENV: [&str; 7] = [
@@ -75,6 +75,7 @@ pub(super) fn run_tool(
     // Numbers with points; and locks and temporary files of their own, for the system's folder may
     // hold those of another user.
     spec.env.extend([("LC_ALL".into(), "C".into()), ("TMPDIR".into(), folder.into())]);
+    spec.capture = Capture::Split;
     spec.timeout = Some(timeout);
     process::run(&spec, ctx.cancel).map_err(|e| format!("cannot start {}: {e}", tool.display()))
 }

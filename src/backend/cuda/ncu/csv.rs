@@ -46,18 +46,15 @@ fn row((names, units): (&[String], &[String]), line: &[String], kernel: usize) -
     Row { kernel: line[kernel].clone(), values: values.collect() }
 }
 
-/// From a unit to ns or bytes; others stay.
+/// From a unit to ns or bytes; others stay. Prefixes are powers of ten.
 fn factor(unit: &str) -> f64 {
-    match unit {
-        "s" | "sec" | "second" => 1e9,
-        "ms" | "msecond" => 1e6,
-        "us" | "usecond" => 1e3,
-        "Kbyte" | "Kbyte/block" => 1e3,
-        "Mbyte" | "Mbyte/block" => 1e6,
-        "Gbyte" => 1e9,
-        "Tbyte" => 1e12,
-        _ => 1.0,
-    }
+    const SCALES: [(&[&str], f64); 4] = [
+        (&["us", "usecond", "Kbyte", "Kbyte/block"], 1e3),
+        (&["ms", "msecond", "Mbyte", "Mbyte/block"], 1e6),
+        (&["s", "sec", "second", "Gbyte"], 1e9),
+        (&["Tbyte"], 1e12),
+    ];
+    SCALES.iter().find(|(units, _)| units.contains(&unit)).map_or(1.0, |(_, factor)| *factor)
 }
 
 /// Fields of comma-separated values (RFC 4180).

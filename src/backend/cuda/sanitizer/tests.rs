@@ -5,7 +5,7 @@ const MEMCHECK: &str = "\
 ========= COMPUTE-SANITIZER
 hello from the process
 ========= Invalid __global__ write of size 4 bytes
-=========     at void scale<float, 4>(const float *, float *, int)+0x2b0 in /home/u/k/scale.cu:12
+=========     at void scale<float, 4>(const float *, float *, int)+0x2b0 in /src/scale.cu:12
 =========     by thread (33,0,0) in block (7,0,0)
 =========     Address 0x7fe035a00410 is out of bounds
 =========     and is 17 bytes after the nearest allocation at 0x7fe035a00000 of size 1,024 bytes
@@ -13,7 +13,7 @@ hello from the process
 =========         Host Frame: [0x2774ec]
 =========
 ========= Invalid __shared__ read of size 8 bytes
-=========     at 0x60 in /home/u/k/scale.cu:6:ns::tile(void)
+=========     at 0x60 in /src/scale.cu:6:ns::tile(void)
 =========     by thread (0,0,0) in block (0,0,0)
 =========     Address 0x8 is misaligned
 =========
