@@ -163,8 +163,8 @@ fn replay(
 ) -> Result<(), Ended> {
     let host_code = bundle.kind == ImageKind::Shared;
     if host_code {
-        // What runs here ran in a confined worker before; a tool around it may need more than the
-        // confinement leaves, so where it cannot be had the replay goes on.
+        // As confined as a worker, where the system can: what cannot be had is no reason to refuse,
+        // for what runs here ran in a confined worker before.
         let spec = Confinement { reads: Vec::new(), writes: vec![folder.to_owned()] };
         drop(sandbox::confine(&spec));
     }
