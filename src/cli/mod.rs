@@ -7,6 +7,7 @@ mod artifact;
 mod board;
 mod cache;
 mod calibrate;
+mod children;
 mod columns;
 mod compare;
 mod completions;
@@ -42,25 +43,13 @@ use clap::error::ErrorKind;
 pub use args::Cli;
 pub use exit::{Exit, TABLE};
 
-use crate::backend::cuda::{self as device, clocks};
-use crate::backend::{cpu, worker};
 use args::Command;
 use ui::Ui;
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    // What this executable is when it starts itself.
-    match std::env::args_os().nth(1) {
-        Some(a) if a == cpu::WORKER_COMMAND => return worker::main(),
-        Some(a) if a == device::CUDA_WORKER_COMMAND => {
-            return device::worker::main(&world::variable);
-        }
-        Some(a) if a == cpu::replay::REPLAY_COMMAND => return cpu::replay::main(),
-        Some(a) if a == clocks::CLOCKS_COMMAND => {
-            return clocks::main(std::env::args_os().nth(2), &world::variable);
-        }
-        Some(a) if a == device::nvrtc::NVRTC_COMMAND => return nvrtc(),
-        _ => {}
+    if let Some(ended) = children::serve() {
+        return ended;
     }
     match Cli::try_parse() {
         Ok(cli) => run(&cli).into(),
@@ -73,14 +62,6 @@ pub fn main() -> ExitCode {
             }
         }
     }
-}
-
-/// Compiles by NVRTC for a judge.
-fn nvrtc() -> ExitCode {
-    let (words, code) = device::nvrtc::main(std::env::args_os().skip(2));
-    // Nobody is left to be told when this fails.
-    drop(std::io::Write::write_all(&mut std::io::stderr(), &words));
-    ExitCode::from(code)
 }
 
 /// Runs one command; a panic is a defect and says so.

@@ -17,12 +17,15 @@ mod helpers;
 pub mod identity;
 pub mod includes;
 pub mod messages;
+pub mod ncu;
 pub mod nvml;
 pub mod nvrtc;
 pub mod probe;
 pub mod prototype;
 pub mod ptx;
+pub mod replay;
 pub mod resources;
+pub mod sanitizer;
 mod seat;
 pub mod session;
 #[cfg(test)]

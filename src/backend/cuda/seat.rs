@@ -62,7 +62,7 @@ impl Kernel {
     }
 
     /// What the device cannot give such a launch, in words.
-    fn refuse(&self, grid: &Grid, context: Context) -> driver::Result<Option<String>> {
+    pub(super) fn refuse(&self, grid: &Grid, context: Context) -> driver::Result<Option<String>> {
         let Self::Device { function, .. } = self else { return Ok(None) };
         let threads: u64 = grid.threads.iter().map(|&axis| u64::from(axis)).product();
         let most = function.most_threads()?;
@@ -84,6 +84,24 @@ impl Kernel {
             function.allow_shared(grid.shared_bytes)?;
         }
         Ok(None)
+    }
+
+    /// Enqueues one launch.
+    pub(super) fn launch(
+        &self,
+        grid: &Grid,
+        pointers: &[*mut c_void],
+        stream: &Stream,
+    ) -> driver::Result<()> {
+        match self {
+            Self::Device { function, .. } => function.launch(grid, pointers, stream),
+            Self::Host(launch) => {
+                // SAFETY: as many pointers as the problem has arguments. What the candidate does
+                // with them is contained by the process.
+                unsafe { launch(pointers.as_ptr(), stream.raw()) };
+                Ok(())
+            }
+        }
     }
 }
 
@@ -130,6 +148,8 @@ struct Set {
     #[expect(clippy::vec_box, reason = "a value stays in place while the list grows")]
     _values: Vec<Box<[u64; 2]>>,
 }
+
+const NOTHING: driver::Error = driver::Error { call: "a launch of nothing", code: 1 };
 
 /// A kernel, and what is staged.
 pub(super) struct Seat {
@@ -183,7 +203,7 @@ impl Seat {
     }
 
     fn loaded(&mut self) -> driver::Result<&mut Loaded> {
-        self.loaded.as_mut().ok_or(driver::Error { call: "a launch of nothing", code: 1 })
+        self.loaded.as_mut().ok_or(NOTHING)
     }
 
     /// Restores, and brings the caches into the state that is asked for.
@@ -227,23 +247,14 @@ impl Seat {
         (first, count): (u32, u32),
         stream: &Stream,
     ) -> driver::Result<()> {
-        let kernel = match &self.kernel {
-            Kernel::Device { function, .. } => Ok(*function),
-            Kernel::Host(launch) => Err(*launch),
-        };
-        let loaded = self.loaded()?;
+        let loaded = self.loaded.as_mut().ok_or(NOTHING)?;
         loaded.launched = true;
         if let Some((_, graph)) = loaded.graph.as_ref().filter(|(of, _)| *of == (first, count)) {
             return graph.launch(stream);
         }
         let grid = loaded.grid;
         for set in loaded.range(first, count)? {
-            match kernel {
-                Ok(function) => function.launch(&grid, &set.pointers, stream)?,
-                // SAFETY: as many pointers as the problem has arguments. What the candidate does
-                // with them is contained by the process.
-                Err(launch) => unsafe { launch(set.pointers.as_ptr(), stream.raw()) },
-            }
+            self.kernel.launch(&grid, &set.pointers, stream)?;
         }
         Ok(())
     }

@@ -298,7 +298,7 @@ impl Device {
 }
 
 /// The driver's number of a device that is named by number or UUID.
-fn ordinal_of(name: &str) -> Result<i32, Reply> {
+pub(super) fn ordinal_of(name: &str) -> Result<i32, Reply> {
     let count = driver::start().map_err(trouble)?;
     if let Some(wanted) = name.strip_prefix("GPU-") {
         let wanted: String =

@@ -23,7 +23,7 @@ mod endurance;
 mod growth;
 mod memory;
 mod rounds;
-mod sanitize;
+pub mod sanitize;
 mod values;
 
 use rounds::{Round, Table};

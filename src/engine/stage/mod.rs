@@ -8,7 +8,8 @@ pub mod counters;
 mod holdout;
 mod judge;
 mod numbers;
-mod profile;
+pub mod profile;
+pub mod replayed;
 mod roofline;
 mod telemetry;
 

@@ -1,6 +1,8 @@
 //! Where a kernel's time goes: its bound, hardware or simulated counters, and what the compiler
 //! says about its loops. Nothing here decides anything.
 
+pub mod cuda;
+
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -16,6 +16,7 @@ use crate::backend::{Fault, Mode, Order, Session};
 use crate::pipeline::Target;
 use crate::problem::{bytes_needed, work};
 
+pub mod cuda;
 mod report;
 mod runtime;
 

@@ -1,0 +1,43 @@
+//! What this executable is when it starts itself: the processes that kernels run in, and those that
+//! do one thing for a judge.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use super::world::variable;
+use crate::backend::{cpu, cuda, worker};
+
+/// Serves as the child that the first argument names; `None` when it names none.
+pub(super) fn serve() -> Option<ExitCode> {
+    let mut args = std::env::args_os().skip(1);
+    let word = args.next()?;
+    Some(match word.to_str()? {
+        cpu::WORKER_COMMAND => worker::main(),
+        cpu::replay::REPLAY_COMMAND => cpu::replay::main(),
+        cuda::CUDA_WORKER_COMMAND => cuda::worker::main(&variable),
+        cuda::replay::CUDA_REPLAY_COMMAND => replay(&args.collect::<Vec<_>>()),
+        cuda::nvrtc::NVRTC_COMMAND => nvrtc(args),
+        cuda::clocks::CLOCKS_COMMAND => cuda::clocks::main(args.next(), &variable),
+        _ => return None,
+    })
+}
+
+/// Launches a kernel alone; the tool around it hands on what is said.
+fn replay(args: &[OsString]) -> ExitCode {
+    match cuda::replay::run(args, &variable) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(ended) => {
+            let _unheard = writeln!(std::io::stderr(), "optloop: {}", ended.what);
+            ExitCode::from(ended.exit)
+        }
+    }
+}
+
+/// Compiles by NVRTC for a judge.
+fn nvrtc(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let (words, code) = cuda::nvrtc::main(args);
+    // Nobody is left to be told when this fails.
+    let _unheard = std::io::stderr().write_all(&words);
+    ExitCode::from(code)
+}

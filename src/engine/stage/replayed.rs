@@ -1,0 +1,100 @@
+//! A staged case on a device, launched alone under a tool that looks into kernels.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use super::StageContext;
+use crate::backend::cuda::replay::{self, Replay};
+use crate::backend::{Argument, Grid};
+use crate::plan::kernel::WORKER_ENV;
+use crate::process::{self, Capture, CommandSpec, Exit, Finished};
+
+/// What the tools and the driver below them look at, besides what workers are given.
+const TOOL_ENV: [&str; 7] = [
+    "PATH",
+    "HOME",
+    "CUDA_HOME",
+    "CUDA_PATH",
+    "CONDA_PREFIX",
+    "CUDA_VISIBLE_DEVICES",
+    "CUDA_DEVICE_ORDER",
+];
+
+/// One case, ready to be launched.
+#[derive(Debug, Clone, Copy)]
+pub struct DeviceCase<'a> {
+    /// The case's name.
+    pub label: &'a str,
+    /// The device: its number, or `GPU-` and its UUID.
+    pub device: &'a str,
+    /// The built kernel: an absolute path.
+    pub bundle: &'a Path,
+    /// The launch's geometry.
+    pub grid: Grid,
+    /// One set of arguments.
+    pub arguments: &'a [Argument<'a>],
+}
+
+impl DeviceCase<'_> {
+    /// The command that launches the case so often; its arguments go to a file in `folder`.
+    pub(super) fn command(
+        &self,
+        ctx: &StageContext<'_>,
+        folder: &Path,
+        launches: u32,
+    ) -> Result<Vec<OsString>, String> {
+        fs::create_dir_all(folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
+        // What leads to this very program leads to the tool in the tool's process.
+        let program = fs::read_link(ctx.program).unwrap_or_else(|_| ctx.program.to_owned());
+        let replay = Replay {
+            program: &program,
+            device: self.device,
+            bundle: self.bundle,
+            grid: self.grid,
+            arguments: self.arguments,
+            launches,
+        };
+        let file = folder.join("replayed");
+        replay::prepare(&replay, &file).map_err(|e| format!("cannot write {}: {e}", file.display()))
+    }
+}
+
+/// Runs a tool; `part` tells it from the stage's other processes.
+pub(super) fn run_tool(
+    (tool, args): (&Path, Vec<OsString>),
+    ctx: &StageContext<'_>,
+    (folder, part): (&Path, &str),
+    timeout: Duration,
+) -> Result<Finished, String> {
+    let mut spec = CommandSpec::new(tool, folder, format!("{}.{part}", ctx.marker));
+    spec.args = args;
+    spec.env = ctx.inherited(&TOOL_ENV);
+    spec.env.extend(ctx.inherited(&WORKER_ENV));
+    // Numbers with points; and locks and temporary files of their own, for the system's folder may
+    // hold those of another user.
+    spec.env.extend([("LC_ALL".into(), "C".into()), ("TMPDIR".into(), folder.into())]);
+    spec.capture = Capture::Split;
+    spec.timeout = Some(timeout);
+    process::run(&spec, ctx.cancel).map_err(|e| format!("cannot start {}: {e}", tool.display()))
+}
+
+/// Everything that was printed, as text.
+pub(super) fn printed(finished: &Finished) -> String {
+    let all = [&finished.stdout[..], &finished.stderr[..]].concat();
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+/// How it ended, when it did not pass; with the replay's own word where it said one.
+pub(super) fn ended(finished: &Finished, printed: &str) -> Option<String> {
+    let how = match finished.exit {
+        Exit::Code(0) => return None,
+        Exit::Code(code) => format!("it exited with {code}"),
+        Exit::Signal(signal) => format!("it was ended by signal {signal}"),
+        Exit::TimedOut => "it took too long and was ended".to_owned(),
+        Exit::Cancelled => "interrupted".to_owned(),
+    };
+    let said = printed.lines().find_map(|line| line.strip_prefix("optloop: "));
+    Some(said.map_or(how, str::to_owned))
+}
