@@ -36,6 +36,7 @@ fn main() -> ExitCode {
     let mut trials = vec![
         Trial::ignorable_test("acceptance_script_checks_itself", script_checks_itself),
         Trial::ignorable_test("acceptance_script_without_a_device_ends_with_4", script_without),
+        Trial::ignorable_test("acceptance_projects_are_ones_that_load", script_projects),
     ];
     let sessions: [(&str, fn()); 12] = [
         ("probe_lists_a_device", probe_lists),
@@ -497,5 +498,29 @@ fn script_without() -> Result<Completion, Failed> {
     let written = fs::read_to_string(out.path().join("gpu-accept.json")).unwrap();
     let written: Value = serde_json::from_str(&written).unwrap();
     assert_eq!((&written["passed"], &written["device"]), (&Value::Bool(false), &Value::Null));
+    Ok(Completion::Completed)
+}
+
+/// Every project that the script would run is one that this program takes; only a device or a
+/// compiler may be missing.
+fn script_projects() -> Result<Completion, Failed> {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(ran) = script(&["--write", &folder.path().display().to_string()], "") else {
+        return Ok(Completion::ignored_with("no python3"));
+    };
+    assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
+    let mut seen = 0;
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        let project = entry.unwrap().path();
+        let mut command = Command::new(OPTLOOP);
+        let ran = command.args(["graph", "accept.toml"]).current_dir(&project).output().unwrap();
+        let told = said(&ran);
+        let mut errors = told.lines().filter(|line| line.starts_with("error"));
+        let missing = errors.all(|line| line.starts_with("error[no-compiler]"));
+        let takes = matches!(ran.status.code(), Some(0 | 4)) || missing;
+        assert!(takes, "{}: {told}", project.display());
+        seen += 1;
+    }
+    assert!(seen > 30, "{seen}");
     Ok(Completion::Completed)
 }
