@@ -538,6 +538,8 @@ def version_of(path, *args):
 def prepare_environment(world):
     """Makes toolkits that lie in the tree known to optloop, through the variables that it reads."""
     env = world.env
+    # optloop counts devices by the bus; the driver would by their speed.
+    env.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     libraries = gpu_driver.library_folders(ROOT)
     have = [f for f in env.get("LD_LIBRARY_PATH", "").split(":") if f]
     wheels = [f for f in libraries if os.sep + "nvidia" + os.sep in f and f not in have]
