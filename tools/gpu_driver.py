@@ -414,8 +414,8 @@ def wheel_bases(root):
 
 
 def find_library(names, root):
-    for folder in library_folders(root):
-        for name in names:
+    for name in names:
+        for folder in library_folders(root):
             path = os.path.join(folder, name)
             if os.path.isfile(path):
                 return path
