@@ -30,6 +30,17 @@ snap:
 bench *ARGS:
     cargo bench -- {{ ARGS }}
 
+# The tests that need a CUDA device; without one that is a failure.
+[group('measure')]
+gpu-test *ARGS:
+    OPTLOOP_REQUIRE=gpu cargo test --test gpu -- {{ ARGS }}
+
+# Prove everything on a machine with a CUDA device; ARGS go to tools/gpu-accept, such as `--quick`.
+[group('measure')]
+gpu-accept *ARGS:
+    test -x "${OPTLOOP:-target/release/optloop}" || cargo build --release
+    tools/gpu-accept {{ ARGS }}
+
 # Fuzz one target for a number of seconds (needs cargo-fuzz and a nightly toolchain).
 [group('measure')]
 fuzz TARGET='pipeline' SECONDS='60':
