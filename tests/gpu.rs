@@ -206,6 +206,7 @@ impl Place {
             deadline: Some(Instant::now() + Duration::from_mins(1)),
             sandbox: SandboxMode::Off,
             dir: self.dir.path(),
+            journal: None,
             cancel: &self.cancel,
         })
     }
