@@ -16,7 +16,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use optloop::backend::cuda::{Bundle, ImageKind, elf};
+use optloop::backend::cuda::compiler::elf;
+use optloop::backend::cuda::{Bundle, ImageKind};
 use optloop::engine::stage::compile::CompileDef;
 use optloop::engine::stage::{FailureClass, StageContext, StageOutcome, compile};
 use optloop::pipeline::CompileWork;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cuda::{Folder, StandIn};
-use optloop::backend::cuda::replay::{self, Replay};
+use optloop::backend::cuda::inspect::replay::{self, Replay};
 use optloop::backend::cuda::{Bundle, ImageKind, LaunchLines};
 use optloop::backend::{Argument, Grid, Mode};
 use optloop::engine::stage::check::sanitize::cuda::{DeviceSanitize, DeviceSanitized, run};

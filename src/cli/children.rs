@@ -16,8 +16,8 @@ pub(super) fn serve() -> Option<ExitCode> {
         cpu::WORKER_COMMAND => worker::main(),
         cpu::replay::REPLAY_COMMAND => cpu::replay::main(),
         cuda::CUDA_WORKER_COMMAND => cuda::worker::main(&variable),
-        cuda::replay::CUDA_REPLAY_COMMAND => replay(&args.collect::<Vec<_>>()),
-        cuda::nvrtc::NVRTC_COMMAND => nvrtc(args),
+        cuda::inspect::replay::CUDA_REPLAY_COMMAND => replay(&args.collect::<Vec<_>>()),
+        cuda::compiler::nvrtc::NVRTC_COMMAND => nvrtc(args),
         cuda::clocks::CLOCKS_COMMAND => cuda::clocks::main(args.next(), &variable),
         _ => return None,
     })
@@ -25,7 +25,7 @@ pub(super) fn serve() -> Option<ExitCode> {
 
 /// Launches a kernel alone; the tool around it hands on what is said.
 fn replay(args: &[OsString]) -> ExitCode {
-    match cuda::replay::run(args, &variable) {
+    match cuda::inspect::replay::run(args, &variable) {
         Ok(()) => ExitCode::SUCCESS,
         Err(ended) => {
             let _unheard = writeln!(std::io::stderr(), "optloop: {}", ended.what);
@@ -36,7 +36,7 @@ fn replay(args: &[OsString]) -> ExitCode {
 
 /// Compiles by NVRTC for a judge.
 fn nvrtc(args: impl Iterator<Item = OsString>) -> ExitCode {
-    let (words, code) = cuda::nvrtc::main(args);
+    let (words, code) = cuda::compiler::nvrtc::main(args);
     // Nobody is left to be told when this fails.
     let _unheard = std::io::stderr().write_all(&words);
     ExitCode::from(code)

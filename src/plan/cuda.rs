@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::build::Builder;
+use crate::backend::cuda::compiler::prototype::Form;
+use crate::backend::cuda::compiler::toolkit::{self, Sight};
 use crate::backend::cuda::compiler::{ToolKind, is_cuda, tool_kind};
-use crate::backend::cuda::prototype::Form;
-use crate::backend::cuda::toolkit::{self, Sight};
 use crate::cache::Kind;
 use crate::pipeline::{CompileWork, DeviceRequest, Stage};
 

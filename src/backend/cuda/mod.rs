@@ -2,35 +2,24 @@
 //!
 //! [`find`] looks for the libraries, [`probe()`] and [`identity`] tell what there is, [`compiler`]
 //! makes a [`bundle`] of a kernel's sources, and [`session`] is the judge's side of the worker in
-//! which it is launched; [`resources`] reads what tools say about a built kernel.
+//! which it is launched; [`inspect`] reads what tools say about a kernel.
 
 mod arena;
 pub mod bundle;
 pub mod clocks;
 pub mod compiler;
 pub mod conditions;
-pub mod directives;
 mod driver;
-pub mod elf;
 pub mod find;
 mod helpers;
 pub mod identity;
-pub mod includes;
-pub mod messages;
-pub mod ncu;
+pub mod inspect;
 pub mod nvml;
-pub mod nvrtc;
 pub mod probe;
-pub mod prototype;
-pub mod ptx;
-pub mod replay;
-pub mod resources;
-pub mod sanitizer;
 mod seat;
 pub mod session;
 #[cfg(test)]
 mod stub_tests;
-pub mod toolkit;
 pub mod worker;
 
 pub use bundle::{Bundle, ImageKind, LaunchLines};

@@ -1,6 +1,6 @@
 //! `optloop inspect ptx`, `sass` and `resources`: what a kernel for CUDA devices is built to.
 //!
-//! Built by NVIDIA's compilers ([`make`]), read by `backend::cuda::resources`; no device is needed.
+//! Built by NVIDIA's compilers ([`make`]), read by `backend::cuda::inspect`; no device is needed.
 
 mod code;
 mod geometry;
@@ -18,7 +18,7 @@ use super::build::{self, Recipe};
 use super::{cannot, like_the_file, no_entry};
 use crate::backend::cpu::Language;
 use crate::backend::cpu::assembly::is_of;
-use crate::backend::cuda::resources::{Arch, parse_ptx, parse_sass};
+use crate::backend::cuda::inspect::resources::{Arch, parse_ptx, parse_sass};
 use code::{Listing, Part};
 use make::{Version, Wanted};
 use tools::{Tool, Tools};

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::StageContext;
-use crate::backend::cuda::replay::{self, Replay};
+use crate::backend::cuda::inspect::replay::{self, Replay};
 use crate::backend::{Argument, Grid};
 use crate::plan::kernel::WORKER_ENV;
 use crate::process::{self, Capture, CommandSpec, Exit, Finished};

@@ -11,7 +11,7 @@ use super::super::diff::{self, Edit};
 use super::super::show::{Sources, keys, unified};
 use super::make::Version;
 use crate::backend::cpu::assembly::{Instruction, Line, Place};
-use crate::backend::cuda::resources::{PtxFunction, SassFunction};
+use crate::backend::cuda::inspect::resources::{PtxFunction, SassFunction};
 
 /// Rises when a reader of the JSON lines would have to change.
 const VERSION: u32 = 1;

@@ -10,7 +10,7 @@ use super::super::{build, cannot};
 use super::Call;
 use super::tools::Tool;
 use crate::backend::cpu::Step;
-use crate::backend::cuda::resources::{Arch, parse_ptx};
+use crate::backend::cuda::inspect::resources::{Arch, parse_ptx};
 use crate::process::{self, Capture, CommandSpec};
 
 /// What is built for when nothing says so.

@@ -13,7 +13,7 @@ use super::geometry::Launch;
 use super::make::{self, Version, Wanted};
 use super::tools::Tool;
 use crate::backend::cpu::assembly::plain_name;
-use crate::backend::cuda::resources::{
+use crate::backend::cuda::inspect::resources::{
     Arch, Block, Occupancy, Usage, occupancy, parse_ptxas, parse_res_usage, parse_sass,
 };
 

@@ -12,11 +12,12 @@ use super::{
     dependencies, failed, prepare_output, run_all, shortened, signature,
 };
 use crate::backend::cpu::Signature;
+use crate::backend::cuda::compiler::nvrtc::{EXIT_MISUSED, EXIT_NO_NVRTC};
+use crate::backend::cuda::compiler::prototype::{self, Form};
+use crate::backend::cuda::compiler::toolkit::{self, Sight};
 use crate::backend::cuda::compiler::{self, CudaBuild, CudaRequest, Tool, ToolKind};
-use crate::backend::cuda::nvrtc::{EXIT_MISUSED, EXIT_NO_NVRTC};
-use crate::backend::cuda::prototype::{self, Form};
-use crate::backend::cuda::toolkit::{self, Sight};
-use crate::backend::cuda::{Bundle, LaunchLines, directives, messages};
+use crate::backend::cuda::compiler::{directives, messages};
+use crate::backend::cuda::{Bundle, LaunchLines};
 use crate::diagnostic;
 use crate::problem::expr;
 use crate::process;

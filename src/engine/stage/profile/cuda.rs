@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::super::StageContext;
 use super::super::replayed::{DeviceCase, ended, printed, run_tool};
 use crate::backend::Mode;
-use crate::backend::cuda::ncu::{self, Collect, NcuReport};
+use crate::backend::cuda::inspect::ncu::{self, Collect, NcuReport};
 use crate::backend::cuda::{Bundle, ImageKind};
 use crate::process::Exit;
 

@@ -10,7 +10,7 @@ use super::super::super::judge::kernel_failure;
 use super::super::super::replayed::{DeviceCase, ended, printed, run_tool};
 use super::super::super::{Failure, StageContext};
 use crate::backend::Fault;
-use crate::backend::cuda::sanitizer::{self, Check};
+use crate::backend::cuda::inspect::sanitizer::{self, Check};
 use crate::process::Exit;
 
 /// One run at most: instrumented code is tens of times slower.

@@ -1,17 +1,26 @@
 //! How a CUDA kernel is built: the commands that make its image, and the image as a bundle.
 
+pub mod directives;
+pub mod elf;
+mod includes;
+pub mod messages;
+pub mod nvrtc;
+pub mod prototype;
+pub mod ptx;
+pub mod toolkit;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::super::cpu::source::BadPath;
-use super::super::cpu::{Signature, Step};
-use super::bundle::{Bundle, ImageKind, LaunchLines};
-use super::elf::{self, ElfError};
-use super::messages::About;
-use super::nvrtc::Order;
-use super::prototype::{self, Form};
-use super::ptx::{self, PtxError};
+use crate::backend::cpu::source::BadPath;
+use crate::backend::cpu::{Signature, Step};
+use crate::backend::cuda::bundle::{Bundle, ImageKind, LaunchLines};
+use elf::ElfError;
+use messages::About;
+use nvrtc::Order;
+use prototype::Form;
+use ptx::PtxError;
 
 /// The generated source's name in the scratch folder: relative, so that no path enters the image.
 pub const GENERATED: &str = "kernel.cu";
@@ -68,7 +77,7 @@ pub struct CudaBuild {
     pub generated: Option<(PathBuf, String)>,
     /// Commands in order; each must exit with 0.
     pub steps: Vec<Step>,
-    /// Written by the steps; see [`super::super::cpu::parse_depfile`].
+    /// Written by the steps; see [`crate::backend::cpu::parse_depfile`].
     pub depfiles: Vec<PathBuf>,
     /// What the image is.
     pub kind: ImageKind,
@@ -366,5 +375,4 @@ pub fn hint(words: &str) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-#[path = "compiler_tests.rs"]
 mod tests;

@@ -1,6 +1,6 @@
 //! What a PTX text says of a kernel: its parameters, and what it is for.
 
-use super::super::cpu::{Param, ParamKind, Signature};
+use crate::backend::cpu::{Param, ParamKind, Signature};
 
 /// Why a PTX text cannot stand for a problem's kernel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::super::cpu::source::definition_line;
 use super::prototype::OURS;
+use crate::backend::cpu::source::definition_line;
 
 /// Whose words they are.
 #[derive(Debug, Clone, Copy)]

@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::protocol::Reply;
-use super::super::{Argument, Grid, Trouble};
-use super::bundle::{Bundle, ImageKind};
-use super::driver::{self, Context, Memory, Stream};
-use super::find::Places;
-use super::probe;
-use super::seat::Kernel;
-use super::worker::ordinal_of;
+use crate::backend::cuda::bundle::{Bundle, ImageKind};
+use crate::backend::cuda::driver::{self, Context, Memory, Stream};
+use crate::backend::cuda::find::Places;
+use crate::backend::cuda::probe;
+use crate::backend::cuda::seat::Kernel;
+use crate::backend::cuda::worker::ordinal_of;
+use crate::backend::protocol::Reply;
+use crate::backend::{Argument, Grid, Trouble};
 use crate::process::sandbox::{self, Confinement};
 
 /// The argument that makes this executable a replay on a CUDA device.

@@ -15,7 +15,7 @@ const MAX_BYTES: u64 = 16 << 20;
 
 /// Where includes are looked for.
 #[derive(Debug, Clone, Copy)]
-pub struct Folders<'a> {
+pub(super) struct Folders<'a> {
     /// The user's, in order.
     pub own: &'a [PathBuf],
     /// The toolkit's, after them.
@@ -24,7 +24,7 @@ pub struct Folders<'a> {
 
 /// Why the includes cannot be told.
 #[derive(Debug, thiserror::Error)]
-pub enum IncludeError {
+pub(super) enum IncludeError {
     /// The name comes out of a macro.
     #[error(
         "{}:{line}: error: `#include {written}` names its file through a macro, and NVRTC does not \
@@ -57,7 +57,7 @@ pub enum IncludeError {
 ///
 /// # Errors
 /// When the files cannot be told.
-pub fn walk(source: &Path, folders: Folders<'_>) -> Result<Vec<PathBuf>, IncludeError> {
+pub(super) fn walk(source: &Path, folders: Folders<'_>) -> Result<Vec<PathBuf>, IncludeError> {
     let mut walk = Walk { folders, found: Vec::new(), seen: HashSet::new() };
     walk.take(source.to_owned());
     let mut next = 0;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::backend::cpu::{Param, ParamKind};
-use crate::backend::cuda::elf::tests::cubin;
+use crate::backend::cuda::compiler::elf::tests::cubin;
 use crate::verify::Dtype;
 
 fn signature() -> Signature {

@@ -121,7 +121,7 @@ fn compile(order: &Order) -> Result<Vec<u8>, Failed> {
     Ok(log)
 }
 
-/// A rule as make reads it; see [`super::super::cpu::depfile`] for what is escaped.
+/// A rule as make reads it; see [`crate::backend::cpu::depfile`] for what is escaped.
 fn depfile(files: &[PathBuf]) -> Vec<u8> {
     let mut text = b"kernel.cubin:".to_vec();
     for file in files {
@@ -307,8 +307,8 @@ fn options(order: &Order) -> Result<Vec<CString>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::cpu::parse_depfile;
     use super::*;
+    use crate::backend::cpu::parse_depfile;
 
     fn order() -> Order {
         let path = |name: &str| PathBuf::from(name);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::bundle::LaunchLines;
+use crate::backend::cuda::bundle::LaunchLines;
 use crate::diagnostic::{Diagnostic, Source, Spanned, document};
 
 /// What marks such a line, behind `//`.

@@ -5,8 +5,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::super::cpu::source::BadPath;
-use super::super::cpu::{Param, ParamKind, Signature};
+use crate::backend::cpu::source::BadPath;
+use crate::backend::cpu::{Param, ParamKind, Signature};
 use crate::verify::Dtype;
 
 /// What our own lines are called in messages, before [`super::messages`] takes them out.
