@@ -64,6 +64,10 @@ impl Loader for Disk {
     fn env(&self, name: &str) -> Option<String> {
         text_variable(name)
     }
+
+    fn real(&self, path: &Path) -> PathBuf {
+        path.canonicalize().unwrap_or_else(|_| path.to_owned())
+    }
 }
 
 impl crate::problem::Files for Disk {

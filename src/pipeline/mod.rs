@@ -57,6 +57,10 @@ pub trait Loader {
     fn list(&self, dir: &Path) -> Vec<String>;
     /// An environment variable, for `${env.NAME}`.
     fn env(&self, name: &str) -> Option<String>;
+    /// Where a path leads to through links; itself where it is not there.
+    fn real(&self, path: &Path) -> PathBuf {
+        path.to_owned()
+    }
 }
 
 /// What the command line changes about a pipeline.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::build::Builder;
 use crate::backend::cuda::compiler::prototype::Form;
-use crate::backend::cuda::compiler::toolkit::{self, Sight};
-use crate::backend::cuda::compiler::{ToolKind, is_cuda, tool_kind};
+use crate::backend::cuda::compiler::{ToolKind, is_cuda, tool_kind, without_nvrtc};
+use crate::backend::cuda::find::{Library, Places, Sight, VARIABLES};
 use crate::cache::Kind;
 use crate::pipeline::{CompileWork, DeviceRequest, Stage};
 
@@ -62,20 +62,20 @@ pub(super) fn tool(
 
 /// The library counts by its content: there is no version to ask for without loading it.
 fn nvrtc(builder: &mut Builder<'_>, stage: &Stage) -> Option<Tool> {
-    let variables = toolkit::VARIABLES.map(|name| (Kind::Env, name.to_owned()));
-    builder.made_from.extend(variables);
+    builder.made_from.extend(VARIABLES.map(|name| (Kind::Env, name.to_owned())));
     let loader = builder.request.loader;
-    let found = toolkit::nvrtc(Sight {
-        env: &|name| loader.env(name),
-        list: &|folder| loader.list(folder),
+    let sight = Sight {
         exists: &|path| loader.exists(path),
-    });
-    let Some(library) = found else {
+        list: &|folder| loader.list(folder),
+        real: &|path| loader.real(path),
+    };
+    let places = Places::of(&|name| loader.env(name).map(Into::into));
+    let Some(library) = places.find_seen(Library::Nvrtc, sight) else {
         let message = "NVRTC, which compiles CUDA kernels, was not found".to_owned();
-        builder.error("no-compiler", message, stage).help = Some(toolkit::HINT.to_owned());
+        builder.error("no-compiler", message, stage).help = Some(without_nvrtc());
         return None;
     };
-    let compiler = library.to_string_lossy().into_owned();
+    let compiler = library.path.to_string_lossy().into_owned();
     // The headers may come from there.
     let home = (Kind::Env, "CUDA_HOME".to_owned());
     Some(Tool { inputs: vec![(Kind::File, compiler.clone()), home], compiler })

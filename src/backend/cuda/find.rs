@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use libloading::os::unix::{RTLD_GLOBAL, RTLD_NOW};
 use serde::{Deserialize, Serialize};
 
+pub use folders::Sight;
 pub use tool::Tool;
 
 /// A library that is looked for at run time.
@@ -164,6 +165,14 @@ impl fmt::Display for Missing {
 
 impl std::error::Error for Missing {}
 
+/// What to do where there is no NVRTC.
+pub const NVRTC_HINT: &str = "pip install nvidia-cuda-nvrtc (for drivers of CUDA 12: \
+                              nvidia-cuda-nvrtc-cu12), or point CUDA_HOME at a CUDA toolkit";
+
+/// Variables of the environment that decide where libraries are found.
+pub const VARIABLES: [&str; 7] =
+    ["LD_LIBRARY_PATH", "PATH", "CUDA_HOME", "CUDA_PATH", "CONDA_PREFIX", "VIRTUAL_ENV", "HOME"];
+
 /// Where to look, as the environment says.
 #[derive(Debug, Clone)]
 pub struct Places {
@@ -187,11 +196,11 @@ impl Places {
     /// Of a machine whose file system begins at `root`: every path is taken from there.
     pub fn under(root: &Path, env: &dyn Fn(&str) -> Option<OsString>) -> Self {
         let from_root = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
+        // A relative path would be another folder for every process that it is handed on to.
         let one = |name: &str| {
-            let value = env(name).filter(|value| !value.is_empty())?;
-            Some(from_root(Path::new(&value)))
+            let value = env(name).map(PathBuf::from).filter(|value| value.is_absolute())?;
+            Some(from_root(&value))
         };
-        // A relative entry would be another folder for every process that it is handed on to.
         let list = |name: &str| -> Vec<PathBuf> {
             let value = env(name).unwrap_or_default();
             let absolute = std::env::split_paths(&value).filter(|path| path.is_absolute());
@@ -216,9 +225,9 @@ impl Places {
     }
 
     /// Every file that would be taken for this library, in order, there or not.
-    pub fn candidates(&self, library: Library) -> Vec<Candidate> {
+    fn candidates(&self, library: Library, sight: Sight<'_>) -> Vec<Candidate> {
         let mut all: Vec<Candidate> = Vec::new();
-        for (folder, from) in self.library_folders() {
+        for (folder, from) in self.library_folders(sight) {
             for name in library.names() {
                 let path = folder.join(name);
                 if all.iter().all(|earlier| earlier.path != path) {
@@ -229,20 +238,28 @@ impl Places {
         all
     }
 
-    /// The first of [`Places::candidates`] that is a file; nothing is opened.
+    /// The first file for this library that is there; nothing is opened.
     pub fn find(&self, library: Library) -> Option<Candidate> {
-        self.candidates(library).into_iter().find(|c| c.path.is_file())
+        self.find_seen(library, Sight::DISK)
     }
 
-    /// Loads the first of [`Places::candidates`] that can be, or else what the dynamic loader knows by
-    /// the bare name. It stays loaded until this process ends, and its names are seen by all.
+    /// As [`Places::find`], for whoever sees the machine only through questions.
+    pub fn find_seen(&self, library: Library, sight: Sight<'_>) -> Option<Candidate> {
+        self.candidates(library, sight).into_iter().find(|c| (sight.exists)(&c.path))
+    }
+
+    /// Loads the first file for this library that can be, or else what the dynamic loader knows by
+    /// the bare name. Of NVRTC that is what [`Places::find`] finds or nothing, since who plans
+    /// with it can open none. It stays loaded until this process ends, and its names are seen by all.
     ///
     /// # Errors
     /// Where it was looked for in vain, and what to do.
     pub fn open(&self, library: Library) -> Result<Opened, Missing> {
-        let candidates = self.candidates(library);
+        let candidates = self.candidates(library, Sight::DISK);
         let mut broken = None;
-        let there = candidates.iter().filter(|c| c.path.is_file()).cloned();
+        let there = candidates.iter().filter(|c| c.path.exists()).cloned();
+        let most = if library == Library::Nvrtc { 1 } else { usize::MAX };
+        let there = there.take(most);
         for Candidate { path, from } in there.chain(self.by_name(library)) {
             match load(&path) {
                 Ok(library) => return Ok(Opened { path, from, library }),
@@ -266,7 +283,8 @@ impl Places {
 
     /// What the loader would be asked for; a made-up root has no loader.
     fn by_name(&self, library: Library) -> impl Iterator<Item = Candidate> {
-        let names = if self.root == Path::new("/") { library.names() } else { &[] };
+        let is_asked = self.root == Path::new("/") && library != Library::Nvrtc;
+        let names = if is_asked { library.names() } else { &[] };
         names.iter().map(|name| Candidate { path: (*name).into(), from: Origin::Loader })
     }
 
@@ -278,10 +296,7 @@ impl Places {
     /// What to do where a library is missing.
     pub fn hint(&self, library: Library) -> String {
         let text = match library {
-            Library::Nvrtc => {
-                "pip install nvidia-cuda-nvrtc (for drivers of CUDA 12: nvidia-cuda-nvrtc-cu12), or \
-                 point CUDA_HOME at a CUDA toolkit"
-            }
+            Library::Nvrtc => NVRTC_HINT,
             Library::Driver | Library::Nvml if self.has_kernel_module() => {
                 "the kernel module is loaded, but the library is not in sight: start the container \
                  with --gpus all (NVIDIA_DRIVER_CAPABILITIES=compute,utility), or run ldconfig"

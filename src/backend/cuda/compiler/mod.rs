@@ -7,7 +7,6 @@ pub mod messages;
 pub mod nvrtc;
 pub mod prototype;
 pub mod ptx;
-pub mod toolkit;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,6 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::backend::cpu::source::BadPath;
 use crate::backend::cpu::{Signature, Step};
 use crate::backend::cuda::bundle::{Bundle, ImageKind, LaunchLines};
+use crate::backend::cuda::find::NVRTC_HINT;
 use elf::ElfError;
 use messages::About;
 use nvrtc::Order;
@@ -202,6 +202,11 @@ pub fn tool_kind<'a>(
         (Form::Host, "") => Ok(ToolKind::Nvcc("nvcc")),
         (_, command) => Ok(ToolKind::Nvcc(command)),
     }
+}
+
+/// What to do where there is no NVRTC for a pipeline's kernel.
+pub fn without_nvrtc() -> String {
+    format!("{NVRTC_HINT}, or set cc = \"nvcc\" under [compile]")
 }
 
 /// The architecture to build for: the one that is written, else the device's.

@@ -61,6 +61,116 @@ fn each_place_is_looked_at_and_earlier_ones_win() {
     assert_eq!(bare.find(Library::Nvrtc).map(|c| c.from), Some(Origin::Toolkit));
 }
 
+/// What somebody sees who knows of a made-up machine only these files, below this folder.
+fn seen<T>(root: &Path, files: &[&str], look: impl FnOnce(Sight<'_>) -> T) -> T {
+    let files: Vec<PathBuf> = files.iter().map(|file| root.join(file)).collect();
+    let below = |folder: &Path| -> Vec<String> {
+        let inside = files.iter().filter_map(|file| file.strip_prefix(folder).ok());
+        let names = inside.map(|rest| rest.iter().map(|part| part.to_string_lossy()));
+        let names = names.filter_map(|mut parts| {
+            let name = parts.next()?.into_owned();
+            Some(if parts.next().is_some() { name + "/" } else { name })
+        });
+        names.collect()
+    };
+    look(Sight {
+        exists: &|path| files.iter().any(|file| file.starts_with(path)),
+        list: &below,
+        real: &Path::to_owned,
+    })
+}
+
+#[test]
+fn who_plans_finds_the_nvrtc_that_who_opens_it_does() {
+    const WHEEL: &str = "lib/python3.12/site-packages/nvidia";
+    let (cu13, cu12) = (
+        format!("v/{WHEEL}/cu13/lib/libnvrtc.so.13"),
+        format!("v/{WHEEL}/cuda_nvrtc/lib/libnvrtc.so.12"),
+    );
+    let cuda = "usr/local/cuda/lib64/libnvrtc.so.12";
+    let mine = format!("h/.local/{WHEEL}/cu13/lib/libnvrtc.so.13");
+    let machines: [(&[&str], &str); 11] = [
+        (&[], ""),
+        (&["b/nvcc", "usr/lib/x86_64-linux-gnu/libcuda.so.1"], ""),
+        (&["w/libnvrtc.so", cuda, "w/libnvrtc.so.13"], "w/libnvrtc.so.13"),
+        (&["stubs/libnvrtc.so", "rel/libnvrtc.so", cuda], cuda),
+        (&[cuda, "c/lib/libnvrtc.so.12"], "c/lib/libnvrtc.so.12"),
+        (&[cuda, "p/targets/sbsa-linux/lib/libnvrtc.so"], "p/targets/sbsa-linux/lib/libnvrtc.so"),
+        (&[cuda, "k/bin/nvcc", "k/lib64/libnvrtc.so.12"], "k/lib64/libnvrtc.so.12"),
+        (&["usr/lib64/libnvrtc.so.12", &cu13], "usr/lib64/libnvrtc.so.12"),
+        (&[&cu12, &cu13], &cu13),
+        (
+            &["b/python3", "k/bin/python3", &format!("k/{WHEEL}/x/lib/libnvrtc.so"), &mine],
+            &format!("k/{WHEEL}/x/lib/libnvrtc.so"),
+        ),
+        (&[&mine], &mine),
+    ];
+    let variables = [
+        ("LD_LIBRARY_PATH", "rel:/w:/stubs"),
+        ("PATH", "/b:/k/bin"),
+        ("CUDA_HOME", "/c"),
+        ("CUDA_PATH", "/p"),
+        ("CONDA_PREFIX", "rel"),
+        ("VIRTUAL_ENV", "/v"),
+        ("HOME", "/h"),
+    ];
+    for (files, expected) in machines {
+        let dir = tempfile::tempdir().expect("tempdir");
+        files.iter().for_each(|file| touch(dir.path(), file));
+        let places = Places::under(dir.path(), &env(&variables));
+        let found = places.find(Library::Nvrtc);
+        let expected = Some(dir.path().join(expected)).filter(|path| path.is_file());
+        assert_eq!(found.as_ref().map(|f| f.path.clone()), expected, "{files:?}");
+        let planned = seen(dir.path(), files, |s| places.find_seen(Library::Nvrtc, s));
+        assert_eq!(planned, found, "{files:?}");
+        // Nothing of it is a library: what is opened is the same one or none.
+        let broken = places.open(Library::Nvrtc).expect_err("no library").broken;
+        assert_eq!(broken.is_some(), found.is_some(), "{broken:?}");
+        let path = found.map(|found| found.path.display().to_string()).unwrap_or_default();
+        assert!(broken.unwrap_or_default().contains(&path), "{path}");
+    }
+}
+
+#[test]
+fn the_variables_that_count_are_listed() {
+    let asked = std::cell::RefCell::new(Vec::new());
+    Places::of(&|name| {
+        asked.borrow_mut().push(name.to_owned());
+        None
+    });
+    let mut asked = asked.into_inner();
+    // It decides about the order of devices, not about libraries.
+    asked.retain(|name| name != "CUDA_VISIBLE_DEVICES");
+    let sorted = |mut names: Vec<String>| {
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(sorted(asked), sorted(VARIABLES.map(str::to_owned).to_vec()));
+}
+
+#[test]
+fn headers_come_with_nvrtc_or_from_the_environment() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let places = Places::under(dir.path(), &env(&[("CUDA_HOME", "/kit")]));
+    let found = |library: &str| -> Vec<String> {
+        let inside = places.headers(&dir.path().join(library)).into_iter();
+        inside
+            .map(|f| f.strip_prefix(dir.path()).expect("below").to_string_lossy().into_owned())
+            .collect()
+    };
+    touch(dir.path(), "usr/include/cuda_fp16.h");
+    assert!(found("usr/lib/libnvrtc.so").is_empty(), "the system's own are not for NVRTC");
+    touch(dir.path(), "usr/local/cuda/include/cuda_fp16.h");
+    assert_eq!(found("usr/lib/libnvrtc.so"), ["usr/local/cuda/include"]);
+    touch(dir.path(), "kit/include/cuda_fp16.h");
+    assert_eq!(found("usr/lib/libnvrtc.so"), ["kit/include"]);
+    touch(dir.path(), "n/cuda_runtime/include/cuda_fp16.h");
+    assert_eq!(found("n/cuda_nvrtc/lib/libnvrtc.so"), ["n/cuda_runtime/include"]);
+    touch(dir.path(), "c/include/cuda_fp16.h");
+    touch(dir.path(), "c/include/cccl/nv/target");
+    assert_eq!(found("c/lib/libnvrtc.so"), ["c/include", "c/include/cccl"]);
+}
+
 #[test]
 fn within_a_folder_the_newer_name_wins() {
     let dir = tempfile::tempdir().expect("tempdir");

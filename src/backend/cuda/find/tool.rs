@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::folders::entries;
-use super::{Candidate, Missing, Origin, Places, Variable};
+use super::{Candidate, Missing, Origin, Places, Sight, Variable};
 
 /// A tool that is looked for at run time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,12 +90,12 @@ impl Places {
             // Where toolkits without the short way to it have it.
             add(self.root.join("usr/local/cuda/compute-sanitizer").join(name), Origin::Toolkit);
         }
-        for folder in self.wheels("bin") {
+        for folder in self.wheels("bin", Sight::DISK) {
             add(folder.join(name), Origin::Wheel);
         }
         if tool == Tool::Ncu {
             // Each version has a folder of its own; the newest is wanted.
-            let versions = entries(&self.root.join("opt/nvidia/nsight-compute"));
+            let versions = Sight::DISK.entries(&self.root.join("opt/nvidia/nsight-compute"));
             for version in versions.into_iter().rev() {
                 add(version.join(name), Origin::Nsight);
             }

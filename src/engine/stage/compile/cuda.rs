@@ -14,9 +14,9 @@ use super::{
 use crate::backend::cpu::Signature;
 use crate::backend::cuda::compiler::nvrtc::{EXIT_MISUSED, EXIT_NO_NVRTC};
 use crate::backend::cuda::compiler::prototype::{self, Form};
-use crate::backend::cuda::compiler::toolkit::{self, Sight};
 use crate::backend::cuda::compiler::{self, CudaBuild, CudaRequest, Tool, ToolKind};
 use crate::backend::cuda::compiler::{directives, messages};
+use crate::backend::cuda::find::{Library, Places};
 use crate::backend::cuda::{Bundle, LaunchLines};
 use crate::diagnostic;
 use crate::problem::expr;
@@ -118,21 +118,13 @@ fn tool(def: &CompileDef, ctx: &StageContext<'_>, form: Form) -> Result<Tool, Fa
 }
 
 fn nvrtc(def: &CompileDef, ctx: &StageContext<'_>) -> Result<Tool, Failure> {
-    let list = |dir: &Path| {
-        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
-    };
-    let sight = Sight {
-        env: &|name| (ctx.env)(name).and_then(|value| value.into_string().ok()),
-        list: &list,
-        exists: &Path::exists,
-    };
-    let library =
-        def.compiler.clone().or_else(|| toolkit::nvrtc(sight)).ok_or_else(|| Failure {
-            class: FailureClass::Infrastructure,
-            message: format!("NVRTC was not found: {}", toolkit::HINT),
-        })?;
-    let toolkit_dirs = toolkit::headers(&library, sight);
+    let places = Places::of(ctx.env);
+    let found = || Some(places.find(Library::Nvrtc)?.path);
+    let library = def.compiler.clone().or_else(found).ok_or_else(|| Failure {
+        class: FailureClass::Infrastructure,
+        message: format!("NVRTC was not found: {}", compiler::without_nvrtc()),
+    })?;
+    let toolkit_dirs = places.headers(&library);
     Ok(Tool::Nvrtc { library, program: ctx.program.to_owned(), toolkit_dirs })
 }
 
@@ -171,7 +163,7 @@ fn said(asked: &Asked<'_>, code: i32, words: &str) -> Failure {
     if matches!(asked.tool, Tool::Nvrtc { .. })
         && [EXIT_NO_NVRTC, EXIT_MISUSED].map(i32::from).contains(&code)
     {
-        let message = format!("{}; {}", words.trim_end(), toolkit::HINT);
+        let message = format!("{}; {}", words.trim_end(), compiler::without_nvrtc());
         return Failure { class: FailureClass::Infrastructure, message };
     }
     let mut message = shortened(words);
