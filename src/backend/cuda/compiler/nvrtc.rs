@@ -31,7 +31,7 @@ pub struct Order {
     pub source: PathBuf,
     /// The user's source: where the includes start.
     pub kernel: PathBuf,
-    /// The cubin.
+    /// The cubin; PTX where its name ends with `.ptx`.
     pub output: PathBuf,
     /// A dependency file.
     pub depfile: PathBuf,
@@ -114,10 +114,10 @@ fn compile(order: &Order) -> Result<Vec<u8>, Failed> {
     let text = fs::read(&order.source).map_err(misused)?;
     let nvrtc = Nvrtc::open(&order.library).map_err(|why| failed(why, EXIT_NO_NVRTC))?;
     let (log, built) = nvrtc.compile(&text, order).map_err(|why| failed(why, EXIT_MISUSED))?;
-    let Some(cubin) = built else {
+    let Some(image) = built else {
         return Err((log, EXIT_FAILED));
     };
-    fs::write(&order.output, cubin).map_err(misused)?;
+    fs::write(&order.output, image).map_err(misused)?;
     Ok(log)
 }
 
@@ -173,6 +173,8 @@ struct Nvrtc {
     log: unsafe extern "C" fn(Program, *mut c_char) -> Code,
     cubin_size: unsafe extern "C" fn(Program, *mut usize) -> Code,
     cubin: unsafe extern "C" fn(Program, *mut c_char) -> Code,
+    ptx_size: unsafe extern "C" fn(Program, *mut usize) -> Code,
+    ptx: unsafe extern "C" fn(Program, *mut c_char) -> Code,
     error: unsafe extern "C" fn(Code) -> *const c_char,
     /// Never closed: the pointers above lead into it, and it lives as long as this process.
     _library: std::mem::ManuallyDrop<Library>,
@@ -205,12 +207,14 @@ impl Nvrtc {
             log: function!("nvrtcGetProgramLog"),
             cubin_size: function!("nvrtcGetCUBINSize"),
             cubin: function!("nvrtcGetCUBIN"),
+            ptx_size: function!("nvrtcGetPTXSize"),
+            ptx: function!("nvrtcGetPTX"),
             error: function!("nvrtcGetErrorString"),
             _library: std::mem::ManuallyDrop::new(library),
         })
     }
 
-    /// The log, and the cubin when it compiles.
+    /// The log, and the image when it compiles.
     fn compile(&self, text: &[u8], order: &Order) -> Result<(Vec<u8>, Option<Vec<u8>>), String> {
         let text = CString::new(text).map_err(|_| "the generated source holds a zero byte")?;
         let name = order.source.file_name().unwrap_or_default().as_bytes();
@@ -239,6 +243,12 @@ impl Nvrtc {
                     .map(|()| (Vec::new(), None))
                     .map_err(|why| format!("{log}{why}"));
             }
+        }
+        if order.output.extension().is_some_and(|e| e == "ptx") {
+            let mut ptx = self.bytes(program, (self.ptx_size, self.ptx))?;
+            // It is given as a text of C.
+            ptx.pop_if(|last| *last == 0);
+            return Ok((log, Some(ptx)));
         }
         let cubin = self.bytes(program, (self.cubin_size, self.cubin))?;
         Ok((log, Some(cubin)))

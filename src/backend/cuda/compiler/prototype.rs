@@ -114,15 +114,23 @@ template <class R, class... A> struct optloop_function<R (*)(A...)> {
 };
 ";
 
+/// The text that includes the kernel at `path` and asks nothing of it.
+///
+/// # Errors
+/// When the path cannot stand in an `#include`.
+pub fn including(path: &Path) -> Result<String, BadPath> {
+    let bad = || BadPath(path.display().to_string());
+    let shown = path.to_str().filter(|p| !p.contains(['"', '\\', '\n', '\r'])).ok_or_else(bad)?;
+    Ok(format!("#include \"{shown}\"\n"))
+}
+
 /// The text that includes the kernel at `path` and checks its function; for [`Form::Host`] it
 /// exports `optloop_launch(void *const *arguments, void *stream)`.
 ///
 /// # Errors
 /// When the path cannot stand in an `#include`.
 pub fn trampoline(path: &Path, signature: &Signature, form: Form) -> Result<String, BadPath> {
-    let bad = || BadPath(path.display().to_string());
-    let shown = path.to_str().filter(|p| !p.contains(['"', '\\', '\n', '\r'])).ok_or_else(bad)?;
-    let mut text = format!("#line 1 \"{OURS}\"{PARTS}#include \"{shown}\"\n");
+    let mut text = format!("#line 1 \"{OURS}\"{PARTS}{}", including(path)?);
     text += &checks(signature, form);
     if form == Form::Host {
         text += &export(signature);

@@ -48,7 +48,9 @@ pub fn parse_ptxas(text: &str) -> Vec<Usage> {
     // Whose properties come next: those of functions that it calls stand below a kernel's own.
     let mut of = "";
     for line in text.lines() {
-        let said = line.strip_prefix("ptxas info").map(|l| l.trim_start_matches([' ', ':']));
+        // What goes on with a line begins with a point when NVRTC hands it on.
+        let said = line.strip_prefix("ptxas").map(|l| l.trim_start_matches(" info"));
+        let said = said.map(|l| l.trim_start_matches([' ', ':', '.']));
         let said = said.unwrap_or(line.trim());
         if let Some(rest) = said.strip_prefix("Compiling entry function '") {
             all.push(Usage::of(rest.split('\'').next().unwrap_or_default()));
@@ -180,6 +182,8 @@ Resource usage:
         assert_eq!(all[1], expected);
         assert_eq!((all.len(), all[0].symbol.as_str()), (2, "_Z3tplIdEvPT_"));
         assert_eq!((all[0].shared_bytes, all[0].spill_store_bytes), (Some(0), Some(0)));
+        let by_nvrtc = PTXAS.replace("\n    ", "\nptxas         .     ");
+        assert_eq!(parse_ptxas(&by_nvrtc), all);
     }
 
     #[test]
