@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test makes a repository as a user does")]
 #![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
+use optloop::backend::cuda::find::{Library, Places, Tool};
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
@@ -218,8 +219,27 @@ fn alone<'a>(project: &'a Project, words: &str) -> super::support::Call<'a> {
     project.args(words).env("PATH", "/nowhere")
 }
 
+/// What `alone` leaves to be found: a toolkit and libraries of the system.
+fn of_the_system() -> Places {
+    Places::of(&|name| (name == "PATH").then(|| "/nowhere".into()))
+}
+
+/// Whether that is nothing; said aloud when it is not.
+fn is_bare() -> bool {
+    let places = of_the_system();
+    let is_bare = Tool::ALL.into_iter().all(|tool| places.tool(tool).is_err())
+        && places.find(Library::Nvrtc).is_none();
+    if !is_bare {
+        println!("skipped: the system has a CUDA toolkit");
+    }
+    is_bare
+}
+
 #[test]
 fn a_missing_cuda_tool_is_an_answer_with_a_way_to_get_it() {
+    if !is_bare() {
+        return;
+    }
     let project = cuda_project();
     for (words, tool, wheel) in [
         ("ptx k/scale.cu", "nvcc", "nvidia-cuda-nvcc"),
@@ -234,8 +254,76 @@ fn a_missing_cuda_tool_is_an_answer_with_a_way_to_get_it() {
     }
 }
 
+/// A pipeline for the kernel, and its problem.
+fn with_pipeline(project: Project, compile: &str) -> Project {
+    let pipeline = format!(
+        "name = \"p\"\nkernel = \"k/scale.cu\"\nproblem = \"problem.toml\"\n[compile]\n{compile}\n\
+         [stages.smoke]\n"
+    );
+    let problem = "name = \"f\"\nentry = \"scale\"\ncases = [ { n = 4 } ]\n[[args]]\nname = \"y\"\n\
+                   dtype = \"f32\"\nshape = [\"n\"]\nrole = \"out\"\n[reference]\nsource = \"ref.c\"\n\
+                   [tolerance]\nrtol = 0.1\natol = 0.1\n";
+    project.file("p.toml", pipeline).file("problem.toml", problem).file("ref.c", "")
+}
+
+#[test]
+fn a_pipeline_says_what_a_cuda_kernel_is_built_for() {
+    if !is_bare() {
+        return;
+    }
+    let project = with_pipeline(cuda_project(), "arch = \"sm_80\"");
+    let cuda = project.path("cuda").to_string_lossy().into_owned();
+    let ran = |words: &str| alone(&project, words).env("CUDA_HOME", &cuda).run().code(0);
+    ran("resources k/scale.cu --pipeline p.toml").says("k/scale.cu: nvcc -arch=sm_80\n");
+    ran("resources k/scale.cu --pipeline p.toml --arch sm_90").says(": nvcc -arch=sm_90\n");
+    ran("resources k/scale.cu").says(": nvcc -arch=sm_90a\n");
+}
+
+#[test]
+fn a_mistake_in_a_kernels_own_lines_is_told_at_its_place() {
+    if !is_bare() {
+        return;
+    }
+    let project = cuda_project();
+    project.edit("k/scale.cu", "block =", "blok =");
+    let cuda = project.path("cuda").to_string_lossy().into_owned();
+    let ran = alone(&project, "resources k/scale.cu").env("CUDA_HOME", &cuda).run().code(0);
+    ran.says("no occupancy: ").says("scale.cu:2:13").says("did you mean `block`?");
+}
+
+#[test]
+fn nvrtc_alone_compiles_cuda_kernels() {
+    let here = Places::of(&|name| std::env::var_os(name)).find(Library::Nvrtc);
+    let Some(library) = here.filter(|_| of_the_system().tool(Tool::Nvcc).is_err()) else {
+        let required = std::env::var("OPTLOOP_REQUIRE").unwrap_or_default();
+        assert!(!required.split(',').any(|r| r == "nvrtc"), "OPTLOOP_REQUIRE: there is no nvrtc");
+        println!("skipped: no nvrtc, or an nvcc that is always found");
+        return;
+    };
+    let project = cuda_project();
+    project.write("k/twice.h", "#define TWICE 2.0f\n");
+    let code = "y[threadIdx.x] *= TWICE;";
+    project.write("k/scale.cu", CUDA.replace("{ }", &format!("{{\n{code} }}")));
+    let folder = library.path.parent().expect("a folder").to_string_lossy().into_owned();
+    let ran = |words: &str| alone(&project, words).env("LD_LIBRARY_PATH", &folder).run();
+    ran("ptx k/scale.cu").code(3).says("k/scale.cu(4): error:").says("without nvcc").says("TWICE");
+    project.edit("k/scale.cu", "extern", "#include \"twice.h\"\nextern");
+    let ptx = ran("ptx k/scale.cu --arch sm_80").code(0).says("NVRTC -arch=compute_80 (sm_80)");
+    ptx.says(".visible .entry scale(").says(&format!("# scale.cu:5: {code}"));
+    let used = ran("resources k/scale.cu --arch sm_80 -- -DX=1").code(0);
+    let used = used.says(": NVRTC -arch=sm_80 -DX=1\n").says("scale, 256 threads: occupancy");
+    let row =
+        used.stdout.lines().find(|line| line.trim().starts_with("scale ")).unwrap_or_default();
+    let row: Vec<&str> = row.split_whitespace().collect();
+    // Registers are some; neither stack nor shared memory nor spills.
+    assert!(row.len() > 4 && row[1] != "?" && row[2..5] == ["0", "0", "-"], "{}", used.all());
+}
+
 #[test]
 fn what_cannot_be_shown_of_a_cuda_kernel_is_said() {
+    if !is_bare() {
+        return;
+    }
     let project = cuda_project().file("k/scale.c", "").file("k/k.txt", "");
     project.write("k/bad.cu", "int x;\n");
     let cuda = project.path("cuda");
@@ -273,6 +361,9 @@ fn ptx_is_shown_and_compared_as_it_is() {
 
 #[test]
 fn registers_and_occupancy_of_two_versions_are_compared() {
+    if !is_bare() {
+        return;
+    }
     let project = cuda_project();
     project.write("k/scale_more.cu", CUDA.replace("40", "48"));
     let cuda = project.path("cuda").to_string_lossy().into_owned();

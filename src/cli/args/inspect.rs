@@ -50,7 +50,8 @@ pub(in crate::cli) struct AsmArgs {
 pub(in crate::cli) struct DeviceCodeArgs {
     /// The kernel: a .cu, .ptx or .cubin file.
     pub(in crate::cli) kernel: PathBuf,
-    /// What it is built for, such as `sm_90a`; by default that of a .ptx file, else `sm_90a`.
+    /// What it is built for, such as `sm_90a`; by default that of a .ptx file or of the
+    /// pipeline, else `sm_90a`.
     #[arg(long, value_name = "ARCH")]
     pub(in crate::cli) arch: Option<String>,
     /// Compile with the flags, definitions and include folders of this pipeline.

@@ -68,7 +68,7 @@ pub(super) fn recipe(
         return of_pipeline(name, kernel, ui);
     }
     let dir = std::env::current_dir().map_err(|e| cannot("find the current folder", &e))?;
-    let mut compile = by_default()?;
+    let mut compile = by_default(kernel)?;
     if !flags.is_empty() {
         compile.flags = flags.to_vec();
     }
@@ -131,28 +131,30 @@ fn ways(pipeline: &Pipeline) -> Vec<(String, CompileWork)> {
     ways.into_iter().map(|(_, name, compile)| (name, compile)).collect()
 }
 
-/// What a pipeline that says nothing about compiling compiles with. Asked of the very code that
-/// reads pipelines, so that it is always the same.
-pub(super) fn by_default() -> Result<CompileWork, Refusal> {
-    let loaded = pipeline::load(Path::new(Plain::PATH), &Overrides::default(), &Plain);
+/// What a pipeline that says nothing about compiling compiles this kernel with. Asked of the very
+/// code that reads pipelines, so that it is always the same.
+fn by_default(kernel: &Path) -> Result<CompileWork, Refusal> {
+    let extension = kernel.extension().unwrap_or_default().to_string_lossy();
+    let plain = Plain(format!(
+        "name = \"plain\"\nkernel = \"k.{extension}\"\nproblem = \"p.toml\"\n[stages.candidate]\n"
+    ));
+    let loaded = pipeline::load(Path::new(Plain::PATH), &Overrides::default(), &plain);
     let ways = loaded.pipeline.as_ref().map(ways).unwrap_or_default();
     let first = ways.into_iter().next().map(|(_, compile)| compile);
     first.ok_or(Refusal::Diagnostics(loaded.diagnostics))
 }
 
-/// A world with one pipeline that leaves everything to the built-in presets.
-struct Plain;
+/// A world with one pipeline, of this text, that leaves everything to the built-in presets.
+struct Plain(String);
 
 impl Plain {
     const PATH: &str = "/plain/pipeline.toml";
-    const TEXT: &str =
-        "name = \"plain\"\nkernel = \"k.c\"\nproblem = \"p.toml\"\n[stages.candidate]\n";
 }
 
 impl Loader for Plain {
     fn read(&self, path: &Path) -> io::Result<String> {
         if path == Path::new(Self::PATH) {
-            return Ok(Self::TEXT.to_owned());
+            return Ok(self.0.clone());
         }
         Err(io::ErrorKind::NotFound.into())
     }
@@ -305,11 +307,12 @@ mod tests {
 
     #[test]
     fn without_a_pipeline_the_flags_are_those_of_one_that_says_nothing() {
-        let Ok(compile) = by_default() else { panic!("the plain pipeline is refused") };
-        assert_eq!(
-            (compile.cc.as_str(), compile.flags.join(" ").as_str()),
-            ("", "-O3 -march=native")
-        );
-        assert!(compile.defines.is_empty() && compile.include_dirs.is_empty());
+        for (kernel, flags) in
+            [("a.c", "-O3 -march=native"), ("a.cpp", "-O3 -march=native"), ("a.cu", "")]
+        {
+            let Ok(compile) = by_default(Path::new(kernel)) else { panic!("{kernel} is refused") };
+            assert_eq!((compile.cc.as_str(), compile.flags.join(" ").as_str()), ("", flags));
+            assert!(compile.defines.is_empty() && compile.include_dirs.is_empty());
+        }
     }
 }

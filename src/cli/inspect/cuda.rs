@@ -6,7 +6,6 @@ mod code;
 mod geometry;
 mod make;
 mod table;
-mod tools;
 
 use std::path::{Path, PathBuf};
 
@@ -14,14 +13,15 @@ use super::super::args::{DeviceCodeArgs, ResourcesArgs};
 use super::super::exit::Exit;
 use super::super::session::Refusal;
 use super::super::ui::Ui;
+use super::super::world::cuda_places;
 use super::build::{self, Recipe};
 use super::{cannot, like_the_file, no_entry};
 use crate::backend::cpu::Language;
 use crate::backend::cpu::assembly::is_of;
+use crate::backend::cuda::find::{Places, Tool};
 use crate::backend::cuda::inspect::resources::{Arch, parse_ptx, parse_sass};
 use code::{Listing, Part};
 use make::{Version, Wanted};
-use tools::{Tool, Tools};
 
 /// What kernels for CUDA devices are written in.
 pub(super) const EXTENSIONS: [&str; 3] = ["cu", "ptx", "cubin"];
@@ -44,7 +44,7 @@ pub(super) fn ptx(args: &DeviceCodeArgs, ui: &Ui) -> Result<(), Refusal> {
 /// Shows machine code.
 pub(super) fn sass(args: &DeviceCodeArgs, ui: &Ui) -> Result<(), Refusal> {
     listings(args, "sass", ui, |call, version| {
-        call.tools.need(Tool::Nvdisasm, "shows machine code")?;
+        call.need(Tool::Nvdisasm, "shows machine code")?;
         let built = make::build(call, version, Wanted::Cubin)?;
         let sass = parse_sass(&make::disassemble(call, &built, version.scratch)?);
         built.is_for(args.arch.as_deref(), &sass.target, version)?;
@@ -125,7 +125,7 @@ struct Call<'a> {
     /// Absolute.
     kernel: PathBuf,
     recipe: Recipe,
-    tools: Tools,
+    places: Places,
     arch: Option<Arch>,
 }
 
@@ -140,16 +140,24 @@ impl<'a> Call<'a> {
         let kernel = source(&args.kernel)?;
         let way = (args.pipeline.as_deref(), &args.flags[..]);
         let mut recipe = build::recipe(way, &kernel, ui)?;
-        // Those are for a compiler of the CPU.
-        if args.flags.is_empty() && recipe.compile.flags == build::by_default()?.flags {
-            recipe.compile.flags.clear();
-        }
         // The older version of a file lies elsewhere than its headers.
         if args.diff.as_ref().is_some_and(|d| d.starts_with("git:")) {
             recipe.include_dirs.extend(kernel.parent().map(Path::to_owned));
         }
-        let tools = Tools::here(&recipe.dir);
-        Ok(Self { args, kernel, recipe, tools, arch })
+        Ok(Self { args, kernel, recipe, places: cuda_places(), arch })
+    }
+
+    /// Where a tool is, when it is here.
+    fn tool(&self, tool: Tool) -> Option<PathBuf> {
+        Some(self.places.tool(tool).ok()?.path)
+    }
+
+    /// Where a tool is, or an answer about how to get it.
+    fn need(&self, tool: Tool, purpose: &str) -> Result<PathBuf, Refusal> {
+        self.tool(tool).ok_or_else(|| {
+            let what = format!("there is no {} here, which {purpose}", tool.name());
+            Refusal::Words(what, Some(tool.hint().to_owned()), Exit::User)
+        })
     }
 
     /// Makes something of the kernel and, where one is named, of its other version.
@@ -179,11 +187,11 @@ impl<'a> Call<'a> {
         for (tool, what) in
             [(Tool::Cuobjdump, "local and constant memory"), (Tool::Nvdisasm, "instructions")]
         {
-            if self.tools.find(tool).is_none() {
+            if self.tool(tool).is_none() {
                 ui.note(&format!(
                     "no {} here, so {what} are not known: {}",
                     tool.name(),
-                    tool.help()
+                    tool.hint()
                 ));
             }
         }

@@ -7,7 +7,9 @@ use super::super::super::session::Refusal;
 use super::super::build;
 use super::Call;
 use crate::backend::cuda::LaunchLines;
-use crate::problem::{Case, CudaLaunch, Problem, geometry};
+use crate::backend::cuda::compiler::directives;
+use crate::diagnostic;
+use crate::problem::{Case, CudaLaunch, Problem, expr, geometry};
 
 /// One way in which it is launched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,9 +37,7 @@ pub(super) fn launches(
         None => beside(&call.kernel)?,
     };
     let problem = call.recipe.problem.as_ref().or(beside.as_ref());
-    let text = std::fs::read(source).unwrap_or_default();
-    let own = launch_lines(&String::from_utf8_lossy(&text))?;
-    let launch = together(args, own, problem)?;
+    let launch = together(args, launch_lines(source)?, problem)?;
     let nothing = [Case { label: String::new(), sizes: [].into() }];
     let cases = problem.map_or(&nothing[..], |p| &p.cases);
     let mut ways: Vec<Launch> = Vec::new();
@@ -89,55 +89,13 @@ fn together(
     Ok(CudaLaunch { grid, block, shared })
 }
 
-/// A kernel's `// optloop: block = [256]` lines.
-fn launch_lines(text: &str) -> Result<LaunchLines, String> {
-    let mut lines = LaunchLines::default();
-    for (at, line) in text.lines().enumerate() {
-        let Some(rest) = line.trim().strip_prefix("// optloop:") else { continue };
-        let bad = || format!("line {} is not of the form `// optloop: block = [256]`", at + 1);
-        let table: toml::Table = rest.parse().map_err(|_| bad())?;
-        for (key, value) in table {
-            match key.as_str() {
-                "grid" => lines.grid = Some(list(&value).ok_or_else(bad)?),
-                "block" => lines.block = Some(list(&value).ok_or_else(bad)?),
-                "shared" => lines.shared = Some(expression(&value).ok_or_else(bad)?),
-                _ => return Err(bad()),
-            }
-        }
+/// The kernel's own lines; a cubin is no text and has none.
+fn launch_lines(source: &Path) -> Result<LaunchLines, String> {
+    if source.extension().is_some_and(|extension| extension == "cubin") {
+        return Ok(LaunchLines::default());
     }
-    Ok(lines)
-}
-
-fn list(value: &toml::Value) -> Option<Vec<String>> {
-    value.as_array()?.iter().map(expression).collect()
-}
-
-fn expression(value: &toml::Value) -> Option<String> {
-    match value {
-        toml::Value::Integer(number) => Some(number.to_string()),
-        toml::Value::String(text) => Some(text.clone()),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_kernels_own_lines_are_read() {
-        let text = "// k\n// optloop: grid = [\"ceil_div(n, 4)\"]\n  // optloop: block = [16, \"2\"]\n\
-                    // optloop: shared = 64\nint x;\n";
-        let lines = launch_lines(text).expect("they are right");
-        let expected = LaunchLines {
-            grid: Some(vec!["ceil_div(n, 4)".into()]),
-            block: Some(vec!["16".into(), "2".into()]),
-            shared: Some("64".into()),
-        };
-        assert_eq!(lines, expected);
-        for wrong in ["// optloop: block", "// optloop: block = 16", "// optloop: blocks = [1]"] {
-            let said = launch_lines(&format!("\n{wrong}\n")).expect_err(wrong);
-            assert!(said.starts_with("line 2 "), "{said}");
-        }
-    }
+    let text = std::fs::read(source).unwrap_or_default();
+    let check = |expression: &str| expr::names(expression).map(drop).map_err(|e| e.to_string());
+    directives::parse(source, &String::from_utf8_lossy(&text), &check)
+        .map_err(|found| diagnostic::render(&found, false).trim_end().to_owned())
 }

@@ -8,8 +8,10 @@ use super::super::super::exit::Exit;
 use super::super::super::session::Refusal;
 use super::super::{build, cannot};
 use super::Call;
-use super::tools::Tool;
 use crate::backend::cpu::Step;
+use crate::backend::cuda::compiler::nvrtc::Order;
+use crate::backend::cuda::compiler::{GENERATED, prototype};
+use crate::backend::cuda::find::{Library, Tool};
 use crate::backend::cuda::inspect::resources::{Arch, parse_ptx};
 use crate::process::{self, Capture, CommandSpec};
 
@@ -94,36 +96,86 @@ fn as_it_is(version: &Version<'_>) -> Built {
     Built { file: version.source.to_owned(), arch: None, command, said }
 }
 
-/// CUDA C++ by nvcc.
+/// CUDA C++ by nvcc, or by NVRTC where there is no nvcc.
 fn compile(call: &Call<'_>, version: &Version<'_>, wanted: Wanted) -> Result<Built, Refusal> {
-    let program = call.tools.need(Tool::Nvcc, "compiles CUDA C++")?;
-    let arch = call.arch.clone().map_or_else(|| known(ARCH), Ok)?;
-    let (kind, file) = match wanted {
-        Wanted::Ptx => ("-ptx", version.scratch.join("kernel.ptx")),
-        Wanted::Cubin => ("-cubin", version.scratch.join("kernel.cubin")),
+    let of_pipeline = Some(call.recipe.compile.arch.as_str()).filter(|arch| !arch.is_empty());
+    let arch = match &call.arch {
+        Some(arch) => arch.clone(),
+        None => known(of_pipeline.unwrap_or(ARCH))?,
     };
-    let defines =
-        call.recipe.compile.defines.iter().map(|(name, value)| format!("-D{name}={value}"));
-    let flags = call.recipe.compile.flags.iter().cloned().chain(defines);
-    let shown: Vec<String> = std::iter::once(format!("-arch={}", arch.name)).chain(flags).collect();
-    let mut args: Vec<OsString> = [kind, "-lineinfo"].map(OsString::from).to_vec();
+    let (kind, name) = match wanted {
+        Wanted::Ptx => ("-ptx", "kernel.ptx"),
+        Wanted::Cubin => ("-cubin", "kernel.cubin"),
+    };
+    let file = version.scratch.join(name);
+    let nvrtc = match call.tool(Tool::Nvcc) {
+        Some(_) => None,
+        None => call.places.find(Library::Nvrtc).map(|found| found.path),
+    };
+    let target = match (&nvrtc, wanted) {
+        // NVRTC gives PTX for a virtual architecture.
+        (Some(_), Wanted::Ptx) => arch.name.replacen("sm_", "compute_", 1),
+        _ => arch.name.clone(),
+    };
+    let work = &call.recipe.compile;
+    let defines = work.defines.iter().map(|(name, value)| format!("-D{name}={value}"));
+    let flags = work.flags.iter().cloned().chain(defines);
+    let shown: Vec<String> = std::iter::once(format!("-arch={target}")).chain(flags).collect();
+    let mut args: Vec<OsString> = vec!["-lineinfo".into()];
     args.extend(shown.iter().map(OsString::from));
     if wanted == Wanted::Cubin {
         args.extend(["-Xptxas", "-v"].map(OsString::from));
     }
-    for dir in &call.recipe.include_dirs {
-        args.extend(["-I".into(), dir.into()]);
-    }
-    args.extend([version.source.into(), "-o".into(), OsString::from(&file)]);
-    let step = Step { program, args };
-    let said = build::compile(&step, &call.recipe, (version.source, version.scratch))?;
-    let command = format!("nvcc {}", shown.join(" "));
+    let (title, said) = if let Some(library) = nvrtc {
+        ("NVRTC", by_nvrtc(call, version, (library, &file), args)?)
+    } else {
+        let program = call.need(Tool::Nvcc, "compiles CUDA C++, and no NVRTC either")?;
+        args.push(kind.into());
+        args.extend(call.recipe.include_dirs.iter().flat_map(|dir| ["-I".into(), dir.into()]));
+        args.extend([version.source.into(), "-o".into(), OsString::from(&file)]);
+        let step = Step { program, args };
+        ("nvcc", build::compile(&step, &call.recipe, (version.source, version.scratch))?)
+    };
+    let command = format!("{title} {}", shown.join(" "));
     Ok(Built { file, arch: Some(arch), command, said })
+}
+
+/// CUDA C++ by NVRTC, in a process of its own; its words.
+fn by_nvrtc(
+    call: &Call<'_>,
+    version: &Version<'_>,
+    (library, output): (PathBuf, &Path),
+    options: Vec<OsString>,
+) -> Result<String, Refusal> {
+    let source = version.scratch.join(GENERATED);
+    let text = prototype::including(version.source)
+        .map_err(|e| Refusal::Words(e.to_string(), None, Exit::User))?;
+    std::fs::write(&source, text).map_err(|e| cannot("write the file to compile", &e))?;
+    let order = Order {
+        source,
+        kernel: version.source.to_owned(),
+        output: output.to_owned(),
+        depfile: version.scratch.join("kernel.d"),
+        include_dirs: call.recipe.include_dirs.clone(),
+        toolkit_dirs: call.places.headers(&library),
+        library,
+        options,
+    };
+    let step = Step { program: "/proc/self/exe".into(), args: order.arguments() };
+    build::compile(&step, &call.recipe, (version.source, version.scratch)).map_err(|refusal| {
+        let Refusal::Words(what, None, exit) = refusal else { return refusal };
+        let help = format!(
+            "without nvcc it is compiled by NVRTC, which has no headers of the \
+                            system and fewer options; for nvcc {}",
+            Tool::Nvcc.hint()
+        );
+        Refusal::Words(what, Some(help), exit)
+    })
 }
 
 /// PTX by ptxas.
 fn assemble(call: &Call<'_>, version: &Version<'_>) -> Result<Built, Refusal> {
-    let program = call.tools.need(Tool::Ptxas, "compiles PTX")?;
+    let program = call.need(Tool::Ptxas, "compiles PTX")?;
     let text = std::fs::read(version.source).map_err(|e| cannot("read the PTX", &e))?;
     let target = parse_ptx(&String::from_utf8_lossy(&text)).target;
     let arch = match &call.arch {
@@ -153,13 +205,13 @@ pub(super) fn disassemble(
     built: &Built,
     scratch: &Path,
 ) -> Result<String, Refusal> {
-    let program = call.tools.need(Tool::Nvdisasm, "shows machine code")?;
+    let program = call.need(Tool::Nvdisasm, "shows machine code")?;
     ask(call, (program, &["-c", "-g"]), &built.file, scratch)
 }
 
 /// What the kernels of a file use, as text.
 pub(super) fn usage(call: &Call<'_>, built: &Built, scratch: &Path) -> Result<String, Refusal> {
-    let program = call.tools.need(Tool::Cuobjdump, "says what a .cubin uses")?;
+    let program = call.need(Tool::Cuobjdump, "says what a .cubin uses")?;
     ask(call, (program, &["-res-usage"]), &built.file, scratch)
 }
 

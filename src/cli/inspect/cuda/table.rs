@@ -11,8 +11,8 @@ use super::Call;
 use super::code::matched;
 use super::geometry::Launch;
 use super::make::{self, Version, Wanted};
-use super::tools::Tool;
 use crate::backend::cpu::assembly::plain_name;
+use crate::backend::cuda::find::Tool;
 use crate::backend::cuda::inspect::resources::{
     Arch, Block, Occupancy, Usage, occupancy, parse_ptxas, parse_res_usage, parse_sass,
 };
@@ -68,7 +68,7 @@ pub(super) fn report(call: &Call<'_>, version: &Version<'_>) -> Result<Report, R
     let built = make::build(call, version, Wanted::Cubin)?;
     let mut usages = parse_ptxas(&built.said);
     // Only machine code that came as it is has no compiler's word on it.
-    if usages.is_empty() || call.tools.find(Tool::Cuobjdump).is_some() {
+    if usages.is_empty() || call.tool(Tool::Cuobjdump).is_some() {
         let said = parse_res_usage(&make::usage(call, &built, version.scratch)?);
         for usage in &mut usages {
             if let Some(other) = said.iter().find(|u| u.symbol == usage.symbol) {
@@ -81,7 +81,7 @@ pub(super) fn report(call: &Call<'_>, version: &Version<'_>) -> Result<Report, R
     }
     let mut arch = built.arch.clone().or_else(|| call.arch.clone());
     let mut counts = Vec::new();
-    if call.tools.find(Tool::Nvdisasm).is_some() {
+    if call.tool(Tool::Nvdisasm).is_some() {
         let sass = parse_sass(&make::disassemble(call, &built, version.scratch)?);
         built.is_for(call.args.arch.as_deref(), &sass.target, version)?;
         arch = arch.or_else(|| Arch::parse(&sass.target).ok());
