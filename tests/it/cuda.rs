@@ -134,6 +134,28 @@ fn every_fault_of_a_device_ends_in_its_own_class_and_frees_the_device() {
 }
 
 #[test]
+fn two_kernels_take_turns_in_one_worker_until_it_is_decided() {
+    let paired = PIPELINE.replace("[4]", "[4, 8]").replace("incumbent = \"none\"\n", "");
+    let bench = Bench::with(&paired, "");
+    let with = |ns: u32| format!("// stand-in ns {ns}\n{KERNEL}");
+    for (name, ns) in [("plain", 60_000), ("fast", 40_000), ("slow", 180_000)] {
+        bench.project.write(&format!("{name}.ptx"), with(ns));
+    }
+    for (name, words, code, contexts) in [("fast", "KEEP", 0, 4), ("slow", "grossly slower", 3, 1)]
+    {
+        let before = bench.driver.count("init");
+        let kernel = format!("{name}.ptx");
+        let args = ["compare", "plain.ptx", &kernel, "--pipeline", "pipeline.toml"];
+        bench.run(args).code(code).says(words);
+        // One for the driver's look, two for the check; the rest are the comparison's.
+        let began = bench.driver.count("init") - before;
+        assert!(began <= 6 + contexts, "{name}: {began} processes");
+        let leaks = bench.driver.leaks();
+        assert!(leaks.iter().all(|leak| leak.starts_with("nvml")), "{leaks:?}");
+    }
+}
+
+#[test]
 fn throttled_slots_are_taken_again_and_a_slow_first_launch_is_nobodys_time() {
     let bench = Bench::new("throttle 64 from 1 to 2\nfirst_ns scale 30000000");
     bench.pipeline().code(0);
