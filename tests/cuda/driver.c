@@ -532,6 +532,16 @@ CALL cuMemAlloc_v2(CUdeviceptr *at, size_t bytes)
     return SUCCESS;
 }
 
+/* Whether nothing is left to find in it. */
+static int is_wiped(const struct allocation *allocation)
+{
+    size_t i;
+    for (i = 0; i < allocation->bytes; i++)
+        if (allocation->start[i])
+            return 0;
+    return 1;
+}
+
 CALL cuMemFree_v2(CUdeviceptr at)
 {
     struct allocation **link;
@@ -541,6 +551,8 @@ CALL cuMemFree_v2(CUdeviceptr at)
     SETTLE();
     for (link = &allocations; *link; link = &(*link)->next) {
         if ((CUdeviceptr)(*link)->start == at) {
+            if (!is_wiped(*link))
+                note("dirty 0x%llx", at);
             note("free 0x%llx", at);
             release(link);
             return SUCCESS;
