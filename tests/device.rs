@@ -174,6 +174,8 @@ fn every_set_has_its_own_buffers_and_nothing_is_left_behind() {
         session.finish();
     }
     assert_eq!(stand.driver.leaks(), Vec::<String>::new());
+    // Nor anything to be found in memory that was given back.
+    assert!(stand.driver.count("free") > 20 && stand.driver.count("dirty") == 0);
 }
 
 #[test]

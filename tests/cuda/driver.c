@@ -532,6 +532,16 @@ CALL cuMemAlloc_v2(CUdeviceptr *at, size_t bytes)
     return SUCCESS;
 }
 
+/* Whether nothing is left to find in it. */
+static int is_wiped(const struct allocation *allocation)
+{
+    size_t i;
+    for (i = 0; i < allocation->bytes; i++)
+        if (allocation->start[i])
+            return 0;
+    return 1;
+}
+
 CALL cuMemFree_v2(CUdeviceptr at)
 {
     struct allocation **link;
@@ -541,6 +551,8 @@ CALL cuMemFree_v2(CUdeviceptr at)
     SETTLE();
     for (link = &allocations; *link; link = &(*link)->next) {
         if ((CUdeviceptr)(*link)->start == at) {
+            if (!is_wiped(*link))
+                note("dirty 0x%llx", at);
             note("free 0x%llx", at);
             release(link);
             return SUCCESS;
@@ -919,11 +931,22 @@ static void scribble(const struct kernel *kernel, void **parameters)
     memset(start + kernel->scribble_offset, 0xEE, kernel->scribble_bytes);
 }
 
+/* How long a launch takes: by the script; or by `// stand-in ns N` in an image that is text, by which
+ * two kernels of one name can differ. */
+static long long duration(const struct kernel *kernel, const char *image)
+{
+    static const char mark[] = "// stand-in ns ";
+    const char *own = image ? strstr(image, mark) : NULL;
+    if (own)
+        return atoll(own + sizeof mark - 1);
+    return kernel->launches == 0 && kernel->first_ns ? kernel->first_ns : kernel->ns;
+}
+
 /* One launch, from its beginning to its end. */
-static void run(struct kernel *kernel, void **parameters)
+static void run(struct kernel *kernel, const char *image, void **parameters)
 {
     u64 start = optloop_clock();
-    long long ns = kernel->launches == 0 && kernel->first_ns ? kernel->first_ns : kernel->ns;
+    long long ns = duration(kernel, image);
     int hangs = happens(&kernel->hang), fails = kernel->fault_code && happens(&kernel->fault);
     kernel->launches++;
     note("launch %s", kernel->name);
@@ -960,7 +983,7 @@ CALL cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, unsig
     refused = refusal(function, &shape);
     if (refused)
         return refused;
-    run(function->kernel, parameters);
+    run(function->kernel, function->home->image, parameters);
     return SUCCESS;
 }
 
@@ -1180,7 +1203,7 @@ CALL cuGraphLaunch(CUgraphExec exec, CUstream stream)
         if (!is(node->function, FUNCTION))
             return INVALID_HANDLE;
     for (node = exec->nodes; node; node = node->next)
-        run(node->function->kernel, node->parameters);
+        run(node->function->kernel, node->function->home->image, node->parameters);
     return SUCCESS;
 }
 

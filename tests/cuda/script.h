@@ -35,7 +35,7 @@
  *   throttle BITS [from A to B]      reasons that the A-th to the B-th question for them get
  *
  * The log tells, one a line: `init`, `context +`, `context -`, `context reset`, `alloc BYTES ADDR`,
- * `free ADDR`, `module +`, `module -`, `stream`, `event`, `graph` and `exec` with + or -,
+ * `free ADDR`, before it `dirty ADDR` where it was not all zeros, `module +`, `module -`, `stream`, `event`, `graph` and `exec` with + or -,
  * `launch NAME`, `fail CALL CODE`, and of NVML `nvml +`, `nvml -`, `lock MIN MAX`, `unlock`. */
 #ifndef OPTLOOP_SCRIPT_H
 #define OPTLOOP_SCRIPT_H

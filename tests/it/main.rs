@@ -5,6 +5,7 @@ mod artifact;
 mod cache;
 mod clocks;
 mod compare;
+mod cuda;
 mod explain;
 mod graph;
 mod inspect;

@@ -120,8 +120,13 @@ impl Context {
 
     /// Gives the carve-out of L2 that survives a flush back to everyone.
     pub(super) fn reset_persisting() -> Result<()> {
+        const NOT_SUPPORTED: u32 = 801;
         // SAFETY: takes nothing.
-        unsafe { call!(cuCtxResetPersistingL2Cache()) }
+        match unsafe { call!(cuCtxResetPersistingL2Cache()) } {
+            // Before compute capability 8.0 nothing persists.
+            Err(Error { code: NOT_SUPPORTED, .. }) => Ok(()),
+            reset => reset,
+        }
     }
 
     fn attribute(self, which: DeviceAttribute) -> Result<u64> {

@@ -30,8 +30,10 @@ use crate::verify::{Dtype, Tolerance};
 /// The argument that makes this executable a CUDA worker.
 pub const CUDA_WORKER_COMMAND: &str = "__cuda_worker";
 
-/// How the driver is to number devices.
-const ORDER: (&str, &str) = ("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
+/// What a worker's driver is told, where nobody says otherwise: numbers of devices as `optloop
+/// devices` has them; and all code is there before the first launch, not during it.
+const SETTINGS: [(&str, &str); 2] =
+    [("CUDA_DEVICE_ORDER", "PCI_BUS_ID"), ("CUDA_MODULE_LOADING", "EAGER")];
 
 /// How long a throttled device is given before it is asked again, and how long at most.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(25);
@@ -137,9 +139,10 @@ impl CudaSession {
         let first = options.kernels.first().copied().unwrap_or(Path::new(""));
         let cpu = last_core();
         let mut env = options.env.clone();
-        if !env.iter().any(|(name, _)| name == ORDER.0) {
-            // Numbers are those of `optloop devices`, not the driver's own ranking.
-            env.push((ORDER.0.into(), ORDER.1.into()));
+        for (name, value) in SETTINGS {
+            if !env.iter().any(|(known, _)| known == name) {
+                env.push((name.into(), value.into()));
+            }
         }
         let spawned = SessionOptions {
             program: options.program,

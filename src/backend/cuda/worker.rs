@@ -24,15 +24,20 @@ use super::find::Places;
 use super::helpers::{DELAY_NS, Helpers};
 use super::probe;
 use super::seat::{Kernel, Layout, Seat, Tools, read_bundle, trouble};
+use crate::process::Limits;
 use crate::process::sandbox::{SandboxLevel, SandboxMode};
 
 /// Empty pairs of events that the clock is measured with.
 const READINGS: usize = 201;
 
+/// A driver keeps many devices open, and files of its own.
+const LIMITS: Limits =
+    Limits { file_bytes: 1 << 30, open_files: 4096, cpu_seconds: u64::MAX, memory_bytes: None };
+
 /// Serves the judge on descriptor 0 until it says to leave or is gone; `env` is the environment,
 /// for where libraries lie.
 pub fn main(env: &dyn Fn(&str) -> Option<OsString>) -> ExitCode {
-    let Ok(socket) = worker::prepare() else {
+    let Ok(socket) = worker::prepare(&LIMITS) else {
         return ExitCode::from(EXIT_ALONE);
     };
     let mut worker = Worker { socket, attendant: None, device: None, seats: Vec::new(), env };

@@ -45,7 +45,7 @@ pub(crate) const EXIT_CUT_OFF: u8 = 98;
 /// Serves the judge on descriptor 0 until it says to leave or is gone. The second argument of the
 /// command line, after the name of the worker command, is the judge's process id.
 pub fn main() -> ExitCode {
-    let Ok(socket) = prepare() else {
+    let Ok(socket) = prepare(&LIMITS) else {
         return ExitCode::from(EXIT_ALONE);
     };
     let mut worker = Worker { socket, attendant: None, launch: None, loaded: None };
@@ -56,13 +56,16 @@ pub fn main() -> ExitCode {
     if served.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CUT_OFF) }
 }
 
+/// What a worker on the processor may use. Processor time is not limited here: a kernel may use every
+/// core until its deadline.
+const LIMITS: Limits =
+    Limits { file_bytes: 16 << 20, open_files: 256, cpu_seconds: u64::MAX, memory_bytes: None };
+
 /// Ties this process to its judge and takes away what it does not need.
-pub(in crate::backend) fn prepare() -> std::io::Result<OwnedFd> {
+pub(in crate::backend) fn prepare(limits: &Limits) -> std::io::Result<OwnedFd> {
     let judge = std::env::args().nth(2).and_then(|id| id.parse().ok());
     die_with_parent(judge.ok_or(std::io::ErrorKind::InvalidInput)?)?;
-    // Processor time is not limited here: a kernel may use every core until its deadline.
-    Limits { file_bytes: 16 << 20, open_files: 256, cpu_seconds: u64::MAX, memory_bytes: None }
-        .apply()?;
+    limits.apply()?;
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), HIGH_FD)?;
     let null = std::fs::File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;

@@ -131,6 +131,7 @@ impl<'a> Bench<'a> {
     ) -> Result<[CudaSession; N], Fault> {
         let mut env = self.ctx.inherited(&WORKER_ENV);
         env.extend(self.ctx.inherited(&CUDA_ENV));
+        env.extend(self.code_cache());
         let sessions = CudaSession::start(&CudaOptions {
             program: self.ctx.program,
             env,
@@ -146,6 +147,15 @@ impl<'a> Bench<'a> {
         sessions.try_into().map_err(|other: Vec<CudaSession>| Fault::Infrastructure {
             what: format!("a worker was asked for {N} kernels and gave {}", other.len()),
         })
+    }
+
+    /// Where the driver keeps what it made of PTX, as it does for any program of this user's: a worker
+    /// has another home, and would have the judge's own kernels made anew each time. Device code does
+    /// not reach it, and host code is confined before it runs.
+    fn code_cache(&self) -> Option<(OsString, OsString)> {
+        let named = (self.ctx.env)("CUDA_CACHE_PATH");
+        let usual = || Some(Path::new(&(self.ctx.env)("HOME")?).join(".nv/ComputeCache").into());
+        Some(("CUDA_CACHE_PATH".into(), named.or_else(usual)?))
     }
 
     /// A session whose worker has `more` in its environment.

@@ -15,7 +15,7 @@ use crate::stats::roofline::{Level, Peaks};
 const HELPERS: &str = include_str!("../../../backend/cuda/helpers.ptx");
 
 /// Grows when figures of an older version must not be used any more.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Each of the two buffers of the copy, and at most this share of the memory: far more than any L2
 /// holds, so that what stays there counts for nothing.
@@ -49,6 +49,10 @@ const TRUST: f64 = 1.05;
 /// Instructions": 128 for compute capability 8.6 to 12.0, fewer before).
 const FMAS_PER_CYCLE: f64 = 128.0;
 
+/// Bytes that a multiprocessor takes from the L2 in a cycle, at most: the width of its port. (NVIDIA
+/// A100 Tensor Core GPU Architecture, "L2 Cache": 5120 bytes a cycle for 108 of them, which is less.)
+const L2_BYTES_PER_CYCLE: f64 = 64.0;
+
 /// The peaks of a device from their file, or measured and kept.
 pub(super) fn cuda_peaks(bench: &Bench<'_>, name: &str) -> Result<Peaks, String> {
     let device = device::find(name, bench.ctx.env)
@@ -77,8 +81,9 @@ fn measured(bench: &Bench<'_>, name: &str, device: &CudaDevice) -> Result<Peaks,
     believed(device, bytes_per_s, flops_per_s)
 }
 
-/// The figures as peaks, unless they are beyond what the device says of itself. No level nearer than
-/// memory: a launch that finds its data in the L2 is over before a clock can tell how fast. Doubles
+/// The figures as peaks, unless they are beyond what the device says of itself. The L2's is not measured,
+/// for a launch that finds its data there is over before a clock can tell how fast: it is what it
+/// surely does not exceed. Doubles
 /// are never quicker than floats in the same units, which makes of one figure a bound for both.
 fn believed(device: &CudaDevice, bytes_per_s: f64, flops_per_s: f64) -> Result<Peaks, String> {
     // Two transfers a cycle on each line.
@@ -96,8 +101,17 @@ fn believed(device: &CudaDevice, bytes_per_s: f64, flops_per_s: f64) -> Result<P
             ));
         }
     }
-    let level = Level { name: "memory".to_owned(), capacity_bytes: u64::MAX, bytes_per_s };
-    let peaks = Peaks { flops_per_s, flops_f64_per_s: flops_per_s, levels: vec![level] };
+    let level = |name: &str, capacity_bytes, bytes_per_s| Level {
+        name: name.to_owned(),
+        capacity_bytes,
+        bytes_per_s,
+    };
+    let mut levels = vec![level("memory", u64::MAX, bytes_per_s)];
+    let most_l2 = cycles * L2_BYTES_PER_CYCLE;
+    if device.l2_bytes > 0 && most_l2 > bytes_per_s {
+        levels.insert(0, level("L2", device.l2_bytes, most_l2));
+    }
+    let peaks = Peaks { flops_per_s, flops_f64_per_s: flops_per_s, levels };
     if peaks.is_sound() { Ok(peaks) } else { Err("the device's clock told nothing".to_owned()) }
 }
 
