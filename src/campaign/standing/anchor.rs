@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{Measured, Refused, Says};
+use super::{Measured, Refused, Says, put};
 use crate::digest::Digest;
 use crate::record::incumbent;
 use crate::record::ledger::{self, Line, Place, What};
@@ -67,13 +67,7 @@ pub fn anchor(
     line.value = measured.artifact.metrics.get(&place.metric).copied();
     let scale = match &measured.says {
         Says::Compared { comparison, .. } if about(measured, &best.digest, &baseline.digest) => {
-            let reported = comparison.reported();
-            line.gain = reported.map(|r| r.gain);
-            line.lower = reported.map(|r| r.lower);
-            line.upper = reported.map(|r| r.upper);
-            line.pairs = Some(comparison.verdict.all_pairs());
-            line.launches = Some(comparison.spent.launches);
-            line.seconds = Some(comparison.seconds);
+            put(comparison, &mut line);
             comparison.scoring.metric.scale
         }
         Says::Identical => {

@@ -17,6 +17,7 @@ use std::path::Path;
 use crate::cache::World;
 use crate::digest::Digest;
 use crate::engine::State;
+use crate::measure::pairs::Comparison;
 use crate::record::Decision;
 use crate::record::ledger::{Line, Place, What};
 
@@ -89,13 +90,7 @@ fn line(event: What, ground: &Ground<'_>, measured: &Measured, candidate: Digest
     line.seconds = Some(artifact.seconds);
     match &measured.says {
         Says::Compared { comparison, .. } => {
-            let reported = comparison.reported();
-            line.gain = reported.map(|r| r.gain);
-            line.lower = reported.map(|r| r.lower);
-            line.upper = reported.map(|r| r.upper);
-            line.pairs = Some(comparison.verdict.all_pairs());
-            line.launches = Some(comparison.spent.launches);
-            line.seconds = Some(comparison.seconds);
+            put(comparison, &mut line);
             line.reason = Some(comparison.verdict.reason.word().to_owned());
         }
         Says::Identical => line.reason = Some("identical".to_owned()),
@@ -106,6 +101,17 @@ fn line(event: What, ground: &Ground<'_>, measured: &Measured, candidate: Digest
         line.reason = Some(artifact.status.clone());
     }
     line
+}
+
+/// Writes a comparison's numbers down.
+fn put(comparison: &Comparison, line: &mut Line) {
+    let reported = comparison.reported();
+    line.gain = reported.map(|r| r.gain);
+    line.lower = reported.map(|r| r.lower);
+    line.upper = reported.map(|r| r.upper);
+    line.pairs = Some(comparison.verdict.all_pairs());
+    line.launches = Some(comparison.spent.launches);
+    line.seconds = Some(comparison.seconds);
 }
 
 fn say(line: &mut Line, said: &Said) {
