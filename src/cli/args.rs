@@ -325,15 +325,8 @@ pub(super) struct AnalyzeArgs {
     /// KEEP, REVERT or UNDECIDED.
     #[arg(long, value_parser = DecisionParser)]
     pub(super) decision: Decision,
-    /// Why, in a sentence or a few.
-    #[arg(long, value_name = "TEXT", value_parser = said, allow_hyphen_values = true)]
-    pub(super) summary: String,
-    /// A signal or an outlier; once each.
-    #[arg(long, value_name = "TEXT", value_parser = said, allow_hyphen_values = true)]
-    pub(super) feedback: Vec<String>,
-    /// What to try next.
-    #[arg(long, value_name = "TEXT", value_parser = said, allow_hyphen_values = true)]
-    pub(super) next_step: Option<String>,
+    #[command(flatten)]
+    pub(super) said: SaidArgs,
     /// Who decided.
     #[arg(long, value_name = "NAME", value_parser = said)]
     pub(super) by: Option<String>,
@@ -363,6 +356,13 @@ pub(super) struct Decided {
     /// measurement of a stage that scores.
     #[arg(default_value = "last")]
     pub(super) artifact: String,
+    #[command(flatten)]
+    pub(super) said: SaidArgs,
+}
+
+/// What is said about a decision.
+#[derive(Debug, Args)]
+pub(super) struct SaidArgs {
     /// Why, in a sentence or a few.
     #[arg(long, value_name = "TEXT", value_parser = said, allow_hyphen_values = true)]
     pub(super) summary: String,

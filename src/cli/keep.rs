@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::args::{CompareArgs, Decided, Format, KeepArgs, RevertArgs, Tuning};
+use super::args::{CompareArgs, Decided, Format, KeepArgs, RevertArgs, SaidArgs, Tuning};
 use super::exit::Exit;
 use super::incumbents::Incumbents;
 use super::session::{Access, Refusal, Session};
@@ -46,7 +46,7 @@ fn try_keep(args: &KeepArgs, ui: &Ui) -> Result<Option<CompareArgs>, Refusal> {
     let desk = Desk::open(&args.decided, ui)?;
     let (env, cancel) = (world::environment(), process::install().unwrap_or_default());
     let outside = (!args.no_commit).then_some(Outside { env: &env, cancel: &cancel });
-    let said = said(&args.decided);
+    let said = said(&args.decided.said);
     let kept = standing::keep(&desk.ground(), &desk.measured, &said, outside.as_ref());
     let kept = kept.map_err(refusal)?;
     desk.analyse(Decision::Keep, &said, ui)?;
@@ -74,7 +74,7 @@ fn try_keep(args: &KeepArgs, ui: &Ui) -> Result<Option<CompareArgs>, Refusal> {
 
 fn try_revert(args: &RevertArgs, ui: &Ui) -> Result<(), Refusal> {
     let desk = Desk::open(&args.decided, ui)?;
-    let said = said(&args.decided);
+    let said = said(&args.decided.said);
     let reverted = standing::revert(&desk.ground(), &desk.measured, &said).map_err(refusal)?;
     let decision = match reverted.line.event {
         What::Undecided => Decision::Undecided,
@@ -103,7 +103,7 @@ fn warn(warnings: &[String], ui: &Ui) {
     }
 }
 
-fn said(args: &Decided) -> Said {
+fn said(args: &SaidArgs) -> Said {
     Said {
         summary: args.summary.clone(),
         feedback: args.feedback.clone(),

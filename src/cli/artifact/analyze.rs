@@ -17,9 +17,9 @@ pub(super) fn analyze(args: &AnalyzeArgs, ui: &Ui) -> Result<(), Refusal> {
         at: jiff::Timestamp::now().to_string(),
         artifact: account.digest,
         decision: args.decision,
-        summary: args.summary.clone(),
-        feedback: args.feedback.clone(),
-        next_step: args.next_step.clone().unwrap_or_default(),
+        summary: args.said.summary.clone(),
+        feedback: args.said.feedback.clone(),
+        next_step: args.said.next_step.clone().unwrap_or_default(),
         by: args.by.clone().unwrap_or_default(),
     };
     let failed = |message| Refusal::Words(message, None, Exit::Infrastructure);
