@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 
 use optloop::backend::cpu::{CpuSession, SessionOptions, last_core};
 use optloop::backend::{Argument, Fault, Session, Shelf};
+use optloop::measure::Halt;
 use optloop::measure::pairs::{
     Comparison, Contest, KernelPairs, Scoring, Side, SlotPlan, Spent, Stop, Terms, decide,
 };
-use optloop::measure::{Halt, SlotEnd};
 use optloop::process::Cancel;
 use optloop::process::sandbox::SandboxMode;
 use optloop::stats::{Reason, Rule};
@@ -109,16 +109,6 @@ impl Contest for Match {
         let sets: Vec<_> = inputs.map(|x| vec![Argument::In(x), Argument::Out(x.len())]).collect();
         session.load_shared(&sets, case as u64, &mut self.shelf)?;
         Ok(sets.len() as u32)
-    }
-    fn check(
-        &mut self,
-        side: Side,
-        case: usize,
-        set: u32,
-        session: &mut dyn Session,
-    ) -> Result<(), SlotEnd> {
-        let outputs = session.outputs(set)?;
-        Contest::compare(self, side, case, set, &outputs).map_err(SlotEnd::Wrong)
     }
     fn compare(&mut self, _: Side, _: usize, set: u32, outputs: &[Vec<u8>]) -> Result<(), String> {
         let floats = |bytes: &[u8]| -> Vec<f32> {

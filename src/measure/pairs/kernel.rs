@@ -56,7 +56,10 @@ pub trait Contest {
         case: usize,
         set: u32,
         session: &mut dyn Session,
-    ) -> Result<(), SlotEnd>;
+    ) -> Result<(), SlotEnd> {
+        let outputs = session.outputs(set)?;
+        self.compare(side, case, set, &outputs).map_err(SlotEnd::Wrong)
+    }
 
     /// Compares outputs that were read before their slot ended; the error is the report.
     ///
