@@ -46,6 +46,8 @@ mod parts;
 mod rules;
 #[path = "trust/scaled.rs"]
 mod scaled;
+#[path = "../tests/stages/mod.rs"]
+mod stages;
 #[path = "trust/subject.rs"]
 mod subject;
 #[path = "trust/world.rs"]

@@ -53,3 +53,4 @@ mod honest;
 mod leaving;
 #[path = "cheats/outside.rs"]
 mod outside;
+mod stages;

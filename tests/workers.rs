@@ -5,11 +5,9 @@
 #![expect(
     clippy::unwrap_used,
     clippy::float_cmp,
-    clippy::disallowed_methods,
-    reason = "a helper of tests stops at the first surprise, counts are exact, and compilers need a PATH"
+    reason = "a helper of tests stops at the first surprise, and counts are exact"
 )]
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,6 +25,8 @@ use optloop::pipeline::{
 use optloop::problem::{Arg, ArgKind, Case, Files, Fill, Holdout, Problem, Role, load};
 use optloop::process::Cancel;
 use optloop::verify::{Dtype, Tolerance};
+
+mod stages;
 
 const PRELUDE: &str = "#include <stdlib.h>\n#include <stdio.h>\n#include <unistd.h>\n#include <signal.h>\n#include <time.h>\n#include <fcntl.h>\n#include <string.h>\n#include <sys/wait.h>\n";
 const SIGNATURE: &str = "void scale(const float *x, float *acc, float *y, int n)";
@@ -79,32 +79,11 @@ impl World {
     }
 
     fn in_context(&self, stage: impl FnOnce(&StageContext<'_>) -> StageOutcome) -> StageOutcome {
-        let scratch = tempfile::tempdir().unwrap();
-        let marker = scratch.path().display().to_string();
-        stage(&StageContext {
-            name: "stage",
-            dir: self.dir.path(),
-            scratch: scratch.path(),
-            state: self.dir.path(),
-            program: Path::new(env!("CARGO_BIN_EXE_optloop")),
-            marker: &marker,
-            env: &|name| std::env::var_os(name),
-            cancel: &self.cancel,
-            progress: &|_, _| {},
-            looked: &|_| {},
-        })
+        stages::in_context(self.dir.path(), &self.cancel, stage)
     }
 
     fn compile_work() -> CompileWork {
-        CompileWork {
-            cc: String::new(),
-            flags: vec!["-O1".into()],
-            defines: BTreeMap::new(),
-            include_dirs: Vec::new(),
-            arch: String::new(),
-            host: false,
-            timeout_ms: 60_000,
-        }
+        stages::compile_work(&["-O1"])
     }
 
     /// Builds a kernel with this body and gives its path.

@@ -1,7 +1,6 @@
 //! What every study needs: a folder, compilers, kernels, the stages, a busy neighbour.
 #![expect(clippy::disallowed_methods, reason = "compilers need a PATH")]
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
@@ -17,6 +16,8 @@ use optloop::pipeline::{
 use optloop::problem::{Arg, ArgKind, Case, Files, Fill, Problem, Role, bytes_needed, load};
 use optloop::process::{self, Cancel, CommandSpec, Exit, Running, Stdin};
 use optloop::verify::{Dtype, Tolerance};
+
+use crate::stages;
 
 /// The flags of kernels and of what they are compared with: those a pipeline has by default.
 const FLAGS: [&str; 2] = ["-O3", "-march=native"];
@@ -68,15 +69,7 @@ pub(crate) fn candidate() -> BenchWork {
 
 fn compile_work(defines: &[(&str, String)]) -> CompileWork {
     let defines = defines.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
-    CompileWork {
-        cc: String::new(),
-        flags: FLAGS.map(str::to_owned).to_vec(),
-        defines: defines.collect::<BTreeMap<_, _>>(),
-        include_dirs: Vec::new(),
-        arch: String::new(),
-        host: false,
-        timeout_ms: 60_000,
-    }
+    CompileWork { defines: defines.collect(), ..stages::compile_work(&FLAGS) }
 }
 
 /// The disk.
@@ -124,19 +117,7 @@ impl World {
 
     /// Gives a stage what it needs.
     pub(crate) fn in_context<T>(&self, stage: impl FnOnce(&StageContext<'_>) -> T) -> T {
-        let marker = self.dir.path().display().to_string();
-        stage(&StageContext {
-            name: "study",
-            dir: self.dir.path(),
-            scratch: &self.scratch(),
-            state: self.dir.path(),
-            program: Path::new(env!("CARGO_BIN_EXE_optloop")),
-            marker: &marker,
-            env: &|name| std::env::var_os(name),
-            cancel: &self.cancel,
-            progress: &|_, _| {},
-            looked: &|_| {},
-        })
+        stages::in_context(self.dir.path(), &self.cancel, stage)
     }
 
     /// A shipped kernel: `softmax`, `sgemm_fast`.

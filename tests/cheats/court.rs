@@ -1,6 +1,5 @@
 //! One problem, kernels against it, and the verdicts of check and bench.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,13 +11,14 @@ use optloop::engine::stage::{
     Failure, FailureClass, StageContext, StageOutcome, bench, check, compile,
 };
 use optloop::pipeline::{
-    BenchWork, CacheMode, CompileWork, Cores, Incumbent, Limits, Purpose, RuleWork, SandboxMode,
-    Target,
+    BenchWork, CacheMode, Cores, Incumbent, Limits, Purpose, RuleWork, SandboxMode, Target,
 };
 use optloop::problem::{Arg, ArgKind, Case, Fill, Problem, Role};
 use optloop::process::Cancel;
 use optloop::process::sandbox::SandboxLevel;
 use optloop::verify::{Dtype, Tolerance};
+
+use crate::stages;
 
 /// Kernels call `good` for the honest work, and `real` for a clock that nobody patches.
 const PRELUDE: &str = r"#define _GNU_SOURCE
@@ -226,20 +226,7 @@ impl Court {
     }
 
     fn in_context(&self, stage: impl FnOnce(&StageContext<'_>) -> StageOutcome) -> StageOutcome {
-        let scratch = tempfile::tempdir().unwrap();
-        let marker = scratch.path().display().to_string();
-        stage(&StageContext {
-            name: "stage",
-            dir: self.dir.path(),
-            scratch: scratch.path(),
-            state: self.dir.path(),
-            program: Path::new(env!("CARGO_BIN_EXE_optloop")),
-            marker: &marker,
-            env: &|name| std::env::var_os(name),
-            cancel: &self.cancel,
-            progress: &|_, _| {},
-            looked: &|_| {},
-        })
+        stages::in_context(self.dir.path(), &self.cancel, stage)
     }
 
     fn build(&self, kernel: &Kernel, file: &str) -> PathBuf {
@@ -258,7 +245,7 @@ impl Court {
             sources: vec![source],
             entry: "scale".into(),
             problem: kernel.problem(),
-            compile: compile_work(&kernel.flags),
+            compile: stages::compile_work(&kernel.flags),
             compiler: None,
             arch: None,
             output: output.clone(),
@@ -288,7 +275,7 @@ impl Court {
     fn bench(&self, kernel: &Kernel, library: &Path) -> StageOutcome {
         let work = BenchWork {
             purpose: Purpose::Candidate,
-            compile: compile_work(&kernel.flags),
+            compile: stages::compile_work(&kernel.flags),
             repeats: kernel.repeats.clone(),
             warmup: 2,
             early_stop_us: None,
@@ -381,16 +368,4 @@ fn held(
 
 fn told(failure: Option<&Failure>) -> String {
     failure.map_or("passes".into(), |f| format!("{:?}: {}", f.class, f.message.replace('\n', " ")))
-}
-
-fn compile_work(flags: &[&str]) -> CompileWork {
-    CompileWork {
-        cc: String::new(),
-        flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
-        defines: BTreeMap::new(),
-        include_dirs: Vec::new(),
-        arch: String::new(),
-        host: false,
-        timeout_ms: 60_000,
-    }
 }

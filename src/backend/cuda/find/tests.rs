@@ -116,7 +116,9 @@ fn who_plans_finds_the_nvrtc_that_who_opens_it_does() {
     ];
     for (files, expected) in machines {
         let dir = tempfile::tempdir().expect("tempdir");
-        files.iter().for_each(|file| touch(dir.path(), file));
+        for file in files {
+            touch(dir.path(), file);
+        }
         let places = Places::under(dir.path(), &env(&variables));
         let found = places.find(Library::Nvrtc);
         let expected = Some(dir.path().join(expected)).filter(|path| path.is_file());
