@@ -5,6 +5,8 @@ mod artifact;
 mod cache;
 mod clocks;
 mod compare;
+#[path = "../cuda/mod.rs"]
+mod cuda;
 mod explain;
 mod graph;
 mod inspect;
