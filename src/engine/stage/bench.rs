@@ -138,20 +138,29 @@ fn find(
     if !calibrates && digests.incumbent.as_ref() == Some(&digests.kernel) {
         return Ok(Found::Itself);
     }
-    // Until here ends, and no longer: what the device can do at most is kept for all stages.
-    let lock = clocks::hold(def, ctx)?;
+    // For the launches and no longer: what the device can do at most is kept for all stages.
+    let mut lock = clocks::hold(def, ctx)?;
     notes.rate = lock.as_ref().map(|lock| lock.rate.clone());
-    if calibrates {
+    let found = launch(def, ctx, seed, notes)?;
+    clocks::lasted(lock.as_mut())?;
+    Ok(found)
+}
+
+fn launch(
+    def: &BenchDef,
+    ctx: &StageContext<'_>,
+    seed: u64,
+    notes: &mut Notes,
+) -> Result<Found, Failure> {
+    if def.work.purpose == Purpose::Calibrate {
         let calibrated = compare::calibrate::run(def, ctx, seed, notes)?;
         return Ok(Found::Calibrated(Box::new(calibrated)));
     }
-    match &def.incumbent {
-        None => Ok(Found::Alone(try_run(def, ctx, seed, notes)?)),
-        Some(incumbent) => {
-            let compared = compare::run(def, incumbent, ctx, seed, notes)?;
-            Ok(Found::Compared(Box::new(compared)))
-        }
-    }
+    let Some(incumbent) = &def.incumbent else {
+        return Ok(Found::Alone(try_run(def, ctx, seed, notes)?));
+    };
+    let compared = compare::run(def, incumbent, ctx, seed, notes)?;
+    Ok(Found::Compared(Box::new(compared)))
 }
 
 impl Found {

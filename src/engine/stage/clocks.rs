@@ -28,6 +28,16 @@ pub(super) fn hold(def: &BenchDef, ctx: &StageContext<'_>) -> Result<Option<Lock
     })
 }
 
+/// Refuses what was measured when the lock did not last: its holder was ended meanwhile.
+pub(super) fn lasted(lock: Option<&mut Lock>) -> Result<(), Failure> {
+    if lock.is_none_or(Lock::is_held) {
+        return Ok(());
+    }
+    let message = "the clock was let go while it was measured: somebody ended the process that held \
+                   it; measure again";
+    Err(Failure { class: FailureClass::Infrastructure, message: message.to_owned() })
+}
+
 /// What was held, and what the device itself said of its clock meanwhile.
 pub(super) fn words(rate: &str, seen: &[Conditions]) -> String {
     let told = || seen.iter().filter_map(|conditions| conditions.sm_mhz);

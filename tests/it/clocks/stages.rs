@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use optloop::backend::cuda::clocks::CLOCKS_COMMAND;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::super::cuda::{Folder, StandIn};
 use super::super::support::{Call, Project};
@@ -168,4 +169,16 @@ fn a_clock_is_given_back_when_the_judge_is_killed_or_interrupted_in_the_middle()
         assert_eq!(stand.story(), [LOCK, "launch add", "unlock"]);
         stand.project.expect_no_processes();
     }
+}
+
+#[test]
+fn what_was_measured_while_the_clock_was_let_go_does_not_count() {
+    let stand = Stand::new("ns add 20000000");
+    let running = stand.run().start();
+    stand.project.wait_for("lib/log", "launch add");
+    let holder = stand.project.processes().into_iter().find(|p| p.contains(CLOCKS_COMMAND));
+    let holder = holder.expect("it is held");
+    let pid = holder.split(' ').next().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
+    kill_process(pid.expect("a number"), Signal::TERM).expect("sent");
+    running.wait().code(75).says("the clock was let go");
 }
