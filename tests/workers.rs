@@ -19,8 +19,8 @@ use optloop::engine::stage::check::CheckDef;
 use optloop::engine::stage::compile::CompileDef;
 use optloop::engine::stage::{FailureClass, StageContext, StageOutcome, bench, check, compile};
 use optloop::pipeline::{
-    BenchWork, CacheMode, CompileWork, Cores, Incumbent, Limits, Purpose, RuleWork, SandboxMode,
-    Target,
+    BenchWork, CacheMode, Clocks, CompileWork, Cores, Incumbent, Limits, Purpose, RuleWork,
+    SandboxMode, Target,
 };
 use optloop::problem::{Arg, ArgKind, Case, Files, Fill, Holdout, Problem, Role, load};
 use optloop::process::Cancel;
@@ -154,6 +154,7 @@ impl World {
             early_stop_us: self.early_stop_us,
             precision: None,
             mode: CacheMode::Hot,
+            clocks: Clocks::AsIs,
             sandbox: SandboxMode::Auto,
             telemetry: None,
             metric: "median_us".into(),

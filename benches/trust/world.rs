@@ -10,8 +10,8 @@ use optloop::engine::stage::bench::{self, BenchDef};
 use optloop::engine::stage::compile::{self, CompileDef};
 use optloop::engine::stage::{StageContext, StageOutcome};
 use optloop::pipeline::{
-    BenchWork, CacheMode, CompileWork, Cores, Incumbent, Limits, Purpose, RuleWork, SandboxMode,
-    Target,
+    BenchWork, CacheMode, Clocks, CompileWork, Cores, Incumbent, Limits, Purpose, RuleWork,
+    SandboxMode, Target,
 };
 use optloop::problem::{Arg, ArgKind, Case, Files, Fill, Problem, Role, bytes_needed, load};
 use optloop::process::{self, Cancel, CommandSpec, Exit, Running, Stdin};
@@ -57,6 +57,7 @@ pub(crate) fn candidate() -> BenchWork {
         early_stop_us: None,
         precision: None,
         mode: CacheMode::Hot,
+        clocks: Clocks::AsIs,
         sandbox: SandboxMode::Auto,
         telemetry: None,
         metric: "median_us".into(),

@@ -55,6 +55,11 @@ impl Resolver<'_> {
         self.variables.kernel.first().is_some_and(|source| is_cuda_source(source))
     }
 
+    /// False also where it cannot be told, for want of a kernel.
+    pub(super) fn runs_on_a_processor(&self) -> bool {
+        !self.variables.kernel.is_empty() && !self.is_cuda()
+    }
+
     fn arch(&mut self, compile: &CompileFile, scope: Scope<'_>) -> String {
         let Some(written) = &compile.arch else { return String::new() };
         let arch = self.variables.expand(written, scope, &mut self.findings);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::rule::RuleFile;
 use super::values::{MetricFile, OneOrMany, Scalar};
-use super::{CacheMode, Purpose, SandboxMode};
+use super::{CacheMode, Clocks, Purpose, SandboxMode};
 use crate::diagnostic::{Entries, Spanned};
 
 /// A list of strings that all know their places.
@@ -132,6 +132,8 @@ pub struct StageFile {
     pub sandbox: Option<Spanned<SandboxMode>>,
     /// How the caches are when a launch begins.
     pub mode: Option<Spanned<CacheMode>>,
+    /// What becomes of a CUDA device's clock meanwhile; locking it takes root.
+    pub clocks: Option<Spanned<Clocks>>,
     /// Stop at a look once the interval's half-width is at most this share of the time: `0.01`.
     #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     pub precision: Option<Spanned<f64>>,
@@ -206,6 +208,7 @@ impl StageFile {
         over(&mut self.sanitize, below.sanitize.as_ref());
         over(&mut self.sandbox, below.sandbox.as_ref());
         over(&mut self.mode, below.mode.as_ref());
+        over(&mut self.clocks, below.clocks.as_ref());
         over(&mut self.precision, below.precision.as_ref());
         over(&mut self.telemetry, below.telemetry.as_ref());
         over(&mut self.repeats, below.repeats.as_ref());
@@ -241,6 +244,7 @@ impl StageFile {
             ("sanitize", place(self.sanitize.as_ref()), Fits::CHECK),
             ("sandbox", place(self.sandbox.as_ref()), Fits::KERNEL),
             ("mode", place(self.mode.as_ref()), Fits::BENCH),
+            ("clocks", place(self.clocks.as_ref()), Fits::BENCH),
             ("precision", place(self.precision.as_ref()), Fits::BENCH),
             ("telemetry", self.telemetry.as_ref().map(OneOrMany::span), Fits::BENCH),
             ("repeats", self.repeats.as_ref().map(OneOrMany::span), Fits::COMMAND.or(Fits::BENCH)),

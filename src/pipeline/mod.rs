@@ -348,6 +348,8 @@ pub struct BenchWork {
     pub precision: Option<f64>,
     /// How the caches are when a launch begins.
     pub mode: CacheMode,
+    /// What becomes of a CUDA device's clock meanwhile.
+    pub clocks: Clocks,
     /// What happens where the system cannot confine the kernel.
     pub sandbox: SandboxMode,
     /// A command that prints counts per resource as JSON, for bounds.
@@ -373,6 +375,16 @@ pub enum CacheMode {
     Hot,
     /// Buffers were dropped from every cache.
     Cold,
+}
+
+/// What becomes of a CUDA device's clock while a stage measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Clocks {
+    /// It does what it does.
+    AsIs,
+    /// It is held at the rate that the device sustains, or the stage fails.
+    Lock,
 }
 
 /// What happens where the system cannot confine the kernel.

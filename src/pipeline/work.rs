@@ -8,8 +8,8 @@ use super::resolve::Resolver;
 use super::values::{MetricFile, OneOrMany, Scalar};
 use super::variables::{Quoting, Scope};
 use super::{
-    BenchWork, CacheMode, CheckWork, CommandMetric, CommandWork, Direction, Incumbent, Limits,
-    Purpose, RuleWork, Run, SandboxMode, Stage, Variant, Work,
+    BenchWork, CacheMode, CheckWork, Clocks, CommandMetric, CommandWork, Direction, Incumbent,
+    Limits, Purpose, RuleWork, Run, SandboxMode, Stage, Variant, Work,
 };
 use crate::diagnostic::{Entries, Spanned};
 
@@ -243,6 +243,7 @@ impl Resolver<'_> {
             early_stop_us: file.early_stop_us.as_ref().map(|limit| limit.value),
             precision: file.precision.as_ref().map(|share| share.value),
             mode: file.mode.as_ref().map_or(CacheMode::Hot, |mode| mode.value),
+            clocks: self.clocks(file),
             sandbox: sandbox(file),
             telemetry: (file.telemetry.as_ref())
                 .map(|written| self.command_line("telemetry", written, making)),
@@ -252,6 +253,23 @@ impl Resolver<'_> {
             limits,
             cache: file.cache.as_ref().is_none_or(|cache| cache.value),
         }
+    }
+
+    fn clocks(&mut self, file: &StageFile) -> Clocks {
+        let Some(clocks) = &file.clocks else { return Clocks::AsIs };
+        if clocks.value == Clocks::Lock && self.runs_on_a_processor() {
+            let help = "a processor's is set for the whole machine: \
+                        `sudo cpupower frequency-set -g performance`";
+            self.findings
+                .at(
+                    "misplaced-key",
+                    "only a CUDA device's clock can be locked",
+                    &clocks.span,
+                    "the kernel runs on a processor",
+                )
+                .help(help);
+        }
+        clocks.value
     }
 
     fn rule(&mut self, making: Making<'_>) -> RuleWork {

@@ -89,6 +89,8 @@ impl Walk {
             Value::Object(map) if name == "definition.target" && map.contains_key("Cpu") => {
                 self.flatten("definition.cores", &map["Cpu"]);
             }
+            // What nobody asks for is called nothing, as before it could be asked for.
+            Value::String(text) if name == "definition.work.clocks" && text == "as-is" => {}
             Value::Object(map) => {
                 for (key, inner) in map {
                     let name = format!("{name}.{key}");
@@ -166,7 +168,7 @@ pub fn changes(old: &[(String, String)], new: &[(String, String)]) -> Vec<Change
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::{CommandWork, Cores, Incumbent, Limits, RuleWork, Run, Target};
+    use crate::pipeline::{Clocks, CommandWork, Cores, Incumbent, Limits, RuleWork, Run, Target};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -254,6 +256,19 @@ mod tests {
             let expected = ["a=1", expected, "z=2"].map(|f| format!("definition.{f}"));
             assert_eq!(fields(target), expected);
         }
+    }
+
+    #[test]
+    fn a_clock_counts_where_it_is_locked() {
+        let fields = |clocks: Clocks| {
+            let mut walk = Walk::default();
+            let value = serde_json::json!({ "work": { "clocks": clocks, "mode": "hot" } });
+            walk.flatten("definition", &value);
+            walk.finish().1
+        };
+        let field = |name: &str, value: &str| (format!("definition.work.{name}"), value.to_owned());
+        assert_eq!(fields(Clocks::AsIs), [field("mode", "hot")]);
+        assert_eq!(fields(Clocks::Lock), [field("clocks", "lock"), field("mode", "hot")]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use optloop::engine::stage::{
     Failure, FailureClass, StageContext, StageOutcome, bench, check, compile,
 };
 use optloop::pipeline::{
-    BenchWork, CacheMode, Cores, Incumbent, Limits, Purpose, RuleWork, SandboxMode, Target,
+    BenchWork, CacheMode, Clocks, Cores, Incumbent, Limits, Purpose, RuleWork, SandboxMode, Target,
 };
 use optloop::problem::{Arg, ArgKind, Case, Fill, Problem, Role};
 use optloop::process::Cancel;
@@ -281,6 +281,7 @@ impl Court {
             early_stop_us: None,
             precision: None,
             mode: CacheMode::Hot,
+            clocks: Clocks::AsIs,
             sandbox: SandboxMode::Auto,
             telemetry: None,
             metric: "median_us".into(),

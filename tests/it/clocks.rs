@@ -2,6 +2,8 @@
 //! library is one of a few lines that writes down what it is asked for.
 #![expect(clippy::disallowed_methods, reason = "starts the program and a compiler")]
 
+mod stages;
+
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead as _, BufReader};

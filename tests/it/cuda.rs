@@ -1,14 +1,10 @@
 //! Pipelines on a CUDA device, over the stand-in driver: what is kept and asked for, and what each
 //! fault of a device ends in. Nothing here is a measurement.
 
-#[path = "../cuda/mod.rs"]
-mod stand_in;
-
 use std::fs;
 use std::time::Duration;
 
-use stand_in::{Folder, StandIn};
-
+use crate::driver::{Folder, StandIn};
 use crate::support::{Project, Ran};
 
 /// `y = 2 x`, as PTX: what it does on a device the stand-in does by `twice`.

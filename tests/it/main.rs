@@ -6,6 +6,8 @@ mod cache;
 mod clocks;
 mod compare;
 mod cuda;
+#[path = "../cuda/mod.rs"]
+mod driver;
 mod explain;
 mod graph;
 mod inspect;

@@ -90,6 +90,14 @@ impl Lock {
             }
         }
     }
+
+    /// Whether the process that holds it is still there.
+    pub fn is_held(&mut self) -> bool {
+        matches!(
+            self.running.wait(None, Some(Instant::now()), &Cancel::default()),
+            Ok(Wake::Deadline)
+        )
+    }
 }
 
 impl Drop for Lock {

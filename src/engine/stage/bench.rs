@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::clocks;
 use super::compare::account::Told;
 use super::compare::calibrate::Calibrated;
 use super::compare::{self, Compared};
@@ -21,7 +22,7 @@ use crate::backend::cuda::Journal;
 use crate::backend::{Fault, Mode, Session};
 use crate::digest::Digest;
 use crate::measure::{self, CaseResult, Halt, Measurement, Protocol, SlotEnd, Statistic, Stopped};
-use crate::pipeline::{BenchWork, COMPARED, CacheMode, Purpose, Target};
+use crate::pipeline::{BenchWork, COMPARED, CacheMode, Clocks, Purpose, Target};
 use crate::problem::{self, Problem};
 use crate::stats::roofline::Work;
 
@@ -82,6 +83,7 @@ pub fn run(def: &BenchDef, ctx: &StageContext<'_>) -> StageOutcome {
         seconds: started.elapsed().as_secs_f64(),
         digests,
         journal: notes.journal.seen(),
+        rate: notes.rate,
         roofs: &roofs,
     };
     outcome.metrics = account.metrics();
@@ -109,6 +111,8 @@ pub(super) struct Notes {
     pub(super) log: Vec<u8>,
     /// A CUDA device's conditions, slot by slot.
     pub(super) journal: Journal,
+    /// At what its clock was held.
+    rate: Option<String>,
 }
 
 /// What a measurement found.
@@ -130,18 +134,33 @@ fn find(
     digests: &Digests,
     notes: &mut Notes,
 ) -> Result<Found, Failure> {
+    let calibrates = def.work.purpose == Purpose::Calibrate;
+    if !calibrates && digests.incumbent.as_ref() == Some(&digests.kernel) {
+        return Ok(Found::Itself);
+    }
+    // For the launches and no longer: what the device can do at most is kept for all stages.
+    let mut lock = clocks::hold(def, ctx)?;
+    notes.rate = lock.as_ref().map(|lock| lock.rate.clone());
+    let found = launch(def, ctx, seed, notes)?;
+    clocks::lasted(lock.as_mut())?;
+    Ok(found)
+}
+
+fn launch(
+    def: &BenchDef,
+    ctx: &StageContext<'_>,
+    seed: u64,
+    notes: &mut Notes,
+) -> Result<Found, Failure> {
     if def.work.purpose == Purpose::Calibrate {
         let calibrated = compare::calibrate::run(def, ctx, seed, notes)?;
         return Ok(Found::Calibrated(Box::new(calibrated)));
     }
-    match &def.incumbent {
-        None => Ok(Found::Alone(try_run(def, ctx, seed, notes)?)),
-        Some(_) if digests.incumbent.as_ref() == Some(&digests.kernel) => Ok(Found::Itself),
-        Some(incumbent) => {
-            let compared = compare::run(def, incumbent, ctx, seed, notes)?;
-            Ok(Found::Compared(Box::new(compared)))
-        }
-    }
+    let Some(incumbent) = &def.incumbent else {
+        return Ok(Found::Alone(try_run(def, ctx, seed, notes)?));
+    };
+    let compared = compare::run(def, incumbent, ctx, seed, notes)?;
+    Ok(Found::Compared(Box::new(compared)))
 }
 
 impl Found {
@@ -227,7 +246,8 @@ fn digests(def: &BenchDef) -> Result<Digests, Failure> {
         })
     };
     let way = format!("{:?}", (&def.work.mode, &def.work.metric, &def.work.repeats, PER_PROCESS));
-    let text = format!("{} {way}", file(&def.reference)?.hex());
+    let locked = if def.work.clocks == Clocks::Lock { " clocks locked" } else { "" };
+    let text = format!("{} {way}{locked}", file(&def.reference)?.hex());
     let harness = problem::canonical_digest(&def.problem, &text).hex();
     let incumbent = def.incumbent.as_deref().map(file).transpose()?.map(|d| d.hex());
     Ok(Digests { kernel: file(&def.kernel)?.hex(), incumbent, harness })

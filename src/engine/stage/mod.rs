@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod check;
+mod clocks;
 pub mod compare;
 pub mod compile;
 pub mod counters;

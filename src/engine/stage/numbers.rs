@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::bench::{BenchDef, Roofs};
+use super::clocks;
 use crate::backend::cpu::conditions::Conditions;
 use crate::backend::cuda;
 use crate::measure::{CaseResult, Measurement, Statistic, Stopped};
@@ -26,6 +27,8 @@ pub(super) struct Account<'a> {
     pub(super) conditions: Conditions,
     /// A CUDA device's, slot by slot.
     pub(super) journal: Vec<cuda::Conditions>,
+    /// At what its clock was held, where it was.
+    pub(super) rate: Option<String>,
     /// Seconds that the launches took, with everything between them.
     pub(super) seconds: f64,
     pub(super) digests: Digests,
@@ -88,6 +91,7 @@ impl Account<'_> {
             "device": def.target.to_string(),
             "sandbox": self.sandbox,
             "mode": def.work.mode,
+            "clocks": self.rate.as_ref().map(|rate| clocks::words(rate, &self.journal)),
             "metric": def.work.metric,
             "value_us": metric.interval.value,
             "lower_us": metric.interval.lower,
