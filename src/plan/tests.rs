@@ -50,7 +50,7 @@ fn kernel_plan(text: &'static str) -> Plan {
         ("/r/k.cu", ""),
         ("/r/problem.toml", ""),
         ("/bin/cc", ""),
-        ("/bin/nvcc", ""),
+        ("/usr/local/cuda/lib64/libnvrtc.so.13", ""),
     ];
     let memory = Memory(BTreeMap::from(files));
     let loaded = load(Path::new("/r/p.toml"), &Overrides::default(), &memory);
