@@ -86,8 +86,9 @@ pub fn run(def: &BenchDef, ctx: &StageContext<'_>) -> StageOutcome {
     };
     outcome.metrics = account.metrics();
     outcome.detail = account.detail();
-    if let (Purpose::Profile, Some(build)) = (def.work.purpose, &def.build) {
-        let looked = profile::look(def, build, ctx, (measurement, &roofs));
+    if def.work.purpose == Purpose::Profile
+        && let Some(looked) = profile::look(def, ctx, (measurement, &roofs))
+    {
         outcome.detail["profile"] = looked;
     }
     if let Some(command) = &def.work.telemetry {
@@ -226,7 +227,8 @@ fn digests(def: &BenchDef) -> Result<Digests, Failure> {
             message: format!("cannot read {}: {e}", path.display()),
         })
     };
-    let way = format!("{:?}", (&def.work.mode, &def.work.metric, &def.work.repeats, PER_PROCESS));
+    let each = per_process(&def.target);
+    let way = format!("{:?}", (&def.work.mode, &def.work.metric, &def.work.repeats, each));
     let text = format!("{} {way}", file(&def.reference)?.hex());
     let harness = problem::canonical_digest(&def.problem, &text).hex();
     let incumbent = def.incumbent.as_deref().map(file).transpose()?.map(|d| d.hex());
@@ -266,11 +268,22 @@ fn try_run(
 /// Timed samples per case that a process gives before a fresh one takes over.
 const PER_PROCESS: u32 = 4;
 
+/// And on a CUDA device, where a fresh process begins with a context, which costs as much as many
+/// launches.
+const CUDA_PER_PROCESS: u32 = 8;
+
+fn per_process(target: &Target) -> u32 {
+    match target {
+        Target::Cpu(_) => PER_PROCESS,
+        Target::Cuda(_) => CUDA_PER_PROCESS,
+    }
+}
+
 fn protocol(def: &BenchDef, seed: u64) -> Result<Protocol, Failure> {
     let work = &def.work;
     Ok(Protocol {
         looks: work.repeats.clone(),
-        per_process: PER_PROCESS,
+        per_process: per_process(&def.target),
         warmup: work.warmup,
         early_stop_us: work.early_stop_us,
         precision: work.precision,
