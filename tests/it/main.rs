@@ -5,6 +5,9 @@ mod artifact;
 mod cache;
 mod clocks;
 mod compare;
+#[path = "../cuda/mod.rs"]
+mod cuda;
+mod cuda_tools;
 mod explain;
 mod graph;
 mod inspect;

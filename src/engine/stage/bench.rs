@@ -227,7 +227,7 @@ fn digests(def: &BenchDef) -> Result<Digests, Failure> {
             message: format!("cannot read {}: {e}", path.display()),
         })
     };
-    let each = per_process(&def.target);
+    let each = samples_per_process(def);
     let way = format!("{:?}", (&def.work.mode, &def.work.metric, &def.work.repeats, each));
     let text = format!("{} {way}", file(&def.reference)?.hex());
     let harness = problem::canonical_digest(&def.problem, &text).hex();
@@ -272,18 +272,24 @@ const PER_PROCESS: u32 = 4;
 /// launches.
 const CUDA_PER_PROCESS: u32 = 8;
 
-fn per_process(target: &Target) -> u32 {
+/// For a stage whose last look is at so many samples: one process says nothing of the next, so
+/// there are two, where more than one would be needed on a processor.
+fn per_process(target: &Target, last: u32) -> u32 {
     match target {
         Target::Cpu(_) => PER_PROCESS,
-        Target::Cuda(_) => CUDA_PER_PROCESS,
+        Target::Cuda(_) => CUDA_PER_PROCESS.min(last / 2).max(PER_PROCESS),
     }
+}
+
+fn samples_per_process(def: &BenchDef) -> u32 {
+    per_process(&def.target, def.work.repeats.last().copied().unwrap_or(0))
 }
 
 fn protocol(def: &BenchDef, seed: u64) -> Result<Protocol, Failure> {
     let work = &def.work;
     Ok(Protocol {
         looks: work.repeats.clone(),
-        per_process: per_process(&def.target),
+        per_process: samples_per_process(def),
         warmup: work.warmup,
         early_stop_us: work.early_stop_us,
         precision: work.precision,
@@ -427,4 +433,19 @@ fn too_fast(def: &BenchDef, roofs: &Roofs) -> Option<Failure> {
         told.join(", ")
     );
     (!told.is_empty()).then_some(Failure { class: FailureClass::Implausible, message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::Cores;
+
+    #[test]
+    fn a_process_gives_more_samples_on_a_cuda_device_but_never_all_of_a_stage() {
+        let (cpu, cuda) = (Target::Cpu(Cores::Picked), Target::Cuda("0".into()));
+        for (last, on_cpu, on_cuda) in [(2, 4, 4), (8, 4, 4), (12, 4, 6), (16, 4, 8), (64, 4, 8)] {
+            assert_eq!(per_process(&cpu, last), on_cpu, "{last}");
+            assert_eq!(per_process(&cuda, last), on_cuda, "{last}");
+        }
+    }
 }

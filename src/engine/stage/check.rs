@@ -372,7 +372,7 @@ impl Checked {
             "holdout": { "cases": self.holdout.0, "passed": self.holdout.1 },
             "endurance": self.endurance,
             "memory": self.memory,
-            "sanitizers": self.sanitized,
+            "sanitizers": self.sanitized.as_ref().map(sanitize::Told::record),
         })
     }
 }

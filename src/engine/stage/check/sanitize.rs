@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::super::compile::{self, CompileDef};
 use super::super::judge::{Bench, Judge, arguments};
@@ -68,6 +69,15 @@ pub(super) enum Told {
 }
 
 impl Told {
+    /// The stage's record of it.
+    pub(super) fn record(&self) -> Value {
+        let mut record = json!(self);
+        if let Self::Watched(done) = self {
+            record["lines"] = json!(done.lines());
+        }
+        record
+    }
+
     /// What was found, in a line.
     pub(super) fn found(&self) -> Option<&str> {
         match self {
