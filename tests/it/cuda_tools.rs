@@ -1,6 +1,7 @@
 //! A pipeline on a CUDA device over the stand-in driver, with scripts in the place of NVIDIA's tools
 //! and without them. What is shown is that stages ask for them and say what came of it; nothing here
 //! is a measurement.
+#![expect(clippy::disallowed_methods, reason = "a PATH without a machine's own tools")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
