@@ -90,7 +90,7 @@ END
 const WATCH: &str = r#"
 check=$2
 while [ $# -gt 0 ]; do case "$1" in --*) shift 2;; *) break;; esac; done
-echo "$check of $(wc -c < "$5") bytes" >> "$(dirname "$0")/sizes"
+echo "$check of $(wc -c < "$5") bytes by $CUDA_DEVICE_ORDER" >> "$(dirname "$0")/sizes"
 echo "========= COMPUTE-SANITIZER"
 "$@"
 "#;
@@ -195,6 +195,7 @@ fn a_check_is_watched_and_a_profile_counts_where_there_are_tools() {
     let sizes = bench.noted("sizes");
     let size = |line: &str| line.split(' ').nth(2).and_then(|bytes| bytes.parse::<u64>().ok());
     assert!(size(&sizes[0]) < size(&sizes[3]), "the cheapest case comes first: {sizes:?}");
+    assert!(sizes[0].ends_with("by PCI_BUS_ID"), "workers know devices so: {sizes:?}");
     let (profile, lines) = record(&run, "profile", "profile");
     let verdict = "n=1000: bound by memory: DRAM at 88 % of its peak";
     for part in [verdict, "no bound is known", OCCUPANCY, "profiles/profile.ncu-rep"] {
