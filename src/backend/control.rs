@@ -49,6 +49,13 @@ pub(crate) struct WorkerLine {
     pub(crate) trouble: AtomicU32,
     /// What was found after an order to look for it: elements that do not agree, say.
     pub(crate) found: AtomicU64,
+    /// Registers of a thread of the device code that was loaded last, one up; 0 where the driver did
+    /// not tell, and for a kernel with host code.
+    pub(crate) registers: AtomicU32,
+    /// Shared memory that its code declares.
+    pub(crate) static_shared_bytes: AtomicU32,
+    /// Local memory of a thread of it.
+    pub(crate) local_bytes: AtomicU32,
 }
 
 /// Whether the worker is on its core at this moment.

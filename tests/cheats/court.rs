@@ -264,6 +264,7 @@ impl Court {
             launches: kernel.launches,
             endurance: kernel.endurance,
             sanitize: None,
+            watch: false,
             sandbox: SandboxMode::Auto,
             limits: kernel.limits(),
             seed: None,

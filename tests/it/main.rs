@@ -6,6 +6,7 @@ mod cache;
 mod clocks;
 mod compare;
 mod cuda;
+mod cuda_tools;
 #[path = "../cuda/mod.rs"]
 mod driver;
 mod explain;

@@ -300,6 +300,16 @@ impl Function {
         self.attribute(FunctionAttribute::CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES)
     }
 
+    /// Registers of a thread.
+    pub(super) fn registers(self) -> Result<u64> {
+        self.attribute(FunctionAttribute::CU_FUNC_ATTRIBUTE_NUM_REGS)
+    }
+
+    /// Local memory of a thread: what has no room in registers, and what is indexed.
+    pub(super) fn local_bytes(self) -> Result<u64> {
+        self.attribute(FunctionAttribute::CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES)
+    }
+
     /// Lets launches ask for so much more, which the driver refuses above 48 KiB otherwise.
     pub(super) fn allow_shared(self, bytes: u32) -> Result<()> {
         let which = FunctionAttribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;

@@ -25,5 +25,5 @@ pub mod worker;
 pub use bundle::{Bundle, ImageKind, LaunchLines};
 pub use conditions::{Conditions, Journal};
 pub use probe::{CudaDevice, CudaProbe, probe};
-pub use session::{CUDA_WORKER_COMMAND, CudaOptions, CudaSession};
+pub use session::{CUDA_WORKER_COMMAND, CudaOptions, CudaSession, DEVICE_ORDER};
 pub(super) use session::{device_fault, refused};

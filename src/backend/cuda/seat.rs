@@ -17,6 +17,7 @@ use super::arena::{Arena, Refusal, View, Writing, places};
 use super::bundle::{Bundle, ImageKind};
 use super::driver::{self, Context, Function, Graph, Memory, Module, Stream};
 use super::helpers::Helpers;
+use super::inspect::resources::Resources;
 use crate::verify::{Dtype, Tolerance};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -84,6 +85,17 @@ impl Kernel {
             function.allow_shared(grid.shared_bytes)?;
         }
         Ok(None)
+    }
+
+    /// What it takes of the device; `None` for host code, whose kernels only it knows.
+    pub(super) fn resources(&self) -> driver::Result<Option<Resources>> {
+        let Self::Device { function, .. } = self else { return Ok(None) };
+        let word = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        Ok(Some(Resources {
+            registers: word(function.registers()?),
+            static_shared_bytes: word(function.own_shared_bytes()?),
+            local_bytes: word(function.local_bytes()?),
+        }))
     }
 
     /// Enqueues one launch.

@@ -22,6 +22,7 @@ use super::bundle::{Bundle, ImageKind};
 use super::conditions::{Journal, Watch};
 use super::driver;
 use super::helpers::ZONE_WORDS;
+use super::inspect::resources::Resources;
 use super::seat::{answer_bytes, dtype_number};
 use crate::process::Cancel;
 use crate::process::sandbox::SandboxMode;
@@ -30,10 +31,12 @@ use crate::verify::{Dtype, Tolerance};
 /// The argument that makes this executable a CUDA worker.
 pub const CUDA_WORKER_COMMAND: &str = "__cuda_worker";
 
-/// What a worker's driver is told, where nobody says otherwise: numbers of devices as `optloop
-/// devices` has them; and all code is there before the first launch, not during it.
-const SETTINGS: [(&str, &str); 2] =
-    [("CUDA_DEVICE_ORDER", "PCI_BUS_ID"), ("CUDA_MODULE_LOADING", "EAGER")];
+/// How the driver is to number devices, where nobody says otherwise: as `optloop devices` does, and
+/// not by its own ranking.
+pub const DEVICE_ORDER: (&str, &str) = ("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
+
+/// What a worker's driver is told beside that: all code is there before the first launch, not during it.
+const EAGER: (&str, &str) = ("CUDA_MODULE_LOADING", "EAGER");
 
 /// How long a throttled device is given before it is asked again, and how long at most.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(25);
@@ -127,6 +130,7 @@ pub struct CudaSession {
     memory: Option<Memory>,
     /// Where answers go that are compared on the device.
     answers: Option<Segment>,
+    resources: Option<Resources>,
     finished: bool,
 }
 
@@ -139,7 +143,7 @@ impl CudaSession {
         let first = options.kernels.first().copied().unwrap_or(Path::new(""));
         let cpu = last_core();
         let mut env = options.env.clone();
-        for (name, value) in SETTINGS {
+        for (name, value) in [DEVICE_ORDER, EAGER] {
             if !env.iter().any(|(known, _)| known == name) {
                 env.push((name.into(), value.into()));
             }
@@ -179,6 +183,7 @@ impl CudaSession {
             grid: Grid { blocks: [1; 3], threads: [1; 3], shared_bytes: 0 },
             memory: None,
             answers: None,
+            resources: None,
             finished: false,
         };
         Ok((0..users as u32).map(seat).collect())
@@ -188,6 +193,23 @@ impl CudaSession {
     /// launches.
     pub fn is_device_only(&self) -> bool {
         !self.shared.borrow().host_code
+    }
+
+    /// What the kernel takes of the device, once something is loaded; `None` for one with host code,
+    /// and where the driver does not tell.
+    pub fn resources(&self) -> Option<Resources> {
+        self.resources
+    }
+
+    fn read_resources(&self) -> Option<Resources> {
+        let shared = self.shared.borrow();
+        let line = &shared.worker.control().worker;
+        let registers = line.registers.load(Relaxed).checked_sub(1)?;
+        (!shared.host_code).then(|| Resources {
+            registers,
+            static_shared_bytes: line.static_shared_bytes.load(Relaxed),
+            local_bytes: line.local_bytes.load(Relaxed),
+        })
     }
 
     fn load_staged(
@@ -209,6 +231,7 @@ impl CudaSession {
         let fds = [inputs.as_fd(), memory.outputs.fd(), answers.fd()];
         self.shared.borrow_mut().worker.load_device(&request, &fds)?;
         (self.memory, self.answers) = (Some(memory), Some(answers));
+        self.resources = self.read_resources();
         Ok(())
     }
 

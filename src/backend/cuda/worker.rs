@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use rustix::net::RecvFlags;
 
-use super::super::control::{Control, Verb};
+use super::super::control::{Control, Verb, WorkerLine};
 use super::super::protocol::{self, Received, Reply, Request, VERSION};
 use super::super::worker::attend::Attendant;
 use super::super::worker::{self, EXIT_ALONE, EXIT_CUT_OFF, failed};
@@ -22,6 +22,7 @@ use super::bundle::ImageKind;
 use super::driver::{self, Context, Event, Memory, Stream};
 use super::find::Places;
 use super::helpers::{DELAY_NS, Helpers};
+use super::inspect::resources::Resources;
 use super::probe;
 use super::seat::{Kernel, Layout, Seat, Tools, read_bundle, trouble};
 use crate::process::Limits;
@@ -87,6 +88,7 @@ impl Worker<'_> {
     }
 
     fn answer(&mut self, request: Request, fds: Vec<OwnedFd>) -> Result<Reply, Reply> {
+        let control = self.attendant.as_ref().map(|attendant| attendant.control);
         match (request, &mut self.device) {
             (Request::Device { version, cpu, device }, None) => {
                 let control = self.greet(version, cpu, fds)?;
@@ -100,6 +102,10 @@ impl Worker<'_> {
                 let seat = self.seats.get_mut(seat as usize);
                 let seat = seat.ok_or_else(|| Reply::Failed("there is no such seat".into()))?;
                 seat.load(Layout { grid, slots, sets, sizes }, fds, &device.tools)?;
+                if let Some(control) = control {
+                    // For words only: nothing is refused for want of them.
+                    tell(&control.worker, seat.kernel.resources().ok().flatten());
+                }
                 Ok(Reply::Loaded)
             }
             _ => Err(Reply::Failed("a request out of order".into())),
@@ -205,6 +211,13 @@ impl Worker<'_> {
         drop(device);
         context.release()
     }
+}
+
+/// Tells what the kernel that was loaded takes of the device.
+fn tell(line: &WorkerLine, resources: Option<Resources>) {
+    line.registers.store(resources.map_or(0, |r| r.registers.saturating_add(1)), Relaxed);
+    line.static_shared_bytes.store(resources.map_or(0, |r| r.static_shared_bytes), Relaxed);
+    line.local_bytes.store(resources.map_or(0, |r| r.local_bytes), Relaxed);
 }
 
 impl Device {

@@ -39,10 +39,30 @@ fn in_words(name: &str, value: &Value) -> Option<String> {
         Value::Number(n) => Some(quantity(name, n)),
         Value::Array(items) => list(name, items),
         Value::Object(object) => {
-            let facts = facts(object, &[]);
-            (!facts.is_empty()).then(|| sentence(&facts))
+            let told = lines(object);
+            let facts = facts(object, &repeated(object, &told));
+            let rest = (!facts.is_empty()).then(|| sentence(&facts));
+            let all: Vec<String> = told.into_iter().map(str::to_owned).chain(rest).collect();
+            (!all.is_empty()).then(|| all.join("\n"))
         }
     }
+}
+
+/// What a part of a record says of itself for people, all of it.
+fn lines(object: &Map<String, Value>) -> Vec<&str> {
+    let lines = object.get("lines").and_then(Value::as_array);
+    lines.into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// The keys of what these lines say already.
+fn repeated<'a>(object: &'a Map<String, Value>, told: &[&str]) -> Vec<&'a str> {
+    let is_told = |value: &Value| {
+        value.as_str().is_some_and(|value| told.iter().any(|line| line.contains(value)))
+    };
+    let repeated = object
+        .iter()
+        .filter(|(name, value)| is_told(value) || *name == "lines" && !told.is_empty());
+    repeated.map(|(name, _)| name.as_str()).collect()
 }
 
 fn quantity(name: &str, n: &serde_json::Number) -> String {
@@ -104,6 +124,11 @@ mod tests {
             ("unstable", json!(["one", "two"]), "unstable one; two"),
             ("a", json!({"b_us": 2, "c": {"d": []}, "e": "x"}), "a b 2.00 us, e x"),
             ("rows", json!([{"rank": 1}, {"rank": 2}]), "rows rank 1\nrank 2"),
+            (
+                "profile",
+                json!({"lines": ["n=1: by DRAM", "2  x"], "verdict": "by DRAM", "cycles": 5}),
+                "profile n=1: by DRAM\n2  x\ncycles 5",
+            ),
             (
                 "many",
                 json!([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),

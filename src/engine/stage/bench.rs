@@ -88,8 +88,9 @@ pub fn run(def: &BenchDef, ctx: &StageContext<'_>) -> StageOutcome {
     };
     outcome.metrics = account.metrics();
     outcome.detail = account.detail();
-    if let (Purpose::Profile, Some(build)) = (def.work.purpose, &def.build) {
-        let looked = profile::look(def, build, ctx, (measurement, &roofs));
+    if def.work.purpose == Purpose::Profile
+        && let Some(looked) = profile::look(def, ctx, (measurement, &roofs))
+    {
         outcome.detail["profile"] = looked;
     }
     if let Some(command) = &def.work.telemetry {
@@ -245,7 +246,8 @@ fn digests(def: &BenchDef) -> Result<Digests, Failure> {
             message: format!("cannot read {}: {e}", path.display()),
         })
     };
-    let way = format!("{:?}", (&def.work.mode, &def.work.metric, &def.work.repeats, PER_PROCESS));
+    let each = samples_per_process(def);
+    let way = format!("{:?}", (&def.work.mode, &def.work.metric, &def.work.repeats, each));
     let locked = if def.work.clocks == Clocks::Lock { " clocks locked" } else { "" };
     let text = format!("{} {way}{locked}", file(&def.reference)?.hex());
     let harness = problem::canonical_digest(&def.problem, &text).hex();
@@ -286,11 +288,28 @@ fn try_run(
 /// Timed samples per case that a process gives before a fresh one takes over.
 const PER_PROCESS: u32 = 4;
 
+/// And on a CUDA device, where a fresh process begins with a context, which costs as much as many
+/// launches.
+const CUDA_PER_PROCESS: u32 = 8;
+
+/// For a stage whose last look is at so many samples: one process says nothing of the next, so
+/// there are two, where more than one would be needed on a processor.
+fn per_process(target: &Target, last: u32) -> u32 {
+    match target {
+        Target::Cpu(_) => PER_PROCESS,
+        Target::Cuda(_) => CUDA_PER_PROCESS.min(last / 2).max(PER_PROCESS),
+    }
+}
+
+fn samples_per_process(def: &BenchDef) -> u32 {
+    per_process(&def.target, def.work.repeats.last().copied().unwrap_or(0))
+}
+
 fn protocol(def: &BenchDef, seed: u64) -> Result<Protocol, Failure> {
     let work = &def.work;
     Ok(Protocol {
         looks: work.repeats.clone(),
-        per_process: PER_PROCESS,
+        per_process: samples_per_process(def),
         warmup: work.warmup,
         early_stop_us: work.early_stop_us,
         precision: work.precision,
@@ -434,4 +453,19 @@ fn too_fast(def: &BenchDef, roofs: &Roofs) -> Option<Failure> {
         told.join(", ")
     );
     (!told.is_empty()).then_some(Failure { class: FailureClass::Implausible, message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::Cores;
+
+    #[test]
+    fn a_process_gives_more_samples_on_a_cuda_device_but_never_all_of_a_stage() {
+        let (cpu, cuda) = (Target::Cpu(Cores::Picked), Target::Cuda("0".into()));
+        for (last, on_cpu, on_cuda) in [(2, 4, 4), (8, 4, 4), (12, 4, 6), (16, 4, 8), (64, 4, 8)] {
+            assert_eq!(per_process(&cpu, last), on_cpu, "{last}");
+            assert_eq!(per_process(&cuda, last), on_cuda, "{last}");
+        }
+    }
 }

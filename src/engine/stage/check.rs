@@ -43,6 +43,9 @@ pub struct CheckDef {
     pub endurance: u32,
     /// How the kernel is built once more with sanitizers; without it, it is not.
     pub sanitize: Option<CompileDef>,
+    /// On a CUDA device: whether the kernel, as it is built, is launched once more under the
+    /// device's own sanitizer, where there is one.
+    pub watch: bool,
     /// How far workers are confined.
     pub sandbox: SandboxMode,
     /// Limits.
@@ -79,7 +82,7 @@ struct Checked {
     growth: Vec<growth::Growth>,
     endurance: Option<endurance::Endurance>,
     memory: Option<memory::Memory>,
-    sanitized: Option<sanitize::Sanitized>,
+    sanitized: Option<sanitize::Told>,
     /// Hold-out cases drawn, and how many of them passed.
     holdout: (usize, usize),
     /// Whether all launches that show determinism took place.
@@ -286,9 +289,15 @@ impl Checked {
     }
 
     fn sanitizers(&mut self, around: &mut Around<'_, '_>) -> Option<Failure> {
-        let def = around.def.sanitize.as_ref()?;
-        let (done, failure) = sanitize::run(def, around.bench, &mut around.judge, &mut *around.log);
-        self.sanitized = Some(done);
+        let (def, bench, log) = (around.def, around.bench, &mut *around.log);
+        let (told, failure) = match (&def.target, &def.sanitize) {
+            (Target::Cuda(device), _) if def.watch => {
+                sanitize::watch((device, &def.kernel), bench, &around.judge, log)
+            }
+            (Target::Cpu(_), Some(build)) => sanitize::run(build, bench, &mut around.judge, log),
+            _ => return None,
+        };
+        self.sanitized = Some(told);
         failure
     }
 
@@ -296,7 +305,7 @@ impl Checked {
     fn explained(&mut self, mut failure: Failure, around: &mut Around<'_, '_>) -> Failure {
         if failure.class == FailureClass::Crashed {
             let _told_below = self.sanitizers(around);
-            if let Some(found) = self.sanitized.as_ref().and_then(|done| done.found()) {
+            if let Some(found) = self.sanitized.as_ref().and_then(|told| told.found()) {
                 failure.message += &format!("\n  a sanitizer says: {found}");
             }
         }
@@ -363,7 +372,7 @@ impl Checked {
             "holdout": { "cases": self.holdout.0, "passed": self.holdout.1 },
             "endurance": self.endurance,
             "memory": self.memory,
-            "sanitizers": self.sanitized,
+            "sanitizers": self.sanitized.as_ref().map(sanitize::Told::record),
         })
     }
 }

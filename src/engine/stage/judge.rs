@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::{Failure, FailureClass};
 use crate::backend::cpu::CpuSession;
-use crate::backend::{Argument, Fault, MAX_BUFFERS, Mode, Order, Session};
+use crate::backend::{Argument, Fault, Grid, MAX_BUFFERS, Mode, Order, Session};
 use crate::digest::Digest;
 use crate::problem::{
     ArgKind, Case, Problem, Role, Staged, StagedArg, bytes_needed, draw_holdout, stage, twin, work,
@@ -251,6 +251,11 @@ impl<'a> Judge<'a> {
     pub(super) fn built(&self, kernel: &Path) -> Result<Built, Failure> {
         let own = self.problem.cases.len();
         Built::of(self.bench, self.problem, (&self.cases, own), kernel)
+    }
+
+    /// The geometry of a case's launch.
+    pub(super) fn grid(&self, case: usize) -> Grid {
+        self.built.grid(case)
     }
 
     /// Says how what is loaded next of a case is launched.

@@ -202,6 +202,7 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
                     .build
                     .as_ref()
                     .map(|build| rebuild(build, &c.problem, &c.work.limits, shared.root)),
+                watch: c.work.sanitize,
                 limits: c.work.limits,
                 seed: None,
                 target: c.target.clone(),

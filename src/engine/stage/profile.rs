@@ -2,6 +2,7 @@
 //! says about its loops. Nothing here decides anything.
 
 pub mod cuda;
+mod device;
 
 use std::ffi::OsString;
 use std::fs;
@@ -36,19 +37,32 @@ const TOLD: usize = 5;
 /// A simulated processor is up to a hundred times slower.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Looks at a kernel that was measured.
+/// Looks at a kernel that was measured; `None` where its sources, which would be built once more,
+/// are not known.
 pub(super) fn look(
+    def: &BenchDef,
+    ctx: &StageContext<'_>,
+    (measurement, roofs): (&Measurement, &Roofs),
+) -> Option<Value> {
+    let case = largest(def);
+    let verdict = verdict(def, case, roofs);
+    match (&def.target, &def.build) {
+        (Target::Cuda(device), _) => Some(device::look(def, ctx, (device, case), &verdict)),
+        (Target::Cpu(_), Some(build)) => {
+            let typical_ns = typical_ns(measurement, case);
+            Some(on_cpu(def, build, ctx, (case, typical_ns, verdict)))
+        }
+        (Target::Cpu(_), None) => None,
+    }
+}
+
+fn on_cpu(
     def: &BenchDef,
     build: &CompileDef,
     ctx: &StageContext<'_>,
-    (measurement, roofs): (&Measurement, &Roofs),
+    (case, typical_ns, verdict): (usize, f64, String),
 ) -> Value {
-    let case = largest(def);
-    let verdict = verdict(def, case, roofs);
-    if let Target::Cuda(_) = def.target {
-        return on_cuda(def, case, &verdict);
-    }
-    let counted = count(def, build, ctx, (case, typical_ns(measurement, case)));
+    let counted = count(def, build, ctx, (case, typical_ns));
     let remarks = compiler_remarks(build, ctx);
     let mut lines = vec![verdict.clone()];
     lines.extend(counter_lines(&counted));
@@ -61,20 +75,6 @@ pub(super) fn look(
         "remarks": remarks.as_ref().ok().map(|all| all.iter().map(remark_json).collect::<Vec<_>>()),
         "no_remarks": remarks.as_ref().err(),
         "lines": lines,
-    })
-}
-
-/// What is known of a kernel on a CUDA device without counting anything there.
-fn on_cuda(def: &BenchDef, case: usize, verdict: &str) -> Value {
-    let why = "the counters and compilers of processors see nothing of a CUDA device";
-    json!({
-        "verdict": verdict,
-        "case": def.problem.cases.get(case).map(|c| c.label.clone()),
-        "counters": null,
-        "no_counters": why,
-        "remarks": null,
-        "no_remarks": why,
-        "lines": [verdict],
     })
 }
 

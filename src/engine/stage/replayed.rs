@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::StageContext;
+use crate::backend::cuda::DEVICE_ORDER;
 use crate::backend::cuda::inspect::replay::{self, Replay};
 use crate::backend::{Argument, Grid};
 use crate::plan::kernel::WORKER_ENV;
@@ -72,6 +73,10 @@ pub(super) fn run_tool(
     spec.args = args;
     spec.env = ctx.inherited(&TOOL_ENV);
     spec.env.extend(ctx.inherited(&WORKER_ENV));
+    if !spec.env.iter().any(|(name, _)| name == DEVICE_ORDER.0) {
+        // The device's number is the one that workers have it by.
+        spec.env.push((DEVICE_ORDER.0.into(), DEVICE_ORDER.1.into()));
+    }
     // Numbers with points; and locks and temporary files of their own, for the system's folder may
     // hold those of another user.
     spec.env.extend([("LC_ALL".into(), "C".into()), ("TMPDIR".into(), folder.into())]);

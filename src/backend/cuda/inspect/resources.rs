@@ -6,12 +6,14 @@
 //! Compute Capability" in the CUDA C++ Programming Guide.
 
 mod arch;
+mod loaded;
 mod occupancy;
 mod ptx;
 mod sass;
 mod usage;
 
 pub use arch::{Arch, Limits, UnknownArch};
+pub use loaded::Resources;
 pub use occupancy::{Block, Limit, Occupancy, occupancy};
 pub use ptx::{Ptx, PtxFunction, parse_ptx};
 pub use sass::{Sass, SassFunction, parse_sass};

@@ -7,19 +7,22 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::super::compile::{self, CompileDef};
 use super::super::judge::{Bench, Judge, arguments};
+use super::super::replayed::DeviceCase;
 use super::super::{Failure, FailureClass, StageContext, StageOutcome};
 use crate::backend::cpu::compiler::{CompileRequest, plan_sanitized};
-use crate::backend::{Fault, Mode, Order, Session};
-use crate::pipeline::Target;
+use crate::backend::cuda::find::{Places, Tool};
+use crate::backend::{Argument, Fault, Mode, Order, Session};
 use crate::problem::{bytes_needed, work};
 
 pub mod cuda;
 mod report;
 mod runtime;
 
+use cuda::{DeviceSanitize, DeviceSanitized};
 use runtime::{EXIT, Runtime};
 
 /// Sanitized code is slow: cases beyond these amounts are left out.
@@ -53,10 +56,34 @@ impl Sanitized {
     fn without(why: impl Into<String>) -> Self {
         Self { why: Some(why.into()), ..Self::default() }
     }
+}
+
+/// What came of it on whatever a kernel runs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(super) enum Told {
+    /// By the sanitizers of a compiler for processors.
+    Built(Sanitized),
+    /// By the sanitizer of a device.
+    Watched(DeviceSanitized),
+}
+
+impl Told {
+    /// The stage's record of it.
+    pub(super) fn record(&self) -> Value {
+        let mut record = json!(self);
+        if let Self::Watched(done) = self {
+            record["lines"] = json!(done.lines());
+        }
+        record
+    }
 
     /// What was found, in a line.
     pub(super) fn found(&self) -> Option<&str> {
-        self.found.as_deref()
+        match self {
+            Self::Built(done) => done.found.as_deref(),
+            Self::Watched(done) => done.found.as_deref(),
+        }
     }
 }
 
@@ -66,11 +93,50 @@ pub(super) fn run(
     bench: &Bench<'_>,
     judge: &mut Judge<'_>,
     log: &mut Vec<u8>,
+) -> (Told, Option<Failure>) {
+    let (done, failure) = build_and_launch(def, bench, judge, log);
+    (Told::Built(done), failure)
+}
+
+/// Launches the built kernel on a CUDA device, as it is, while the device's sanitizer watches; a
+/// failure only for what the kernel does.
+pub(super) fn watch(
+    (device, kernel): (&str, &Path),
+    bench: &Bench<'_>,
+    judge: &Judge<'_>,
+    log: &mut Vec<u8>,
+) -> (Told, Option<Failure>) {
+    let chosen = small(judge);
+    let sets = chosen.iter().filter_map(|&case| {
+        let drawn = judge.drawn(case).first()?;
+        Some((case, arguments(&drawn.staged)))
+    });
+    let sets: Vec<(usize, Vec<Argument<'_>>)> = sets.collect();
+    let cases: Vec<DeviceCase<'_>> = sets
+        .iter()
+        .map(|(case, arguments)| DeviceCase {
+            label: &judge.cases[*case].label,
+            device,
+            bundle: kernel,
+            grid: judge.grid(*case),
+            arguments,
+        })
+        .collect();
+    let found = Places::of(&|name| (bench.ctx.env)(name)).tool(Tool::ComputeSanitizer);
+    let found = found.map(|tool| tool.path).map_err(|why| format!("{why}; {}", why.hint));
+    let tool = found.as_deref().map_err(String::as_str);
+    let asked = DeviceSanitize { ctx: bench.ctx, tool, cases: &cases, end: end(bench) };
+    let (mut done, failure) = cuda::run(&asked, log);
+    done.why = done.why.or_else(|| left_out(judge, &chosen));
+    (Told::Watched(done), failure)
+}
+
+fn build_and_launch(
+    def: &CompileDef,
+    bench: &Bench<'_>,
+    judge: &mut Judge<'_>,
+    log: &mut Vec<u8>,
 ) -> (Sanitized, Option<Failure>) {
-    if let Target::Cuda(_) = bench.target {
-        let why = "the sanitizers of compilers for processors see nothing of a CUDA device";
-        return (Sanitized::without(why), None);
-    }
     let own = bench.ctx.scratch.join("sanitized");
     let ctx = StageContext { scratch: &own, ..*bench.ctx };
     (ctx.progress)(0.9, "sanitizers");
@@ -142,10 +208,7 @@ fn launch_all(
         }
     };
     let mut done = Sanitized { ran: true, address: true, undefined: true, ..Sanitized::default() };
-    let own = (0..judge.cases.len()).filter(|&case| !judge.is_secret(case)).count();
-    if cases.len() < own {
-        done.why = Some(format!("{} cases are too large for it", own - cases.len()));
-    }
+    done.why = left_out(judge, &cases);
     for case in cases {
         let Err(fault) = launch(judge, &mut session, case) else {
             done.cases += 1;
@@ -168,6 +231,16 @@ fn launch_all(
     }
     log.extend(session.finish());
     (done, None)
+}
+
+/// That not all of the problem's own cases are among these.
+fn left_out(judge: &Judge<'_>, cases: &[usize]) -> Option<String> {
+    let own = (0..judge.cases.len()).filter(|&case| !judge.is_secret(case)).count();
+    match own - cases.len() {
+        0 => None,
+        1 => Some("1 case is too large for it".to_owned()),
+        count => Some(format!("{count} cases are too large for it")),
+    }
 }
 
 fn interrupted() -> (Sanitized, Option<Failure>) {

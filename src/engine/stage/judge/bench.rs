@@ -107,11 +107,21 @@ impl<'a> Bench<'a> {
                 Ok((Box::new(session), sealed))
             }
             Target::Cuda(device) => {
-                let [session] = self.start_cuda(device, [kernel])?;
+                let session = self.open_cuda(device, kernel)?;
                 let sealed = session.is_device_only() || self.level().is_full();
                 Ok((Box::new(session), sealed))
             }
         }
+    }
+
+    /// A worker on a CUDA device with the kernel in it.
+    pub(in crate::engine::stage) fn open_cuda(
+        &self,
+        device: &str,
+        kernel: &Path,
+    ) -> Result<CudaSession, Fault> {
+        let [session] = self.start_cuda(device, [kernel])?;
+        Ok(session)
     }
 
     /// One worker on a CUDA device with both kernels in it, in this order.

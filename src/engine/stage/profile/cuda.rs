@@ -65,6 +65,10 @@ pub fn look(asked: &DeviceLook<'_>) -> Value {
     let seen = seen.as_ref();
     // Records are shared between machines: no place of this one stands in them.
     let kept = seen.ok().and_then(|_| asked.report.file_name()).map(|name| name.to_string_lossy());
+    let folder = asked.report.parent().and_then(Path::file_name).unwrap_or_default();
+    lines.extend(kept.as_ref().map(|name| {
+        format!("all of ncu's figures: {}/{name} below the state folder", folder.display())
+    }));
     json!({
         "verdict": verdict,
         "case": asked.case.label,

@@ -55,7 +55,9 @@ impl DeviceSanitized {
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if self.ran {
-            lines.push(format!("compute-sanitizer: {} cases, memcheck and racecheck", self.cases));
+            let cases = if self.cases == 1 { "case" } else { "cases" };
+            lines
+                .push(format!("compute-sanitizer: {} {cases}, memcheck and racecheck", self.cases));
         }
         if self.warnings > 0 {
             lines.push(format!("racecheck warns of {} hazards", self.warnings));
@@ -153,17 +155,19 @@ fn watched(
         return Outcome::Interrupted;
     }
     let said = printed(&finished);
-    log.extend(said.as_bytes());
     let report = sanitizer::parse(&said);
+    let ended = ended(&finished, &said);
+    if let (true, None, Some(0)) = (report.findings.is_empty(), &ended, report.errors) {
+        // Its banners say no more than the record does.
+        return Outcome::Clean { warnings: report.warnings };
+    }
+    log.extend(said.as_bytes());
     if let Some(finding) = report.findings.first() {
         let more = report.findings.len() - 1;
         let others = if more > 0 { format!("; and {more} more") } else { String::new() };
         return Outcome::Found(finding.line() + &others);
     }
-    match (ended(&finished, &said), report.errors) {
-        (None, Some(0)) => Outcome::Clean { warnings: report.warnings },
-        (ended, errors) => Outcome::Unable(unable(&report.notes, ended, errors)),
-    }
+    Outcome::Unable(unable(&report.notes, ended, report.errors))
 }
 
 /// Why a run without a finding proves nothing.
