@@ -17,7 +17,7 @@ use crate::engine::device::{self, Missing};
 use crate::engine::explain::Answer;
 use crate::engine::{EngineError, Paths, State};
 use crate::pipeline::{self, Overrides, Pipeline, Target};
-use crate::plan::{self, Plan};
+use crate::plan::{self, Definition, Plan};
 use crate::problem;
 
 /// Everything a command on a pipeline works with.
@@ -152,10 +152,29 @@ impl Session {
         let Some((_, target)) = asking.iter().find(|(node, _)| forced || runs(*node)) else {
             return Ok(());
         };
-        match device::missing(target, &world::variable) {
-            None => Ok(()),
-            Some(Missing { what, hint }) => Err(Refusal::Words(what, Some(hint), Exit::NoDevice)),
+        let Some(Missing { what, hint }) = device::missing(target, &world::variable) else {
+            return Ok(());
+        };
+        let also = if self.lacks_nvrtc()? {
+            "; and NVRTC, which compiles `.cu`, was not found"
+        } else {
+            ""
+        };
+        Err(Refusal::Words(format!("{what}{also}"), Some(hint), Exit::NoDevice))
+    }
+
+    /// Whether a kernel is to be compiled by an NVRTC that is not there.
+    fn lacks_nvrtc(&self) -> Result<bool, Refusal> {
+        for node in 0..self.state.index.nodes.len() as u32 {
+            let stored = self.state.definition(node)?;
+            let Definition::Compile(compile) = &stored.definition else { continue };
+            let first = compile.sources.first().map(Path::new);
+            let is_source = first.and_then(Path::extension).is_some_and(|e| e == "cu");
+            if is_source && compile.compiler.is_empty() {
+                return Ok(true);
+            }
         }
+        Ok(false)
     }
 
     /// Tells others who holds the state; called when work begins.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::build::Builder;
 use crate::backend::cuda::compiler::prototype::Form;
-use crate::backend::cuda::compiler::{ToolKind, is_cuda, tool_kind, without_nvrtc};
+use crate::backend::cuda::compiler::{ToolKind, is_cuda, tool_kind};
 use crate::backend::cuda::find::{Library, Places, Sight, VARIABLES};
 use crate::cache::Kind;
 use crate::pipeline::{CompileWork, DeviceRequest, Stage};
@@ -47,7 +47,7 @@ pub(super) fn tool(
     };
     let mut tool = match kind {
         ToolKind::None => return Some(Tool { compiler: String::new(), inputs: Vec::new() }),
-        ToolKind::Nvrtc => nvrtc(builder, stage)?,
+        ToolKind::Nvrtc => nvrtc(builder),
         ToolKind::Nvcc(name) => nvcc(builder, stage, name)?,
     };
     if work.arch.is_empty() {
@@ -60,8 +60,9 @@ pub(super) fn tool(
     Some(tool)
 }
 
-/// The library counts by its content: there is no version to ask for without loading it.
-fn nvrtc(builder: &mut Builder<'_>, stage: &Stage) -> Option<Tool> {
+/// The library counts by its content: there is no version to ask for without loading it. Where there
+/// is none the plan stands all the same, for it can be looked at; only the compile fails.
+fn nvrtc(builder: &mut Builder<'_>) -> Tool {
     builder.made_from.extend(VARIABLES.map(|name| (Kind::Env, name.to_owned())));
     let loader = builder.request.loader;
     let sight = Sight {
@@ -70,15 +71,17 @@ fn nvrtc(builder: &mut Builder<'_>, stage: &Stage) -> Option<Tool> {
         real: &|path| loader.real(path),
     };
     let places = Places::of(&|name| loader.env(name).map(Into::into));
-    let Some(library) = places.find_seen(Library::Nvrtc, sight) else {
-        let message = "NVRTC, which compiles CUDA kernels, was not found".to_owned();
-        builder.error("no-compiler", message, stage).help = Some(without_nvrtc());
-        return None;
-    };
-    let compiler = library.path.to_string_lossy().into_owned();
     // The headers may come from there.
     let home = (Kind::Env, "CUDA_HOME".to_owned());
-    Some(Tool { inputs: vec![(Kind::File, compiler.clone()), home], compiler })
+    let Some(library) = places.find_seen(Library::Nvrtc, sight) else {
+        // Once it is installed the plan is another one.
+        let looked_for = places.candidates(Library::Nvrtc, sight).into_iter();
+        let files = looked_for.map(|c| (Kind::File, c.path.to_string_lossy().into_owned()));
+        builder.made_from.extend(files.filter(|(_, path)| path.starts_with('/')));
+        return Tool { compiler: String::new(), inputs: vec![home] };
+    };
+    let compiler = library.path.to_string_lossy().into_owned();
+    Tool { inputs: vec![(Kind::File, compiler.clone()), home], compiler }
 }
 
 fn nvcc(builder: &mut Builder<'_>, stage: &Stage, name: &str) -> Option<Tool> {

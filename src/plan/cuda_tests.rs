@@ -116,10 +116,16 @@ fn the_reference_stays_in_c_on_the_processor() {
 
 #[test]
 fn a_missing_tool_is_told_with_what_to_do() {
-    let told = plan("k.cu", "", false).unwrap_err();
-    assert!(told.contains("NVRTC, which compiles CUDA kernels, was not found"), "{told}");
-    assert!(told.contains("CUDA_HOME"), "{told}");
     let told = plan("k.cu", "cc = \"nvcc\"", false).unwrap_err();
     assert!(told.contains("no compiler `nvcc` on the PATH"), "{told}");
     assert!(plan("k.ptx", "", false).is_ok(), "nothing is compiled");
+}
+
+#[test]
+fn without_nvrtc_there_is_a_plan_that_is_made_anew_once_it_is_there() {
+    let plan = plan("k.cu", "", false).unwrap();
+    let Definition::Compile(compile) = &compile_of(&plan).stored.definition else { panic!() };
+    assert_eq!(compile.compiler, "");
+    let looked_for = (Kind::File, "/kit/lib64/libnvrtc.so.13".to_owned());
+    assert!(plan.made_from.contains(&looked_for), "{:?}", plan.made_from);
 }

@@ -225,7 +225,7 @@ impl Places {
     }
 
     /// Every file that would be taken for this library, in order, there or not.
-    fn candidates(&self, library: Library, sight: Sight<'_>) -> Vec<Candidate> {
+    pub fn candidates(&self, library: Library, sight: Sight<'_>) -> Vec<Candidate> {
         let mut all: Vec<Candidate> = Vec::new();
         for (folder, from) in self.library_folders(sight) {
             for name in library.names() {
