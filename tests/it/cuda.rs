@@ -115,6 +115,7 @@ fn every_fault_of_a_device_ends_in_its_own_class_and_frees_the_device() {
         ("function scale 0 32", 3, "64 threads a block"),
         ("fail cuModuleGetFunction 500 after 7", 3, "CUDA_ERROR_NOT_FOUND"),
         ("hang scale after 2", 3, "deadline"),
+        ("late scale 400000", 3, "tampered with the measurement"),
     ] {
         let short =
             PIPELINE.replace("20s", "2s").replace("[stages.smoke]", "[stages.smoke]\nretries = 0");

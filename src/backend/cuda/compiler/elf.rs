@@ -36,10 +36,11 @@ pub fn functions(bytes: &[u8]) -> Result<Vec<String>, ElfError> {
     }
     // Files with very many sections keep both numbers in the first header.
     if count == 0 {
-        count = usize::try_from(u64_at(bytes, table + 0x20)?).map_err(|_| ElfError::Torn)?;
+        count = usize::try_from(u64_at(bytes, place(table, 0)?.saturating_add(0x20))?)
+            .map_err(|_| ElfError::Torn)?;
     }
     if names == 0xffff {
-        names = u32_at(bytes, table + 0x28)? as usize;
+        names = u32_at(bytes, place(table, 0)?.saturating_add(0x28))? as usize;
     }
     let texts = section(bytes, place(table, names)?)?;
     let mut found = Vec::new();
