@@ -325,3 +325,24 @@ fn host_code_launches_by_itself_and_its_word_proves_nothing() {
     assert_eq!(session.agrees(1, &[sets.sum(1)], &EXACT).unwrap(), None);
     assert_eq!(session.outputs(1).unwrap(), [sets.sum(1)]);
 }
+
+#[test]
+fn host_code_that_leaves_its_work_to_a_thread_is_seen_unfinished() {
+    let stand = Stand::new("");
+    let code = "#include <pthread.h>\n#include <time.h>\n\
+        static void *const *given;\n\
+        static void *later(void *unused) { (void)unused;\n\
+        struct timespec pause = {0, 20000000}; nanosleep(&pause, 0);\n\
+        const float *x = given[0], *y = given[1]; float *z = given[2];\n\
+        for (int i = 0; i < *(const int *)given[3]; i++) z[i] = x[i] + y[i];\nreturn 0; }\n\
+        void optloop_launch(void *const *a, void *stream) { (void)stream; pthread_t thread;\n\
+        given = a; pthread_create(&thread, 0, later, 0); pthread_detach(thread); }\n";
+    stand.driver.library("late.so", code);
+    let image = fs::read(stand.driver.path().join("late.so")).unwrap();
+    let bundle = stand.write("late", ImageKind::Shared, image);
+    let mut session = stand.start_bundles("0", &[bundle]).unwrap().pop().unwrap();
+    let sets = Sets::new(2, 64);
+    sets.load(&mut session).unwrap();
+    once(&mut session, 0).unwrap();
+    assert_ne!(session.outputs(0).unwrap(), [sets.sum(0)], "as soon as it has returned");
+}

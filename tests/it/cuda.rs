@@ -1,8 +1,11 @@
 //! Pipelines on a CUDA device, over the stand-in driver: what is kept and asked for, and what each
 //! fault of a device ends in. Nothing here is a measurement.
+#![expect(clippy::disallowed_methods, reason = "looks for a compiler as the program does")]
 
 use std::fs;
 use std::time::Duration;
+
+use optloop::backend::cuda::find::{Library, Places};
 
 use crate::driver::{Folder, StandIn};
 use crate::support::{Project, Ran};
@@ -152,6 +155,57 @@ fn two_kernels_take_turns_in_one_worker_until_it_is_decided() {
         assert!(began <= 6 + contexts, "{name}: {began} processes");
         let leaks = bench.driver.leaks();
         assert!(leaks.iter().all(|leak| leak.starts_with("nvml")), "{leaks:?}");
+    }
+}
+
+/// The shipped kernels, with how many buffers and then how many integers they take.
+const SHIPPED: [(&str, usize, usize); 5] = [
+    ("vector_add", 3, 1),
+    ("reduce_sum", 2, 1),
+    ("softmax", 2, 2),
+    ("sgemm", 3, 3),
+    ("stencil2d", 2, 2),
+];
+
+/// The shipped kernel in C as the stand-in runs the one in CUDA.
+fn stand_in_of(project: &Project, (name, buffers, integers): (&str, usize, usize)) -> String {
+    let source = project.path(&format!("kernels/{name}/{name}.c"));
+    let pointers = (0..buffers).map(|i| format!("*(float **)p[{i}]"));
+    let values = (buffers..buffers + integers).map(|i| format!("*(int *)p[{i}]"));
+    let arguments: Vec<String> = pointers.chain(values).collect();
+    format!(
+        "#include \"{}\"\nvoid launch_{name}(void **p) {{ {name}({}); }}\n",
+        source.display(),
+        arguments.join(", ")
+    )
+}
+
+#[test]
+fn every_shipped_kernel_goes_the_whole_way_from_its_source() {
+    let variable = |name: &str| std::env::var_os(name);
+    let Some(nvrtc) = Places::of(&variable).find(Library::Nvrtc) else {
+        let required = std::env::var("OPTLOOP_REQUIRE").unwrap_or_default();
+        assert!(!required.split(',').any(|r| r == "nvrtc"), "OPTLOOP_REQUIRE: there is no NVRTC");
+        println!("skipped: no nvrtc");
+        return;
+    };
+    for shipped in SHIPPED {
+        let (name, buffers, integers) = shipped;
+        let sizes = [vec!["8"; buffers], vec!["4"; integers]].concat().join(" ");
+        let script = format!("kernel {name} launch.so launch_{name} {sizes}");
+        let bench = Bench::new(&script);
+        let project = Project::new().kernels();
+        bench.driver.library("launch.so", &stand_in_of(&project, shipped));
+        for version in ["", "_fast"] {
+            let pipeline = PIPELINE
+                .replace("scale.ptx", &format!("kernels/{name}/{name}{version}.cu"))
+                .replace("problem.toml", &format!("kernels/{name}/problem.toml"));
+            project.write_pipeline(&pipeline);
+            let libraries = nvrtc.path.parent().expect("a folder").display();
+            let path = format!("{}:{libraries}", bench.driver.path().display());
+            let call = project.args(["pipeline", "pipeline.toml"]).env("LD_LIBRARY_PATH", &path);
+            call.run().code(0).says("correct");
+        }
     }
 }
 
