@@ -202,13 +202,6 @@ pub trait Session {
         Ok(())
     }
 
-    /// Keeps the core busy in the place of a process that stands still, so that it is no slower for
-    /// whoever comes next; until [`Session::let_go`], which comes before any order.
-    fn keep_core(&mut self) {}
-
-    /// Ends [`Session::keep_core`], once the core is at speed.
-    fn let_go(&mut self) {}
-
     /// How long one [`Session::launch`] may take from now on, warm-ups too: what goes on for longer
     /// is ended as [`Fault::TimedOut`]. `None`: until the session's own deadline.
     fn limit(&mut self, _launch: Option<Duration>) {}

@@ -14,7 +14,6 @@ pub mod depfile;
 mod flush;
 mod handshake;
 pub mod identity;
-mod keeper;
 mod orders;
 pub mod peaks;
 mod place;

@@ -18,7 +18,6 @@ use super::super::protocol::{self, Received, Reply, Request, VERSION};
 use super::super::{Argument, Fault, Launched, Mode, Order, Session, Timer};
 use super::aside::Cores;
 use super::handshake::{Handshake, Sentry, Trouble};
-use super::keeper::Keeper;
 use super::segment::Segment;
 use super::shelf::Shelf;
 use super::staging::{Layout, Memory};
@@ -79,9 +78,6 @@ pub struct CpuSession {
     pub(super) attending: bool,
     /// All its threads stand still.
     halted: bool,
-    /// Its core, where it has one of its own, and who keeps that busy.
-    core: Option<u32>,
-    keeper: Option<Keeper>,
 }
 
 impl CpuSession {
@@ -137,8 +133,6 @@ impl CpuSession {
             timer: Timer::default(),
             attending: false,
             halted: false,
-            core: options.cpu,
-            keeper: None,
         };
         session.greet(&page, hello)?;
         Ok(session)
@@ -456,14 +450,6 @@ impl Session for CpuSession {
 
     fn pause(&mut self) -> Result<(), Fault> {
         self.halt()
-    }
-
-    fn keep_core(&mut self) {
-        self.keeper = self.core.filter(|_| self.halted).map(Keeper::start);
-    }
-
-    fn let_go(&mut self) {
-        self.keeper = None;
     }
 
     fn limit(&mut self, launch: Option<Duration>) {

@@ -110,8 +110,6 @@ impl Bout<'_> {
         }
         let shape = wanted.within(ring.left());
         self.known.shape = Some(shape);
-        self.sessions.incumbent.keep_core();
-        self.sessions.incumbent.let_go();
         let mut slots = Slots {
             pairs: Vec::with_capacity(count as usize),
             samples: Both::default(),
@@ -231,14 +229,10 @@ impl Bout<'_> {
             }
             *samples.of_mut(side) = taken;
         }
-        // What comes between two pairs must not slow down whoever is first in the next.
-        self.sessions.incumbent.keep_core();
-        let checked = Side::BOTH.into_iter().try_for_each(|side| {
+        for side in Side::BOTH {
             let early = std::mem::take(early.of_mut(side));
-            self.check(&Slot { side, shape, ring, surprise }, early)
-        });
-        self.sessions.incumbent.let_go();
-        checked?;
+            self.check(&Slot { side, shape, ring, surprise }, early)?;
+        }
         Ok((pair, samples))
     }
 
