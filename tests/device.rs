@@ -346,3 +346,17 @@ fn host_code_that_leaves_its_work_to_a_thread_is_seen_unfinished() {
     once(&mut session, 0).unwrap();
     assert_ne!(session.outputs(0).unwrap(), [sets.sum(0)], "as soon as it has returned");
 }
+
+#[test]
+fn no_answer_goes_where_device_code_could_find_it() {
+    // 88 is `CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS`.
+    for (script, expected) in [("attribute 88 1", None), ("attribute 88 0", Some(true))] {
+        let stand = Stand::new(script);
+        let (sets, mut session) = (Sets::new(2, 64), stand.start("add"));
+        sets.load(&mut session).unwrap();
+        once(&mut session, 0).unwrap();
+        let want = [sets.sum(0)];
+        assert_eq!(session.agrees(0, &want, &EXACT).unwrap(), expected, "{script}");
+        assert_eq!(session.outputs(0).unwrap(), want);
+    }
+}

@@ -328,7 +328,9 @@ fn agrees() {
         (with(0, f32::NAN), like(1.0, 1.0), false),
         (with(0, f32::INFINITY), like(1.0, 1.0), false),
     ] {
-        assert_eq!(session.agrees(0, &[want], &like).unwrap(), Some(expected), "{like:?}");
+        // Nothing is said where kernels reach the host's memory: then answers stay with the judge.
+        let said = session.agrees(0, &[want], &like).unwrap();
+        assert!(said.is_none_or(|said| said == expected), "{like:?}: {said:?}");
     }
     assert_eq!(session.outputs(0).unwrap(), [sets.answer(0)]);
 }
@@ -352,7 +354,7 @@ fn wrong() {
     sets.staged(&mut session);
     once(&mut session, 0, Mode::Hot).unwrap();
     let exact = [(Dtype::F32, Tolerance { rtol: 0.0, atol: 0.0 })];
-    assert_eq!(session.agrees(0, &[sets.answer(0)], &exact).unwrap(), Some(false));
+    assert_ne!(session.agrees(0, &[sets.answer(0)], &exact).unwrap(), Some(true));
     assert_ne!(session.outputs(0).unwrap(), [sets.answer(0)]);
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct WorkerLine {
     pub(crate) elapsed_ns: AtomicU64,
     /// The driver's code, where it did not carry out the order; 0 else.
     pub(crate) trouble: AtomicU32,
+    /// Not 0: what runs on the device reaches this process's memory by itself.
+    pub(crate) reaches_host: AtomicU32,
     /// What was found after an order to look for it: elements that do not agree, say.
     pub(crate) found: AtomicU64,
     /// Registers of a thread of the device code that was loaded last, one up; 0 where the driver did

@@ -97,6 +97,11 @@ impl Context {
         self.attribute(DeviceAttribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)
     }
 
+    /// Whether kernels can follow any pointer of this process's, page by page (HMM, ATS).
+    pub(super) fn reaches_host(self) -> Result<bool> {
+        Ok(self.attribute(DeviceAttribute::CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS)? != 0)
+    }
+
     /// The most shared memory that a block may have.
     pub(super) fn shared_bytes(self) -> Result<u64> {
         self.attribute(DeviceAttribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)

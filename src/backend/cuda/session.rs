@@ -80,6 +80,8 @@ struct Shared {
     timer: Timer,
     /// Host code of a candidate's is in the worker.
     host_code: bool,
+    /// Device code can look into the worker, where answers would pass through.
+    reaches_host: bool,
     /// Sessions that were not finished yet.
     users: usize,
     watch: Option<Watched>,
@@ -178,7 +180,8 @@ impl CudaSession {
         let host_code = options.kernels.iter().any(host);
         let users = options.kernels.len();
         let watch = Watched::of(options);
-        let shared = Shared { worker, timer, host_code, users, watch };
+        let reaches_host = worker.control().worker.reaches_host.load(Relaxed) != 0;
+        let shared = Shared { worker, timer, host_code, reaches_host, users, watch };
         let shared = Rc::new(RefCell::new(shared));
         let seat = |seat| Self {
             shared: Rc::clone(&shared),
@@ -391,8 +394,10 @@ impl Session for CudaSession {
         want: &[Vec<u8>],
         like: &[(Dtype, Tolerance)],
     ) -> Result<Option<bool>, Fault> {
-        // A worker with a candidate's host code proves nothing by its word, and must not see answers.
-        let Some(answers) = self.answers.as_ref().filter(|_| self.is_device_only()) else {
+        // A worker with a candidate's host code proves nothing by its word, and must not see answers;
+        // nor must one that device code can look into.
+        let is_shut = self.is_device_only() && !self.shared.borrow().reaches_host;
+        let Some(answers) = self.answers.as_ref().filter(|_| is_shut) else {
             return Ok(None);
         };
         let mut at = 0;

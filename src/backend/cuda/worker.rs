@@ -138,6 +138,8 @@ impl Worker<'_> {
         probe::ready(&Places::of(self.env))
             .map_err(|missing| Reply::Failed(missing.to_string()))?;
         let mut device = Device::open(name)?;
+        let reaches_host = device.tools.context.reaches_host().map_err(trouble)?;
+        control.worker.reaches_host.store(u32::from(reaches_host), Relaxed);
         let (step_ns, overhead_ns) = device.measure_clock(control).map_err(trouble)?;
         self.device = Some(device);
         Ok(Reply::Ready { step_ns, overhead_ns })
