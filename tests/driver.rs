@@ -18,71 +18,10 @@ use libloading::Library;
 use nvml_wrapper::enum_wrappers::device::{Clock, TemperatureSensor};
 use nvml_wrapper::enums::device::GpuLockedClocksSetting;
 use nvml_wrapper::error::NvmlError;
+use optloop::backend::cuda::probe::CALLS;
 use optloop::verify::{Dtype, Tolerance, compare};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-
-/// The calls that the judge makes, as its bindings name them.
-const CALLS: &[&str] = &[
-    "cuInit",
-    "cuDriverGetVersion",
-    "cuDeviceGetCount",
-    "cuDeviceGet",
-    "cuDeviceGetName",
-    "cuDeviceGetUuid",
-    "cuDeviceGetUuid_v2",
-    "cuDeviceTotalMem_v2",
-    "cuDeviceGetAttribute",
-    "cuDeviceGetPCIBusId",
-    "cuDevicePrimaryCtxRetain",
-    "cuDevicePrimaryCtxRelease_v2",
-    "cuDevicePrimaryCtxSetFlags_v2",
-    "cuDevicePrimaryCtxReset_v2",
-    "cuCtxSetCurrent",
-    "cuCtxSynchronize",
-    "cuCtxResetPersistingL2Cache",
-    "cuMemGetInfo_v2",
-    "cuMemAlloc_v2",
-    "cuMemFree_v2",
-    "cuMemcpyHtoD_v2",
-    "cuMemcpyDtoH_v2",
-    "cuMemcpyDtoD_v2",
-    "cuMemcpyDtoDAsync_v2",
-    "cuMemcpyHtoDAsync_v2",
-    "cuMemcpyDtoHAsync_v2",
-    "cuMemsetD8_v2",
-    "cuMemsetD8Async",
-    "cuMemsetD32_v2",
-    "cuMemsetD32Async",
-    "cuModuleLoadData",
-    "cuModuleLoadDataEx",
-    "cuModuleUnload",
-    "cuModuleGetFunction",
-    "cuFuncGetAttribute",
-    "cuFuncSetAttribute",
-    "cuFuncGetParamInfo",
-    "cuLaunchKernel",
-    "cuOccupancyMaxActiveBlocksPerMultiprocessor",
-    "cuStreamCreate",
-    "cuStreamSynchronize",
-    "cuStreamQuery",
-    "cuStreamDestroy_v2",
-    "cuEventCreate",
-    "cuEventRecord",
-    "cuEventSynchronize",
-    "cuEventElapsedTime",
-    "cuEventElapsedTime_v2",
-    "cuEventDestroy_v2",
-    "cuGraphCreate",
-    "cuGraphAddKernelNode_v2",
-    "cuGraphInstantiateWithFlags",
-    "cuGraphUpload",
-    "cuGraphLaunch",
-    "cuGraphExecDestroy",
-    "cuGraphDestroy",
-    "cuGetErrorName",
-    "cuGetErrorString",
-];
 
 type Handle = *mut c_void;
 

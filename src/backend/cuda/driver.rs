@@ -455,3 +455,19 @@ impl Drop for Graph {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::probe::CALLS;
+
+    #[test]
+    fn whoever_is_called_was_looked_for_first() {
+        let code = include_str!("driver.rs").split("#[cfg(test)]").next().unwrap_or_default();
+        let called = code.split("call!(").skip(1).filter_map(|rest| rest.split('(').next());
+        let called: Vec<&str> = called.map(str::trim).filter(|c| c.starts_with("cu")).collect();
+        assert!(called.len() > 30, "{called:?}");
+        for name in called {
+            assert!(CALLS.contains(&name), "{name} would panic in a driver that lacks it");
+        }
+    }
+}
