@@ -27,7 +27,7 @@ use crate::cache::Kind;
 use crate::digest::Digest;
 
 /// Rises with any change to the recipe: old results then count as unknown.
-pub const KEY_VERSION: u32 = 3;
+pub const KEY_VERSION: u32 = 4;
 
 /// Fields of definitions that change how a stage is run, not what comes out of it; and what a
 /// binary's own digest already tells.

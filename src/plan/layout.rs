@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::key::KEY_VERSION;
 use super::{Plan, PlanNode};
 use crate::cache::index::{Links, Node, flag};
 use crate::cache::{Entry, Index, Kind, Status};
@@ -87,7 +88,9 @@ fn add_node(
     known: Option<(&Index, u32)>,
 ) {
     // Writing plain data into memory cannot fail; an empty definition would only cost a replan.
-    let bytes = postcard::to_stdvec(&node.stored).unwrap_or_default();
+    let mut bytes = postcard::to_stdvec(&node.stored).unwrap_or_default();
+    // What is known by another recipe of keys is looked at again. No reader looks behind its end.
+    bytes.extend(KEY_VERSION.to_le_bytes());
     let (name, name_len) = index.add_text(&node.name);
     let inputs: Vec<u32> = node.inputs.iter().map(|e| ids[e]).collect();
     let outputs: Vec<u32> = node.outputs.iter().map(|o| ids[&(Kind::File, o.clone())]).collect();
@@ -196,5 +199,7 @@ mod tests {
         let range = b.def_start as usize..(b.def_start + u64::from(b.def_len)) as usize;
         let back: StoredNode = postcard::from_bytes(&defs[range]).expect("definition");
         assert_eq!(back, second.nodes[2].stored);
+        let alone = Digest::of(&postcard::to_stdvec(&back).expect("bytes"));
+        assert_ne!(b.def_digest, alone, "another recipe of keys is a change");
     }
 }

@@ -143,6 +143,40 @@ fn a_crashing_kernel_is_told_with_its_signal() {
     assert!(message.contains("SIGSEGV") && message.contains("case n="), "{message}");
 }
 
+/// What a sandboxed check says of a kernel, and whether this compiler has sanitizers.
+fn crashed(body: &str) -> (String, bool) {
+    let project = project(body);
+    project.edit("pipeline.toml", "-O1", "-O2");
+    let run = project.run_with(["--format", "json", "smoke"]).code(3);
+    let smoke = run.stage("smoke");
+    let failure = &smoke["outcome"]["failure"];
+    assert_eq!(failure["class"], "crashed", "{}", run.all());
+    let message = failure["message"].as_str().unwrap_or_default().to_owned();
+    (message, smoke["detail"]["sanitizers"]["ran"] == true)
+}
+
+#[test]
+fn a_store_to_null_is_a_crash_in_the_kernels_own_function() {
+    let (message, sanitized) = crashed(&format!("{GOOD}\n  *(volatile int *)0 = 1;"));
+    assert!(message.contains("writing address 0x0, a null pointer, at scale+0x"), "{message}");
+    assert!(!sanitized || message.contains("at k.c:4"), "{message}");
+}
+
+#[test]
+fn what_a_sanitizer_finds_has_a_file_and_a_line_also_in_the_sandbox() {
+    let over =
+        format!("float *t = malloc(4 * n); volatile float z = t[n]; (void)z; free(t);\n{GOOD}");
+    let project = project(&over);
+    let run = project.run_with(["--format", "json", "smoke"]);
+    let smoke = run.stage("smoke");
+    if smoke["detail"]["sanitizers"]["ran"] == false {
+        return;
+    }
+    let message = run.code(3).stage("smoke")["outcome"]["failure"]["message"].to_string();
+    let expected = "heap-buffer-overflow: READ of size 4 at k.c:3";
+    assert!(message.contains(expected), "{message}");
+}
+
 #[test]
 fn a_hanging_kernel_is_ended_in_time() {
     let (class, message, run) = failure("for (;;) { volatile int z = 1; (void)z; }", "500ms");

@@ -103,9 +103,10 @@ pub fn plan(request: &CompileRequest<'_>) -> Result<Compilation, CompileError> {
 
 /// What a sanitizer build is compiled with besides the kernel's own flags, and after them: what
 /// is found is to have a place in the source, which optimisation blurs.
-pub const SANITIZE_FLAGS: [&str; 6] = [
+pub const SANITIZE_FLAGS: [&str; 7] = [
     "-O1",
     "-g",
+    "-gz=none",
     "-fno-omit-frame-pointer",
     "-fsanitize=address,undefined",
     // Loads that are not aligned are undefined, and everywhere in honest kernels.
@@ -258,7 +259,7 @@ mod tests {
             output: Path::new("/o/k.so"),
         };
         let plan = plan_sanitized(&request, &["-shared-libasan".into()]).unwrap();
-        let own = "-O3 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+        let own = "-O3 -O1 -g -gz=none -fno-omit-frame-pointer -fsanitize=address,undefined \
                    -fno-sanitize=alignment -fno-sanitize-recover=all -shared-libasan";
         for step in &plan.steps {
             assert!(line(step).contains(own), "{}", line(step));

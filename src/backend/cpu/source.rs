@@ -118,6 +118,10 @@ pub struct BadPath(pub String);
 /// at its own line. In C++, where that would only declare an overload, a pointer of the right type
 /// is initialised afterwards, and `text` (the kernel's) is searched for the line to blame.
 ///
+/// Either way the kernel is called through a pointer that no compiler can see through: copied into
+/// the launcher it would be other code than its own function, which is what users read, debug and
+/// call, and a store that cannot be could be left out of it.
+///
 /// # Errors
 /// When the path cannot stand in an `#include`.
 pub fn trampoline(path: &Path, text: &str, signature: &Signature) -> Result<String, BadPath> {
@@ -154,8 +158,9 @@ fn c_trampoline(path: &str, signature: &Signature) -> String {
          void {entry}({types});\n\
          #include \"{path}\"\n\
          #line 1 \"optloop_launch\"\n\
+         static void (*const volatile optloop_entry)({types}) = {entry};\n\
          __attribute__((visibility(\"default\"))) void optloop_launch(void **args);\n\
-         void optloop_launch(void **args) {{ (void)args; {entry}({arguments}); }}\n"
+         void optloop_launch(void **args) {{ (void)args; optloop_entry({arguments}); }}\n"
     );
     text
 }
@@ -168,7 +173,7 @@ fn cpp_trampoline(path: &str, text: &str, signature: &Signature) -> String {
     format!(
         "#include \"{path}\"\n\
          #line {line} \"{path}\"\n\
-         static void (*const optloop_entry)({types}) = &{entry};\n\
+         static void (*const volatile optloop_entry)({types}) = &{entry};\n\
          #line 1 \"optloop_launch\"\n\
          extern \"C\" __attribute__((visibility(\"default\"))) void optloop_launch(void **args);\n\
          void optloop_launch(void **args) {{ (void)args; optloop_entry({arguments}); }}\n"
@@ -219,8 +224,9 @@ mod tests {
         void scale(const float *, float *, __INT64_TYPE__);
         #include "/k/scale.c"
         #line 1 "optloop_launch"
+        static void (*const volatile optloop_entry)(const float *, float *, __INT64_TYPE__) = scale;
         __attribute__((visibility("default"))) void optloop_launch(void **args);
-        void optloop_launch(void **args) { (void)args; scale((const float *)args[0], (float *)args[1], *(const __INT64_TYPE__ *)args[2]); }
+        void optloop_launch(void **args) { (void)args; optloop_entry((const float *)args[0], (float *)args[1], *(const __INT64_TYPE__ *)args[2]); }
         "#);
     }
 
@@ -230,7 +236,7 @@ mod tests {
             "// scale\n#include <cmath>\nvoid rescale(float);\nvoid scale (const float *x) {}\n";
         let text = trampoline(Path::new("/k/scale.cc"), kernel, &scale()).unwrap();
         assert!(
-            text.contains("#line 4 \"/k/scale.cc\"\nstatic void (*const optloop_entry)"),
+            text.contains("#line 4 \"/k/scale.cc\"\nstatic void (*const volatile optloop_entry)"),
             "{text}"
         );
     }

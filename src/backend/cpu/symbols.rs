@@ -1,94 +1,34 @@
 //! Which function of a built kernel an address lies in.
 //!
-//! Reads the symbol table of a 64-bit little-endian ELF file (System V ABI, chapters 4 and 5). The
-//! file is the candidate's, so nothing in it is trusted: what does not fit gives no name.
+//! The file is the candidate's, so nothing in it is trusted: what does not fit gives no name.
 
-const SYMTAB: u32 = 2;
-const FUNC: u8 = 2;
+use std::ops::Range;
+
+use super::assembly::plain_name;
+use super::elf::{Elf, FUNC};
 
 /// The function and how far into it `offset` lies, such as `scale+0x1a`.
 pub(super) fn function_at(object: &[u8], offset: u64) -> Option<String> {
-    if object.get(..6)? != b"\x7fELF\x02\x01" {
-        return None;
-    }
-    let sections = Table {
-        at: number(object, 0x28, 8)?,
-        each: number(object, 0x3a, 2)?,
-        count: number(object, 0x3c, 2)?,
-    };
-    let symbols = (0..sections.count)
-        .filter_map(|index| Section::read(sections.entry(object, index)?))
-        .find(|section| section.kind == SYMTAB)?;
-    let names = Section::read(sections.entry(object, symbols.link)?)?;
-    let table = Table { at: symbols.at, each: 24, count: symbols.bytes / 24 };
-    let functions = (0..table.count).filter_map(|index| Symbol::read(table.entry(object, index)?));
+    let symbols = Elf::read(object)?.symbols();
+    let mut functions = symbols.iter().filter(|symbol| symbol.kind == FUNC);
     let found = functions
-        .filter(|symbol| symbol.kind == FUNC)
         .find(|symbol| offset.checked_sub(symbol.value).is_some_and(|into| into < symbol.bytes))?;
-    let name = object.get(usize::try_from(names.at.checked_add(found.name)?).ok()?..)?;
-    let end = name.iter().position(|&byte| byte == 0)?;
-    let name = String::from_utf8_lossy(&name[..end.min(MAX_NAME)]);
+    let name = String::from_utf8_lossy(&found.name[..found.name.len().min(MAX_NAME)]);
     Some(format!("{name}+{:#x}", offset - found.value))
+}
+
+/// Where the function that the sources call `entry` lies.
+pub fn function(object: &[u8], entry: &str) -> Option<Range<u64>> {
+    let symbols = Elf::read(object)?.symbols();
+    let found = symbols.iter().filter(|symbol| symbol.kind == FUNC).find(|symbol| {
+        let name = plain_name(&String::from_utf8_lossy(symbol.name));
+        name.rsplit("::").next() == Some(entry)
+    })?;
+    Some(found.value..found.value.checked_add(found.bytes)?)
 }
 
 /// Names in C++ can be long.
 const MAX_NAME: usize = 120;
-
-struct Table {
-    at: u64,
-    each: u64,
-    count: u64,
-}
-
-impl Table {
-    fn entry<'a>(&self, object: &'a [u8], index: u64) -> Option<&'a [u8]> {
-        let start = self.at.checked_add(self.each.checked_mul(index)?)?;
-        let end = start.checked_add(self.each)?;
-        object.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
-    }
-}
-
-struct Section {
-    kind: u32,
-    at: u64,
-    bytes: u64,
-    link: u64,
-}
-
-impl Section {
-    fn read(entry: &[u8]) -> Option<Self> {
-        Some(Self {
-            kind: number(entry, 4, 4)? as u32,
-            at: number(entry, 24, 8)?,
-            bytes: number(entry, 32, 8)?,
-            link: number(entry, 40, 4)?,
-        })
-    }
-}
-
-struct Symbol {
-    name: u64,
-    kind: u8,
-    value: u64,
-    bytes: u64,
-}
-
-impl Symbol {
-    fn read(entry: &[u8]) -> Option<Self> {
-        Some(Self {
-            name: number(entry, 0, 4)?,
-            kind: entry.get(4)? & 0xf,
-            value: number(entry, 8, 8)?,
-            bytes: number(entry, 16, 8)?,
-        })
-    }
-}
-
-/// A little-endian number of up to 8 bytes.
-fn number(bytes: &[u8], at: usize, length: usize) -> Option<u64> {
-    let bytes = bytes.get(at..at.checked_add(length)?)?;
-    Some(bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte)))
-}
 
 #[cfg(test)]
 mod tests {
@@ -110,7 +50,7 @@ mod tests {
         put(0x3c, &2_u16.to_le_bytes());
         put(0x80 + 24, &0x40_u64.to_le_bytes());
         put(0x40, b"\0f\0");
-        put(0xc0 + 4, &SYMTAB.to_le_bytes());
+        put(0xc0 + 4, &2_u32.to_le_bytes());
         put(0xc0 + 24, &0x100_u64.to_le_bytes());
         put(0xc0 + 32, &24_u64.to_le_bytes());
         put(0x100, &1_u32.to_le_bytes());
@@ -128,6 +68,8 @@ mod tests {
         {
             assert_eq!(function_at(&object, offset).as_deref(), expected, "{offset:#x}");
         }
+        assert_eq!(function(&object, "f"), Some(0x1000..0x1010));
+        assert_eq!(function(&object, "g"), None);
     }
 
     #[test]

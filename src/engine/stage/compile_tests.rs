@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::backend::cpu::symbols;
 use crate::problem::{Arg, Fill};
 use crate::process::Cancel;
 use crate::verify::{Dtype, Tolerance};
@@ -155,6 +156,31 @@ fn mistakes_are_shown_at_the_users_line() {
         assert!(message.contains(&format!("/{name}:2:")), "{name} {text}\n{message}");
         let wanted = "problem `scale` asks for: void scale(const float *x, float *y, int n)";
         assert!(message.contains(wanted), "{message}");
+    }
+}
+
+#[test]
+fn the_kernel_is_called_and_never_copied_into_its_launcher() {
+    let text = "void scale(const float *x, float *y, int n) {\n  *(volatile int *)y = 0x12345678 + 0 * n;\n}\n";
+    let hidden = format!("namespace {{ {text} }}\n");
+    for (name, text, flags) in [
+        ("k.c", text, "-O3"),
+        ("k.c", text, "-flto"),
+        ("k.cc", text, "-O3"),
+        ("k.cc", &hidden, "-O3"),
+    ] {
+        let mut world = World::new(&[(name, text)]);
+        world.work.flags = vec!["-O3".into(), flags.into()];
+        let binary = world.binary(&[name]);
+        let scale = symbols::function(&binary, "scale").expect("it is a function of its own");
+        if cfg!(target_arch = "x86_64") {
+            let mark = 0x1234_5678_u32.to_le_bytes();
+            let marks: Vec<u64> = (0..binary.len() as u64 - 4)
+                .filter(|&at| binary[at as usize..].starts_with(&mark))
+                .collect();
+            assert_eq!(marks.len(), 1, "{name} {flags}: {marks:x?}");
+            assert!(scale.contains(&marks[0]), "{name} {flags}: {marks:x?} is not in {scale:x?}");
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use super::super::judge::{Bench, Judge, arguments};
 use super::super::replayed::DeviceCase;
 use super::super::{Failure, FailureClass, StageContext, StageOutcome};
 use crate::backend::cpu::compiler::{CompileRequest, plan_sanitized};
+use crate::backend::cpu::lines;
 use crate::backend::cuda::find::{Places, Tool};
 use crate::backend::{Argument, Fault, Mode, Order, Session};
 use crate::problem::{bytes_needed, work};
@@ -217,9 +218,8 @@ fn launch_all(
         if fault == Fault::Interrupted {
             return interrupted();
         }
-        let printed = session.finish();
-        let text = String::from_utf8_lossy(&printed).into_owned();
-        log.extend(printed);
+        let text = with_lines(&session.finish(), library);
+        log.extend(text.as_bytes());
         let Some(finding) = finding(&fault, &text, def) else {
             done.ran = done.cases > 0;
             done.why = Some(format!("the sanitizer build {fault}, and the plain one does not"));
@@ -231,6 +231,15 @@ fn launch_all(
     }
     log.extend(session.finish());
     (done, None)
+}
+
+/// What was printed, with frames in the kernel named by its debugging information.
+fn with_lines(printed: &[u8], library: &Path) -> String {
+    let text = String::from_utf8_lossy(printed);
+    match fs::read(library) {
+        Ok(object) => lines::named(&text, &library.to_string_lossy(), &object),
+        Err(_) => text.into_owned(),
+    }
 }
 
 /// That not all of the problem's own cases are among these.
@@ -281,23 +290,17 @@ fn finding(fault: &Fault, printed: &str, def: &CompileDef) -> Option<String> {
 }
 
 fn environment(runtime: &Runtime) -> Vec<(OsString, OsString)> {
-    let mut env: Vec<(OsString, OsString)> = vec![
+    // The judge finds the lines: see [`lines`].
+    let common = format!("symbolize=0:exitcode={EXIT}");
+    vec![
         ("LD_PRELOAD".into(), runtime.preload.clone().into()),
         (
             "ASAN_OPTIONS".into(),
             format!(
-                "detect_leaks=0:abort_on_error=0:exitcode={EXIT}:verify_asan_link_order=0:\
-                 handle_segv=1"
+                "{common}:detect_leaks=0:abort_on_error=0:verify_asan_link_order=0:handle_segv=1"
             )
             .into(),
         ),
-        (
-            "UBSAN_OPTIONS".into(),
-            format!("print_stacktrace=1:halt_on_error=1:exitcode={EXIT}").into(),
-        ),
-    ];
-    if let Some(symbolizer) = &runtime.symbolizer {
-        env.push(("ASAN_SYMBOLIZER_PATH".into(), symbolizer.clone().into()));
-    }
-    env
+        ("UBSAN_OPTIONS".into(), format!("{common}:print_stacktrace=1:halt_on_error=1").into()),
+    ]
 }

@@ -24,8 +24,6 @@ pub(super) struct Runtime {
     pub(super) preload: PathBuf,
     /// Flags besides [`SANITIZE_FLAGS`].
     pub(super) link: Vec<String>,
-    /// A program that turns addresses into lines, where the library cannot do it alone.
-    pub(super) symbolizer: Option<PathBuf>,
 }
 
 type Known = BTreeMap<PathBuf, Result<Runtime, String>>;
@@ -66,8 +64,7 @@ fn probe(asked: &Asked<'_>) -> Result<Runtime, String> {
     })?;
     let link: Vec<String> = if is_clang { vec!["-shared-libasan".to_owned()] } else { Vec::new() };
     asked.build(&link).map_err(|why| format!("{name} cannot build with sanitizers: {why}"))?;
-    let symbolizer = if is_clang { asked.program("llvm-symbolizer") } else { None };
-    Ok(Runtime { preload, link, symbolizer })
+    Ok(Runtime { preload, link })
 }
 
 impl Asked<'_> {
@@ -103,11 +100,6 @@ impl Asked<'_> {
         let found = PathBuf::from(self.run(&[format!("-print-file-name={library}").into()]).ok()?);
         let bytes = found.is_absolute().then(|| fs::read(&found).ok()).flatten()?;
         if bytes.starts_with(b"\x7fELF") { Some(found) } else { scripted(&bytes) }
-    }
-
-    fn program(&self, program: &str) -> Option<PathBuf> {
-        let found = self.run(&[format!("-print-prog-name={program}").into()]).ok()?;
-        Some(PathBuf::from(found)).filter(|path| path.is_absolute())
     }
 }
 

@@ -1,0 +1,132 @@
+//! The tables of a 64-bit little-endian ELF file (System V ABI, chapters 4 and 5).
+//!
+//! The file may be the candidate's, so nothing in it is trusted: what does not fit is not there.
+
+/// Sections that hold symbols.
+const SYMTAB: u32 = 2;
+
+/// A file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Elf<'a> {
+    bytes: &'a [u8],
+    sections: Table,
+    /// Position of the section that holds the sections' names.
+    names: u64,
+}
+
+/// A section's header.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Section {
+    pub(super) name: u64,
+    pub(super) kind: u32,
+    at: u64,
+    bytes: u64,
+    link: u64,
+}
+
+/// A symbol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Symbol<'a> {
+    pub(super) name: &'a [u8],
+    /// What it is: [`FUNC`], for one.
+    pub(super) kind: u8,
+    /// Its address.
+    pub(super) value: u64,
+    pub(super) bytes: u64,
+}
+
+/// A function.
+pub(super) const FUNC: u8 = 2;
+
+impl<'a> Elf<'a> {
+    /// A file of this kind.
+    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
+        if bytes.get(..6)? != b"\x7fELF\x02\x01" {
+            return None;
+        }
+        let sections = Table {
+            at: number(bytes, 0x28, 8)?,
+            each: number(bytes, 0x3a, 2)?,
+            count: number(bytes, 0x3c, 2)?,
+        };
+        Some(Self { bytes, sections, names: number(bytes, 0x3e, 2)? })
+    }
+
+    fn sections(&self) -> impl Iterator<Item = Section> {
+        (0..self.sections.count)
+            .filter_map(|index| Section::read(self.sections.entry(self.bytes, index)?))
+    }
+
+    /// What is in the section of this name.
+    pub(super) fn section(&self, name: &str) -> Option<&'a [u8]> {
+        let names = Section::read(self.sections.entry(self.bytes, self.names)?)?;
+        let found = self.sections().find(|section| {
+            text(self.bytes, names, section.name).is_some_and(|found| found == name.as_bytes())
+        })?;
+        let start = usize::try_from(found.at).ok()?;
+        self.bytes.get(start..start.checked_add(usize::try_from(found.bytes).ok()?)?)
+    }
+
+    /// All symbols, those that are not exported too.
+    pub(super) fn symbols(&self) -> Vec<Symbol<'a>> {
+        self.read_symbols().unwrap_or_default()
+    }
+
+    fn read_symbols(&self) -> Option<Vec<Symbol<'a>>> {
+        let symbols = self.sections().find(|section| section.kind == SYMTAB)?;
+        let names = Section::read(self.sections.entry(self.bytes, symbols.link)?)?;
+        let table = Table { at: symbols.at, each: 24, count: symbols.bytes / 24 };
+        let mut found = Vec::new();
+        for index in 0..table.count {
+            // Beyond the end of the file there are no more.
+            let Some(entry) = table.entry(self.bytes, index) else { break };
+            let name = number(entry, 0, 4).and_then(|name| text(self.bytes, names, name));
+            found.push(Symbol {
+                name: name.unwrap_or_default(),
+                kind: entry.get(4)? & 0xf,
+                value: number(entry, 8, 8)?,
+                bytes: number(entry, 16, 8)?,
+            });
+        }
+        Some(found)
+    }
+}
+
+/// The text that begins there in a section of texts.
+fn text(bytes: &[u8], section: Section, offset: u64) -> Option<&[u8]> {
+    let rest = bytes.get(usize::try_from(section.at.checked_add(offset)?).ok()?..)?;
+    rest.get(..rest.iter().position(|&byte| byte == 0)?)
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Table {
+    at: u64,
+    each: u64,
+    count: u64,
+}
+
+impl Table {
+    fn entry<'a>(&self, object: &'a [u8], index: u64) -> Option<&'a [u8]> {
+        let start = self.at.checked_add(self.each.checked_mul(index)?)?;
+        let end = start.checked_add(self.each)?;
+        object.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
+    }
+}
+
+impl Section {
+    fn read(entry: &[u8]) -> Option<Self> {
+        Some(Self {
+            name: number(entry, 0, 4)?,
+            kind: number(entry, 4, 4)? as u32,
+            at: number(entry, 24, 8)?,
+            bytes: number(entry, 32, 8)?,
+            link: number(entry, 40, 4)?,
+        })
+    }
+}
+
+/// A little-endian number of up to 8 bytes.
+fn number(bytes: &[u8], at: usize, length: usize) -> Option<u64> {
+    let bytes = bytes.get(at..at.checked_add(length)?)?;
+    Some(bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte)))
+}
