@@ -134,6 +134,7 @@ fn work(by: By) -> CompileWork {
         include_dirs: Vec::new(),
         arch: "sm_90a".into(),
         host: false,
+        layouts: 1,
         timeout_ms: 120_000,
     }
 }

@@ -15,6 +15,9 @@ use crate::diagnostic::Spanned;
 const FLAGS: [&str; 2] = ["-O3", "-march=native"];
 const TIMEOUT_MS: u64 = 60_000;
 
+/// So many cover every part of a cache line, and of a page, equally often.
+const LAYOUTS: u32 = 8;
+
 impl Resolver<'_> {
     pub(super) fn compile(&mut self, making: Making<'_>) -> CompileWork {
         let Making { file, point, .. } = making;
@@ -47,6 +50,7 @@ impl Resolver<'_> {
             include_dirs: include_dirs.into_iter().map(|dir| dir.value).collect(),
             arch: self.arch(&compile, scope),
             host: self.host(&compile),
+            layouts: self.layouts(&compile),
             timeout_ms: self.findings.timeout(compile.timeout.as_ref(), TIMEOUT_MS),
         }
     }
@@ -94,6 +98,23 @@ impl Resolver<'_> {
             self.findings.at("host-code", message, &written.span, "asked for here").help(help);
         }
         true
+    }
+
+    fn layouts(&mut self, compile: &CompileFile) -> u32 {
+        let Some(written) = &compile.layouts else {
+            return if self.is_cuda() { 1 } else { LAYOUTS };
+        };
+        let (count, most) = (written.value, if self.is_cuda() { 1 } else { LAYOUTS });
+        if (1..=most).contains(&count) {
+            return count;
+        }
+        let message = format!("`layouts` must be from 1 to {LAYOUTS}");
+        let help = match most {
+            1 => "a CUDA kernel has one layout: leave `layouts` out",
+            _ => "1 is the kernel at one address; more show what other addresses are worth",
+        };
+        self.findings.at("layouts", message, &written.span, "so many layouts").help(help);
+        1
     }
 
     /// Without a kernel there was an error already.

@@ -57,6 +57,10 @@ pub struct CompileFile {
     pub arch: Option<Spanned<String>>,
     /// True: a CUDA kernel with host code, `extern "C" void launch(arguments…, cudaStream_t)`.
     pub host: Option<Spanned<bool>>,
+    /// How often a kernel in C or C++ is linked, each time at other addresses; processes that measure have
+    /// one of these by lot.
+    #[schemars(range(min = 1, max = 8))]
+    pub layouts: Option<Spanned<u32>>,
     /// How long the compiler may take, such as `60s`.
     pub timeout: Option<Spanned<String>>,
 }
@@ -274,6 +278,7 @@ impl CompileFile {
         over(&mut self.include_dirs, below.include_dirs.as_ref());
         over(&mut self.arch, below.arch.as_ref());
         over(&mut self.host, below.host.as_ref());
+        over(&mut self.layouts, below.layouts.as_ref());
         over(&mut self.timeout, below.timeout.as_ref());
         for (name, value) in &below.defines {
             if self.defines.get(name).is_none() {

@@ -310,6 +310,8 @@ pub struct CompileWork {
     pub arch: String,
     /// A CUDA kernel with host code: a `launch` function.
     pub host: bool,
+    /// How often it is linked, each time at other addresses; 1 for CUDA.
+    pub layouts: u32,
     /// Limits.
     pub timeout_ms: u64,
 }

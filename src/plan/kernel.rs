@@ -170,6 +170,7 @@ fn reference_binary(builder: &mut Builder<'_>, stage: &Stage, problem: &Problem)
         include_dirs: Vec::new(),
         arch: String::new(),
         host: false,
+        layouts: 1,
         timeout_ms: 120_000,
     };
     let names = ["reference".to_owned(), format!("reference({})", stage.name)];

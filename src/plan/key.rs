@@ -8,6 +8,7 @@
 //! |---|---|
 //! | this recipe's version | `format` |
 //! | kind and every field of the definition, presets and variables put in | `definition.…` |
+//! | flags that every C and C++ kernel is compiled with before its own | `definition.align` |
 //! | operating system and processor architecture | `platform` |
 //! | folder of a command | `dir` |
 //! | declared outputs of a command | `output:NAME` |
@@ -22,7 +23,8 @@
 
 use serde_json::Value;
 
-use super::{Definition, StoredNode};
+use super::{Definition, StoredNode, cuda};
+use crate::backend::cpu::compiler::ALIGNED;
 use crate::cache::Kind;
 use crate::digest::Digest;
 
@@ -78,6 +80,11 @@ impl Walk {
             Definition::Bench(d) => serde_json::to_value(d),
             Definition::Best(d) => serde_json::to_value(d),
         };
+        if let Definition::Compile(compile) = definition
+            && !cuda::are_cuda(&compile.sources)
+        {
+            self.field("definition.align", &ALIGNED.join(" "));
+        }
         // These types hold no maps with other than text keys, the only thing JSON refuses.
         self.flatten("definition", &value.unwrap_or_default());
     }

@@ -38,6 +38,7 @@ pub(crate) fn compile_work(flags: &[&str]) -> CompileWork {
         include_dirs: Vec::new(),
         arch: String::new(),
         host: false,
+        layouts: 1,
         timeout_ms: 60_000,
     }
 }

@@ -17,12 +17,20 @@ pub(super) struct Elf<'a> {
 /// A section's header.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Section {
-    pub(super) name: u64,
-    pub(super) kind: u32,
+    pub(super) index: u64,
+    pub(super) flags: u64,
+    pub(super) alignment: u64,
+    /// Where in the file its alignment is written.
+    pub(super) alignment_at: u64,
+    name: u64,
+    kind: u32,
     at: u64,
     bytes: u64,
     link: u64,
 }
+
+/// A flag of sections with code in them.
+pub(super) const EXECUTABLE: u64 = 4;
 
 /// A symbol.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,10 +41,14 @@ pub(super) struct Symbol<'a> {
     /// Its address.
     pub(super) value: u64,
     pub(super) bytes: u64,
+    section: u64,
 }
 
 /// A function.
 pub(super) const FUNC: u8 = 2;
+
+/// A variable.
+const OBJECT: u8 = 1;
 
 impl<'a> Elf<'a> {
     /// A file of this kind.
@@ -52,14 +64,23 @@ impl<'a> Elf<'a> {
         Some(Self { bytes, sections, names: number(bytes, 0x3e, 2)? })
     }
 
-    fn sections(&self) -> impl Iterator<Item = Section> {
-        (0..self.sections.count)
-            .filter_map(|index| Section::read(self.sections.entry(self.bytes, index)?))
+    pub(super) fn sections(&self) -> impl Iterator<Item = Section> {
+        (0..self.sections.count).filter_map(|index| self.at(index))
+    }
+
+    fn at(&self, index: u64) -> Option<Section> {
+        let start = self.sections.start(index)?;
+        Section::read(self.sections.entry(self.bytes, index)?, (index, start))
+    }
+
+    /// Whether a variable lies in a section.
+    pub(super) fn has_data_in(&self, section: u64) -> bool {
+        self.symbols().iter().any(|symbol| symbol.kind == OBJECT && symbol.section == section)
     }
 
     /// What is in the section of this name.
     pub(super) fn section(&self, name: &str) -> Option<&'a [u8]> {
-        let names = Section::read(self.sections.entry(self.bytes, self.names)?)?;
+        let names = self.at(self.names)?;
         let found = self.sections().find(|section| {
             text(self.bytes, names, section.name).is_some_and(|found| found == name.as_bytes())
         })?;
@@ -74,7 +95,7 @@ impl<'a> Elf<'a> {
 
     fn read_symbols(&self) -> Option<Vec<Symbol<'a>>> {
         let symbols = self.sections().find(|section| section.kind == SYMTAB)?;
-        let names = Section::read(self.sections.entry(self.bytes, symbols.link)?)?;
+        let names = self.at(symbols.link)?;
         let table = Table { at: symbols.at, each: 24, count: symbols.bytes / 24 };
         let mut found = Vec::new();
         for index in 0..table.count {
@@ -84,6 +105,7 @@ impl<'a> Elf<'a> {
             found.push(Symbol {
                 name: name.unwrap_or_default(),
                 kind: entry.get(4)? & 0xf,
+                section: number(entry, 6, 2)?,
                 value: number(entry, 8, 8)?,
                 bytes: number(entry, 16, 8)?,
             });
@@ -106,16 +128,24 @@ struct Table {
 }
 
 impl Table {
+    fn start(&self, index: u64) -> Option<u64> {
+        self.at.checked_add(self.each.checked_mul(index)?)
+    }
+
     fn entry<'a>(&self, object: &'a [u8], index: u64) -> Option<&'a [u8]> {
-        let start = self.at.checked_add(self.each.checked_mul(index)?)?;
+        let start = self.start(index)?;
         let end = start.checked_add(self.each)?;
         object.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
     }
 }
 
 impl Section {
-    fn read(entry: &[u8]) -> Option<Self> {
+    fn read(entry: &[u8], (index, start): (u64, u64)) -> Option<Self> {
         Some(Self {
+            index,
+            flags: number(entry, 8, 8)?,
+            alignment: number(entry, 48, 8)?,
+            alignment_at: start.checked_add(48)?,
             name: number(entry, 0, 4)?,
             kind: number(entry, 4, 4)? as u32,
             at: number(entry, 24, 8)?,

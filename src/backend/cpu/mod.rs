@@ -15,6 +15,7 @@ mod elf;
 mod flush;
 mod handshake;
 pub mod identity;
+pub mod layouts;
 pub mod lines;
 mod orders;
 pub mod peaks;

@@ -14,7 +14,7 @@ use super::super::ui::Ui;
 use super::super::world::{self, Disk};
 use super::cannot;
 use crate::backend::cpu::assembly::{self, Around, Assembly};
-use crate::backend::cpu::compiler::{STEP_ENV, compiler_name};
+use crate::backend::cpu::compiler::{ALIGNED, STEP_ENV, compiler_name};
 use crate::backend::cpu::{CompileRequest, Signature, Step};
 use crate::pipeline::{self, CompileWork, Loader, Overrides, Pipeline, Work};
 use crate::problem::{self, Problem};
@@ -209,7 +209,8 @@ pub(super) fn assembly(recipe: &Recipe, source: &Path, scratch: &Path) -> Result
     }
     let defines: &BTreeMap<_, _> = &recipe.compile.defines;
     let defines = defines.iter().map(|(name, value)| format!("-D{name}={value}"));
-    let words = std::iter::once(name.to_owned()).chain(recipe.compile.flags.iter().cloned());
+    let flags = ALIGNED.map(str::to_owned).into_iter().chain(recipe.compile.flags.iter().cloned());
+    let words = std::iter::once(name.to_owned()).chain(flags);
     let command = words.chain(defines).collect::<Vec<_>>().join(" ");
     Ok(Built { assembly: assembly::parse(&listing), command })
 }

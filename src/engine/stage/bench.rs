@@ -12,12 +12,14 @@ use super::compare::calibrate::Calibrated;
 use super::compare::{self, Compared};
 use super::compile::CompileDef;
 use super::judge::{self, Bench, Judge};
+use super::layouts::Deck;
 use super::numbers::{Account, Digests, gave_up, throttled};
 use super::profile;
 use super::roofline::{self, Roof};
 use super::{Failure, FailureClass, StageContext, StageOutcome};
 use super::{holdout, telemetry};
 use crate::backend::cpu::conditions;
+use crate::backend::cpu::layouts::Layouts;
 use crate::backend::cuda::Journal;
 use crate::backend::{Fault, Mode, Session};
 use crate::digest::Digest;
@@ -88,6 +90,7 @@ pub fn run(def: &BenchDef, ctx: &StageContext<'_>) -> StageOutcome {
     };
     outcome.metrics = account.metrics();
     outcome.detail = account.detail();
+    outcome.detail["layouts"] = notes.layouts;
     if def.work.purpose == Purpose::Profile
         && let Some(looked) = profile::look(def, ctx, (measurement, &roofs))
     {
@@ -114,6 +117,8 @@ pub(super) struct Notes {
     pub(super) journal: Journal,
     /// At what its clock was held.
     rate: Option<String>,
+    /// The layouts of each side, and which process had which.
+    pub(super) layouts: serde_json::Value,
 }
 
 /// What a measurement found.
@@ -240,19 +245,22 @@ fn itself(def: &BenchDef, digests: &Digests) -> StageOutcome {
 /// What is measured, and by what: the harness is everything that says what is right, and how it
 /// is timed.
 fn digests(def: &BenchDef) -> Result<Digests, Failure> {
-    let file = |path: &Path| {
-        Digest::of_file(path).map_err(|e| Failure {
-            class: FailureClass::Infrastructure,
-            message: format!("cannot read {}: {e}", path.display()),
-        })
+    let unreadable = |path: &Path, why: &std::io::Error| Failure {
+        class: FailureClass::Infrastructure,
+        message: format!("cannot read {}: {why}", path.display()),
     };
+    let file = |path: &Path| Digest::of_file(path).map_err(|e| unreadable(path, &e));
     let each = samples_per_process(def);
+    let code = |path: &Path| {
+        let file = std::fs::read(path).map_err(|e| unreadable(path, &e))?;
+        Ok(Layouts::of(&file).identity())
+    };
     let way = format!("{:?}", (&def.work.mode, &def.work.metric, &def.work.repeats, each));
     let locked = if def.work.clocks == Clocks::Lock { " clocks locked" } else { "" };
     let text = format!("{} {way}{locked}", file(&def.reference)?.hex());
     let harness = problem::canonical_digest(&def.problem, &text).hex();
-    let incumbent = def.incumbent.as_deref().map(file).transpose()?.map(|d| d.hex());
-    Ok(Digests { kernel: file(&def.kernel)?.hex(), incumbent, harness })
+    let incumbent = def.incumbent.as_deref().map(code).transpose()?.map(|d| d.hex());
+    Ok(Digests { kernel: code(&def.kernel)?.hex(), incumbent, harness })
 }
 
 fn try_run(
@@ -268,10 +276,16 @@ fn try_run(
         holdout::check(def, &bench, seed)?;
     }
     let judge = Judge::new(&def.problem, &def.reference, seed, &bench).of_kernel(&def.kernel)?;
-    let outputs = Vec::new();
-    let mut benched =
-        Benched { def, bench: &bench, judge, log: &mut notes.log, outputs, failure: None };
+    let mut benched = Benched {
+        bench: &bench,
+        judge,
+        deck: Deck::of(&def.kernel, &ctx.scratch.join("layouts"), seed)?,
+        log: &mut notes.log,
+        outputs: Vec::new(),
+        failure: None,
+    };
     let result = measure::measure(&protocol, &mut benched, ctx.progress);
+    notes.layouts = json!({ "candidate": benched.deck.detail() });
     if let Some(failure) = benched.failure.take() {
         return Err(failure);
     }
@@ -338,9 +352,10 @@ pub(super) fn mode(mode: CacheMode) -> Mode {
 
 /// A kernel to be measured, with its judge.
 struct Benched<'a> {
-    def: &'a BenchDef,
     bench: &'a Bench<'a>,
     judge: Judge<'a>,
+    /// What each process is started with.
+    deck: Deck,
     log: &'a mut Vec<u8>,
     /// What outputs are read into.
     outputs: Vec<Vec<u8>>,
@@ -354,7 +369,7 @@ impl measure::Subject for Benched<'_> {
     }
 
     fn start(&mut self) -> Result<Box<dyn Session>, Fault> {
-        let (session, sealed) = self.bench.open_sealed(&self.def.kernel)?;
+        let (session, sealed) = self.bench.open_sealed(self.deck.draw())?;
         if !sealed {
             // A file, a socket: something could carry word to this process from the one before.
             self.judge.forget();

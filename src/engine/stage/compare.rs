@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::bench::{self, BenchDef, Notes};
 use super::judge::{self, Bench, Built, Judge};
+use super::layouts::Deck;
 use super::{Failure, FailureClass, Look, StageContext};
 use crate::backend::{Fault, Session, Shelf};
 use crate::measure::pairs::{
@@ -23,8 +24,10 @@ pub(super) mod calibrate;
 pub mod calibration;
 pub(super) mod command;
 
-/// Pairs that one pair of processes gives where nobody calibrated.
-const PER_PROCESS: u32 = 2;
+/// Pairs that one pair of processes gives on a processor: each pair has layouts of its own, so that
+/// what they are worth is in the spread from pair to pair, which the bounds rest on. Two pairs of
+/// one layout would be taken for two that know nothing of each other.
+const PER_PROCESS: u32 = 1;
 
 /// And of one worker on a CUDA device, whose start costs as much as many pairs.
 const CUDA_PER_PROCESS: u32 = 8;
@@ -114,9 +117,9 @@ pub(super) fn run(
     let calibrated = known.as_ref().map(|k| k.calibration.pairs_per_process);
     let usual = match def.target {
         Target::Cpu(_) => PER_PROCESS,
-        Target::Cuda(_) => CUDA_PER_PROCESS,
+        Target::Cuda(_) => calibrated.unwrap_or(CUDA_PER_PROCESS),
     };
-    let per_process = def.work.rule.pairs_per_process.or(calibrated).unwrap_or(usual);
+    let per_process = def.work.rule.pairs_per_process.unwrap_or(usual);
     let rule = rule(&def.work.rule, &def.work.repeats, def.problem.cases.len());
     let duel = Duel { def, incumbent, ctx, seed };
     let compared = duel.run(rule, per_process, def.work.early_stop_us, notes)?;
@@ -151,11 +154,19 @@ impl Duel<'_> {
             candidate: judge.built(&def.kernel)?,
         };
         let shelves = [(); 2].map(|()| Shelf::new(judge::free_bytes() / SHELF_SHARE));
+        let deck = |kernel: &Path, side: &str, seed: u64| {
+            Deck::of(kernel, &ctx.scratch.join("layouts").join(side), seed)
+        };
+        let decks = Both {
+            incumbent: deck(self.incumbent, "incumbent", self.seed)?,
+            candidate: deck(&def.kernel, "candidate", !self.seed)?,
+        };
         let mut contest = Contested {
             duel: self,
             bench: &bench,
             judge,
             built,
+            decks,
             second: None,
             outputs: Vec::new(),
             shelves,
@@ -188,6 +199,7 @@ impl Duel<'_> {
         let decided =
             decide(&terms, &mut pairs, &|| started.elapsed(), &|heard| tell(ctx, last, heard));
         let sides = (pairs.measurement(Side::Candidate), pairs.measurement(Side::Incumbent));
+        let layouts = contest.decks.detail();
         if let Some(failure) = contest.failure.take() {
             return Err(failure);
         }
@@ -201,6 +213,7 @@ impl Duel<'_> {
             candidate.stopped = Some(Stopped::TooSlow);
         }
         let doubts = Vec::new();
+        notes.layouts = layouts;
         Ok(Compared { comparison, candidate, incumbent, per_process, doubts })
     }
 }
@@ -239,6 +252,22 @@ impl<T> Both<T> {
             Side::Candidate => &self.candidate,
         }
     }
+
+    fn of_mut(&mut self, side: Side) -> &mut T {
+        match side {
+            Side::Incumbent => &mut self.incumbent,
+            Side::Candidate => &mut self.candidate,
+        }
+    }
+}
+
+impl Both<Deck> {
+    fn detail(&self) -> serde_json::Value {
+        serde_json::json!({
+            "candidate": self.candidate.detail(),
+            "incumbent": self.incumbent.detail(),
+        })
+    }
 }
 
 /// Both sides with their judge.
@@ -248,6 +277,8 @@ struct Contested<'a> {
     judge: Judge<'a>,
     /// How each side's kernel is launched.
     built: Both<Built>,
+    /// What each side's processes are started with, on a processor.
+    decks: Both<Deck>,
     /// On a CUDA device both kernels are in one worker: the session of the side that has not asked
     /// for it yet.
     second: Option<(Side, Box<dyn Session>)>,
@@ -291,7 +322,7 @@ impl Contested<'_> {
 
     fn open(&mut self, side: Side) -> Result<Box<dyn Session>, Fault> {
         let Target::Cuda(device) = self.bench.target else {
-            return self.bench.open_kernel(self.library(side));
+            return self.bench.open_kernel(self.decks.of_mut(side).draw());
         };
         if let Some((_, session)) = self.second.take_if(|(waiting, _)| *waiting == side) {
             return Ok(session);

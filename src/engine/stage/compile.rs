@@ -1,6 +1,7 @@
 //! Builds a kernel: C and C++ to a shared object, CUDA to a bundle.
 
 mod cuda;
+mod layouts;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -78,12 +79,14 @@ fn try_run(
     // Headers are known even when the code is wrong, and a change of one may mend it.
     outcome.discovered = dependencies(def, &plan.depfiles, ctx);
     ran?;
-    fs::rename(&unfinished, &def.output)
-        .map_err(|e| cannot(&format!("writing {}", def.output.display()), &e))?;
-    if let Ok(metadata) = fs::metadata(&def.output) {
+    if let Ok(metadata) = fs::metadata(&unfinished) {
         outcome.metrics.insert("bytes".into(), metadata.len() as f64);
     }
-    Ok(())
+    if def.compile.layouts > 1 {
+        outcome.detail["layouts"] = layouts::add(def, ctx, (&plan, &unfinished))?;
+    }
+    fs::rename(&unfinished, &def.output)
+        .map_err(|e| cannot(&format!("writing {}", def.output.display()), &e))
 }
 
 fn cannot(what: &str, why: &dyn std::fmt::Display) -> Failure {

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::backend::cpu::layouts::Layouts;
 use crate::backend::cpu::symbols;
 use crate::problem::{Arg, Fill};
 use crate::process::Cancel;
@@ -50,6 +52,7 @@ impl World {
             include_dirs: Vec::new(),
             arch: String::new(),
             host: false,
+            layouts: 1,
             timeout_ms: 60_000,
         };
         Self { dir, work }
@@ -98,11 +101,13 @@ fn a_comment_another_folder_and_another_day_give_the_same_bytes() {
         let extra = "\n#include <assert.h>\nstatic int here(int x) { assert(x); return x; }\n";
         let body = format!("{text}{extra}");
         let commented = format!("{text} /* faster */ {extra}// end\n");
-        let one = World::new(&[("a/gain.h", "#define GAIN 2\n"), (&format!("a/{name}"), &body)]);
-        let two = World::new(&[
+        let mut one =
+            World::new(&[("a/gain.h", "#define GAIN 2\n"), (&format!("a/{name}"), &body)]);
+        let mut two = World::new(&[
             ("elsewhere/b/gain.h", "#define GAIN 2 // twice\n"),
             (&format!("elsewhere/b/{name}"), &commented),
         ]);
+        (one.work.layouts, two.work.layouts) = (8, 8);
         let first = one.binary(&[&format!("a/{name}")]);
         let second = two.binary(&[&format!("elsewhere/b/{name}")]);
         assert_eq!(first, second, "{name}");
@@ -182,6 +187,55 @@ fn the_kernel_is_called_and_never_copied_into_its_launcher() {
             assert!(scale.contains(&marks[0]), "{name} {flags}: {marks:x?} is not in {scale:x?}");
         }
     }
+}
+
+#[test]
+fn a_kernel_is_linked_at_eight_places_and_stays_the_same_code() {
+    for (flags, by_line) in [
+        (&["-O3"][..], [2; 4]),
+        (&["-O3", "-ffunction-sections", "-Wl,--gc-sections"], [2; 4]),
+        // There is no code to loosen before the link, so it is moved by whole lines.
+        (&["-O3", "-flto"], [8, 0, 0, 0]),
+    ] {
+        let mut world = World::new(&[("k.c", GOOD), ("gain.h", "#define GAIN 2\n")]);
+        world.work.flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+        let alone = world.binary(&["k.c"]);
+        world.work.layouts = 8;
+        let (outcome, output) = world.compile(&["k.c"]);
+        assert_eq!(outcome.failure, None);
+        let file = fs::read(output).unwrap();
+        let layouts = Layouts::of(&file);
+        assert_eq!(outcome.detail["layouts"]["count"], 8, "{}", outcome.detail["layouts"]);
+        assert_eq!(layouts.parts()[0], alone, "the first is the kernel as it is linked by itself");
+        assert_eq!(layouts.identity(), Layouts::of(&alone).identity());
+        let mut pages = std::collections::BTreeSet::new();
+        let mut lines = [0; 4];
+        for part in layouts.parts() {
+            let scale = symbols::function(part, "scale").expect("a function");
+            pages.insert(scale.start % 4096);
+            lines[(scale.start % 64 / 16) as usize] += 1;
+        }
+        assert_eq!((pages.len(), lines), (8, by_line), "{flags:?}: {pages:x?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_moved_has_one_layout_and_says_why() {
+    let mut world = World::new(&[("k.c", GOOD), ("gain.h", "#define GAIN 2\n")]);
+    // A compiler that links once and never again.
+    let fussy = world.dir.path().join("fussy");
+    let script =
+        "#!/bin/sh\ncase \"$*\" in *padding*) echo no room here; exit 1;; esac\nexec cc \"$@\"\n";
+    fs::write(&fussy, script).unwrap();
+    fs::set_permissions(&fussy, PermissionsExt::from_mode(0o755)).unwrap();
+    world.work.cc = fussy.display().to_string();
+    world.work.layouts = 8;
+    let (outcome, output) = world.compile(&["k.c"]);
+    assert_eq!(outcome.failure, None);
+    let told = &outcome.detail["layouts"];
+    assert_eq!(told["count"], 1, "{told}");
+    assert_eq!(told["why"], "it cannot be linked again: no room here");
+    assert_eq!(Layouts::of(&fs::read(output).unwrap()).parts().len(), 1);
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub mod compile;
 pub mod counters;
 mod holdout;
 mod judge;
+mod layouts;
 mod numbers;
 pub mod profile;
 pub mod replayed;
@@ -278,6 +279,7 @@ fn rebuild(
                 .collect(),
             arch: String::new(),
             host: false,
+            layouts: 1,
             timeout_ms: limits.timeout_ms,
         },
         compiler: Some(root.join(&build.compiler)),

@@ -302,8 +302,8 @@ fn the_steps_are_those_of_a_build_but_for_assembly() {
         .map(|s| s.args.iter().map(|a| a.to_string_lossy()).collect::<Vec<_>>().join(" "))
         .collect();
     insta::assert_snapshot!(lines.join("\n"), @r"
-    -O2 -fPIC -fvisibility=hidden -frandom-seed=optloop -MD -MF /s/0.d -x c -S /s/kernel.c -g1 -fno-asynchronous-unwind-tables -fno-lto -fverbose-asm -o /s/0.s
-    -O2 -fPIC -fvisibility=hidden -frandom-seed=optloop -MD -MF /s/1.d -x c -S /k/g.c -g1 -fno-asynchronous-unwind-tables -fno-lto -fverbose-asm -o /s/1.s
+    -falign-functions=64 -falign-loops=64 -O2 -fPIC -fvisibility=hidden -frandom-seed=optloop -MD -MF /s/0.d -x c -S /s/kernel.c -g1 -fno-asynchronous-unwind-tables -fno-lto -fverbose-asm -o /s/0.s
+    -falign-functions=64 -falign-loops=64 -O2 -fPIC -fvisibility=hidden -frandom-seed=optloop -MD -MF /s/1.d -x c -S /k/g.c -g1 -fno-asynchronous-unwind-tables -fno-lto -fverbose-asm -o /s/1.s
     ");
     assert_eq!(listing(&plan.steps[1]), Path::new("/s/1.s"));
     assert!(plan.trampoline.1.contains("optloop_launch"));

@@ -1,0 +1,156 @@
+//! The same objects linked once more at each further layout, into the one file of the built kernel.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rayon::prelude::*;
+use serde_json::{Value, json};
+
+use super::super::{Failure, FailureClass, StageContext};
+use super::{CompileDef, cannot, environment};
+use crate::backend::cpu::layouts::{self, MOST};
+use crate::backend::cpu::{Compilation, Step};
+use crate::digest::Digest;
+use crate::process::{self, CommandSpec, Exit};
+
+/// Appends the further layouts to `built`, the kernel as it was linked by the plan; how many there
+/// are now with the digest of each, and why there are no more.
+///
+/// # Errors
+/// When a link was stopped or could not be started. What a linker does not want to link again has
+/// one layout.
+pub(super) fn add(
+    def: &CompileDef,
+    ctx: &StageContext<'_>,
+    (plan, built): (&Compilation, &Path),
+) -> Result<Value, Failure> {
+    let read = |path: &Path| fs::read(path).map_err(|e| cannot("reading what was built", &e));
+    let mut parts = vec![read(built)?];
+    let mut why = None;
+    let objects = Objects::new(plan, ctx.scratch).map_err(Trouble::Refused);
+    match objects.and_then(|objects| link_all(def, ctx, (plan, &objects))) {
+        Ok(outputs) => {
+            for output in outputs {
+                parts.push(read(&output)?);
+            }
+        }
+        Err(Trouble::Refused(said)) => why = Some(said),
+        Err(Trouble::Failed(failure)) => return Err(failure),
+    }
+    // What the padding did not move is no layout of its own.
+    let mut seen = Vec::new();
+    parts.retain(|part| {
+        let digest = Digest::of(part);
+        let is_new = !seen.contains(&digest);
+        seen.push(digest);
+        is_new
+    });
+    if parts.len() > 1 {
+        fs::write(built, layouts::join(&parts))
+            .map_err(|e| cannot(&format!("writing {}", built.display()), &e))?;
+    } else if why.is_none() {
+        why = Some("this linker puts it at the same place whatever stands before it".to_owned());
+    }
+    let digests: Vec<String> = parts.iter().map(|part| Digest::of(part).hex()).collect();
+    Ok(json!({ "count": parts.len(), "digests": digests, "why": why }))
+}
+
+/// The kernel's objects as they are linked again.
+struct Objects {
+    loosened: Vec<PathBuf>,
+    /// The first, as it was compiled.
+    like: Vec<u8>,
+}
+
+impl Objects {
+    fn new(plan: &Compilation, scratch: &Path) -> Result<Self, String> {
+        let mut objects = Self { loosened: Vec::new(), like: Vec::new() };
+        for (number, path) in plan.objects.iter().enumerate() {
+            let object = fs::read(path).map_err(|e| format!("its objects cannot be read: {e}"))?;
+            // Code that must stay where the compiler puts it in a line is moved by whole lines.
+            let path = match layouts::loosened(&object) {
+                None => path.clone(),
+                Some(loosened) => {
+                    let copy = scratch.join(format!("{number}.loosened.o"));
+                    fs::write(&copy, loosened)
+                        .map_err(|e| format!("its objects cannot be copied: {e}"))?;
+                    copy
+                }
+            };
+            objects.loosened.push(path);
+            if number == 0 {
+                objects.like = object;
+            }
+        }
+        Ok(objects)
+    }
+
+    /// The link of one layout.
+    fn step(&self, plan: &Compilation, scratch: &Path, number: u32) -> Result<Step, String> {
+        let missing = || "its objects are of a kind that cannot be moved".to_owned();
+        let padding = layouts::padding(number, &self.like).ok_or_else(missing)?;
+        let path = scratch.join(format!("padding.{number}.o"));
+        fs::write(&path, padding).map_err(|e| format!("padding cannot be written: {e}"))?;
+        let objects: Vec<PathBuf> =
+            std::iter::once(path).chain(self.loosened.iter().cloned()).collect();
+        plan.link_again(&objects, &output(scratch, number)).ok_or_else(missing)
+    }
+}
+
+fn output(scratch: &Path, number: u32) -> PathBuf {
+    scratch.join(format!("layout.{number}.so"))
+}
+
+/// Why a layout could not be had: the linker's words, or what stops the stage.
+enum Trouble {
+    Refused(String),
+    Failed(Failure),
+}
+
+/// What was linked; links do not wait for each other.
+fn link_all(
+    def: &CompileDef,
+    ctx: &StageContext<'_>,
+    (plan, objects): (&Compilation, &Objects),
+) -> Result<Vec<PathBuf>, Trouble> {
+    let numbers = 1..def.compile.layouts.min(MOST);
+    let link = |number: u32| {
+        let step = objects.step(plan, ctx.scratch, number).map_err(Trouble::Refused)?;
+        link_one(def, ctx, (&step, number))?;
+        Ok(output(ctx.scratch, number))
+    };
+    let linked: Vec<Result<PathBuf, Trouble>> = numbers.into_par_iter().map(link).collect();
+    linked.into_iter().collect()
+}
+
+fn link_one(
+    def: &CompileDef,
+    ctx: &StageContext<'_>,
+    (step, number): (&Step, u32),
+) -> Result<(), Trouble> {
+    let marker = format!("{}.layout{number}", ctx.marker);
+    let mut spec = CommandSpec::new(&step.program, ctx.scratch, marker);
+    spec.args.clone_from(&step.args);
+    spec.env = environment(ctx);
+    let limit = Duration::from_millis(def.compile.timeout_ms);
+    spec.timeout = (!limit.is_zero()).then_some(limit);
+    let failed = |failure| Err(Trouble::Failed(failure));
+    let finished = process::run(&spec, ctx.cancel)
+        .map_err(|e| Trouble::Failed(cannot("starting a linker", &e)))?;
+    match finished.exit {
+        Exit::Code(0) => Ok(()),
+        Exit::Code(_) => {
+            let said = String::from_utf8_lossy(&finished.stdout);
+            let said = said.lines().next().unwrap_or("the linker says nothing");
+            Err(Trouble::Refused(format!("it cannot be linked again: {said}")))
+        }
+        Exit::TimedOut => Err(Trouble::Refused("linking it again takes too long".to_owned())),
+        Exit::Signal(signal) => {
+            failed(cannot("a linker was ended from outside", &format!("signal {signal}")))
+        }
+        Exit::Cancelled => {
+            failed(Failure { class: FailureClass::Interrupted, message: "interrupted".to_owned() })
+        }
+    }
+}
