@@ -13,9 +13,13 @@
 //! - `decisions`: how often rules keep what is no faster and find what is, on recorded and made-up
 //!   noise; needs no compiler;
 //! - `live`: what the stage decides here about the same code, gains of a known size, and code that
-//!   is twice as slow; `live same`, `live gains` or `live twice` is one of these alone.
+//!   is twice as slow; `live same`, `live gains` or `live twice` is one of these alone;
+//! - `layout`: what it decides about code that an edit only moved, 40 decisions a repetition, and about
+//!   gains beside them; `layout same` or `layout gains` is one of these alone, `layout alone` the first with
+//!   one layout a side.
 //!
-//! `--only` leaves the other kernels of `pairs` out. `--load` keeps the other cores busy. `--out`
+//! `--only` leaves the other kernels of `pairs` and `layout` out. `--minutes N` begins no decision of
+//! `layout` later than that; with `--out` those of earlier calls are counted and not made again. `--load` keeps the other cores busy. `--out`
 //! appends what was measured, one JSON value a line. Everything is printed as Markdown;
 //! `docs/measurements/` holds what came out.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a study prints what it found")]
@@ -28,6 +32,8 @@ mod cost;
 mod coverage;
 #[path = "trust/decisions.rs"]
 mod decisions;
+#[path = "trust/layout.rs"]
+mod layout;
 #[path = "trust/live.rs"]
 mod live;
 #[path = "trust/loops.rs"]
@@ -62,6 +68,7 @@ struct Asked {
     reps: Option<usize>,
     only: Option<String>,
     load: bool,
+    minutes: Option<f64>,
     out: Option<PathBuf>,
     /// What follows the study's name.
     part: Option<String>,
@@ -86,7 +93,8 @@ impl Asked {
 }
 
 fn main() {
-    let mut asked = Asked { reps: None, only: None, load: false, out: None, part: None };
+    let mut asked =
+        Asked { reps: None, only: None, load: false, minutes: None, out: None, part: None };
     let mut study: Option<String> = None;
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -95,6 +103,7 @@ fn main() {
             "--bench" => {}
             "--load" => asked.load = true,
             "--reps" => asked.reps = args.next().and_then(|n| n.parse().ok()),
+            "--minutes" => asked.minutes = args.next().and_then(|n| n.parse().ok()),
             "--only" => asked.only = args.next(),
             "--out" => asked.out = args.next().map(PathBuf::from),
             name if study.is_none() => study = Some(name.to_owned()),
@@ -116,8 +125,10 @@ fn main() {
         Some("pairs") => pairs::run(&world, &asked),
         Some("parts") => parts::run(&world, &asked),
         Some("live") => live::run(&world, &asked),
+        Some("layout") => layout::run(&world, &asked),
         _ => eprintln!(
-            "name a study: accuracy, overhead, loops, coverage, cost, pairs, parts, decisions or live"
+            "name a study: accuracy, overhead, loops, coverage, cost, pairs, parts, decisions, live or \
+             layout"
         ),
     }
 }

@@ -46,7 +46,7 @@ pub(crate) fn run(world: &World, asked: &Asked) {
 }
 
 /// The stage of a preset.
-fn preset() -> BenchWork {
+pub(crate) fn preset() -> BenchWork {
     BenchWork { repeats: Rule::default().looks, warmup: 2, ..candidate() }
 }
 
@@ -64,22 +64,22 @@ fn long() -> BenchWork {
 }
 
 /// What the stage said.
-struct Decision {
+pub(crate) struct Decision {
     /// `None` when it failed.
-    reason: Option<Reason>,
+    pub(crate) reason: Option<Reason>,
     /// Of both sides, for each case; a loop is one.
-    launches: f64,
-    seconds: f64,
-    stage_seconds: f64,
-    pair_sd: f64,
-    gain: f64,
+    pub(crate) launches: f64,
+    pub(crate) seconds: f64,
+    pub(crate) stage_seconds: f64,
+    pub(crate) pair_sd: f64,
+    pub(crate) gain: f64,
     interval: [f64; 2],
     /// The case that takes longest.
     longest_us: f64,
 }
 
 impl Decision {
-    fn made(world: &World, kernel: &Kernel, incumbent: &Path, work: BenchWork) -> Self {
+    pub(crate) fn made(world: &World, kernel: &Kernel, incumbent: &Path, work: BenchWork) -> Self {
         let started = Instant::now();
         let outcome = world.beside(kernel, incumbent, work);
         let stage_seconds = started.elapsed().as_secs_f64();
@@ -103,38 +103,53 @@ impl Decision {
         }
     }
 
-    fn json(&self) -> Value {
+    /// What [`Self::json`] wrote.
+    pub(crate) fn read(value: &Value) -> Self {
+        let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
+        Self {
+            reason: serde_json::from_value(value["reason"].clone()).ok(),
+            launches: number(&value["launches"]),
+            seconds: number(&value["seconds"]),
+            stage_seconds: number(&value["stage_seconds"]),
+            pair_sd: number(&value["pair_sd"]),
+            gain: number(&value["gain"]),
+            interval: [0, 1].map(|end| number(&value["interval"][end])),
+            longest_us: number(&value["longest_us"]),
+        }
+    }
+
+    pub(crate) fn json(&self) -> Value {
         json!({ "reason": self.reason, "launches": self.launches, "seconds": self.seconds,
             "stage_seconds": self.stage_seconds, "pair_sd": self.pair_sd, "gain": self.gain,
             "interval": self.interval, "longest_us": self.longest_us })
     }
 
-    fn kept(&self) -> bool {
+    pub(crate) fn kept(&self) -> bool {
         self.reason == Some(Reason::Faster)
     }
 }
 
 /// Many decisions of one kind.
 #[derive(Default)]
-struct Decisions(Vec<Decision>);
+pub(crate) struct Decisions(pub(crate) Vec<Decision>);
 
 impl Decisions {
-    fn count(&self, of: impl Fn(&Decision) -> bool) -> usize {
+    pub(crate) fn count(&self, of: impl Fn(&Decision) -> bool) -> usize {
         self.0.iter().filter(|decision| of(decision)).count()
     }
 
-    fn kept(&self) -> String {
+    pub(crate) fn kept(&self) -> String {
         share(self.count(Decision::kept), self.0.len())
     }
 
     /// A number of each that came to an end.
-    fn all(&self, number: fn(&Decision) -> f64) -> Vec<f64> {
+    pub(crate) fn all(&self, number: fn(&Decision) -> f64) -> Vec<f64> {
         let values: Vec<f64> = self.0.iter().map(number).filter(|value| !value.is_nan()).collect();
         if values.is_empty() { vec![f64::NAN] } else { values }
     }
 
     /// `12 slower, 1 failed`, of those that were not kept.
-    fn others(&self) -> String {
+    pub(crate) fn others(&self) -> String {
         let reasons = Reason::ALL.map(Some).into_iter().chain([None]);
         let counted =
             reasons.filter(|reason| *reason != Some(Reason::Faster)).filter_map(|reason| {
@@ -148,7 +163,7 @@ impl Decisions {
     }
 
     /// `0.21 | 0.30`: the mean and nine tenths, of the comparison and of the whole stage.
-    fn seconds(&self) -> String {
+    pub(crate) fn seconds(&self) -> String {
         let told = |seconds: &[f64]| format!("{:.2} | {:.2}", mean(seconds), at(seconds, 0.9));
         format!("{} | {}", told(&self.all(|d| d.seconds)), told(&self.all(|d| d.stage_seconds)))
     }
@@ -189,14 +204,14 @@ fn calibrated(world: &World, asked: &Asked, subjects: &[Subject]) {
 /// The same code on both sides.
 fn nothing(world: &World, asked: &Asked, (subjects, reps): (&[Subject], usize)) {
     for (part, words) in [
-        ("same", "The same shared object on both sides, a few bytes behind one of them."),
+        ("same", "The same code on both sides, in files that differ."),
         ("moved", "The same source on both sides, in one below a function that nobody calls."),
     ] {
         let others: Vec<PathBuf> = subjects
             .iter()
             .map(
                 |subject| {
-                    if part == "same" { subject.appended(world) } else { subject.moved(world) }
+                    if part == "same" { subject.altered(world) } else { subject.moved(world) }
                 },
             )
             .collect();
@@ -304,18 +319,18 @@ fn faster(world: &World, asked: &Asked, (subjects, reps): (&[Subject], usize)) {
 }
 
 /// An incumbent that is slower by about what was wanted.
-struct Fitted {
-    incumbent: PathBuf,
+pub(crate) struct Fitted {
+    pub(crate) incumbent: PathBuf,
     /// What it does more, as a share.
-    extra: f64,
+    pub(crate) extra: f64,
     /// A long comparison.
-    truth: Decision,
+    pub(crate) truth: Decision,
 }
 
 /// Extra work need not cost its share: what it reads lies in a nearer cache the second time, and
 /// sizes are whole numbers. It is changed as long as the gain is surely another, in proportion and
 /// then by halving what is between too little and too much; the nearest is taken.
-fn fitted(world: &World, (subject, kernel): (&Subject, &Kernel), gain: f64) -> Fitted {
+pub(crate) fn fitted(world: &World, (subject, kernel): (&Subject, &Kernel), gain: f64) -> Fitted {
     let mut extra = 1.0 / (1.0 - gain) - 1.0;
     let (mut little, mut much) = (0.0, f64::INFINITY);
     let mut tried: Vec<(f64, Fitted)> = Vec::new();

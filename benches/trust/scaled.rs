@@ -5,8 +5,11 @@ use std::path::PathBuf;
 
 use optloop::problem::{PROTOTYPE_INCLUDES, prototype};
 
+use optloop::backend::cpu::layouts::{self, Layouts};
+use optloop::pipeline::CompileWork;
+
 use crate::accuracy;
-use crate::world::{Kernel, World, own_source, shipped_source};
+use crate::world::{Kernel, World, compile_work, own_source, shipped_source};
 
 /// Each problem with the size that its work grows with in the smallest steps.
 const PROBLEMS: [(&str, &str); 5] = [
@@ -52,12 +55,19 @@ impl Subject {
         Self { kernel, source: own_source("spin.c"), scaled: "n", macros }
     }
 
-    /// The object with more bytes than are loaded of it: not the same file, but the same code.
-    pub(crate) fn appended(&self, world: &World) -> PathBuf {
-        let path = world.path(&format!("{}-appended.so", self.kernel.name));
-        let mut bytes = fs::read(&self.kernel.object).expect("it was just built");
-        bytes.extend(b"optloop");
-        fs::write(&path, bytes).expect("a folder of this study's own");
+    /// The object with a byte changed that nobody looks at (the last of `e_ident`), in every layout:
+    /// not the same file, but the same code.
+    pub(crate) fn altered(&self, world: &World) -> PathBuf {
+        let path = world.path(&format!("{}-altered.so", self.kernel.name));
+        let bytes = fs::read(&self.kernel.object).expect("it was just built");
+        let kernel = Layouts::of(&bytes);
+        let parts = kernel.parts().iter().map(|part| {
+            let mut part = part.to_vec();
+            part[15] = 1;
+            part
+        });
+        let file = layouts::join(&parts.collect::<Vec<_>>());
+        fs::write(&path, file).expect("a folder of this study's own");
         path
     }
 
@@ -91,6 +101,22 @@ impl Subject {
             values(&str::to_owned),
         );
         self.build(world, &format!("{share:.5}"), (&text, share))
+    }
+
+    /// The kernel below (and above) other text, by other flags after the usual ones.
+    pub(crate) fn within(
+        &self,
+        world: &World,
+        what: &str,
+        ([above, below], flags, count): ([&str; 2], &[&str], u32),
+    ) -> PathBuf {
+        let name = format!("{}-{what}", self.kernel.name);
+        let source = world.path(&format!("{name}.c"));
+        let text = format!("{above}\n#include \"{}\"\n{below}\n", self.source.display());
+        fs::write(&source, text).expect("a folder of this study's own");
+        let mut work = CompileWork { layouts: count, ..compile_work(&[]) };
+        work.flags.extend(flags.iter().map(|&flag| flag.to_owned()));
+        world.compiled_by(&name, &self.kernel.problem, &source, work)
     }
 
     fn build(&self, world: &World, what: &str, (text, share): (&str, f64)) -> PathBuf {

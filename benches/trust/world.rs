@@ -68,9 +68,10 @@ pub(crate) fn candidate() -> BenchWork {
     }
 }
 
-fn compile_work(defines: &[(&str, String)]) -> CompileWork {
+pub(crate) fn compile_work(defines: &[(&str, String)]) -> CompileWork {
     let defines = defines.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
-    CompileWork { defines: defines.collect(), ..stages::compile_work(&FLAGS) }
+    let layouts = optloop::backend::cpu::layouts::MOST;
+    CompileWork { defines: defines.collect(), layouts, ..stages::compile_work(&FLAGS) }
 }
 
 /// The disk.
@@ -162,7 +163,7 @@ impl World {
         }
     }
 
-    /// A source as the shared object `name`.
+    /// A source as the built kernel `name`.
     pub(crate) fn compiled(
         &self,
         name: &str,
@@ -170,12 +171,23 @@ impl World {
         source: &Path,
         macros: &[(&str, String)],
     ) -> PathBuf {
+        self.compiled_by(name, problem, source, compile_work(macros))
+    }
+
+    /// The same in another way than a pipeline's default.
+    pub(crate) fn compiled_by(
+        &self,
+        name: &str,
+        problem: &Problem,
+        source: &Path,
+        compile: CompileWork,
+    ) -> PathBuf {
         let output = self.path(&format!("{name}.so"));
         let def = CompileDef {
             sources: vec![source.to_owned()],
             entry: problem.entry.clone(),
             problem: problem.clone(),
-            compile: compile_work(macros),
+            compile,
             compiler: None,
             arch: None,
             output: output.clone(),

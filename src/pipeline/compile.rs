@@ -104,17 +104,14 @@ impl Resolver<'_> {
         let Some(written) = &compile.layouts else {
             return if self.is_cuda() { 1 } else { LAYOUTS };
         };
-        let (count, most) = (written.value, if self.is_cuda() { 1 } else { LAYOUTS });
-        if (1..=most).contains(&count) {
-            return count;
+        if self.is_cuda() && written.value != 1 {
+            let help = "a CUDA kernel has one layout: leave `layouts` out";
+            let message = "`layouts` is for kernels in C and C++".to_owned();
+            let label = "not for this kernel";
+            self.findings.at("misplaced-key", message, &written.span, label).help(help);
         }
-        let message = format!("`layouts` must be from 1 to {LAYOUTS}");
-        let help = match most {
-            1 => "a CUDA kernel has one layout: leave `layouts` out",
-            _ => "1 is the kernel at one address; more show what other addresses are worth",
-        };
-        self.findings.at("layouts", message, &written.span, "so many layouts").help(help);
-        1
+        // Its range is the schema's.
+        written.value
     }
 
     /// Without a kernel there was an error already.

@@ -99,6 +99,18 @@ fn a_slower_kernel_is_reverted_and_the_other_way_round_is_kept_and_replayed() {
     assert_eq!(found["reason"], "faster");
     assert!(found["confirm_pairs"].as_u64().unwrap() >= 8, "{found}");
     assert!(found["gain"].as_f64().unwrap() > 0.5, "{found}");
+    let layouts = &ran.stage("candidate")["detail"]["layouts"];
+    for side in ["candidate", "incumbent"] {
+        let (digests, drawn) = (&layouts[side]["digests"], layouts[side]["drawn"].as_array());
+        let distinct: std::collections::BTreeSet<_> =
+            digests.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        assert_eq!((&layouts[side]["count"], distinct.len()), (&Value::from(8), 8), "{layouts}");
+        // A process for each pair, and each layout once before one comes again.
+        let drawn: Vec<u64> = drawn.into_iter().flatten().filter_map(Value::as_u64).collect();
+        assert_eq!(2 * drawn.len() as u64, found["processes"].as_u64().unwrap(), "{layouts}");
+        let first: std::collections::BTreeSet<_> = drawn.iter().take(8).collect();
+        assert_eq!(first.len(), 8, "{drawn:?}");
+    }
     let looks: Vec<Value> = ran.json().into_iter().filter(|e| e["event"] == "look").collect();
     assert_eq!(looks.last().map(|l| &l["look"]["pairs"]), Some(&found["pairs"]));
     project.args(["replay"]).run().code(0).says("KEEP").says("as recorded");

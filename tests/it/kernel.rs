@@ -35,6 +35,7 @@ const PIPELINE: &str = r#"
 kernel = "k.c"
 problem = "problem.toml"
 compile.flags = ["-O1"]
+compile.layouts = 1
 [stages.smoke]
 timeout = "20s"
 [stages.candidate]

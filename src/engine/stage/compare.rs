@@ -124,8 +124,26 @@ pub(super) fn run(
     let duel = Duel { def, incumbent, ctx, seed };
     let compared = duel.run(rule, per_process, def.work.early_stop_us, notes)?;
     calibration::count(&place);
-    let doubts = known.map_or_else(Vec::new, |known| known.doubts(&place));
+    let mut doubts = known.map_or_else(Vec::new, |known| known.doubts(&place));
+    if def.work.compile.layouts > 1 && matches!(def.target, Target::Cpu(_)) {
+        doubts.extend(unmoved(&notes.layouts));
+    }
     Ok(Compared { doubts, ..compared })
+}
+
+/// That a side could not be moved: what its place is worth then counts as its own.
+fn unmoved(layouts: &serde_json::Value) -> Option<String> {
+    let is_one = |side: &&str| layouts[*side]["count"] == 1;
+    let sides: Vec<&str> = ["candidate", "incumbent"].into_iter().filter(is_one).collect();
+    let (verb, owners) = match sides.as_slice() {
+        [] => return None,
+        [one] => ("has", format!("the {one}")),
+        _ => ("have", "both sides".to_owned()),
+    };
+    Some(format!(
+        "{owners} {verb} one layout: where its code happens to lie may be worth some per cent, and is \
+         not in the interval"
+    ))
 }
 
 /// Two binaries that compute the same.

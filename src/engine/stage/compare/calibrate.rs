@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::super::bench::{BenchDef, Notes};
 use super::super::{Failure, FailureClass, StageContext};
-use super::{Compared, Duel, calibration, rule};
+use super::{Compared, Duel, PER_PROCESS, calibration, rule};
+use crate::pipeline::Target;
 use crate::stats::calibration::{
     Calibration, NoiseLimits, PAIRS_PER_PROCESS, PROCESS_PAIRS, TooNoisy,
 };
@@ -35,8 +36,11 @@ pub(in crate::engine::stage) fn run(
     let processes: Vec<Vec<f64>> =
         d.chunks(PAIRS_PER_PROCESS as usize).map(<[f64]>::to_vec).collect();
     let rule = rule(&def.work.rule, &def.work.repeats, def.problem.cases.len());
-    let calibration = Calibration::of(&processes, &rule, &NoiseLimits::default())
+    let mut calibration = Calibration::of(&processes, &rule, &NoiseLimits::default())
         .ok_or_else(|| infra("the pairs have no spread that could be told".to_owned()))?;
+    if let Target::Cpu(_) = def.target {
+        calibration.pairs_per_process = PER_PROCESS;
+    }
     let place = calibration::Place::of(def, ctx);
     calibration::write(&place, &calibration).map_err(infra)?;
     Ok(Calibrated { compared, calibration, device: place.device() })
