@@ -6,7 +6,7 @@ use std::time::Instant;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use optloop::cache::Kind;
 use optloop::digest::Digest;
-use optloop::pipeline::{CommandWork, Incumbent, Limits, RuleWork, Run};
+use optloop::pipeline::{CommandWork, Incumbent, Limits, Reuse, RuleWork, Run};
 use optloop::plan::key::Walk;
 use optloop::plan::{Definition, StoredNode};
 use optloop::problem::{Fill, fill};
@@ -32,7 +32,7 @@ fn keys(c: &mut Criterion) {
             depfile: None,
             metric: None,
             limits: Limits { timeout_ms: 0, grace_ms: 2000, retries: 1 },
-            cache: true,
+            cache: Reuse::Yes,
             exclusive: false,
             salt: String::new(),
             incumbent: Incumbent::None,

@@ -17,6 +17,7 @@ pub(crate) mod control;
 pub mod cpu;
 pub mod cuda;
 pub mod fake;
+pub mod loads;
 pub(crate) mod protocol;
 pub mod worker;
 

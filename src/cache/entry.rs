@@ -7,7 +7,7 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use bytemuck::{Pod, Zeroable};
@@ -31,17 +31,20 @@ pub enum Kind {
     Tool = 3,
     /// A device's identity.
     Device = 4,
+    /// Which libraries are loaded with a built kernel, and from where; not what they hold.
+    Loads = 5,
 }
 
 impl Kind {
     /// The kind of a stored byte.
     pub fn from_byte(byte: u8) -> Option<Self> {
-        [Self::File, Self::Listing, Self::Env, Self::Tool, Self::Device].get(byte as usize).copied()
+        let all = [Self::File, Self::Listing, Self::Env, Self::Tool, Self::Device, Self::Loads];
+        all.get(byte as usize).copied()
     }
 
     /// The word that stands before the name in key records.
     pub fn word(self) -> &'static str {
-        ["input", "listing", "env", "tool", "device"][self as usize]
+        ["input", "listing", "env", "tool", "device", "loads"][self as usize]
     }
 
     /// True when the digest stands behind stat fields.
@@ -76,6 +79,11 @@ impl Stat {
         self.ino == 0 && self.mode == 0
     }
 
+    /// True when its owner may run it.
+    pub fn is_executable(&self) -> bool {
+        self.mode & 0o100 != 0
+    }
+
     /// The newer of the two times.
     pub fn newest_ns(&self) -> i64 {
         self.mtime_ns.max(self.ctime_ns)
@@ -103,6 +111,15 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// True when what was seen is something else than what was known: another content, or a file
+    /// that may be run where it might not, or the reverse.
+    pub fn differs(&self, stat: &Stat, digest: &Digest) -> bool {
+        let file = self.kind == Kind::File as u32 && self.fresh == 0;
+        let there = !self.stat.is_missing() && !stat.is_missing();
+        self.digest != *digest
+            || (file && there && self.stat.is_executable() != stat.is_executable())
+    }
+
     /// True when the stat fields alone cannot vouch for the digest.
     pub fn is_racy(&self) -> bool {
         self.fresh != 0 || (!self.stat.is_missing() && self.stat.newest_ns() >= self.stamp_ns)
@@ -117,6 +134,11 @@ pub trait World: Sync {
     fn device(&self, name: &str) -> String;
     /// What a compiler says of its version.
     fn tool_version(&self, path: &Path) -> String;
+    /// Which libraries the loader will load with a built kernel (an absolute path), with those
+    /// below `root` named from there; `None` where it is not built.
+    fn loads(&self, _object: &Path, _root: &Path) -> Option<String> {
+        None
+    }
 }
 
 /// Asks the kernel for the fields of [`Stat`]; a missing file gives the zero value.
@@ -294,11 +316,22 @@ fn listing(fd: &OwnedFd) -> io::Result<Digest> {
     Ok(Digest::of(&names.concat()))
 }
 
-/// The digest of an environment variable or a device; absent differs from empty.
-pub fn measure_value(kind: Kind, name: &str, world: &dyn World) -> Digest {
+/// The digest of an environment variable, a device or what is loaded with a kernel; absent differs
+/// from empty. `None` leaves it as it is: what is loaded with a kernel that is not built is not
+/// known.
+pub fn measure_value(
+    root: BorrowedFd<'_>,
+    kind: Kind,
+    name: &str,
+    world: &dyn World,
+) -> Option<Digest> {
     match kind {
-        Kind::Env => world.env(name).map_or_else(Digest::default, |v| Digest::of(&v)),
-        _ => Digest::of(world.device(name).as_bytes()),
+        Kind::Env => Some(world.env(name).map_or_else(Digest::default, |v| Digest::of(&v))),
+        Kind::Loads => {
+            let root = std::fs::read_link(format!("/proc/self/fd/{}", root.as_raw_fd())).ok()?;
+            world.loads(&root.join(name), &root).map(|text| Digest::of(text.as_bytes()))
+        }
+        _ => Some(Digest::of(world.device(name).as_bytes())),
     }
 }
 
@@ -371,10 +404,10 @@ mod tests {
 
     #[test]
     fn an_absent_variable_differs_from_an_empty_one() {
-        assert_ne!(
-            measure_value(Kind::Env, "SET", &Nothing),
-            measure_value(Kind::Env, "UNSET", &Nothing)
-        );
+        let fd = open(Path::new("/"));
+        let of = |name| measure_value(fd.as_fd(), Kind::Env, name, &Nothing).expect("a value");
+        assert_ne!(of("SET"), of("UNSET"));
+        assert_eq!(measure_value(fd.as_fd(), Kind::Loads, "k.so", &Nothing), None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::digest::Digest;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"optloopI");
 /// Rises with any change to the layout; an index of another format is dropped, not read.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// How a node ended last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -185,7 +185,7 @@ impl Index {
         if (e.stat, e.digest, e.stamp_ns, e.fresh) == (stat, digest, stamp_ns, 0) {
             return Some(false);
         }
-        let changed = e.digest != digest;
+        let changed = e.differs(&stat, &digest);
         (e.stat, e.digest, e.stamp_ns, e.fresh) = (stat, digest, stamp_ns, 0);
         if changed {
             let users = self.take_users();

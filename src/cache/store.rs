@@ -32,6 +32,18 @@ pub struct Output {
     pub digest: Digest,
     /// Permission bits.
     pub mode: u32,
+    /// Where it leads, when it is a link; the content is then that of the file there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<PathBuf>,
+}
+
+impl Output {
+    /// Whether what is there now is this output: content, the right to run it, link or file.
+    pub fn is(&self, digest: &Digest, is_executable: bool, link: Option<&Path>) -> bool {
+        *digest == self.digest
+            && is_executable == (self.mode & 0o100 != 0)
+            && link == self.link.as_deref()
+    }
 }
 
 /// What is kept under a key: the readable record of the key, and the result.
@@ -234,6 +246,9 @@ impl Store {
     /// # Errors
     /// When the blob is gone or damaged, or the file cannot be written.
     pub fn restore(&self, output: &Output, to: &Path) -> Result<(), CacheError> {
+        if let Some(target) = &output.link {
+            return self.restore_link((output, target), to);
+        }
         let packed = self.get(Room::Blobs, &output.digest);
         let temporary = self.temporary_path();
         prepare(&temporary)?;
@@ -254,6 +269,33 @@ impl Store {
             drop(std::fs::remove_file(&temporary));
             CacheError::io("cannot restore", to)(e)
         })
+    }
+
+    /// A link is put back as a link, and only where what it leads to is what it was.
+    fn restore_link(
+        &self,
+        (output, target): (&Output, &Path),
+        to: &Path,
+    ) -> Result<(), CacheError> {
+        let temporary = self.temporary_path();
+        let link = || -> io::Result<()> {
+            // A link is read from where it lies.
+            let there = to.parent().unwrap_or(Path::new("")).join(target);
+            if Digest::of_file(&there)? != output.digest {
+                let what = format!("{} is not what it was", there.display());
+                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+            }
+            std::os::unix::fs::symlink(target, &temporary)?;
+            std::fs::rename(&temporary, to).or_else(|_| {
+                // Another file system: a link can be made there only.
+                drop(std::fs::remove_file(&temporary));
+                drop(std::fs::remove_file(to));
+                std::os::unix::fs::symlink(target, to)
+            })
+        };
+        prepare(&temporary)?;
+        prepare(to)?;
+        link().map_err(CacheError::io("cannot restore", to))
     }
 
     fn temporary_path(&self) -> PathBuf {
@@ -401,7 +443,7 @@ mod tests {
             std::fs::write(&path, vec![7u8; size]).expect("write");
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("mode");
             let (digest, mode) = store.put_file(&path).expect("put");
-            let output = Output { path: "tool".to_owned(), digest, mode };
+            let output = Output { path: "tool".to_owned(), digest, mode, link: None };
             std::fs::write(&path, "damaged").expect("write");
             store.restore(&output, &path).expect("restore");
             assert_eq!(std::fs::metadata(&path).expect("meta").permissions().mode() & 0o777, 0o755);
@@ -422,7 +464,7 @@ mod tests {
             std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o644)).expect("mode");
             std::fs::write(&place, b"hellO").expect("write");
             assert_eq!(store.bytes(&digest), None);
-            let output = Output { path: "x".to_owned(), digest, mode: 0o644 };
+            let output = Output { path: "x".to_owned(), digest, mode: 0o644, link: None };
             assert!(store.restore(&output, &dir.path().join("x")).is_err());
             assert!(!dir.path().join("x").exists());
             store.put_bytes(content).expect("put again");

@@ -152,6 +152,7 @@ fn because(why: &Why, changes: &[Field]) -> String {
     match why {
         Why::NeverRan => "it has no result yet".to_owned(),
         Why::Always => "it runs every time (cache = false)".to_owned(),
+        Why::NoInputs => format!("it runs every time: {}", words::NO_INPUTS),
         Why::Unfinished => "it was running when the last run was killed".to_owned(),
         Why::NotPassed => "it did not pass the last time".to_owned(),
         Why::OutputLost { file } => {

@@ -189,14 +189,22 @@ impl Session {
 
 /// Finds a pipeline.
 pub(super) fn located(file: &str) -> Result<Located, Refusal> {
-    world::locate(file).map_err(|tried| {
+    let located = world::locate(file).map_err(|tried| {
         let places: Vec<String> = tried.iter().map(|p| p.display().to_string()).collect();
         Refusal::Words(
             format!("there is no pipeline `{file}`"),
             Some(format!("looked for {}; `optloop init` writes an example", places.join(", "))),
             Exit::User,
         )
-    })
+    })?;
+    match located.dir.to_str() {
+        Some(_) => Ok(located),
+        None => Err(Refusal::Words(
+            format!("the name of the folder {} is not UTF-8", located.dir.display()),
+            Some("rename it: keys, messages and pipelines hold paths as text".to_owned()),
+            Exit::User,
+        )),
+    }
 }
 
 /// The same file or folder, named from the file system's root; links in its folder are followed.

@@ -66,12 +66,17 @@ pub(super) fn class(class: FailureClass) -> &'static str {
     }
 }
 
+/// What to do about a command that names no inputs.
+pub(super) const NO_INPUTS: &str =
+    "it declares no inputs; name them, or write `inputs = []` or `cache = true`";
+
 /// Why a stage runs; with all changed fields when `whole`.
 pub(super) fn reason(reason: &Reason, whole: bool) -> String {
     match reason {
         Reason::NeverRan => "has no result yet".to_owned(),
         Reason::Forced => "asked for by --rerun or --audit".to_owned(),
         Reason::Always => "runs every time (cache = false)".to_owned(),
+        Reason::NoInputs => format!("runs every time: {NO_INPUTS}"),
         Reason::Unfinished => "did not finish the last time".to_owned(),
         Reason::NotPassed => "did not pass the last time".to_owned(),
         Reason::OutputLost { file } => format!("{file} is gone, and no good copy of it is kept"),

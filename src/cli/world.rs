@@ -5,8 +5,10 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use crate::backend::cuda::find::Places;
+use crate::backend::loads;
 use crate::cache::World;
 use crate::pipeline::Loader;
+use crate::plan::kernel::LIBRARY_PATH;
 use crate::process::sandbox::SandboxLevel;
 use crate::process::{Cancel, CommandSpec};
 
@@ -51,10 +53,11 @@ impl Loader for Disk {
         };
         let mut names: Vec<String> = entries
             .filter_map(Result::ok)
-            .filter_map(|e| {
+            .map(|e| {
                 let folder = e.path().is_dir();
-                let name = e.file_name().into_string().ok()?;
-                Some(if folder { name + "/" } else { name })
+                // What is no text keeps a mark where it is none, so that nobody passes it by.
+                let name = e.file_name().to_string_lossy().into_owned();
+                if folder { name + "/" } else { name }
             })
             .collect();
         names.sort_unstable();
@@ -103,6 +106,11 @@ impl World for Disk {
             "{} {} microcode {} features {} governor {} turbo {:?}",
             cpu.model, cpu.arch, cpu.microcode, cpu.features, cpu.governor, cpu.turbo
         )
+    }
+
+    fn loads(&self, object: &Path, root: &Path) -> Option<String> {
+        let path = variable(LIBRARY_PATH).unwrap_or_default();
+        Some(loads::describe(&loads::needed(object, path.as_encoded_bytes())?, root))
     }
 
     fn tool_version(&self, path: &Path) -> String {

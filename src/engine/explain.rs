@@ -45,7 +45,7 @@ pub struct Forecast<'a> {
     /// `None` for nodes that are not selected.
     fates: Vec<Option<Fate>>,
     /// Files that would be put back.
-    pub(super) given: HashMap<String, Digest>,
+    pub(super) given: HashMap<String, (Digest, u32)>,
     /// Entries that would be written anew, and by whom.
     pub(super) written: HashMap<u32, u32>,
 }
@@ -207,8 +207,9 @@ impl<'a> Forecast<'a> {
         let index = &self.state.index;
         let n = &index.nodes[node as usize];
         let given = |e: u32| {
-            let (_, name) = index.entry_name(e);
-            self.given.get(name).is_some_and(|d| *d != index.entries[e as usize].digest)
+            let (kind, name) = index.entry_name(e);
+            kind == Kind::File
+                && self.given.get(name).is_some_and(|(d, _)| *d != index.entries[e as usize].digest)
         };
         if index.reads(node).any(|e| self.written.contains_key(&e) || given(e)) {
             return true;
@@ -348,12 +349,13 @@ impl<'a> Forecast<'a> {
         }
         let (mut files, mut given) = (Vec::new(), Vec::new());
         for (known, output) in job.outputs.iter().zip(&hit.action.outputs) {
-            if known.digest != output.digest {
+            let link = std::fs::read_link(self.state.paths.root.join(&known.name)).ok();
+            if !output.is(&known.digest, known.stat.is_executable(), link.as_deref()) {
                 if !store.has_blob(&output.digest) {
                     return Fate { changes, ..lost(&known.name) };
                 }
                 files.push(known.name.clone());
-                given.push((known.name.clone(), output.digest));
+                given.push((known.name.clone(), (output.digest, output.mode)));
             }
         }
         let known = files.is_empty() && hit.key == job.old_key;
@@ -389,6 +391,7 @@ fn split(reason: Reason) -> (Why, Vec<Change>) {
         Reason::NeverRan => (Why::NeverRan, Vec::new()),
         // Nobody forces an explanation.
         Reason::Always | Reason::Forced => (Why::Always, Vec::new()),
+        Reason::NoInputs => (Why::NoInputs, Vec::new()),
         Reason::Unfinished => (Why::Unfinished, Vec::new()),
         Reason::NotPassed => (Why::NotPassed, Vec::new()),
         Reason::Changed { changes } => (Why::Changed, changes),

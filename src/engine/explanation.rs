@@ -66,6 +66,8 @@ pub enum Why {
     NeverRan,
     /// It says `cache = false`.
     Always,
+    /// It names no inputs, so nobody can tell that its result is out of date.
+    NoInputs,
     /// It was running when an earlier run was killed.
     Unfinished,
     /// It did not pass the last time.

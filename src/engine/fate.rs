@@ -21,7 +21,7 @@ pub(super) struct Fate {
     pub(super) condition: Option<String>,
     pub(super) key: Digest,
     /// Files that would be put back, with what they would hold.
-    pub(super) given: Vec<(String, Digest)>,
+    pub(super) given: Vec<(String, (Digest, u32))>,
 }
 
 impl Fate {
@@ -48,6 +48,6 @@ impl Forecast<'_> {
         let index = &self.state.index;
         let (_, name) = index.entry_name(entry);
         let there = index.entries.get(entry as usize).map(|e| e.digest);
-        self.given.get(name).copied().or(there).filter(|digest| !digest.is_none())
+        self.given.get(name).map(|(digest, _)| *digest).or(there).filter(|digest| !digest.is_none())
     }
 }

@@ -148,8 +148,9 @@ impl<'a> Performance<'a> {
         for (known, output) in self.job.outputs.iter().zip(&hit.action.outputs) {
             let mut now = known.clone();
             let readable = eyes.look_again(&mut now).is_ok();
-            if !readable || now.digest != output.digest {
-                let place = self.shared.root.join(&known.name);
+            let place = self.shared.root.join(&known.name);
+            let link = std::fs::read_link(&place).ok();
+            if !readable || !output.is(&now.digest, now.stat.is_executable(), link.as_deref()) {
                 self.shared.store.restore(output, &place).map_err(|_| known.name.clone())?;
                 files.push(known.name.clone());
             }
@@ -257,7 +258,10 @@ impl<'a> Performance<'a> {
             Ok(outputs) => outputs,
             Err(failure) => return self.fail(outcome, failure, duration_us),
         };
-        let discovered = self.discoveries(&outcome);
+        let (discovered, unknowable) = match self.discoveries(&outcome) {
+            Ok(discovered) => (discovered, outcome.unknowable),
+            Err(why) => (Vec::new(), Some(why)),
+        };
         let changed = self.changed_meanwhile(&discovered);
         let walk = with_discovered(self.declared.clone(), &discovered);
         let (key, fields) = walk.finish();
@@ -269,18 +273,23 @@ impl<'a> Performance<'a> {
             log: self.keep_log(&outcome.log),
             metrics: outcome.metrics,
             detail: outcome.detail,
-            discovered: discovered.iter().map(|k| k.name.clone()).collect(),
+            discovered: discovered.iter().map(Known::spelled).collect(),
             finished_ms: (self.shared.around.now_ms)(),
             duration_us,
             artifact: self.artifact(),
         };
-        let mut known = changed.is_empty();
-        if known {
-            known = self.keep(&key, &action);
-        } else {
-            let stage = self.job.name.clone();
-            self.shared.tell(&Event::InputChanged { stage, files: changed });
-        }
+        let stage = self.job.name.clone();
+        let known = match unknowable {
+            _ if !changed.is_empty() => {
+                self.shared.tell(&Event::InputChanged { stage, files: changed });
+                false
+            }
+            Some(why) => {
+                self.shared.tell(&Event::Notice { text: format!("{stage} is not kept: {why}") });
+                false
+            }
+            None => self.keep(&key, &action),
+        };
         let mut finished = from_action(self.job, Outcome::Ran, key, &action);
         finished.log = String::from_utf8_lossy(&outcome.log).into_owned();
         finished.fields = fields;
@@ -334,28 +343,37 @@ impl<'a> Performance<'a> {
             let after = entry::stat_path(self.shared.root_fd, &known.name);
             if after.is_ok_and(|after| after == stat) {
                 let seen = Seen { entry: known.entry, stat, digest, stamp_ns };
-                return Ok((seen, Output { path: known.name.clone(), digest, mode }));
+                let link = std::fs::read_link(&place).ok();
+                return Ok((seen, Output { path: known.name.clone(), digest, mode, link }));
             }
         }
         Err(failed(format!("its output {} keeps changing after it ended", known.name)))
     }
 
     /// What it was seen to read beyond what it declared, sorted, each once.
-    fn discoveries(&self, outcome: &StageOutcome) -> Vec<Known> {
+    ///
+    /// # Errors
+    /// The first that cannot be read or named, so that a result would hang on less than it does.
+    fn discoveries(&self, outcome: &StageOutcome) -> Result<Vec<Known>, String> {
         let declared: Vec<&str> = self.job.inputs.iter().map(|k| k.name.as_str()).collect();
         let own: Vec<&str> = self.job.outputs.iter().map(|k| k.name.as_str()).collect();
-        let mut names: Vec<String> = outcome
-            .discovered
-            .iter()
-            .map(|p| {
-                crate::plan::build::relative(self.shared.root, Path::new(""), &p.to_string_lossy())
-            })
-            .filter(|n| !declared.contains(&n.as_str()) && !own.contains(&n.as_str()))
-            .filter(|n| !n.starts_with(".optloop/tmp/"))
-            .collect();
+        let mut names = Vec::with_capacity(outcome.discovered.len());
+        for path in &outcome.discovered {
+            let Some(text) = path.to_str() else {
+                return Err(format!("it reads {}, whose name is not UTF-8", path.display()));
+            };
+            let name = crate::plan::build::relative(self.shared.root, Path::new(""), text);
+            let folder = if text.ends_with('/') { "/" } else { "" };
+            if !declared.contains(&name.as_str())
+                && !own.contains(&name.as_str())
+                && !name.starts_with(".optloop/tmp/")
+            {
+                names.push(name + folder);
+            }
+        }
         names.sort_unstable();
         names.dedup();
-        self.job.know_names(&names, &self.shared.eyes()).unwrap_or_default()
+        self.job.know_names(&names, &self.shared.eyes())
     }
 
     /// Inputs that are not what they were when the key was made, and discovered files written

@@ -16,7 +16,7 @@ use super::waves::{Stand, Waves};
 use super::{EngineError, Options, Surroundings, lease, report};
 use crate::cache::entry::Clock;
 use crate::cache::index::flag;
-use crate::cache::{Finish, Journal, Kind, Record, Status};
+use crate::cache::{Finish, Journal, Record, Status};
 use crate::digest::Digest;
 use crate::pipeline::Target;
 
@@ -377,9 +377,9 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
             return ids;
         };
         for known in found {
-            let (id, new) = names.id(&mut state.index, Kind::File, &known.name);
+            let (id, new) = names.id(&mut state.index, known.kind, &known.name);
             if new {
-                journal.append(&Record::Discovered { kind: Kind::File, name: known.name.clone() });
+                journal.append(&Record::Discovered { kind: known.kind, name: known.name.clone() });
             }
             let seen = super::state::Seen {
                 entry: id,

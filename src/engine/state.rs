@@ -192,10 +192,10 @@ impl State {
             look.seen = self.measure_all(&doubtful, world)?;
         }
         for (id, e) in self.index.entries.iter().enumerate() {
-            if e.kind == Kind::Env as u32 || e.kind == Kind::Device as u32 {
+            if e.kind == Kind::Env as u32 || e.kind >= Kind::Device as u32 {
                 let (kind, name) = self.index.entry_name(id as u32);
-                let digest = entry::measure_value(kind, name, world);
-                if digest != e.digest || e.fresh != 0 {
+                let value = entry::measure_value(self.root_fd(), kind, name, world);
+                if let Some(digest) = value.filter(|d| *d != e.digest || e.fresh != 0) {
                     let stat = Stat::default();
                     look.seen.push(Seen { entry: id as u32, stat, digest, stamp_ns: 0 });
                 }
@@ -203,7 +203,7 @@ impl State {
         }
         let differs = |s: &&Seen| {
             let e = &self.index.entries[s.entry as usize];
-            e.digest != s.digest || e.fresh != 0
+            e.differs(&s.stat, &s.digest) || e.fresh != 0
         };
         look.changed = look.seen.iter().filter(differs).map(|s| s.entry).collect();
         Ok(look)

@@ -11,7 +11,7 @@ use crate::cache::entry::{self, Clock, Stat, World};
 use crate::cache::index::flag;
 use crate::cache::{Action, Index, Kind, Status, Store};
 use crate::digest::Digest;
-use crate::pipeline::{COMPARED, CommandWork};
+use crate::pipeline::{COMPARED, CommandWork, Reuse};
 use crate::plan::key::{self, Walk};
 use crate::plan::{Bench, Definition, StoredNode};
 
@@ -60,8 +60,8 @@ pub(super) struct Eyes<'a> {
     /// The file that tells the file system's time; `None` leaves the disk as it is, and nothing
     /// seen is then vouched for by its stat fields later.
     pub(super) clock: Option<&'a Clock>,
-    /// Contents that are not on disk yet but will be.
-    pub(super) given: Option<&'a HashMap<String, Digest>>,
+    /// Contents, with permission bits, that are not on disk yet but will be.
+    pub(super) given: Option<&'a HashMap<String, (Digest, u32)>>,
 }
 
 impl Eyes<'_> {
@@ -72,9 +72,18 @@ impl Eyes<'_> {
     /// Brings a known entry up to date with the disk, hashing only when its stat fields cannot
     /// vouch.
     pub(super) fn look_again(&self, known: &mut Known) -> Result<(), String> {
-        if let Some(&digest) = self.given.and_then(|g| g.get(&known.name)) {
-            known.digest = digest;
+        if let Some(&(digest, mode)) = self.given.and_then(|g| g.get(&known.name)) {
+            // What was loaded with a kernel that will be put back is what will be again.
+            if known.kind == Kind::File {
+                known.digest = digest;
+                known.stat.mode = mode.into();
+            }
             return Ok(());
+        }
+        if known.kind == Kind::Loads {
+            // The kernel may have been built since all values were looked at.
+            let value = entry::measure_value(self.root_fd, known.kind, &known.name, self.world);
+            known.digest = value.unwrap_or(known.digest);
         }
         if !known.kind.on_disk() {
             return Ok(());
@@ -108,13 +117,31 @@ impl Known {
         Self { entry, kind, name, stat, digest, stamp_ns }
     }
 
-    /// As something to make known, unless it is a value or has no entry yet.
+    /// What was discovered under this name: a folder's ends with a `/`.
+    fn parse(spelled: &str) -> (Kind, &str) {
+        match spelled.strip_suffix('/') {
+            Some(folder) => (Kind::Listing, folder),
+            None => (Kind::File, spelled),
+        }
+    }
+
+    /// The name under which it is discovered again.
+    pub(super) fn spelled(&self) -> String {
+        match self.kind {
+            Kind::Listing => format!("{}/", self.name),
+            _ => self.name.clone(),
+        }
+    }
+
+    /// As something to make known, unless it is a value that stays the same during a run or has
+    /// no entry yet.
     pub(super) fn seen(&self) -> Option<Seen> {
-        (self.kind.on_disk() && self.entry != u32::MAX).then_some(Seen {
+        let changes = self.kind.on_disk() || self.kind == Kind::Loads;
+        (changes && self.entry != u32::MAX).then_some(Seen {
             entry: self.entry,
             stat: self.stat,
             digest: self.digest,
-            stamp_ns: self.stamp_ns,
+            stamp_ns: if self.kind.on_disk() { self.stamp_ns } else { 0 },
         })
     }
 }
@@ -155,16 +182,21 @@ impl Job {
             }
             _ => Walk::declared(&self.stored, &outputs),
         };
-        let mut inputs: Vec<(Kind, &str, &Digest)> = self
+        let is_command = matches!(self.stored.definition, Definition::Command(_));
+        let mut inputs: Vec<(Kind, &str, &Known)> = self
             .inputs
             .iter()
             .enumerate()
-            .filter(|(i, _)| itself != Some(*i))
-            .map(|(i, k)| (k.kind, self.role(i), &k.digest))
+            .filter(|(_, k)| itself.is_none_or(|i| k.name != self.inputs[i].name))
+            .map(|(i, k)| (k.kind, self.role(i), k))
             .collect();
-        inputs.sort_unstable();
-        for (kind, name, digest) in inputs {
-            walk.entry(kind, name, digest);
+        inputs.sort_unstable_by_key(|(kind, name, known)| (*kind, *name, known.digest));
+        for (kind, name, known) in inputs {
+            walk.entry(kind, name, &known.digest);
+            // A command may run what it reads.
+            if is_command && kind == Kind::File && known.stat.is_executable() {
+                walk.field(&format!("mode:{name}"), "executable");
+            }
         }
         for (member, key) in &self.members {
             walk.field(&format!("member:{member}"), &key.hex());
@@ -197,7 +229,17 @@ impl Job {
     /// What an input is called in the key. Binaries count by what they are, not where this
     /// pipeline keeps them, so that two pipelines share a measurement of the same binary.
     pub(super) fn role(&self, position: usize) -> &str {
+        let is = |other: usize| self.inputs[position].name == self.inputs[other].name;
         match (&self.stored.definition, position) {
+            (Definition::Check(_) | Definition::Bench(_), p)
+                if self.inputs[p].kind == Kind::Loads =>
+            {
+                match () {
+                    () if is(0) => "kernel binary",
+                    () if is(1) => "reference binary",
+                    () => "incumbent binary",
+                }
+            }
             (Definition::Check(_) | Definition::Bench(_), 0) => "kernel binary",
             (Definition::Check(_) | Definition::Bench(_), 1) => "reference binary",
             (Definition::Bench(Bench { against: Some(_), .. }), INCUMBENT) => "incumbent binary",
@@ -215,23 +257,31 @@ impl Job {
         }
         let sets = store.discoveries(&declared.digest());
         sets.iter().rev().find_map(|names| {
-            let discovered = self.know_names(names, eyes)?;
+            let discovered = self.know_names(names, eyes).ok()?;
             let key = with_discovered(declared.clone(), &discovered).digest();
             let action = store.action(&key)?;
             Some(Hit { key, action, discovered })
         })
     }
 
-    /// The named files as they are now, through what is known of them.
-    pub(super) fn know_names(&self, names: &[String], eyes: &Eyes<'_>) -> Option<Vec<Known>> {
-        let known: HashMap<&str, &Known> =
-            self.discovered.iter().map(|k| (k.name.as_str(), k)).collect();
-        let one = |name: &String| {
+    /// The named files and folders as they are now, through what is known of them.
+    ///
+    /// # Errors
+    /// The first that cannot be read.
+    pub(super) fn know_names(
+        &self,
+        names: &[String],
+        eyes: &Eyes<'_>,
+    ) -> Result<Vec<Known>, String> {
+        let known: HashMap<(Kind, &str), &Known> =
+            self.discovered.iter().map(|k| ((k.kind, k.name.as_str()), k)).collect();
+        let one = |spelled: &String| {
+            let (kind, name) = Known::parse(spelled);
             let mut known = known
-                .get(name.as_str())
-                .map_or_else(|| Known::new(u32::MAX, Kind::File, name), |&k| k.clone());
-            eyes.look_again(&mut known).ok()?;
-            Some(known)
+                .get(&(kind, name))
+                .map_or_else(|| Known::new(u32::MAX, kind, name), |&k| k.clone());
+            eyes.look_again(&mut known)?;
+            Ok(known)
         };
         names.iter().map(one).collect()
     }
@@ -245,7 +295,7 @@ impl Job {
         eyes: &Eyes<'_>,
     ) -> Option<Vec<key::Change>> {
         let old = store.action(&self.old_key)?;
-        let names: Vec<String> = self.discovered.iter().map(|k| k.name.clone()).collect();
+        let names: Vec<String> = self.discovered.iter().map(Known::spelled).collect();
         let discovered = self.know_names(&names, eyes).unwrap_or_default();
         let (_, new) = with_discovered(declared.clone(), &discovered).finish();
         Some(key::changes(&old.fields, &new))
@@ -254,7 +304,9 @@ impl Job {
     /// Why it has no result under its key.
     pub(super) fn why(&self, declared: &Walk, store: &Store, eyes: &Eyes<'_>) -> Reason {
         if self.flags & flag::ALWAYS != 0 {
-            return Reason::Always;
+            let unsure = matches!(&self.stored.definition,
+                Definition::Command(work) if work.cache == Reuse::Unsure);
+            return if unsure { Reason::NoInputs } else { Reason::Always };
         }
         if self.status == Status::Started {
             return Reason::Unfinished;

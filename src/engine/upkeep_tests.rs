@@ -18,7 +18,7 @@ fn action(store: &Store, field: &str, content: &str) -> (Digest, Action) {
     let action = Action {
         version: ACTION_VERSION,
         node: field.to_owned(),
-        outputs: vec![Output { path: "out".to_owned(), digest, mode: 0o644 }],
+        outputs: vec![Output { path: "out".to_owned(), digest, mode: 0o644, link: None }],
         log: store.put_bytes(format!("log of {field}").as_bytes()).expect("put"),
         metrics: std::collections::BTreeMap::new(),
         detail: serde_json::Value::Null,

@@ -8,7 +8,7 @@ use super::CompileWork;
 use super::file::CompileFile;
 use super::paths::is_cuda_source;
 use super::resolve::Resolver;
-use super::variables::Scope;
+use super::variables::{Quoting, Scope};
 use super::work::Making;
 use crate::diagnostic::Spanned;
 
@@ -32,6 +32,7 @@ impl Resolver<'_> {
         let cc = cc.or_else(|| Some(self.variables.expand(written?, scope, &mut self.findings)));
         let mut flags: Vec<String> = match &compile.flags {
             Some(_) => {
+                let scope = Scope { quoting: Quoting::Flag, ..scope };
                 let flags = self.expand_list(compile.flags.as_ref(), scope).into_iter();
                 flags.map(|flag| flag.value).collect()
             }

@@ -105,7 +105,8 @@ pub struct StageFile {
     pub matrix: Option<Spanned<MatrixFile>>,
     /// The command: a string goes to `sh -c`, a list is executed as it is.
     pub run: Option<OneOrMany<String>>,
-    /// Files and patterns that the command reads.
+    /// Files and patterns that the command reads; an empty list when it reads none. Without it the
+    /// command runs every time.
     pub inputs: Option<Strings>,
     /// Files that the command writes.
     pub outputs: Option<Strings>,
@@ -117,7 +118,7 @@ pub struct StageFile {
     pub depfile: Option<Spanned<String>>,
     /// The headline number: a name for a measuring stage, a table for a command.
     pub metric: Option<Spanned<MetricFile>>,
-    /// False: runs every time.
+    /// False: runs every time. True: a command that names no inputs is known while it is the same.
     pub cache: Option<Spanned<bool>>,
     /// True: nothing else runs meanwhile.
     pub exclusive: Option<Spanned<bool>>,

@@ -43,6 +43,7 @@ pub use resolve::load;
 pub use rule::{Guard, Incumbent, RuleWork};
 pub use schema::schemas;
 pub use validate::COMPARED;
+pub use variables::DIR;
 
 /// How this room sees the world outside: files and the environment.
 pub trait Loader {
@@ -203,8 +204,8 @@ pub struct CommandWork {
     pub metric: Option<CommandMetric>,
     /// Limits.
     pub limits: Limits,
-    /// False: runs every time.
-    pub cache: bool,
+    /// Whether its result is used again.
+    pub cache: Reuse,
     /// True: nothing else runs meanwhile.
     pub exclusive: bool,
     /// Free text that only changes the key.
@@ -217,6 +218,18 @@ pub struct CommandWork {
     pub rule: RuleWork,
     /// The same command on the incumbent: found by the plan, and `None` before.
     pub opponent: Option<Opponent>,
+}
+
+/// Whether a command's result is used again while nothing that it declares has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reuse {
+    /// It is.
+    Yes,
+    /// It says `cache = false`.
+    No,
+    /// It says neither what it reads nor that it reads nothing, so nobody could tell that it is
+    /// out of date.
+    Unsure,
 }
 
 /// A command stage on the incumbent.

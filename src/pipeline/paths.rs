@@ -174,7 +174,7 @@ impl Resolver<'_> {
             makers.insert(normal(&output.path), output);
         }
         for input in &claims.inputs {
-            if has_wildcard(&input.path) {
+            if self.is_pattern(&input.path) {
                 self.check_pattern(input);
             } else if let Some(maker) = makers.get(normal(&input.path).as_ref()) {
                 let [reader, writer] = [input, maker].map(|claim| built[claim.stage]);
@@ -299,6 +299,11 @@ impl Resolver<'_> {
                 .and(&first.span, format!("written by `{one}`"))
                 .help("rename one of the two");
         }
+    }
+
+    /// What is there under this very name is meant, unless a star stands in it.
+    fn is_pattern(&self, path: &str) -> bool {
+        has_wildcard(path) && (path.contains('*') || !self.loader.exists(&join(&self.dir, path)))
     }
 
     fn check_pattern(&mut self, input: &Claim) {

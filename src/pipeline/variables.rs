@@ -38,7 +38,26 @@ pub(super) enum Quoting {
     #[default]
     Plain,
     Shell,
+    /// For a flag: paths are written from [`DIR`], which stays as it is until the place of the
+    /// project is known.
+    Flag,
 }
+
+impl Quoting {
+    /// A path as it is put in.
+    fn path(self, path: &str) -> String {
+        match self {
+            Self::Plain => path.to_owned(),
+            Self::Shell => shell_word(path).into_owned(),
+            Self::Flag if path.starts_with('/') => path.to_owned(),
+            Self::Flag => format!("{DIR}/{path}"),
+        }
+    }
+}
+
+/// The pipeline's folder in the flags of a compiler, whose key is not to depend on where the project
+/// lies.
+pub const DIR: &str = "${dir}";
 
 impl<'a> Variables<'a> {
     pub(super) fn new(loader: &'a dyn Loader, dir: String) -> Self {
@@ -113,7 +132,7 @@ impl<'a> Variables<'a> {
         let mut all = Vec::with_capacity(texts.len());
         for text in texts {
             if text.value == "${kernel}" && !self.kernel.is_empty() {
-                let parts = self.kernel.iter().cloned();
+                let parts = self.kernel.iter().map(|part| scope.quoting.path(part));
                 all.extend(parts.map(|part| Spanned::new(part, text.span.clone())));
             } else {
                 let value = self.expand(text, scope, findings);
@@ -124,10 +143,7 @@ impl<'a> Variables<'a> {
     }
 
     fn look_up(&mut self, name: &str, scope: Scope<'_>) -> Option<String> {
-        let path = |path: &str| match scope.quoting {
-            Quoting::Plain => path.to_owned(),
-            Quoting::Shell => shell_word(path).into_owned(),
-        };
+        let path = |path: &str| scope.quoting.path(path);
         if let Some(key) = name.strip_prefix("matrix.") {
             let value = scope.matrix.iter().find(|(known, _)| known == key);
             return value.map(|(_, value)| value.clone());
@@ -144,6 +160,7 @@ impl<'a> Variables<'a> {
             }
             "problem" => self.problem.as_deref().map(path),
             "stage" => scope.stage.map(str::to_owned),
+            "dir" if scope.quoting == Quoting::Flag => Some(DIR.to_owned()),
             "dir" => Some(path(&self.dir)),
             _ => match from_matrix {
                 Some((_, value)) => Some(value.clone()),

@@ -9,7 +9,7 @@ use super::values::{MetricFile, OneOrMany, Scalar};
 use super::variables::{Quoting, Scope};
 use super::{
     BenchWork, CacheMode, CheckWork, Clocks, CommandMetric, CommandWork, Direction, Incumbent,
-    Limits, Purpose, RuleWork, Run, SandboxMode, Stage, Variant, Work,
+    Limits, Purpose, Reuse, RuleWork, Run, SandboxMode, Stage, Variant, Work,
 };
 use crate::diagnostic::{Entries, Spanned};
 
@@ -108,7 +108,7 @@ impl Resolver<'_> {
             depfile: depfile.map(|path| self.variables.expand(path, scope, &mut self.findings)),
             metric: self.command_metric(file),
             limits,
-            cache: file.cache.as_ref().is_none_or(|cache| cache.value),
+            cache: reuse(file),
             exclusive: file.exclusive.as_ref().is_some_and(|exclusive| exclusive.value),
             salt: file.salt.as_ref().map_or_else(String::new, |salt| {
                 self.variables.expand(salt, scope, &mut self.findings)
@@ -347,6 +347,17 @@ impl Resolver<'_> {
             }
             None => "median_us".to_owned(),
         }
+    }
+}
+
+/// A command that names no inputs could read anything; an empty list says that it reads nothing.
+fn reuse(file: &StageFile) -> Reuse {
+    let declares = file.inputs.is_some() || file.depfile.is_some();
+    match file.cache.as_ref().map(|cache| cache.value) {
+        Some(true) => Reuse::Yes,
+        Some(false) => Reuse::No,
+        None if declares => Reuse::Yes,
+        None => Reuse::Unsure,
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Best, Definition, Plan, PlanNode, StoredNode, glob, kernel};
 use crate::cache::Kind;
 use crate::cache::index::flag;
 use crate::diagnostic::{Diagnostic, nearest};
-use crate::pipeline::{CommandWork, Loader, Pipeline, Run, Stage, Work};
+use crate::pipeline::{CommandWork, Loader, Pipeline, Reuse, Run, Stage, Work};
 use crate::problem::Problem;
 
 /// What a plan is made from.
@@ -181,11 +181,11 @@ impl<'a> Builder<'a> {
         }
         node.inputs.extend(work.pass_env.iter().map(|n| (Kind::Env, n.clone())));
         // Patterns may match outputs of later stages, so they wait for `connect`.
-        let names = work.inputs.iter().filter(|i| !glob::is_pattern(i));
+        let names = work.inputs.iter().filter(|i| !self.is_pattern(i));
         node.inputs.extend(names.map(|i| (Kind::File, self.relative(i))));
         node.inputs.extend(work.opponent.iter().map(|o| (Kind::File, o.kernel.clone())));
         node.outputs = work.outputs.iter().map(|o| self.relative(o)).collect();
-        node.flags |= if work.cache { 0 } else { flag::ALWAYS };
+        node.flags |= if work.cache == Reuse::Yes { 0 } else { flag::ALWAYS };
         node.flags |= if work.metric.is_some() { flag::RESULT } else { 0 };
         node.flags |= if work.exclusive { flag::ALONE } else { 0 };
         node.flags |= if work.depfile.is_some() { flag::DISCOVERS } else { 0 };
@@ -273,6 +273,12 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// A pattern, and no file that is there under this very name. A star is always one.
+    fn is_pattern(&self, input: &str) -> bool {
+        let there = || self.request.loader.exists(&self.request.root.join(self.relative(input)));
+        glob::is_pattern(input) && (input.contains('*') || !there())
+    }
+
     /// Resolves the patterns of a stage's commands against the disk and all declared outputs.
     fn patterns(&mut self, stage: &Stage) {
         if !stage.variants.iter().any(|v| has_patterns(&v.work)) {
@@ -284,20 +290,34 @@ impl<'a> Builder<'a> {
             let Definition::Command(work) = &self.nodes[id].stored.definition else {
                 continue;
             };
-            for pattern in work.inputs.clone().iter().filter(|i| glob::is_pattern(i)) {
-                self.pattern(stage, id, pattern);
+            let inputs = work.inputs.clone();
+            for pattern in &inputs {
+                if self.is_pattern(pattern) {
+                    self.pattern(stage, id, pattern);
+                }
             }
         }
     }
 
     fn pattern(&mut self, stage: &Stage, id: usize, pattern: &str) {
-        let root = self.request.root;
-        let list = |dir: &str| self.request.loader.list(&root.join(dir));
+        let (root, loader) = (self.request.root, self.request.loader);
+        let folders = glob::Folders {
+            list: &|dir| loader.list(&root.join(dir)),
+            real: &|dir| loader.real(&root.join(dir)),
+            exists: &|path| loader.exists(&root.join(path)),
+        };
         let joined = self.relative(pattern);
-        let (Ok(mut found), Ok(glob)) = (glob::resolve(&joined, &list), glob::matcher(&joined))
-        else {
+        let Ok((mut found, glob)) = glob::resolve(&joined, folders) else {
             return; // reported when the pipeline was read
         };
+        for name in std::mem::take(&mut found.unnamed) {
+            let message = format!("`{pattern}` takes in `{name}`, whose name is not UTF-8");
+            self.error("bad-name", message, stage).help = Some(
+                "rename it, or name the inputs without it: what is read is kept under its name, \
+                 which is text"
+                    .to_owned(),
+            );
+        }
         let own: BTreeSet<String> = self.nodes[id].outputs.iter().cloned().collect();
         found.files.extend(self.outputs.keys().filter(|o| glob.is_match(o)).cloned());
         if found.files.is_empty() {

@@ -8,20 +8,24 @@ use super::incumbent;
 use super::{Bench, Check, Compile, Definition, PlanNode, Sources, StoredNode};
 use crate::cache::Kind;
 use crate::cache::index::flag;
-use crate::pipeline::{CompileWork, Purpose, SandboxMode, Stage, Target, Variant, Work};
+use crate::pipeline::{CompileWork, DIR, Purpose, SandboxMode, Stage, Target, Variant, Work};
 use crate::problem::{Problem, Role};
 use crate::verify::Tolerance;
 
-/// What a kernel's worker gets of the environment: what a threaded runtime reads, and where
-/// libraries lie. It counts in the key of what is checked and measured.
+/// What a kernel's worker gets of the environment: where libraries lie, and what a threaded runtime
+/// reads. The former counts in the key of what is checked and measured as far as it leads to a
+/// library that is loaded, the latter as it is.
 pub const WORKER_ENV: [&str; 6] = [
-    "LD_LIBRARY_PATH",
+    LIBRARY_PATH,
     "OMP_NUM_THREADS",
     "OMP_PLACES",
     "OMP_PROC_BIND",
     "OMP_SCHEDULE",
     "OMP_WAIT_POLICY",
 ];
+
+/// Where the loader looks for libraries before it looks where the system has them.
+pub const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
 
 /// What a worker on a CUDA device gets besides: which devices there are, and in what order.
 pub const CUDA_ENV: [&str; 2] = ["CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES"];
@@ -77,9 +81,12 @@ pub(super) fn node(
     };
     let measures = matches!(definition, Definition::Bench(_));
     let mut node = builder.bare(stage, name, definition);
-    node.inputs = vec![(Kind::File, kernel), (Kind::File, reference)];
-    node.inputs.extend(against.map(|(_, binary)| (Kind::File, binary)));
-    node.inputs.extend(WORKER_ENV.map(|name| (Kind::Env, name.to_owned())));
+    let binaries: Vec<String> =
+        [kernel, reference].into_iter().chain(against.map(|(_, binary)| binary)).collect();
+    node.inputs = binaries.iter().map(|binary| (Kind::File, binary.clone())).collect();
+    node.inputs.extend(binaries.into_iter().map(|binary| (Kind::Loads, binary)));
+    let read = WORKER_ENV.iter().filter(|name| **name != LIBRARY_PATH);
+    node.inputs.extend(read.map(|name| (Kind::Env, (*name).to_owned())));
     if !on_cpu {
         node.inputs.extend(CUDA_ENV.map(|name| (Kind::Env, name.to_owned())));
     }
@@ -94,7 +101,7 @@ pub(super) fn node(
     if confined {
         node.inputs.push((Kind::Device, SANDBOX.to_owned()));
     }
-    node.flags |= flags;
+    node.flags |= flags | flag::DISCOVERS;
     Some(node)
 }
 
@@ -153,10 +160,23 @@ fn sources(builder: &mut Builder<'_>, stage: &Stage, work: &CompileWork) -> Opti
     Some(Sources {
         sources,
         compiler,
-        flags: work.flags.clone(),
+        flags: flags(builder, work),
         defines: work.defines.clone(),
         include_dirs: work.include_dirs.iter().map(|d| builder.relative(d)).collect(),
     })
+}
+
+/// The root in the flags of a compiler: where it lies does not count.
+pub const ROOT: &str = "${root}";
+
+/// Flags in which the pipeline's folder is named from the root.
+fn flags(builder: &Builder<'_>, work: &CompileWork) -> Vec<String> {
+    let dir = match builder.relative("").as_str() {
+        "." => ROOT.to_owned(),
+        absolute if absolute.starts_with('/') => absolute.to_owned(),
+        below => format!("{ROOT}/{below}"),
+    };
+    work.flags.iter().map(|flag| flag.replace(DIR, &dir)).collect()
 }
 
 fn reference_binary(builder: &mut Builder<'_>, stage: &Stage, problem: &Problem) -> Option<String> {
@@ -199,7 +219,7 @@ pub(super) fn compile(builder: &mut Builder<'_>, stage: &Stage, wanted: Wanted) 
     let definition = Definition::Compile(Compile {
         sources: wanted.sources.clone(),
         problem: wanted.problem,
-        work: wanted.work,
+        work: CompileWork { flags: flags(builder, &wanted.work), ..wanted.work },
         compiler: tool.compiler,
         include_dirs,
     });

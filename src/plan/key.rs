@@ -12,10 +12,12 @@
 //! | operating system and processor architecture | `platform` |
 //! | folder of a command | `dir` |
 //! | declared outputs of a command | `output:NAME` |
-//! | content of every file read, declared or discovered; the compiled binaries of kernel stages | `input:NAME` |
+//! | content of every file read or missed, declared or discovered; the compiled binaries of kernel stages | `input:NAME` |
+//! | names in every folder that was listed | `listing:NAME` |
 //! | named environment variables, as digests; absent differs from empty | `env:NAME` |
 //! | tools: content, and for compilers also their version text | `tool:NAME` |
 //! | device identity, for what is measured or compiled for this device | `device:NAME` |
+//! | which libraries the loader takes with a built kernel, and from where | `loads:NAME` |
 //!
 //! What does not: root folder, number of jobs, timeouts, retries, grace, cache policy, the name
 //! of the stage, and keys of upstream stages (what is *read* from them counts, so an unchanged
@@ -175,7 +177,9 @@ pub fn changes(old: &[(String, String)], new: &[(String, String)]) -> Vec<Change
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::{Clocks, CommandWork, Cores, Incumbent, Limits, RuleWork, Run, Target};
+    use crate::pipeline::{
+        Clocks, CommandWork, Cores, Incumbent, Limits, Reuse, RuleWork, Run, Target,
+    };
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -189,7 +193,7 @@ mod tests {
             depfile: None,
             metric: None,
             limits: Limits { timeout_ms: 0, grace_ms: 1, retries: 1 },
-            cache: true,
+            cache: Reuse::Yes,
             exclusive: false,
             salt: String::new(),
             incumbent: Incumbent::None,
@@ -242,7 +246,7 @@ mod tests {
     fn what_only_changes_how_a_stage_runs_does_not_count() {
         assert!(changed(|w| w.limits.timeout_ms = 9).is_empty());
         assert!(changed(|w| w.limits.retries = 9).is_empty());
-        assert!(changed(|w| w.cache = false).is_empty());
+        assert!(changed(|w| w.cache = Reuse::No).is_empty());
         assert!(changed(|w| w.exclusive = true).is_empty());
     }
 

@@ -212,3 +212,21 @@ fn a_stage_that_is_not_there_is_answered_with_the_nearest() {
     let error = select(&names, &["smok".to_owned()], &needs).expect_err("unknown");
     assert_eq!(error[0].help.as_deref(), Some("did you mean `smoke`?"));
 }
+
+#[test]
+fn paths_in_flags_are_named_from_the_root_wherever_that_lies() {
+    let plan = kernel_plan(
+        r#"name = "p"
+kernel = "k.c"
+problem = "problem.toml"
+compile.flags = ["-L${dir}/lib", "-include", "${kernel}", "-O1"]
+[stages.smoke]
+"#,
+    );
+    let compile = plan.nodes.iter().find_map(|n| match &n.stored.definition {
+        Definition::Compile(compile) if n.name == "compile" => Some(compile),
+        _ => None,
+    });
+    let flags = &compile.expect("a compile").work.flags;
+    assert_eq!(flags, &["-L${root}/lib", "-include", "${root}/k.c", "-O1"]);
+}

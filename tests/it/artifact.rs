@@ -9,6 +9,7 @@ inputs = ["in.txt"]
 metric = { name = "lines", regex = '(\d+)' }
 [stages.other]
 run = "echo 7"
+inputs = []
 metric = { name = "seven", regex = '(\d+)' }
 "#;
 

@@ -163,7 +163,7 @@ fn a_removed_input_of_a_pattern_is_named_as_gone() {
 #[test]
 fn the_folder_of_a_command_is_named_when_the_pipeline_moves() {
     // The same stage below another folder has another state: nothing is known of it there.
-    let project = Project::new().pipeline("[stages.a]\nrun = \"true\"\n");
+    let project = Project::new().pipeline("[stages.a]\ninputs = []\nrun = \"true\"\n");
     project.run().code(0);
     std::fs::create_dir(project.path("sub")).expect("a folder");
     std::fs::copy(project.path("pipeline.toml"), project.path("sub/pipeline.toml"))
@@ -270,7 +270,7 @@ fn every_field_of_a_measurements_key_is_named_when_it_alone_changes() {
 #[test]
 fn a_parameter_of_a_matrix_is_another_node_and_the_best_of_it_names_its_members() {
     let project = Project::new().pipeline(
-        "[stages.try]\nmatrix.vars.x = [3, 1]\nrun = \"echo score ${x}\"\n\
+        "[stages.try]\ninputs = []\nmatrix.vars.x = [3, 1]\nrun = \"echo score ${x}\"\n\
          metric = { name = \"score\", regex = 'score (\\d+)' }\n",
     );
     project.run().code(0);
@@ -303,9 +303,11 @@ inputs = ["b"]
 outputs = ["c"]
 [stages.apart]
 run = "true"
+inputs = []
 [stages.after]
 needs = ["a"]
 run = "true"
+inputs = []
 "#;
 
 fn chain() -> Project {
@@ -392,7 +394,7 @@ fn a_damaged_output_is_put_back_and_one_without_a_copy_is_lost() {
 #[test]
 fn what_never_ran_failed_or_always_runs_says_so() {
     let project = Project::new()
-        .pipeline("[stages.a]\nrun = \"test -e ok\"\n[stages.b]\nrun = \"true\"\ncache = false\n");
+        .pipeline("[stages.a]\ninputs = []\nrun = \"test -e ok\"\n[stages.b]\nrun = \"true\"\ncache = false\n");
     assert_eq!(explain(&project, "a", &[])["why"], "never_ran");
     project.run_with(["--keep-going"]).code(1);
     assert_eq!(explain(&project, "a", &[])["why"], "never_ran", "a failure is no result");
@@ -401,8 +403,9 @@ fn what_never_ran_failed_or_always_runs_says_so() {
 
 #[test]
 fn what_a_kill_left_unfinished_is_explained_as_that() {
-    let project = Project::new()
-        .pipeline("[stages.a]\nrun = \"touch begun; while ! test -e go; do sleep 0.01; done\"\n");
+    let project = Project::new().pipeline(
+        "[stages.a]\ninputs = []\nrun = \"touch begun; while ! test -e go; do sleep 0.01; done\"\n",
+    );
     let run = project.args(["pipeline", "pipeline.toml"]).start();
     project.wait_for("begun", "");
     run.kill_all();
@@ -423,9 +426,11 @@ metric = { name = "n", regex = '(\d+)' }
 needs = ["a"]
 when = "a.n > 1"
 run = "true"
+inputs = []
 [stages.c]
 needs = ["b"]
 run = "true"
+inputs = []
 "#;
 
 #[test]

@@ -12,7 +12,8 @@ const NOTHING: [&str; 0] = [];
 
 /// A stage that reports, then does something.
 fn stage(name: &str, rest: &str, then: &str) -> String {
-    format!("[stages.{name}]\n{rest}\nrun = '''echo {name} >> ../ran; {then}'''\n")
+    let inputs = if rest.contains("inputs") { "" } else { "inputs = []\n" };
+    format!("[stages.{name}]\n{inputs}{rest}\nrun = '''echo {name} >> ../ran; {then}'''\n")
 }
 
 #[test]
@@ -119,11 +120,13 @@ const MATRIX: &str = r#"
 [stages.try]
 matrix.vars.x = [3, 1, 2]
 run = "echo ${x} >> ../ran; echo score ${x}"
+inputs = []
 metric = { name = "score", regex = 'score (\d+)' }
 [stages.next]
 needs = ["try"]
 when = "try.score < 2"
 run = "echo next >> ../ran"
+inputs = []
 "#;
 
 #[test]
@@ -422,9 +425,9 @@ fn edits_of_pipelines_and_presets_are_seen_from_any_folder() {
     let project = Project::new()
         .file(
             "pipelines/p.toml",
-            "name = \"p\"\n[stages.a]\nrun = \"echo a1 >> ../../ran\"\n[stages.mine]\n",
+            "name = \"p\"\n[stages.a]\nrun = \"echo a1 >> ../../ran\"\ninputs = []\n[stages.mine]\n",
         )
-        .file("stages/mine.toml", "run = \"echo mine1 >> ../../ran\"\n")
+        .file("stages/mine.toml", "run = \"echo mine1 >> ../../ran\"\ninputs = []\n")
         .file("sub/x", "");
     let from = |folder: &str, file: &str| {
         let folder = project.path(folder);

@@ -7,6 +7,7 @@ mod clocks;
 mod compare;
 mod cuda;
 mod cuda_tools;
+mod depends;
 #[path = "../cuda/mod.rs"]
 mod driver;
 mod explain;

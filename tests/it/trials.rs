@@ -131,7 +131,7 @@ fn a_comment_in_the_pipeline_runs_nothing() {
 fn a_changed_environment_of_a_stage_runs_it_again() {
     let stage = |value: &str| {
         format!(
-            "[stages.a]\nrun = 'echo a >> ../ran; echo \"$MODE\" > out'\noutputs = [\"out\"]\nenv = {value}\n"
+            "[stages.a]\nrun = 'echo a >> ../ran; echo \"$MODE\" > out'\ninputs = []\noutputs = [\"out\"]\nenv = {value}\n"
         )
     };
     let project = Project::new().pipeline(&stage("{ MODE = \"fast\" }"));
@@ -151,7 +151,8 @@ fn a_variable_passed_on_counts_set_unset_and_empty_and_others_do_not() {
             .replace("${", "$${")
             .as_str(),
     );
-    let text = project.read("pipeline.toml") + "outputs = [\"out\"]\npass_env = [\"MODE\"]\n";
+    let text =
+        project.read("pipeline.toml") + "inputs = []\noutputs = [\"out\"]\npass_env = [\"MODE\"]\n";
     project.write("pipeline.toml", text);
     let run = |mode: Option<&str>, other: &str| {
         let call = project.args(["pipeline", "pipeline.toml"]).env("OTHER", other);

@@ -22,6 +22,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use self::attend::Attendant;
 use self::memory::{Layout, Loaded};
 use super::control::Control;
+use super::loads;
 use super::protocol::{self, Received, Reply, Request, VERSION};
 use crate::process::sandbox::{self, Confinement, SandboxLevel, SandboxMode, watch_traps};
 use crate::process::{Limits, die_with_parent};
@@ -181,7 +182,12 @@ pub(in crate::backend) fn confine(
     // SAFETY: the control page stays mapped as long as this process lives.
     unsafe { watch_traps(control.crash.trapped.as_ptr(), i32::from(EXIT_TRAPPED)) }
         .map_err(failed("watching for refused calls"))?;
-    let spec = Confinement { reads: vec![path(library)], writes: vec![path(private)] };
+    let library = path(library);
+    // The loader is to find them wherever they lie; they are all that it may read there.
+    let needed = loads::needed(&library, &sandbox::library_path()).unwrap_or_default();
+    let libraries = needed.into_iter().flat_map(|library| library.files);
+    let reads = libraries.chain([library]).collect();
+    let spec = Confinement { reads, writes: vec![path(private)] };
     sandbox::confine(&spec).map_err(|e| Reply::Failed(e.to_string()))
 }
 

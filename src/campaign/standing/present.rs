@@ -109,7 +109,7 @@ impl Look<'_> {
             let passed = index.nodes[need as usize].status() == Status::Passed;
             match explanation.answer {
                 Answer::Known | Answer::PutBack { .. } | Answer::Skipped { .. } => {}
-                Answer::Runs { why: Why::Always } if passed => {}
+                Answer::Runs { why: Why::Always | Why::NoInputs } if passed => {}
                 _ => {
                     let what = "has not passed on what the files are now";
                     return Err(self.stale(format!("`{}` {what}", explanation.stage)));

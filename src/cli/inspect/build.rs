@@ -16,7 +16,7 @@ use super::cannot;
 use crate::backend::cpu::assembly::{self, Around, Assembly};
 use crate::backend::cpu::compiler::{ALIGNED, STEP_ENV, compiler_name};
 use crate::backend::cpu::{CompileRequest, Signature, Step};
-use crate::pipeline::{self, CompileWork, Loader, Overrides, Pipeline, Work};
+use crate::pipeline::{self, CompileWork, DIR, Loader, Overrides, Pipeline, Work};
 use crate::problem::{self, Problem};
 use crate::process::{self, Cancel, CommandSpec, Finished};
 
@@ -91,7 +91,7 @@ fn of_pipeline(name: &str, kernel: &Path, ui: &Ui) -> Result<Recipe, Refusal> {
         None => None,
     };
     let mut ways = ways(&pipeline);
-    let Some((stage, compile)) = ways.first().cloned() else {
+    let Some((stage, mut compile)) = ways.first().cloned() else {
         let what = format!("no stage of {name} compiles a kernel");
         let help = "leave --pipeline out, or name a pipeline with a smoke or candidate stage";
         return Err(Refusal::Words(what, Some(help.to_owned()), Exit::User));
@@ -99,6 +99,10 @@ fn of_pipeline(name: &str, kernel: &Path, ui: &Ui) -> Result<Recipe, Refusal> {
     ways.dedup_by(|a, b| a.1 == b.1);
     if ways.len() > 1 {
         ui.note(&format!("{name} compiles it in {} ways; this is the one of {stage}", ways.len()));
+    }
+    let dir = located.dir.display().to_string();
+    for flag in &mut compile.flags {
+        *flag = flag.replace(DIR, &dir);
     }
     let include_dirs = compile.include_dirs.iter().map(|d| located.dir.join(d)).collect();
     Ok(Recipe { compile, include_dirs, dir: located.dir, problem, cancel: cancel()? })

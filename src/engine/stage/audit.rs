@@ -1,10 +1,13 @@
 //! The audit mode: what a command opens, held against what it declares.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use super::command::Setting;
 use super::{Failure, FailureClass, StageOutcome};
-use crate::process::audit::{AccessKind, trace};
+use crate::process::audit::{Access, AccessKind, trace};
 use crate::process::{CommandSpec, Finished};
 
 /// Folders of the system: a command that reads there reads its tools.
@@ -32,25 +35,92 @@ pub(super) fn run(
     let writable = absolute(&setting.job.outputs);
     readable.extend(writable.iter().cloned());
     readable.extend(outcome.discovered.iter().cloned());
-    let mut lines = Vec::new();
+    let tools = tools(&audited.accesses, root, setting);
+    let mut faults = BTreeSet::new();
     for access in audited.accesses {
-        let (word, allowed, key) = match access.kind {
-            AccessKind::Read | AccessKind::Exec => ("reads", &readable, "inputs"),
-            AccessKind::Write => ("writes", &writable, "outputs"),
+        let (fault, allowed) = match access.kind {
+            AccessKind::Read | AccessKind::Exec => (Fault::Reads, &readable),
+            AccessKind::Write => (Fault::Writes, &writable),
             AccessKind::Missing => continue,
         };
-        if !is_fine(&access.path, allowed, root) {
-            let name = access.path.strip_prefix(root).unwrap_or(&access.path);
-            lines.push(format!("it {word} {}, which is not in its `{key}`", name.display()));
+        let of_a_tool = fault == Fault::Reads && tools.iter().any(|t| access.path.starts_with(t));
+        if !of_a_tool && !is_fine(&access.path, allowed, root) {
+            faults.insert((fault, access.path));
         }
     }
-    lines.sort();
-    lines.dedup();
-    if outcome.failure.is_none() && !lines.is_empty() {
-        let message = lines.join("\n");
+    if outcome.failure.is_none() && !faults.is_empty() {
+        let message = told(&faults, root, home(setting).as_deref());
         outcome.failure = Some(Failure { class: FailureClass::Failed, message });
     }
     outcome
+}
+
+/// What a command does without having said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fault {
+    Reads,
+    Writes,
+}
+
+impl Fault {
+    /// The word for it, and where it should have been said.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Reads => ("reads", "inputs"),
+            Self::Writes => ("writes", "outputs"),
+        }
+    }
+}
+
+fn home(setting: &Setting<'_>) -> Option<PathBuf> {
+    let home = setting.shared.around.world.env("HOME")?;
+    Some(PathBuf::from(OsString::from_vec(home))).filter(|home| home.is_absolute())
+}
+
+/// Where programs that were run are installed: what they read there are their own parts. Programs
+/// of the project are none.
+fn tools(accesses: &[Access], root: &Path, setting: &Setting<'_>) -> BTreeSet<PathBuf> {
+    let home = home(setting).unwrap_or_else(|| root.to_owned());
+    let installed = |program: &Path| {
+        let folder = program.parent()?;
+        let is_bin = ["bin", "sbin", "shims", "libexec"].iter().any(|name| folder.ends_with(name));
+        Some(if is_bin { folder.parent()? } else { folder }.to_owned())
+    };
+    let programs = accesses.iter().filter(|a| a.kind == AccessKind::Exec);
+    let folders = programs.filter(|a| !a.path.starts_with(root)).filter_map(|a| installed(&a.path));
+    folders.filter(|folder| !root.starts_with(folder) && !home.starts_with(folder)).collect()
+}
+
+/// A line for each file of the project, then one for each place elsewhere.
+fn told(faults: &BTreeSet<(Fault, PathBuf)>, root: &Path, home: Option<&Path>) -> String {
+    let mut lines = Vec::new();
+    let mut elsewhere: BTreeMap<(String, Fault), Vec<&Path>> = BTreeMap::new();
+    for (fault, path) in faults {
+        let (word, key) = fault.words();
+        match path.strip_prefix(root) {
+            Ok(name) => {
+                lines.push(format!("it {word} {}, which is not in its `{key}`", name.display()));
+            }
+            Err(_) => elsewhere.entry((place(path, home), *fault)).or_default().push(path),
+        }
+    }
+    for ((place, fault), paths) in elsewhere {
+        let (word, key) = fault.words();
+        lines.push(match paths[..] {
+            [path] => format!("it {word} {}, which is not in its `{key}`", path.display()),
+            _ => format!("it {word} {place}/...: {} files, not in its `{key}`", paths.len()),
+        });
+    }
+    lines.join("\n")
+}
+
+/// The folder that stands for all below it: the first below the user's own, or the first two.
+fn place(path: &Path, home: Option<&Path>) -> String {
+    let first = |path: &Path, count| path.components().take(count).collect::<PathBuf>();
+    match home.and_then(|home| path.strip_prefix(home).ok()) {
+        Some(below) => format!("~/{}", first(below, 1).display()),
+        None => first(path, 3).display().to_string(),
+    }
 }
 
 fn is_fine(path: &Path, declared: &[PathBuf], root: &Path) -> bool {
@@ -60,4 +130,26 @@ fn is_fine(path: &Path, declared: &[PathBuf], root: &Path) -> bool {
         || temporary
         || declared.iter().any(same)
         || (SYSTEM.iter().any(|s| path.starts_with(s)) && !path.starts_with(root))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_the_project_come_first_and_places_elsewhere_are_one_line_each() {
+        let reads =
+            ["/people/u/.pyenv/lib/a.py", "/people/u/.pyenv/lib/b.py", "/data/set/one", "/p/b.py"];
+        let mut faults: BTreeSet<_> =
+            reads.iter().map(|path| (Fault::Reads, PathBuf::from(path))).collect();
+        faults.insert((Fault::Writes, "/p/out/log".into()));
+        let lines = told(&faults, Path::new("/p"), Some(Path::new("/people/u")));
+        assert_eq!(
+            lines,
+            "it reads b.py, which is not in its `inputs`\n\
+             it writes out/log, which is not in its `outputs`\n\
+             it reads /data/set/one, which is not in its `inputs`\n\
+             it reads ~/.pyenv/...: 2 files, not in its `inputs`"
+        );
+    }
 }

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::outputs::SetAside;
 use super::{Failure, FailureClass, StageContext, StageOutcome, audit, compare};
 use crate::engine::job::Shared;
 use crate::engine::subject::Job;
@@ -48,14 +49,23 @@ pub(super) fn run(work: &CommandWork, setting: &Setting<'_>) -> StageOutcome {
 
 /// Runs the command once.
 pub(super) fn once(work: &CommandWork, setting: &Setting<'_>) -> StageOutcome {
-    for output in &setting.job.outputs {
-        let place = setting.shared.root.join(&output.name);
-        let missing = place.parent().filter(|folder| !folder.is_dir());
-        if let Some(Err(e)) = missing.map(std::fs::create_dir_all) {
-            let message = format!("cannot make the folder of {}: {e}", output.name);
+    let places: Vec<PathBuf> =
+        setting.job.outputs.iter().map(|o| setting.shared.root.join(&o.name)).collect();
+    let aside = match SetAside::of(&places, &setting.ctx.scratch.with_extension("aside")) {
+        Ok(aside) => aside,
+        Err((place, e)) => {
+            let message = format!("cannot make room for {}: {e}", place.display());
             return StageOutcome::failed(FailureClass::Infrastructure, message);
         }
+    };
+    let outcome = started(work, setting);
+    if outcome.failure.is_some() {
+        aside.put_back();
     }
+    outcome
+}
+
+fn started(work: &CommandWork, setting: &Setting<'_>) -> StageOutcome {
     let spec = spec(work, setting);
     if setting.shared.options.audit {
         return audit::run(&spec, setting, |finished| conclude(work, setting, &finished));

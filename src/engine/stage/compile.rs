@@ -2,6 +2,7 @@
 
 mod cuda;
 mod layouts;
+mod reads;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -20,6 +21,7 @@ use crate::backend::cpu::{
 use crate::pipeline::CompileWork;
 use crate::problem::{ArgKind, Problem, Role};
 use crate::process::{self, CommandSpec, Exit, Finished};
+use reads::Reads;
 
 /// Lines of a compiler's words that a failure's message repeats; the log has all.
 const MESSAGE_LINES: usize = 40;
@@ -75,9 +77,15 @@ fn try_run(
         "compiler": compiler.display().to_string(),
         "commands": plan.steps.iter().map(command_line).collect::<Vec<_>>(),
     });
-    let ran = run_steps(def, ctx, &plan, outcome);
+    let reads = Reads::default();
+    let words = Words {
+        log: &str::to_owned,
+        failure: &|_, output| failed(message(def, output)),
+        reads: Some(&reads),
+    };
+    let ran = run_all(def, ctx, &plan.steps, outcome, &words);
     // Headers are known even when the code is wrong, and a change of one may mend it.
-    outcome.discovered = dependencies(def, &plan.depfiles, ctx);
+    discover(def, (&plan.depfiles, &reads), ctx, outcome);
     ran?;
     if let Ok(metadata) = fs::metadata(&unfinished) {
         outcome.metrics.insert("bytes".into(), metadata.len() as f64);
@@ -177,13 +185,18 @@ fn command_line(step: &Step) -> String {
     words.map(|w| w.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
+/// Runs the commands of a build that no key is made of.
 pub(super) fn run_steps(
     def: &CompileDef,
     ctx: &StageContext<'_>,
     plan: &Compilation,
     outcome: &mut StageOutcome,
 ) -> Result<(), Failure> {
-    let words = Words { log: &str::to_owned, failure: &|_, output| failed(message(def, output)) };
+    let words = Words {
+        log: &str::to_owned,
+        failure: &|_, output| failed(message(def, output)),
+        reads: None,
+    };
     run_all(def, ctx, &plan.steps, outcome, &words)
 }
 
@@ -193,6 +206,8 @@ struct Words<'a> {
     log: &'a dyn Fn(&str) -> String,
     /// A failure, from its exit code and its output as kept.
     failure: &'a dyn Fn(i32, &str) -> Failure,
+    /// What the steps look at, where a key depends on it.
+    reads: Option<&'a Reads>,
 }
 
 fn run_all(
@@ -211,8 +226,12 @@ fn run_all(
         spec.args.clone_from(&step.args);
         spec.env = environment(ctx);
         spec.timeout = deadline.map(|d| d.saturating_duration_since(Instant::now()));
-        let finished =
-            process::run(&spec, ctx.cancel).map_err(|e| cannot("starting the compiler", &e))?;
+        let finished = match words.reads {
+            Some(reads) => reads.run(&spec, ctx)?,
+            None => {
+                process::run(&spec, ctx.cancel).map_err(|e| cannot("starting the compiler", &e))?
+            }
+        };
         // Where the work happens says nothing to anybody, and is another place each time.
         let own = format!("{}/", ctx.scratch.display());
         let output = String::from_utf8_lossy(&finished.stdout).replace(&own, "");
@@ -281,39 +300,28 @@ fn shortened(text: &str) -> String {
     short
 }
 
-/// What the compiler read, without what was generated here.
-fn dependencies(def: &CompileDef, depfiles: &[PathBuf], ctx: &StageContext<'_>) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = Vec::new();
+/// What the compiler read and looked for, without what was generated here. What it names in its
+/// dependency files counts as well: another process may have read it in its place.
+fn discover(
+    def: &CompileDef,
+    (depfiles, reads): (&[PathBuf], &Reads),
+    ctx: &StageContext<'_>,
+    outcome: &mut StageOutcome,
+) {
+    let mut found = reads.found(def, ctx);
     for depfile in depfiles {
         let Ok(text) = fs::read(depfile) else {
             continue;
         };
         for path in parse_depfile(&String::from_utf8_lossy(&text)) {
             let path = ctx.scratch.join(path);
-            if !path.starts_with(ctx.scratch) && !found.contains(&path) {
-                found.push(path);
+            if !path.starts_with(ctx.scratch) {
+                found.insert(path);
             }
         }
     }
-    let missing = looked_for(def, ctx, &found);
-    found.extend(missing);
-    found
-}
-
-/// Where the compiler looked for the headers before it found them: one that appears there would
-/// hide what was read.
-fn looked_for(def: &CompileDef, ctx: &StageContext<'_>, found: &[PathBuf]) -> Vec<PathBuf> {
-    let own = def.sources.iter().filter_map(|s| s.parent()).map(Path::to_owned);
-    let folders: Vec<PathBuf> =
-        own.chain(def.compile.include_dirs.iter().map(|d| ctx.dir.join(d))).collect();
-    let mut missing: Vec<PathBuf> = Vec::new();
-    for (position, folder) in folders.iter().enumerate() {
-        for below in found.iter().filter_map(|path| path.strip_prefix(folder).ok()) {
-            let earlier = folders[..position].iter().map(|f| f.join(below));
-            missing.extend(earlier.filter(|p| !found.contains(p) && !p.exists()));
-        }
-    }
-    missing
+    outcome.discovered = found.into_iter().collect();
+    outcome.unknowable = reads.unknowable();
 }
 
 #[cfg(test)]

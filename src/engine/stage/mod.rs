@@ -15,7 +15,7 @@ pub mod replayed;
 mod roofline;
 mod telemetry;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -26,8 +26,10 @@ use super::device;
 use super::event::Event;
 use super::job::Shared;
 use super::subject::{INCUMBENT, Job};
+use crate::backend::loads;
 use crate::cache::Kind;
 use crate::pipeline::{CompileWork, Limits, Run};
+use crate::plan::kernel::{LIBRARY_PATH, ROOT};
 use crate::plan::{Compile, Definition, Sources};
 use crate::problem::Problem;
 use crate::process::Cancel;
@@ -35,6 +37,7 @@ use crate::process::Cancel;
 mod audit;
 mod best;
 mod command;
+mod outputs;
 
 /// What every stage kind is given.
 #[derive(Clone, Copy)]
@@ -96,8 +99,12 @@ pub struct StageOutcome {
     pub detail: serde_json::Value,
     /// The exit code of its command, for stages that run one and see it exit.
     pub exit_code: Option<i32>,
-    /// Absolute paths of files it read beyond its declared inputs (includes).
+    /// Absolute paths of files it read or missed beyond its declared inputs, such as includes;
+    /// folders that it listed end with a `/`.
     pub discovered: Vec<PathBuf>,
+    /// Why it cannot be told what its result depends on, so that it is not kept; `None` when it
+    /// can.
+    pub unknowable: Option<String>,
     /// Why it did not pass.
     pub failure: Option<Failure>,
 }
@@ -208,7 +215,8 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
                 seed: None,
                 target: c.target.clone(),
             };
-            in_scratch(&ctx, || check::run(&def, &ctx))
+            let binaries = [&def.kernel, &def.reference];
+            loading(&binaries, &ctx, || check::run(&def, &ctx))
         }
         Definition::Bench(b) => {
             let (kernel, reference) = binaries(job, shared.root);
@@ -230,7 +238,9 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
                 seed,
                 target,
             };
-            in_scratch(&ctx, || bench::run(&def, &ctx))
+            let binaries: Vec<&PathBuf> =
+                [&def.kernel, &def.reference].into_iter().chain(&def.incumbent).collect();
+            loading(&binaries, &ctx, || bench::run(&def, &ctx))
         }
     }
 }
@@ -250,7 +260,11 @@ fn compile_def(
         sources: compile.sources.iter().map(|s| root.join(s)).collect(),
         entry: compile.problem.entry.clone(),
         problem: compile.problem.clone(),
-        compile: CompileWork { include_dirs: compile.include_dirs.clone(), ..compile.work.clone() },
+        compile: CompileWork {
+            include_dirs: compile.include_dirs.clone(),
+            flags: flags(&compile.work.flags, root),
+            ..compile.work.clone()
+        },
         compiler: Some(&compile.compiler).filter(|c| !c.is_empty()).map(|c| root.join(c)),
         arch,
         output: root.join(output),
@@ -270,7 +284,7 @@ fn rebuild(
         problem: problem.clone(),
         compile: CompileWork {
             cc: String::new(),
-            flags: build.flags.clone(),
+            flags: flags(&build.flags, root),
             defines: build.defines.clone(),
             include_dirs: build
                 .include_dirs
@@ -288,10 +302,30 @@ fn rebuild(
     }
 }
 
+/// Flags with the root put in.
+fn flags(flags: &[String], root: &Path) -> Vec<String> {
+    let root = root.display().to_string();
+    flags.iter().map(|flag| flag.replace(ROOT, &root)).collect()
+}
+
 /// The two shared objects that a kernel stage declares first.
 fn binaries(job: &Job, root: &Path) -> (PathBuf, PathBuf) {
     let path = |i: usize| job.inputs.get(i).map_or_else(PathBuf::new, |k| root.join(&k.name));
     (path(0), path(1))
+}
+
+/// Runs a stage whose result hangs on the libraries that the loader takes with these binaries.
+fn loading(
+    binaries: &[&PathBuf],
+    ctx: &StageContext<'_>,
+    go: impl FnOnce() -> StageOutcome,
+) -> StageOutcome {
+    let path = (ctx.env)(LIBRARY_PATH).unwrap_or_default();
+    let needed = binaries.iter().filter_map(|b| loads::needed(b, path.as_encoded_bytes()));
+    let files: BTreeSet<PathBuf> = needed.flat_map(loads::contents).collect();
+    let mut outcome = in_scratch(ctx, go);
+    outcome.discovered.extend(files);
+    outcome
 }
 
 fn in_scratch(ctx: &StageContext<'_>, go: impl FnOnce() -> StageOutcome) -> StageOutcome {

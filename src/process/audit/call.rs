@@ -8,13 +8,14 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::libc::{self, PTRACE_SYSCALL_INFO_ENTRY, PTRACE_SYSCALL_INFO_EXIT, ptrace_syscall_info};
 
-use super::{AccessKind, Seen};
+use super::AccessKind;
+use super::accesses::Seen;
 
 /// Calls of another architecture's table (32-bit programs) have other numbers.
 #[cfg(target_arch = "x86_64")]
-const NATIVE: u32 = 0xC000_003E;
+pub(super) const NATIVE: u32 = 0xC000_003E;
 #[cfg(target_arch = "aarch64")]
-const NATIVE: u32 = 0xC000_00B7;
+pub(super) const NATIVE: u32 = 0xC000_00B7;
 
 const PAGE: u64 = 4096;
 const LONGEST_PATH: usize = 4096;
@@ -40,8 +41,8 @@ pub(super) enum Call {
 /// A path argument: relative to a directory's descriptor.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct At {
-    directory: i32,
-    address: u64,
+    pub(super) directory: i32,
+    pub(super) address: u64,
 }
 
 impl Stop {
@@ -141,15 +142,21 @@ fn record_open(tid: i32, fd: i64, flags: i32, seen: &mut Seen) {
 impl At {
     /// The path as the kernel will look it up, with its folder's links followed.
     fn path(self, tid: i32) -> Option<PathBuf> {
-        let given = read_path(tid, self.address)?;
+        Some(settle(&self.written(tid)?))
+    }
+
+    /// The path as the program wrote it, made absolute; `None` where it names an open file.
+    pub(super) fn written(self, tid: i32) -> Option<PathBuf> {
+        let given = read_path(tid, self.address).filter(|path| !path.as_os_str().is_empty())?;
+        if given.is_absolute() {
+            return Some(given);
+        }
         let base = if self.directory == libc::AT_FDCWD {
             format!("/proc/{tid}/cwd")
         } else {
             format!("/proc/{tid}/fd/{}", self.directory)
         };
-        let path =
-            if given.is_absolute() { given } else { std::fs::read_link(base).ok()?.join(given) };
-        Some(settle(&path))
+        Some(std::fs::read_link(base).ok()?.join(given))
     }
 }
 

@@ -79,7 +79,7 @@ pub(super) fn confine(spec: &Confinement) -> Result<(), RulesetError> {
         .handle_access(AccessNet::from_all(KNOWN))?
         .scope(Scope::from_all(KNOWN))?
         .create()?;
-    let folders = library_path();
+    let folders = library_folders();
     let given = folders.iter().chain(&spec.reads).map(PathBuf::as_path);
     for path in SYSTEM.iter().map(Path::new).chain(given) {
         rules = allow(rules, path, READ)?;
@@ -107,9 +107,14 @@ fn allow(
 
 /// The folders where the loader looks first, as it got them when this process began. What is
 /// relative to the current folder is none of them.
-fn library_path() -> Vec<PathBuf> {
+fn library_folders() -> Vec<PathBuf> {
+    folders(&library_path())
+}
+
+/// `LD_LIBRARY_PATH` as the loader got it when this process began.
+pub fn library_path() -> Vec<u8> {
     let value = procfs::environment_value(std::process::id() as i32, "LD_LIBRARY_PATH");
-    folders(&value.unwrap_or_default())
+    value.unwrap_or_default()
 }
 
 fn folders(value: &[u8]) -> Vec<PathBuf> {

@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use rustix::thread::set_no_new_privs;
 
 pub use calls::syscall_name;
+pub use files::library_path;
 pub use traps::{trapped_call, watch_traps};
 
 /// How much of a sandbox a pipeline asks for.

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::{
-    CompileDef, Failure, FailureClass, StageContext, StageOutcome, Words, cannot, command_line,
-    dependencies, failed, prepare_output, run_all, shortened, signature,
+    CompileDef, Failure, FailureClass, Reads, StageContext, StageOutcome, Words, cannot,
+    command_line, discover, failed, prepare_output, run_all, shortened, signature,
 };
 use crate::backend::cpu::Signature;
 use crate::backend::cuda::compiler::nvrtc::{EXIT_MISUSED, EXIT_NO_NVRTC};
@@ -148,13 +148,15 @@ fn run_build(
     let shown = asked.def.sources.first().map_or_else(String::new, |s| s.display().to_string());
     let name = prototype::name(asked.signature, asked.form);
     let about = compiler::about(&shown, asked.text, name);
+    let reads = Reads::default();
     let words = Words {
         log: &|output| messages::for_users(output, &about),
         failure: &|code, words| said(asked, code, words),
+        reads: Some(&reads),
     };
     let ran = run_all(asked.def, ctx, &build.steps, outcome, &words);
     // Headers are known even when the code is wrong, and a change of one may mend it.
-    outcome.discovered = dependencies(asked.def, &build.depfiles, ctx);
+    discover(asked.def, (&build.depfiles, &reads), ctx, outcome);
     ran
 }
 
