@@ -6,7 +6,7 @@ use std::time::Instant;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use optloop::cache::Kind;
 use optloop::digest::Digest;
-use optloop::pipeline::{CommandWork, Incumbent, Limits, Reuse, RuleWork, Run};
+use optloop::pipeline::{CommandWork, Incumbent, Limits, Purpose, Reuse, RuleWork, Run};
 use optloop::plan::key::Walk;
 use optloop::plan::{Definition, StoredNode};
 use optloop::problem::{Fill, fill};
@@ -23,6 +23,7 @@ fn keys(c: &mut Criterion) {
         stage: "s".to_owned(),
         dir: String::new(),
         when: None,
+        question: None,
         definition: Definition::Command(CommandWork {
             run: Run::Shell("read -r x < in/1 && echo \"$x\" > out/1".to_owned()),
             inputs: vec!["in/1".to_owned()],
@@ -38,6 +39,9 @@ fn keys(c: &mut Criterion) {
             incumbent: Incumbent::None,
             repeats: Vec::new(),
             rule: RuleWork::default(),
+            purpose: Purpose::Candidate,
+            carry: Vec::new(),
+            kernel: Vec::new(),
             opponent: None,
         }),
     };
@@ -111,7 +115,7 @@ fn estimates(c: &mut Criterion) {
 fn outputs(c: &mut Criterion) {
     // More than a last-level cache holds.
     const BYTES: usize = 128 << 20;
-    let tolerance = Tolerance { rtol: 1e-5, atol: 1e-6 };
+    let tolerance = Tolerance { rtol: 1e-5, atol: 1e-6, equal_nan: false };
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     for dtype in [Dtype::F32, Dtype::F64, Dtype::F16, Dtype::Bf16, Dtype::I32] {
         let elements = BYTES / dtype.size_bytes();
@@ -131,7 +135,7 @@ fn outputs(c: &mut Criterion) {
         if dtype.is_float() {
             let near = rounded_otherwise(same, dtype);
             // A step of f16 and bf16 is more than a tolerance for f32.
-            let wide = Tolerance { rtol: 0.02, atol: 1e-6 };
+            let wide = Tolerance { rtol: 0.02, atol: 1e-6, equal_nan: false };
             group.bench_function("compare near", |b| b.iter(|| agree(&near, &want, dtype, &wide)));
         }
         group.finish();
@@ -146,7 +150,7 @@ fn share_of_memory(_: &mut Criterion) {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let want = fill(&Fill::Normal { mean: 0.0, std: 1.0 }, Dtype::F32, 1 << 26, &mut rng);
     let near = rounded_otherwise(want.clone(), Dtype::F32);
-    let tolerance = Tolerance { rtol: 1e-5, atol: 1e-6 };
+    let tolerance = Tolerance { rtol: 1e-5, atol: 1e-6, equal_nan: false };
     let seconds = |work: &dyn Fn()| {
         let start = Instant::now();
         work();

@@ -2,6 +2,7 @@
 //!
 //! `cargo bench --bench trust -- STUDY [--reps N] [--only KERNEL] [--load] [--out FILE]`, where STUDY is
 //!
+//! - `session`: one worker's clocks beside its kernel's own, and how fast it answers;
 //! - `accuracy`: kernels that take a known time;
 //! - `overhead`: kernels that take next to none;
 //! - `loops`: shipped kernels beside a loop written by hand, and beside google-benchmark where its
@@ -26,6 +27,9 @@
 
 #[path = "trust/accuracy.rs"]
 mod accuracy;
+#[path = "../tests/session/built.rs"]
+#[expect(dead_code, clippy::unwrap_used, clippy::disallowed_methods, reason = "written for tests")]
+mod built;
 #[path = "trust/cost.rs"]
 mod cost;
 #[path = "trust/coverage.rs"]
@@ -52,6 +56,8 @@ mod parts;
 mod rules;
 #[path = "trust/scaled.rs"]
 mod scaled;
+#[path = "trust/session.rs"]
+mod session;
 #[path = "../tests/stages/mod.rs"]
 mod stages;
 #[path = "trust/subject.rs"]
@@ -117,6 +123,7 @@ fn main() {
     world.introduce();
     let _load = asked.load.then(|| world.load());
     match study.as_deref() {
+        Some("session") => session::run(&asked),
         Some("accuracy") => accuracy::run(&world, &asked),
         Some("overhead") => overhead::run(&world, &asked),
         Some("loops") => loops::run(&world, &asked),
@@ -127,8 +134,8 @@ fn main() {
         Some("live") => live::run(&world, &asked),
         Some("layout") => layout::run(&world, &asked),
         _ => eprintln!(
-            "name a study: accuracy, overhead, loops, coverage, cost, pairs, parts, decisions, live or \
-             layout"
+            "name a study: session, accuracy, overhead, loops, coverage, cost, pairs, parts, decisions, \
+             live or layout"
         ),
     }
 }

@@ -9,11 +9,12 @@
 //! Rooms are listed in floor order: each may use only rooms above it in this list that stand on
 //! a lower floor (`tests/tidy.rs` holds the table).
 
-// leaves: maths, comparators, spawning, hashing, spans
+// leaves: maths, comparators, spawning, copies of a project, hashing, spans
 pub mod diagnostic;
 pub mod digest;
 pub mod process;
 pub mod stats;
+pub mod tree;
 pub mod verify;
 // the TOML | cases, args, fills | store, keys, reasons | CPU, CUDA, fake
 pub mod backend;

@@ -19,6 +19,9 @@ use optloop::pipeline::{self, Loader, Overrides};
 use optloop::problem::{self, Files};
 use regex::Regex;
 
+#[path = "peaks/mod.rs"]
+mod peaks;
+
 const OPTLOOP: &str = env!("CARGO_BIN_EXE_optloop");
 
 /// Commands that pages use besides `optloop`.
@@ -259,7 +262,9 @@ fn play(name: &str, text: &str, tools: &[(&str, Option<PathBuf>)]) -> String {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let dir = dir.path().canonicalize().expect("a path");
     let script = dir.join(format!("{name}.md"));
-    sandbox(&dir.join(format!("{name}.in")));
+    let folder = dir.join(format!("{name}.in"));
+    sandbox(&folder);
+    peaks::lend(&folder);
     fs::create_dir(dir.join("tmp")).expect("created");
     fs::write(&script, text).expect("written");
     let cases = trycmd::TestCases::new();
@@ -273,11 +278,13 @@ fn play(name: &str, text: &str, tools: &[(&str, Option<PathBuf>)]) -> String {
         .env("PATH", path_with_optloop())
         // Leases of its own: nothing else on this machine is waited for.
         .env("TMPDIR", dir.join("tmp").to_string_lossy())
+        .env("OPTLOOP_LEASE_DIR", dir.join("tmp").to_string_lossy())
         .env("NO_COLOR", "1")
         .env("MAKEFLAGS", "")
         .env("CARGO_MAKEFLAGS", "")
         .case(&script)
         .run();
+    peaks::keep(&folder);
     read(&script)
 }
 
@@ -329,12 +336,43 @@ fn every_console_block_of_readme_runs_as_it_is_written() {
     run_page(&root().join("README.md"));
 }
 
+/// The pages with commands, `docs/*.md`; each has a test of its own here, for they take their time.
+const PAGES: [&str; 5] =
+    ["docs/cache.md", "docs/deciding.md", "docs/make.md", "docs/measuring.md", "docs/pipeline.md"];
+
 #[test]
-fn every_console_block_of_docs_runs_as_it_is_written() {
-    // `docs/*.md`
-    for page in pages().iter().filter(|p| !p.ends_with("README.md")) {
-        run_page(page);
-    }
+fn every_page_with_commands_has_its_test() {
+    let with_commands = |page: &PathBuf| read(page).contains("```console");
+    let found: Vec<PathBuf> = pages().into_iter().filter(with_commands).collect();
+    let mut known: Vec<PathBuf> = PAGES.iter().map(|page| root().join(page)).collect();
+    known.push(root().join("README.md"));
+    known.sort();
+    assert_eq!(found, known);
+}
+
+#[test]
+fn every_console_block_about_the_cache_runs_as_it_is_written() {
+    run_page(&root().join(PAGES[0]));
+}
+
+#[test]
+fn every_console_block_about_deciding_runs_as_it_is_written() {
+    run_page(&root().join(PAGES[1]));
+}
+
+#[test]
+fn every_console_block_about_make_runs_as_it_is_written() {
+    run_page(&root().join(PAGES[2]));
+}
+
+#[test]
+fn every_console_block_about_measuring_runs_as_it_is_written() {
+    run_page(&root().join(PAGES[3]));
+}
+
+#[test]
+fn every_console_block_about_pipelines_runs_as_it_is_written() {
+    run_page(&root().join(PAGES[4]));
 }
 
 #[test]

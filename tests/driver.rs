@@ -719,16 +719,16 @@ fn on_host(got: &[u8], want: &[u8], dtype: Dtype, tolerance: &Tolerance) -> [u64
 }
 
 const TOLERANCES: [Tolerance; 10] = [
-    Tolerance { rtol: 0.0, atol: 0.0 },
-    Tolerance { rtol: 1e-5, atol: 1e-8 },
-    Tolerance { rtol: 1e-3, atol: 0.0 },
-    Tolerance { rtol: 0.0, atol: 1e-2 },
-    Tolerance { rtol: 0.1, atol: 0.3 },
-    Tolerance { rtol: 1.0, atol: 1.0 },
-    Tolerance { rtol: 0.0, atol: 3.0 },
-    Tolerance { rtol: f64::EPSILON, atol: 0.0 },
-    Tolerance { rtol: 0.0, atol: f64::MIN_POSITIVE },
-    Tolerance { rtol: 1e300, atol: 1e300 },
+    Tolerance { rtol: 0.0, atol: 0.0, equal_nan: false },
+    Tolerance { rtol: 1e-5, atol: 1e-8, equal_nan: false },
+    Tolerance { rtol: 1e-3, atol: 0.0, equal_nan: false },
+    Tolerance { rtol: 0.0, atol: 1e-2, equal_nan: false },
+    Tolerance { rtol: 0.1, atol: 0.3, equal_nan: false },
+    Tolerance { rtol: 1.0, atol: 1.0, equal_nan: false },
+    Tolerance { rtol: 0.0, atol: 3.0, equal_nan: false },
+    Tolerance { rtol: f64::EPSILON, atol: 0.0, equal_nan: false },
+    Tolerance { rtol: 0.0, atol: f64::MIN_POSITIVE, equal_nan: false },
+    Tolerance { rtol: 1e300, atol: 1e300, equal_nan: false },
 ];
 
 /// The bytes of `value`, or of what the type makes of it.
@@ -861,7 +861,7 @@ fn every_half_is_read_as_the_host_reads_it() {
         let most = f64::powi(2.0, if dtype == Dtype::F16 { -10 } else { -7 });
         for rtol in [most, most * 0.75, most.next_down()] {
             for atol in [0.0, 6e-8] {
-                let tolerance = Tolerance { rtol, atol };
+                let tolerance = Tolerance { rtol, atol, equal_nan: false };
                 let device = comparer.compare(0, 1 << 16, dtype, &tolerance);
                 assert_eq!(
                     device,

@@ -1,5 +1,6 @@
 //! One worker at a time, driven as the judge drives it: hand-over, clocks, stops, and every way in
-//! which a kernel can break them.
+//! which a kernel can break them. What is asserted holds on any machine, however slow or busy; how
+//! true and how fast the clocks are is `cargo bench --bench trust -- session`.
 //!
 //! A test binary of its own: here the library lives in the test process and takes its orphans,
 //! which must not happen to programs that other tests start.
@@ -10,151 +11,27 @@
 )]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use optloop::backend::cpu::{CpuSession, SessionOptions, last_core};
-use optloop::backend::{Argument, Fault, Launched, Mode, Order, Session, Shelf};
-use optloop::process::Cancel;
-use optloop::process::sandbox::SandboxMode;
+use optloop::backend::cpu::identity::allowed_cores;
+use optloop::backend::cpu::last_core;
+use optloop::backend::{
+    Argument, Fault, LaunchLimit, Launched, Mode, Model, Order, Session, Shelf,
+};
 
-const PRELUDE: &str = "#define _GNU_SOURCE\n#include <stdlib.h>\n#include <stdio.h>\n#include <string.h>\n\
-    #include <unistd.h>\n#include <signal.h>\n#include <time.h>\n#include <pthread.h>\n#include <sys/mman.h>\n\
-    static long now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t);\n\
-    return t.tv_sec * 1000000000L + t.tv_nsec; }\n\
-    __attribute__((noinline)) static void spin(long ns) { long end = now() + ns; while (now() < end); }\n";
+#[path = "session/built.rs"]
+mod built;
 
-/// A kernel of `x` (read), `y` (written), both of `n` floats, and `n`.
-struct Built {
-    dir: tempfile::TempDir,
-    library: PathBuf,
-    cancel: Cancel,
-    deadline: Duration,
-    cpu: Option<u32>,
-    memory_bytes: Option<u64>,
-    _turn: Turn,
-}
+use built::{Built, CpuSession, first_fault, floats, inputs, launches, load, once};
 
-/// Tests that look at the clock run alone, others beside each other.
-static TURNS: RwLock<()> = RwLock::new(());
+/// How long a kernel that never comes back is waited for.
+const HANGS: Duration = Duration::from_millis(500);
 
-enum Turn {
-    Alone { _guard: RwLockWriteGuard<'static, ()> },
-    Shared { _guard: RwLockReadGuard<'static, ()> },
-}
-
-impl Turn {
-    fn alone() -> Self {
-        Self::Alone { _guard: TURNS.write().unwrap_or_else(PoisonError::into_inner) }
-    }
-
-    fn shared() -> Self {
-        Self::Shared { _guard: TURNS.read().unwrap_or_else(PoisonError::into_inner) }
-    }
-}
-
-impl Built {
-    /// `before` stands outside the function.
-    fn with(before: &str, body: &str) -> Self {
-        Self::compile(before, body, Turn::shared())
-    }
-
-    fn compile(before: &str, body: &str, turn: Turn) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let (source, library) = (dir.path().join("kernel.c"), dir.path().join("kernel.so"));
-        let text = format!(
-            "{PRELUDE}{before}\nvoid kernel(const float *x, float *y, int n) {{ {body} }}\n\
-             __attribute__((visibility(\"default\"))) void optloop_launch(void *const *a)\n\
-             {{ kernel(a[0], a[1], *(const int *)a[2]); }}\n"
-        );
-        fs::write(&source, text).unwrap();
-        let mut cc = Command::new("cc");
-        cc.args(["-O1", "-fPIC", "-shared", "-fno-optimize-sibling-calls", "-w", "-o"]);
-        let done = cc.arg(&library).arg(&source).args(["-lm", "-pthread"]).output().unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        let (cancel, deadline) = (Cancel::default(), Duration::from_secs(20));
-        Self { dir, library, cancel, deadline, cpu: last_core(), memory_bytes: None, _turn: turn }
-    }
-
-    fn new(body: &str) -> Self {
-        Self::with("", body)
-    }
-
-    /// For tests that look at the clock.
-    fn alone(body: &str) -> Self {
-        Self::compile("", body, Turn::alone())
-    }
-
-    fn start(&self) -> Result<CpuSession, Fault> {
-        CpuSession::start(&SessionOptions {
-            program: Path::new(env!("CARGO_BIN_EXE_optloop")),
-            env: Vec::new(),
-            marker: &self.dir.path().display().to_string(),
-            library: &self.library,
-            cpu: self.cpu,
-            deadline: Some(Instant::now() + self.deadline),
-            // The first rung has to hold alone; tests/workers.rs runs with the second.
-            sandbox: SandboxMode::Off,
-            memory_bytes: self.memory_bytes,
-            dir: self.dir.path(),
-            cancel: &self.cancel,
-        })
-    }
-
-    /// Starts and loads `sets` sets of `n` floats; `x[i]` is `i` plus the set's number.
-    fn loaded(&self, sets: usize, n: usize) -> CpuSession {
-        let mut session = self.start().unwrap();
-        load(&mut session, sets, n).unwrap();
-        session
-    }
-
-    /// The fault that launching and reading one set of 16 floats ends with, and how long it took.
-    fn fault(&self) -> (Fault, Duration) {
-        let mut session = self.loaded(1, 16);
-        let started = Instant::now();
-        let fault = (0..3)
-            .find_map(|_| once(&mut session, 0).and_then(|_| session.outputs(0)).err())
-            .expect("a fault");
-        (fault, started.elapsed())
-    }
-}
-
-/// `x[i]` of a set is `i` plus the set's number.
-fn inputs(sets: usize, n: usize) -> Vec<Vec<u8>> {
-    (0..sets).map(|set| (0..n).flat_map(|i| ((i + set) as f32).to_ne_bytes()).collect()).collect()
-}
-
-fn load(session: &mut CpuSession, sets: usize, n: usize) -> Result<(), Fault> {
-    load_these(session, &inputs(sets, n))
-}
-
-fn load_these(session: &mut CpuSession, inputs: &[Vec<u8>]) -> Result<(), Fault> {
-    let bytes = inputs.first().map_or(0, Vec::len);
-    let count = (bytes as i32 / 4).to_ne_bytes();
-    let sets: Vec<Vec<Argument<'_>>> = inputs
-        .iter()
-        .map(|x| vec![Argument::In(x), Argument::Out(bytes), Argument::Scalar(&count)])
-        .collect();
-    session.load(&sets)
-}
-
-fn once(session: &mut CpuSession, set: u32) -> Result<Launched, Fault> {
-    session.launch(Order { first: set, count: 1, mode: Mode::Hot })
-}
-
-fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_ne_bytes(b)).collect()
-}
-
-/// The middle of what `count` launches give.
-fn median(session: &mut CpuSession, mode: Mode, count: u32, of: fn(Launched) -> u64) -> u64 {
-    let mut values: Vec<u64> = (0..count)
-        .map(|_| of(session.launch(Order { first: 0, count: 1, mode }).unwrap()))
-        .collect();
-    values.sort_unstable();
-    values[values.len() / 2]
+/// A launch may take so long, whatever another kernel takes.
+fn within(more: Duration) -> LaunchLimit {
+    LaunchLimit { model: Model::Reference, takes: Duration::ZERO, times: 1, more }
 }
 
 const DOUBLE: &str = "for (int i = 0; i < n; i++) y[i] = 2 * x[i];";
@@ -177,84 +54,60 @@ fn every_set_has_its_own_inputs_and_outputs() {
     assert!(session.launch(Order { first: 4, count: 2, mode: Mode::Hot }).is_err());
 }
 
-#[test]
-fn a_spin_of_50_us_is_reported_within_a_percent_and_the_judge_agrees() {
-    // The kernel says by itself how long it was at it.
-    let body = "long t = now(); spin(50000); y[0] = now() - t;";
-    let built = Built::alone(body);
-    let mut session = built.loaded(1, 16);
-    let timer = session.timer();
-    let overhead = timer.overhead_ns as i64;
-    let (mut off, mut beyond): (Vec<i64>, Vec<i64>) = (Vec::new(), Vec::new());
-    for _ in 0..50 {
-        let launched = once(&mut session, 0).unwrap();
-        let own = floats(&session.outputs(0).unwrap()[0])[0] as i64;
-        let reported = launched.reported_ns as i64;
-        off.push(reported - overhead - own);
-        beyond.push(launched.judged_ns as i64 - reported - timer.handover_ns as i64);
-        assert!(launched.at_least_ns <= launched.judged_ns);
+/// What the kernel says by itself, the worker of it, and the judge of both, each around the last.
+fn nested(launched: Launched, own_ns: u64) {
+    assert!(own_ns <= launched.reported_ns, "{own_ns} ns in {launched:?}");
+    assert!(launched.reported_ns <= launched.judged_ns, "{launched:?}");
+    assert!(launched.at_least_ns <= launched.judged_ns, "{launched:?}");
+}
+
+fn all_nested(launches: Vec<Launched>, own_ns: u64) {
+    for launched in launches {
+        nested(launched, own_ns);
     }
-    off.sort_unstable();
-    beyond.sort_unstable();
-    println!(
-        "{timer:?}; harness beside the kernel's own clock {} ns; judge beyond {} ns",
-        off[25], beyond[25]
-    );
-    assert!((-250..250).contains(&off[25]), "{off:?}");
-    assert!(beyond[25].abs() < 5_000, "{beyond:?}");
 }
 
 #[test]
-fn times_from_5_us_to_50_ms_are_within_a_percent() {
+fn no_clock_says_less_than_the_one_within_it_from_5_us_to_5_ms() {
     let body = "long t = now(); spin((long)x[0] * 1000); *(long *)y = now() - t;";
-    let built = Built::alone(body);
+    let built = Built::new(body);
     let mut session = built.start().unwrap();
-    let overhead = session.timer().overhead_ns;
-    for (us, count) in [(5, 101), (50, 51), (500, 21), (5_000, 11), (50_000, 5)] {
+    for (us, count) in [(5, 51), (50, 51), (500, 11), (5_000, 3)] {
         let (x, n) = ((us as f32).to_ne_bytes(), 1i32.to_ne_bytes());
         session.load(&[vec![Argument::In(&x), Argument::Out(8), Argument::Scalar(&n)]]).unwrap();
-        let (mut off, mut beyond) = (Vec::new(), Vec::new());
+        let mut beyond = u64::MAX;
         for _ in 0..count {
             let launched = once(&mut session, 0).unwrap();
             let outputs = session.outputs(0).unwrap();
-            let own = i64::from_ne_bytes(outputs[0][..8].try_into().unwrap()) as f64;
-            let reported = launched.reported_ns as f64;
-            off.push((reported - overhead) / own - 1.0);
-            beyond.push((
-                launched.judged_ns as f64 / reported,
-                launched.at_least_ns as f64 / reported,
-            ));
+            let own = u64::from_ne_bytes(outputs[0][..8].try_into().unwrap());
+            assert!(own >= 1000 * us, "{own} ns");
+            nested(launched, own);
+            beyond = beyond.min(launched.reported_ns - own);
         }
-        off.sort_by(f64::total_cmp);
-        beyond.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let (off, (judged, at_least)) = (off[count / 2] * 100.0, beyond[count / 2]);
-        println!("{us} us: reported {off:+.2} %, judge from {at_least:.4} to {judged:.4}");
-        // A step of the clock at either end.
-        assert!(off.abs() < 1.0 + 4.0 / f64::from(us), "{us} us: {off} %");
-        // How late a judge wakes on a busy machine is not bounded; what it says against a kernel is.
-        assert!(at_least < 1.02 + 2.0 / f64::from(us), "{us} us: {at_least}");
+        // All are the same unit: not one of so many was interrupted for as long as it lasts.
+        assert!(beyond < 1000 * us, "{us} us: {beyond} ns beyond");
     }
 }
 
 #[test]
 fn a_kernel_that_may_use_every_core_has_them_all() {
-    let mut built = Built::alone("spin(300000);");
-    built.cpu = None;
-    let mut session = built.loaded(1, 16);
-    let timer = session.timer();
-    let middle = median(&mut session, Mode::Hot, 21, |l| l.judged_ns - l.reported_ns);
-    println!("all cores: {timer:?}, judge beyond {middle} ns");
-    assert!(middle < 10_000_000, "{middle} ns");
+    let affinity = "cpu_set_t s; sched_getaffinity(0, sizeof s, &s); y[0] = CPU_COUNT(&s);";
+    let mut built = Built::with("#include <sched.h>\n", affinity);
+    let cores = [(last_core(), 1), (None, allowed_cores().len())];
+    for (cpu, count) in cores {
+        built.cpu = cpu;
+        let mut session = built.loaded(1, 16);
+        all_nested(launches(&mut session, Mode::Hot, 3), 0);
+        assert_eq!(floats(&session.outputs(0).unwrap()[0])[..1], [count as f32]);
+    }
 }
 
 #[test]
-fn a_launch_of_nothing_costs_less_than_100_ns() {
-    let built = Built::alone("");
-    let mut session = built.loaded(1, 16);
-    let overhead = session.timer().overhead_ns as u64;
-    let middle = median(&mut session, Mode::Hot, 101, |l| l.reported_ns);
-    println!("nothing: {middle} ns with {overhead} ns taken off");
-    assert!(middle.saturating_sub(overhead) < 100, "{middle} ns");
+fn no_launch_of_nothing_is_reported_as_more_than_the_judge_saw() {
+    let mut session = Built::new("").loaded(1, 16);
+    all_nested(launches(&mut session, Mode::Hot, 101), 0);
+    let timer = session.timer();
+    assert!(timer.overhead_ns >= 0.0 && timer.handover_ns >= 0.0, "{timer:?}");
 }
 
 #[test]
@@ -319,17 +172,19 @@ fn a_session_that_pauses_stands_still_until_its_next_order() {
 
 #[test]
 fn a_launch_beyond_its_limit_is_ended_and_one_within_is_not() {
-    let built = Built::new("spin(n == 16 ? 20000000 : 2000000000);");
+    let built = Built::new("if (n != 16) for (;;);");
     let mut session = built.loaded(1, 16);
-    session.limit(Some(Duration::from_millis(400)));
+    session.limit(Some(within(Duration::from_secs(10))));
     once(&mut session, 0).unwrap();
     load(&mut session, 1, 8).unwrap();
+    let limit = Duration::from_millis(100);
+    session.limit(Some(within(limit)));
     let started = Instant::now();
-    assert_eq!(once(&mut session, 0), Err(Fault::TimedOut));
-    let took = started.elapsed();
-    assert!((400..1500).contains(&took.as_millis()), "{took:?}");
+    // The session's own deadline is minutes away.
+    assert!(matches!(once(&mut session, 0), Err(Fault::Overlong { .. })));
+    assert!(started.elapsed() >= limit, "{:?}", started.elapsed());
     let mut session = built.loaded(1, 16);
-    session.limit(Some(Duration::from_millis(1)));
+    session.limit(Some(within(Duration::from_nanos(1))));
     session.limit(None);
     once(&mut session, 0).unwrap();
 }
@@ -347,31 +202,34 @@ fn a_duration_that_is_written_over_is_contradicted_by_the_judge() {
         *(volatile long *)(c + 136) = 1000; *(volatile int *)(c + 128) = *(volatile int *)c; spin(2000000);";
     let built = Built::with(CONTROL, body);
     let mut session = built.loaded(1, 16);
-    let mut contradicted = 0;
-    for _ in 0..10 {
-        // A judge that was off its core when the lie was told sees the truth that follows.
+    // A judge that was off its core when the lie was told sees the truth that follows.
+    let contradicted = (0..200).any(|_| {
         let launched = once(&mut session, 0).unwrap();
-        contradicted += u32::from(launched.reported_ns == 1000 && launched.at_least_ns > 100_000);
-    }
-    assert!(contradicted > 5, "{contradicted} of 10");
+        launched.reported_ns == 1000 && launched.at_least_ns > 100_000
+    });
+    assert!(contradicted);
 }
 
-const THREAD: &str = "static float *late; static void *work(void *n) { usleep(20000);\n\
+/// A thread that goes on when its process is let go on, and not before.
+const THREAD: &str = "static float *late; static volatile sig_atomic_t on; static void go(int s) { on = 1; }\n\
+    static void *work(void *n) { while (!on) usleep(100);\n\
     for (long i = 0; i < (long)n; i++) late[i] = 1; return 0; }\n";
 
 #[test]
 fn what_a_thread_finishes_later_is_missing_until_it_may_go_on() {
-    let body =
-        "pthread_t t; late = y; pthread_create(&t, 0, work, (void *)(long)n); pthread_detach(t);";
+    let body = "pthread_t t; late = y; signal(SIGCONT, go); on = 0;\n\
+        pthread_create(&t, 0, work, (void *)(long)n); pthread_detach(t);";
     let built = Built::with(THREAD, body);
     let mut session = built.loaded(1, 64);
     once(&mut session, 0).unwrap();
     let early = session.outputs(0).unwrap();
     assert_ne!(floats(&early[0]), vec![1.0; 64]);
-    std::thread::sleep(Duration::from_millis(40));
     assert_eq!(session.outputs(0).unwrap(), early, "it went on while it was stopped");
-    let late = session.reread(0, Duration::from_millis(80)).unwrap();
-    assert_eq!(floats(&late[0]), vec![1.0; 64]);
+    let whole = |session: &mut CpuSession| {
+        let late = session.reread(0, Duration::from_millis(10)).unwrap();
+        floats(&late[0]) == vec![1.0; 64]
+    };
+    assert!((0..1000).any(|_| whole(&mut session)));
 }
 
 #[test]
@@ -423,13 +281,12 @@ fn a_crash_says_where_it_was() {
         ("abort();", 6, ""),
         ("raise(9);", 9, ""),
     ] {
-        let (fault, took) = Built::new(body).fault();
+        let fault = Built::new(body).fault();
         let Fault::Crashed { signal: found, place } = &fault else {
             panic!("{body}: {fault:?}");
         };
         assert_eq!(*found, signal, "{body}");
         assert!(place.contains(words), "{body}: {place}");
-        assert!(took < Duration::from_secs(5), "{body}: {took:?}");
     }
 }
 
@@ -437,17 +294,16 @@ fn a_crash_says_where_it_was() {
 fn memory_without_end_is_refused_to_the_kernel_and_not_to_the_machine() {
     let mut built = Built::new("for (;;) memset(malloc(1 << 26), 1, 1 << 26);");
     built.memory_bytes = Some(1 << 30);
-    let (fault, took) = built.fault();
+    let fault = built.fault();
     let Fault::Crashed { signal: 11, place } = &fault else { panic!("{fault:?}") };
     assert!(place.contains("writing address 0x0, a null pointer"), "{place}");
-    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[test]
 fn a_stack_that_overflows_is_called_so() {
     let deep = "__attribute__((noinline)) static int deep(volatile int *a) { volatile int b[64]; b[0] = a[0] + 1;\n\
         return deep(b) + b[1]; }\n";
-    let (fault, _) = Built::with(deep, "volatile int a[1] = { n }; y[0] = deep(a);").fault();
+    let fault = Built::with(deep, "volatile int a[1] = { n }; y[0] = deep(a);").fault();
     let Fault::Crashed { signal: 11, place } = &fault else { panic!("{fault:?}") };
     assert!(place.contains("stack overflow"), "{place}");
 }
@@ -469,14 +325,12 @@ fn each_way_to_leave_or_to_tamper_ends_in_time_and_is_named() {
         (unmap, "SIGSEGV"),
     ] {
         let mut built = Built::with(CONTROL, body);
-        built.deadline = Duration::from_millis(700);
-        let mut session = built.loaded(1, 16);
-        let started = Instant::now();
-        let fault = (0..1000)
-            .find_map(|_| once(&mut session, 0).and_then(|_| session.outputs(0)).err())
-            .expect("a fault");
+        // Who hangs is seen to; all else is noticed long before it is time.
+        if words == "deadline" {
+            built.deadline = HANGS;
+        }
+        let fault = first_fault(&mut built.loaded(1, 16), 1000);
         assert!(fault.to_string().contains(words), "{body}: {fault}");
-        assert!(started.elapsed() < Duration::from_secs(3), "{body}: {:?}", started.elapsed());
     }
 }
 
@@ -488,9 +342,7 @@ fn a_process_that_starts_itself_again_while_it_is_stopped_is_caught() {
     let built = Built::new(timer);
     // Reading so much takes longer than the timer does.
     let mut session = built.loaded(1, 1 << 20);
-    let fault = (0..100)
-        .find_map(|_| once(&mut session, 0).and_then(|_| session.outputs(0)).err())
-        .expect("a fault");
+    let fault = first_fault(&mut session, 1000);
     let Fault::Cheating { what } = &fault else { panic!("{fault:?}") };
     assert!(what.contains("stopped"), "{what}");
 }
@@ -499,9 +351,8 @@ fn a_process_that_starts_itself_again_while_it_is_stopped_is_caught() {
 fn nonsense_in_the_control_page_harms_only_the_worker() {
     for value in ["0xff", "0x00", "0x2a"] {
         let mut built = Built::with(CONTROL, &format!("memset((void *)control(), {value}, 1024);"));
-        built.deadline = Duration::from_millis(500);
+        built.deadline = HANGS;
         let mut session = built.loaded(1, 16);
-        let started = Instant::now();
         for _ in 0..20 {
             let done = once(&mut session, 0).and_then(|_| session.outputs(0));
             match done {
@@ -510,8 +361,6 @@ fn nonsense_in_the_control_page_harms_only_the_worker() {
                 Err(other) => panic!("{value}: {other:?}"),
             }
         }
-        drop(session);
-        assert!(started.elapsed() < Duration::from_secs(3), "{value}: {:?}", started.elapsed());
     }
 }
 
@@ -524,39 +373,28 @@ fn a_stop_is_heard_during_a_launch() {
         std::thread::sleep(Duration::from_millis(50));
         cancel.request();
     });
-    let started = Instant::now();
     assert_eq!(once(&mut session, 0), Err(Fault::Interrupted));
-    assert!(started.elapsed() < Duration::from_secs(2));
     waiter.join().unwrap();
 }
 
 #[test]
-fn six_hundred_tiny_sets_load_in_no_time() {
-    let built = Built::alone(DOUBLE);
+fn six_hundred_tiny_sets_share_a_few_mappings() {
+    let built = Built::new(DOUBLE);
     let mut session = built.start().unwrap();
-    let started = Instant::now();
     load(&mut session, 600, 4).unwrap();
-    let took = started.elapsed();
     session.launch(Order { first: 0, count: 600, mode: Mode::Hot }).unwrap();
     assert_eq!(floats(&session.outputs(599).unwrap()[0]), [1198.0, 1200.0, 1202.0, 1204.0]);
-    println!("600 sets in {took:?}");
-    assert!(took < Duration::from_secs(1), "{took:?}");
-    let inputs = inputs(3, 1 << 20);
-    let started = Instant::now();
-    load_these(&mut session, &inputs).unwrap();
-    println!("3 sets of 4 MiB in {:?}", started.elapsed());
+    let process = marked(&built).pop().expect("a process");
+    let maps = fs::read_to_string(process.join("maps")).unwrap();
+    assert!(maps.lines().count() < 300, "{maps}");
 }
 
 #[test]
-#[cfg(target_arch = "x86_64")]
-fn cold_caches_are_cold() {
-    let body = "float s = 0; for (int i = 0; i < n; i += 16) s += x[i]; y[0] = s;";
-    let built = Built::alone(body);
+fn cold_caches_change_no_output() {
+    let built = Built::new(DOUBLE);
     let mut session = built.loaded(1, 4096);
-    let hot = median(&mut session, Mode::Hot, 51, |l| l.reported_ns);
-    let cold = median(&mut session, Mode::Cold, 51, |l| l.reported_ns);
-    println!("16 KiB: hot {hot} ns, cold {cold} ns");
-    assert!(cold as f64 > 1.5 * hot as f64, "hot {hot} ns, cold {cold} ns");
+    all_nested(launches(&mut session, Mode::Cold, 3), 0);
+    assert_eq!(floats(&session.outputs(0).unwrap()[0])[4095..], [8190.0]);
 }
 
 #[test]
@@ -596,14 +434,13 @@ fn what_a_kernel_prints_comes_back_and_inout_starts_anew() {
 }
 
 #[test]
-fn honest_launches_are_not_contradicted_while_both_cores_are_busy() {
+fn most_honest_launches_are_not_contradicted_while_both_cores_are_busy() {
     let mut busy: Vec<_> = (0..2)
         .map(|_| Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap())
         .collect();
-    let built = Built::alone("spin(50000);");
-    let mut session = built.loaded(1, 16);
+    let mut session = Built::new("spin(50000);").loaded(1, 16);
     let timer = session.timer();
-    let launches: Vec<Launched> = (0..60).map(|_| once(&mut session, 0).unwrap()).collect();
+    let launches = launches(&mut session, Mode::Hot, 60);
     for child in &mut busy {
         child.kill().unwrap();
         child.wait().unwrap();
@@ -613,8 +450,9 @@ fn honest_launches_are_not_contradicted_while_both_cores_are_busy() {
         .iter()
         .filter(|l| l.at_least_ns as f64 > 1.02 * l.reported_ns as f64 + slack)
         .count();
-    println!("{timer:?}, {against} of 60 contradicted");
-    assert!(against < 4, "{against} of 60: {launches:?}");
+    // A worker that lost its core between its clock and its answer is contradicted, and the judge
+    // launches once more. That must stay the exception.
+    assert!(against < 30, "{timer:?}, {against} of 60: {launches:?}");
 }
 
 #[test]
@@ -624,30 +462,9 @@ fn where_judge_and_worker_share_a_core_they_take_turns() {
     let mut only = rustix::thread::CpuSet::new();
     only.set(core as usize);
     rustix::thread::sched_setaffinity(None, &only).unwrap();
-    let built = Built::alone("spin(200000);");
-    let mut session = built.loaded(1, 16);
-    let timer = session.timer();
-    let middle = median(&mut session, Mode::Hot, 21, |l| l.judged_ns - l.reported_ns);
+    let mut session = Built::new("spin(200000);").loaded(1, 16);
+    all_nested(launches(&mut session, Mode::Hot, 21), 200_000);
     rustix::thread::sched_setaffinity(None, &before).unwrap();
-    println!("one core: {timer:?}, judge beyond {middle} ns");
-    assert!(middle < 10_000_000, "{middle} ns");
-}
-
-#[test]
-fn a_start_takes_milliseconds() {
-    let built = Built::alone("");
-    let mut times: Vec<(Duration, Duration)> = (0..9)
-        .map(|_| {
-            let started = Instant::now();
-            let mut session = built.start().unwrap();
-            let there = Instant::now();
-            session.finish();
-            (there - started, there.elapsed())
-        })
-        .collect();
-    times.sort_unstable();
-    println!("started in {:?}, gone in {:?}", times[4].0, times[4].1);
-    assert!(times[4].0 < Duration::from_secs(1), "{times:?}");
 }
 
 #[test]
@@ -659,22 +476,14 @@ fn kernels_that_cannot_be_opened_say_why() {
 }
 
 #[test]
-fn one_set_after_the_other_is_answered_quickly() {
-    let built = Built::alone(DOUBLE);
+fn one_set_after_the_other_is_answered_for_what_it_holds() {
+    let built = Built::new(DOUBLE);
     let mut session = built.start().unwrap();
-    let mut times = [Duration::ZERO; 3];
-    for _ in 0..300 {
-        let started = Instant::now();
-        load(&mut session, 1, 4).unwrap();
-        let loaded = Instant::now();
+    for round in 0..50 {
+        let inputs = &inputs(2, 4)[round % 2];
+        built::load_these(&mut session, std::slice::from_ref(inputs)).unwrap();
         once(&mut session, 0).unwrap();
-        let launched = Instant::now();
-        assert_eq!(floats(&session.outputs(0).unwrap()[0]), [0.0, 2.0, 4.0, 6.0]);
-        times[0] += loaded - started;
-        times[1] += launched - loaded;
-        times[2] += launched.elapsed();
+        let first = 2.0 * (round % 2) as f32;
+        assert_eq!(floats(&session.outputs(0).unwrap()[0])[..2], [first, first + 2.0]);
     }
-    let [load, launch, outputs] = times.map(|time| time / 300);
-    println!("load {load:?}, launch {launch:?}, outputs {outputs:?}");
-    assert!(load + launch + outputs < Duration::from_millis(20));
 }

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::{LazyLock, OnceLock};
 
 #[path = "tidy/edges.rs"]
 mod edges;
@@ -13,11 +14,11 @@ mod repository;
 #[path = "tidy/rust_text.rs"]
 mod rust_text;
 
-use rust_text::{Body, bodies};
+use rust_text::{Body, Token, bodies, code_only, tokens};
 
 /// The rooms, lowest floor first. A room may use only rooms on lower floors.
 const FLOORS: &[&[&str]] = &[
-    &["stats", "verify", "process", "digest", "diagnostic"],
+    &["stats", "verify", "process", "tree", "digest", "diagnostic"],
     &["pipeline", "problem", "cache", "adapter", "backend"],
     &["plan", "measure"],
     &["engine"],
@@ -31,11 +32,24 @@ struct File {
     /// From the repository's root, with `/`.
     path: String,
     text: String,
+    code: OnceLock<String>,
+    tokens: OnceLock<Vec<Token>>,
 }
 
 impl File {
     fn new(path: &str, text: &str) -> Self {
-        Self { path: path.to_owned(), text: text.to_owned() }
+        let (code, tokens) = (OnceLock::new(), OnceLock::new());
+        Self { path: path.to_owned(), text: text.to_owned(), code, tokens }
+    }
+
+    /// What [`code_only`] makes of the text, worked out once for all rules.
+    fn code(&self) -> &str {
+        self.code.get_or_init(|| code_only(&self.text))
+    }
+
+    /// The [`tokens`] of [`Self::code`].
+    fn tokens(&self) -> &[Token] {
+        self.tokens.get_or_init(|| tokens(self.code()))
     }
 
     fn is_source(&self) -> bool {
@@ -82,8 +96,9 @@ struct TestParts {
 }
 
 impl TestParts {
-    fn of(file: &File, code: &str) -> Self {
-        let modules = bodies(code, "mod").into_iter().filter(|body| body.test_only).collect();
+    fn of(file: &File) -> Self {
+        let modules =
+            bodies(file.tokens(), "mod").into_iter().filter(|body| body.test_only).collect();
         Self { whole_file: file.is_test_only(), modules }
     }
 
@@ -105,11 +120,13 @@ fn enforce(rule: Rule, bad: &[(&str, &str)], good: &[(&str, &str)]) {
         let complaints = rule(&[File::new(path, text)]);
         assert!(complaints.is_empty(), "the rule refused a good sample: {complaints:#?}");
     }
-    let complaints = rule(&tree());
+    let complaints = rule(&TREE);
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
-/// Every text file of the repository.
+/// Every text file of the repository, read once for all rules.
+static TREE: LazyLock<Vec<File>> = LazyLock::new(tree);
+
 fn tree() -> Vec<File> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
@@ -137,13 +154,13 @@ fn collect(root: &Path, dir: &Path, files: &mut Vec<File>) {
         if path.is_dir() {
             collect(root, &path, files);
         } else if let Ok(text) = fs::read_to_string(&path) {
-            files.push(File { path: relative, text });
+            files.push(File::new(&relative, &text));
         }
     }
 }
 
 /// The tokens begin with these words, which are given with spaces between.
-fn begins_with(tokens: &[(usize, String)], words: &str) -> bool {
+fn begins_with(tokens: &[Token], words: &str) -> bool {
     let mut tokens = tokens.iter();
     words.split(' ').all(|word| tokens.next().is_some_and(|(_, token)| token == word))
 }

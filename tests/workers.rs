@@ -8,9 +8,12 @@
     reason = "a helper of tests stops at the first surprise, and counts are exact"
 )]
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use optloop::engine::stage::FailureClass::{Cheating, Crashed, TimedOut, Wrong};
@@ -50,7 +53,7 @@ fn problem(cases: &[i64]) -> Problem {
             arg("n", Dtype::I32, ArgKind::Scalar("n".into())),
         ],
         reference: PathBuf::new(),
-        tolerance: Tolerance { rtol: 1e-6, atol: 1e-6 },
+        tolerance: Tolerance { rtol: 1e-6, atol: 1e-6, equal_nan: false },
         growth: None,
         deterministic: false,
         flops: None,
@@ -58,6 +61,9 @@ fn problem(cases: &[i64]) -> Problem {
         cuda: None,
     }
 }
+
+/// More than a stage takes here on a machine that is slow and busy.
+const PATIENCE_MS: u64 = 300_000;
 
 struct World {
     dir: tempfile::TempDir,
@@ -72,7 +78,7 @@ impl World {
         Self {
             dir: tempfile::tempdir().unwrap(),
             problem: problem(cases),
-            limits: Limits { timeout_ms: 20_000, grace_ms: 0, retries: 0 },
+            limits: Limits { timeout_ms: PATIENCE_MS, grace_ms: 0, retries: 0 },
             early_stop_us: None,
             cancel: Cancel::default(),
         }
@@ -147,6 +153,10 @@ impl World {
     }
 
     fn bench(&self, body: &str) -> StageOutcome {
+        self.in_context(|ctx| self.bench_in(body, ctx))
+    }
+
+    fn bench_in(&self, body: &str, ctx: &StageContext<'_>) -> StageOutcome {
         let work = BenchWork {
             purpose: Purpose::Candidate,
             compile: Self::compile_work(),
@@ -175,7 +185,7 @@ impl World {
             seed: Some(7),
             target: Target::Cpu(Cores::Picked),
         };
-        self.in_context(|ctx| bench::run(&def, ctx))
+        bench::run(&def, ctx)
     }
 }
 
@@ -207,10 +217,7 @@ fn a_right_kernel_is_measured() {
 #[test]
 fn each_way_to_fail_has_its_own_class() {
     // 16 floats fill a cache line, so that the buffer ends at its guard page.
-    let world = World {
-        limits: Limits { timeout_ms: 1_000, grace_ms: 0, retries: 0 },
-        ..World::new(&[16])
-    };
+    let mut world = World::new(&[16]);
     for (body, expected, words) in [
         ("", Wrong, "elements"),
         (
@@ -238,12 +245,12 @@ fn each_way_to_fail_has_its_own_class() {
             "no message",
         ),
     ] {
-        let started = Instant::now();
+        // Who hangs is seen to; all else is noticed long before it is time.
+        world.limits.timeout_ms = if expected == TimedOut { 1_000 } else { PATIENCE_MS };
         let outcome = world.check(body);
         assert_eq!(class(&outcome), Some(expected), "{body}: {:?}", outcome.failure);
         let message = &outcome.failure.as_ref().unwrap().message;
         assert!(message.contains(words) && message.contains("n=16"), "{body}: {message}");
-        assert!(started.elapsed() < Duration::from_secs(8), "{body}: {:?}", started.elapsed());
     }
 }
 
@@ -281,7 +288,10 @@ fn kernels_that_remember_are_wrong_on_new_inputs() {
         (by_place, "on new inputs in the same buffers"),
         (by_few, "on inputs that differ from earlier ones in a few elements"),
     ] {
-        refused(&world.check(&kernel), Wrong, words, &kernel);
+        // One seed in 128 changes an element that the last of these looks at.
+        let def = CheckDef { seed: Some(1), ..world.check_def(&kernel) };
+        let outcome = world.in_context(|ctx| check::run(&def, ctx));
+        refused(&outcome, Wrong, words, &kernel);
     }
 }
 
@@ -350,23 +360,167 @@ fn endurance_finds_what_is_wrong_now_and_then() {
 }
 
 #[test]
+fn a_reference_that_cannot_be_held_against_anything_is_the_problems_mistake() {
+    let mut world = World::new(&[1000]);
+    for (reference, words) in [
+        (
+            "for (int i = 0; i < n; i++) acc[i] += x[i]; for (int i = 0; i < 506; i++) y[i] = 2 * x[i];",
+            "leaves unwritten 494 of 1000 elements of `y` at case n=1000: what a kernel must leave \
+             there nobody can say; write `role = \"inout\"` for `y`",
+        ),
+        (
+            "for (int i = 0; i < n; i++) { acc[i] += x[i]; y[i] = i % 100 ? x[i] : 0.0f / (x[i] - x[i]); }",
+            "gives NaN in 10 of 1000 elements of `y` at case n=1000: no kernel can pass",
+        ),
+        ("abort();", "the reference of problem `scale` crashed"),
+    ] {
+        let def =
+            CheckDef { reference: world.build("partial", reference), ..world.check_def(GOOD) };
+        let outcome = world.in_context(|ctx| check::run(&def, ctx));
+        refused(&outcome, FailureClass::Problem, words, reference);
+    }
+    // The same, where NaN is what is asked for.
+    let nan = "for (int i = 0; i < n; i++) { acc[i] += x[i]; y[i] = i % 100 ? x[i] : 0.0f / (x[i] - x[i]); }";
+    world.problem.tolerance.equal_nan = true;
+    let def = CheckDef { reference: world.build("partial", nan), ..world.check_def(nan) };
+    assert_eq!(world.in_context(|ctx| check::run(&def, ctx)).failure, None);
+}
+
+#[test]
+fn a_launch_a_thousand_times_as_long_as_the_references_is_ended_with_both_times() {
+    let mut world = World::new(&[16]);
+    world.limits.timeout_ms = 60_000;
+    let outcome = world.check("for (;;) {}");
+    refused(&outcome, TimedOut, "was not back before the deadline of a launch", "loops for ever");
+    let message = &outcome.failure.as_ref().unwrap().message;
+    assert!(
+        message.contains("ended after 2") && message.contains("the reference takes"),
+        "{message}"
+    );
+}
+
+/// The same context, in which every set counts as large.
+fn large<'a>(
+    ctx: &'a StageContext<'a>,
+    env: &'a (dyn Fn(&str) -> Option<OsString> + Sync),
+) -> StageContext<'a> {
+    StageContext { env, ..*ctx }
+}
+
+impl World {
+    fn in_large_context(
+        &self,
+        stage: impl FnOnce(&StageContext<'_>) -> StageOutcome,
+    ) -> StageOutcome {
+        self.in_context(|ctx| {
+            let env = |name: &str| match name {
+                "OPTLOOP_LARGE_BYTES" => Some("1".into()),
+                _ => (ctx.env)(name),
+            };
+            stage(&large(ctx, &env))
+        })
+    }
+}
+
+#[test]
+fn large_sets_are_drawn_once_where_they_lie_and_judged_as_strictly() {
+    let mut world = World::new(&[500, 1000]);
+    world.problem.holdout =
+        Some(Holdout { ranges: [("n".to_owned(), (100, 900))].into(), count: 1 });
+    let remember = "static float y0[1000], a0[1000]; static int full;";
+    let from_memory =
+        "if (full == n) { for (int i = 0; i < n; i++) { acc[i] = a0[i]; y[i] = y0[i]; } return; }";
+    let keep = "for (int i = 0; i < n; i++) { a0[i] = acc[i]; y0[i] = y[i]; } full = n;";
+    let remembering = format!("{remember} {from_memory} {GOOD} {keep}");
+    let late = format!("{GOOD} y[n - 1] += 1;");
+    let counting = format!("static int calls; {GOOD} if (++calls > 6) y[n - 1] += 1;");
+    for (kernel, expected) in [
+        (GOOD, None),
+        (late.as_str(), Some(Wrong)),
+        (remembering.as_str(), Some(Wrong)),
+        (counting.as_str(), Some(Wrong)),
+        ("", Some(Wrong)),
+        ("for (int i = 0; i <= n + 1100; i++) y[i] = x[i];", Some(Crashed)),
+    ] {
+        let def = world.check_def(kernel);
+        let outcome = world.in_large_context(|ctx| check::run(&def, ctx));
+        assert_eq!(class(&outcome), expected, "{kernel}: {:?}", outcome.failure);
+        if expected.is_none() {
+            // Two fresh sets, a near twin and the first again twice, of two outputs.
+            assert_eq!(outcome.detail["cases"][1]["elements"], 2 * 5 * 1000);
+            assert_eq!(outcome.detail["deterministic"], true);
+            assert_eq!(outcome.detail["holdout"]["passed"], 1);
+            assert_eq!(outcome.detail["endurance"]["launches"], 8);
+        }
+    }
+    let partial =
+        "for (int i = 0; i < n; i++) acc[i] += x[i]; for (int i = 0; i < 6; i++) y[i] = x[i];";
+    let def = CheckDef { reference: world.build("partial", partial), ..world.check_def(GOOD) };
+    let outcome = world.in_large_context(|ctx| check::run(&def, ctx));
+    refused(&outcome, FailureClass::Problem, "leaves unwritten 4", partial);
+}
+
+#[test]
+fn large_sets_are_measured_one_launch_a_process() {
+    let world = World::new(&[1000]);
+    let heard = Mutex::new(BTreeSet::new());
+    let outcome = world.in_large_context(|ctx| {
+        let progress = |_: f32, words: &str| {
+            let words = words.split(',').next().unwrap_or_default().to_owned();
+            heard.lock().unwrap().insert(words);
+        };
+        world.bench_in(GOOD, &StageContext { progress: &progress, ..*ctx })
+    });
+    assert_eq!(outcome.failure, None);
+    let case = &outcome.detail["cases"][0];
+    assert_eq!(
+        (&case["staged_sets"], &case["loop"]),
+        (&serde_json::json!(2), &serde_json::json!(1)),
+        "{case}"
+    );
+    assert_eq!(outcome.detail["processes"], outcome.detail["launches"]);
+    let heard = heard.into_inner().unwrap();
+    for words in ["drawing inputs", "staging inputs", "reference", "comparing"] {
+        assert!(heard.contains(words), "{words}: {heard:?}");
+    }
+    let wrong = format!("static int calls; {GOOD} if (++calls > 3) y[n - 1] += 1;");
+    let outcome = world.in_large_context(|ctx| world.bench_in(&wrong, ctx));
+    assert_eq!(class(&outcome), Some(Wrong), "{:?}", outcome.failure);
+}
+
+#[test]
+fn what_the_judge_takes_for_itself_is_not_held_against_the_kernel() {
+    let mut world = World::new(&[1 << 20]);
+    world.limits.timeout_ms = 1_000;
+    for arg in &mut world.problem.args {
+        if let ArgKind::Buffer { fill, .. } = &mut arg.kind {
+            *fill = Fill::Adversarial;
+        }
+    }
+    let started = Instant::now();
+    let outcome = world.check(GOOD);
+    // Drawing takes longer than the limit, at least in a build without optimisation.
+    assert_eq!(outcome.failure, None, "after {:?}", started.elapsed());
+}
+
+#[test]
 fn a_problem_that_takes_any_answer_is_refused() {
     let mut world = World::new(&[16, 64]);
-    world.problem.tolerance = Tolerance { rtol: 0.0, atol: 1e3 };
+    world.problem.tolerance = Tolerance { rtol: 0.0, atol: 1e3, equal_nan: false };
     let outcome = world.check(GOOD);
-    refused(&outcome, FailureClass::Failed, "every wanted value is below atol", "loose");
+    refused(&outcome, FailureClass::Problem, "every wanted value is below atol", "loose");
     let message = &outcome.failure.as_ref().unwrap().message;
     assert!(
         message.contains("control: zero; `acc`, `y`") && message.contains("atol 1e3"),
         "{message}"
     );
-    world.problem.tolerance = Tolerance { rtol: 1e-6, atol: 1e-6 };
+    world.problem.tolerance = Tolerance { rtol: 1e-6, atol: 1e-6, equal_nan: false };
     for arg in &mut world.problem.args {
         if let ArgKind::Buffer { fill, .. } = &mut arg.kind {
             *fill = Fill::Iota;
         }
     }
-    refused(&world.check(GOOD), FailureClass::Failed, "the fills are not random", "iota");
+    refused(&world.check(GOOD), FailureClass::Problem, "the fills are not random", "iota");
 }
 
 #[test]
@@ -389,7 +543,7 @@ fn other_bits_on_the_same_inputs_are_noted_and_refused_on_request() {
 fn rounding_errors_that_grow_too_fast_are_refused() {
     let mut world = World::new(&[64, 1024, 16384]);
     world.problem.growth = Some(0.6);
-    world.problem.tolerance = Tolerance { rtol: 1e-1, atol: 1e-1 };
+    world.problem.tolerance = Tolerance { rtol: 1e-1, atol: 1e-1, equal_nan: false };
     let scaled =
         |power: &str| format!("{GOOD} for (int i = 0; i < n; i++) y[i] *= 1 + 1e-6f * {power};");
     let outcome = world.check(&scaled("n"));
@@ -521,11 +675,9 @@ fn a_stop_ends_a_hanging_kernel() {
         std::thread::sleep(Duration::from_millis(100));
         cancel.request();
     });
-    let started = Instant::now();
     let outcome = world.in_context(|ctx| check::run(&def, ctx));
     waiter.join().unwrap();
     assert_eq!(class(&outcome), Some(FailureClass::Interrupted), "{:?}", outcome.failure);
-    assert!(started.elapsed() < Duration::from_secs(5));
 }
 
 #[test]
@@ -643,32 +795,68 @@ fn built(world: &World, problem: &Problem, source: PathBuf, flags: &[&str]) -> P
     output
 }
 
-#[test]
-fn every_shipped_kernel_is_right() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
-    for name in ["vector_add", "reduce_sum", "softmax", "sgemm", "stencil2d"] {
-        let folder = root.join(name);
-        let loaded = load(&folder.join("problem.toml"), &Disk);
-        let problem = loaded.problem.expect("a shipped problem is valid");
-        let world = World::new(&[]);
-        let exact = ["-O2", "-ffp-contract=off"];
-        let reference = built(&world, &problem, problem.reference.clone(), &exact);
-        for kernel in [format!("{name}.c"), format!("{name}_fast.c")] {
-            let def = CheckDef {
-                sandbox: SandboxMode::Auto,
-                problem: problem.clone(),
-                kernel: built(&world, &problem, folder.join(&kernel), &["-O3", "-march=native"]),
-                reference: reference.clone(),
-                launches: 2,
-                endurance: 16,
-                sanitize: None,
-                watch: false,
-                limits: world.limits,
-                seed: None,
-                target: Target::Cpu(Cores::Picked),
-            };
-            let outcome = world.in_context(|ctx| check::run(&def, ctx));
-            assert_eq!(outcome.failure, None, "{kernel}");
-        }
+/// Both C versions of a shipped kernel against its reference, at its own sizes.
+fn shipped(name: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels").join(name);
+    let loaded = load(&folder.join("problem.toml"), &Disk);
+    let problem = loaded.problem.expect("a shipped problem is valid");
+    let world = World::new(&[]);
+    let exact = ["-O2", "-ffp-contract=off"];
+    let reference = built(&world, &problem, problem.reference.clone(), &exact);
+    for kernel in [format!("{name}.c"), format!("{name}_fast.c")] {
+        let def = CheckDef {
+            sandbox: SandboxMode::Auto,
+            problem: problem.clone(),
+            kernel: built(&world, &problem, folder.join(&kernel), &["-O3", "-march=native"]),
+            reference: reference.clone(),
+            launches: 1,
+            endurance: 2,
+            sanitize: None,
+            watch: false,
+            limits: world.limits,
+            seed: None,
+            target: Target::Cpu(Cores::Picked),
+        };
+        let outcome = world.in_context(|ctx| check::run(&def, ctx));
+        assert_eq!(outcome.failure, None, "{kernel}");
     }
+}
+
+/// The kernels that a folder below `kernels/` holds; each has a test of its own here.
+const SHIPPED: [&str; 5] = ["reduce_sum", "sgemm", "softmax", "stencil2d", "vector_add"];
+
+#[test]
+fn every_shipped_kernel_has_its_test() {
+    let folders = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels")).unwrap();
+    let folders = folders.map(|entry| entry.unwrap()).filter(|e| e.path().is_dir());
+    let mut names: Vec<String> =
+        folders.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    names.retain(|name| name != ".optloop");
+    names.sort();
+    assert_eq!(names, SHIPPED);
+}
+
+#[test]
+fn the_shipped_reduce_sum_is_right() {
+    shipped(SHIPPED[0]);
+}
+
+#[test]
+fn the_shipped_sgemm_is_right() {
+    shipped(SHIPPED[1]);
+}
+
+#[test]
+fn the_shipped_softmax_is_right() {
+    shipped(SHIPPED[2]);
+}
+
+#[test]
+fn the_shipped_stencil2d_is_right() {
+    shipped(SHIPPED[3]);
+}
+
+#[test]
+fn the_shipped_vector_add_is_right() {
+    shipped(SHIPPED[4]);
 }

@@ -6,11 +6,14 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use optloop::backend::cpu::{CpuSession, SessionOptions, last_core};
-use optloop::backend::{Argument, Fault, Launched, Mode, Order, Session, Shelf, Timer};
+use optloop::backend::{
+    Allowance, Argument, Fault, LaunchLimit, Launched, Mode, Order, Session, Shelf, Timer,
+};
 use optloop::measure::pairs::{
     Comparison as Paired, Contest, KernelPairs, Scoring, Side, SlotPlan, Terms, decide,
 };
 use optloop::measure::{self, Halt, Measurement, Protocol, SlotEnd, Statistic, Subject};
+use optloop::pipeline::Guard;
 use optloop::problem::{Role, Staged, StagedArg, stage};
 use optloop::process::sandbox::SandboxMode;
 use optloop::stats::Rule;
@@ -48,6 +51,7 @@ pub(crate) fn protocol() -> Protocol {
         warmup: 3,
         early_stop_us: None,
         precision: None,
+        budget: None,
         statistic: Statistic::Median,
         mode: Mode::Hot,
         seed: rand::random(),
@@ -86,7 +90,8 @@ pub(crate) fn compared(world: &World, kernel: &Kernel) -> (Paired, Spent) {
         Timed { world, kernel, seed, pools, answering: None, shelf, outputs: Vec::new(), spent };
     let mut pairs = KernelPairs::new(&mut timed, SlotPlan::default());
     let rule = Rule::default().of_shapes(kernel.problem.cases.len());
-    let terms = Terms { rule, scoring: Scoring::default(), seed, budget: None };
+    let scoring = Scoring::default();
+    let terms = Terms { rule, scoring, seed, budget: None, guard: Guard::Off };
     let paired = decide(&terms, &mut pairs, &|| started.elapsed(), &|_| {});
     let paired = paired
         .unwrap_or_else(|stop| panic!("{}, {:?}: {}", kernel.name, stop.side, words(&stop.halt)));
@@ -111,7 +116,7 @@ pub(crate) fn start(world: &World, library: &std::path::Path) -> Result<CpuSessi
         marker: "study-worker",
         library,
         cpu: last_core(),
-        deadline: Some(Instant::now() + Duration::from_mins(5)),
+        allowance: Allowance::new(Some(Duration::from_mins(5))),
         memory_bytes: Some(4 << 30),
         sandbox: SandboxMode::Auto,
         dir: &world.scratch(),
@@ -194,6 +199,7 @@ pub(crate) fn arguments(staged: &Staged) -> Vec<Argument<'_>> {
         &StagedArg::Scalar { dtype, ref bytes, .. } => {
             Argument::Scalar(&bytes[..dtype.size_bytes()])
         }
+        StagedArg::Later { drawing, .. } => Argument::Drawn(drawing),
         StagedArg::Buffer { role: Role::In, data, .. } => Argument::In(data),
         StagedArg::Buffer { role: Role::Out, data, .. } => Argument::Out(data.len()),
         StagedArg::Buffer { role: Role::Inout, data, .. } => Argument::Inout(data),
@@ -351,7 +357,7 @@ impl Session for Watched {
         clocked(&self.spent, |s| &mut s.pause, || self.session.pause())
     }
 
-    fn limit(&mut self, launch: Option<Duration>) {
+    fn limit(&mut self, launch: Option<LaunchLimit>) {
         self.session.limit(launch);
     }
 

@@ -307,7 +307,7 @@ fn own_problem(name: &str, role: Role, sizes: &[i64]) -> Problem {
             },
         ],
         reference: PathBuf::new(),
-        tolerance: Tolerance { rtol: 0.0, atol: 0.0 },
+        tolerance: Tolerance { rtol: 0.0, atol: 0.0, equal_nan: false },
         growth: None,
         deterministic: false,
         flops: None,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Argument, Fault, Launched, Order, Session, Timer};
+use super::{Argument, Fault, LaunchLimit, Launched, Order, Session, Timer};
 
 /// What all sessions of a test share: a clock, and what happened in which order.
 #[derive(Debug, Default, Clone)]
@@ -57,7 +57,7 @@ pub struct FakeSession {
     script: Script,
     launched: u64,
     asked: u64,
-    limit: Option<Duration>,
+    limit: Option<LaunchLimit>,
     /// Per loaded set, the number of the launch that it was in.
     left: Vec<Option<u64>>,
 }
@@ -106,8 +106,11 @@ impl Session for FakeSession {
             ns += self.launch_once()?;
             self.left[set] = Some(self.launched - 1);
         }
-        if self.limit.is_some_and(|limit| Duration::from_nanos(ns) > limit) {
-            return Err(Fault::TimedOut);
+        if let Some(limit) = self.limit
+            && Duration::from_nanos(ns) > limit.of(order.count)
+        {
+            let LaunchLimit { model, takes, .. } = limit;
+            return Err(Fault::Overlong { limit: limit.of(order.count), model, takes });
         }
         let reported = ns / self.script.forged_by.max(1);
         let judged_ns = ns + self.script.timer.handover_ns as u64;
@@ -134,7 +137,7 @@ impl Session for FakeSession {
         disturbed.then(|| "hot and slow".to_owned())
     }
 
-    fn limit(&mut self, launch: Option<Duration>) {
+    fn limit(&mut self, launch: Option<LaunchLimit>) {
         self.limit = launch;
     }
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::verify::{Dtype, Tolerance};
 
+mod allowance;
 pub(crate) mod control;
 pub mod cpu;
 pub mod cuda;
@@ -21,10 +22,27 @@ pub mod loads;
 pub(crate) mod protocol;
 pub mod worker;
 
+pub use allowance::{Allowance, LaunchLimit, Model};
 pub use cpu::Shelf;
 
+/// What an input is drawn from, where it is so large that it is to exist once.
+pub trait Draw: Sync + fmt::Debug {
+    /// How many bytes it is.
+    fn bytes(&self) -> usize;
+
+    /// Draws it into memory of this length: the same bytes each time, whatever was there.
+    fn draw(&self, into: &mut [u8]);
+
+    /// The bytes by themselves.
+    fn to_vec(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.bytes()];
+        self.draw(&mut bytes);
+        bytes
+    }
+}
+
 /// One argument of a launch, with the bytes it starts from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Argument<'a> {
     /// A buffer the kernel only reads.
     In(&'a [u8]),
@@ -32,6 +50,11 @@ pub enum Argument<'a> {
     Out(usize),
     /// A buffer that is restored before each launch and written by it.
     Inout(&'a [u8]),
+    /// An `In` that is drawn where it is to lie. Where a set has one, it has its turn alone: all sets
+    /// of a [`Session::load`] write to the same outputs, which are poisoned anew for each.
+    Drawn(&'a dyn Draw),
+    /// An `Inout` of this kind.
+    DrawnInout(&'a dyn Draw),
     /// A value, in the machine's byte order.
     Scalar(&'a [u8]),
 }
@@ -139,6 +162,9 @@ pub trait Session {
         self.load(sets)
     }
 
+    /// Forgets what is staged, so that its memory can be used for what comes next.
+    fn unload(&mut self) {}
+
     /// Launches the kernel. `Inout` buffers start from their staged bytes.
     ///
     /// # Errors
@@ -158,6 +184,25 @@ pub trait Session {
     /// As there.
     fn outputs_into(&mut self, set: u32, into: &mut Vec<Vec<u8>>) -> Result<(), Fault> {
         *into = self.outputs(set)?;
+        Ok(())
+    }
+
+    /// [`Session::outputs`] in parts of `bytes` bytes, for outputs that are not to be copied whole:
+    /// `look` is called on several threads, with the output's number and where the part begins in it.
+    ///
+    /// # Errors
+    /// As there; what was seen until then proves nothing.
+    fn outputs_in_parts(
+        &mut self,
+        set: u32,
+        bytes: usize,
+        look: &(dyn Fn(usize, usize, &[u8]) + Sync),
+    ) -> Result<(), Fault> {
+        for (number, output) in self.outputs(set)?.iter().enumerate() {
+            for (part, found) in output.chunks(bytes.max(1)).enumerate() {
+                look(number, part * bytes, found);
+            }
+        }
         Ok(())
     }
 
@@ -204,8 +249,8 @@ pub trait Session {
     }
 
     /// How long one [`Session::launch`] may take from now on, warm-ups too: what goes on for longer
-    /// is ended as [`Fault::TimedOut`]. `None`: until the session's own deadline.
-    fn limit(&mut self, _launch: Option<Duration>) {}
+    /// is ended as [`Fault::Overlong`]. `None`: until the session's [`Allowance`] is spent.
+    fn limit(&mut self, _launch: Option<LaunchLimit>) {}
 
     /// The session's clock.
     fn timer(&self) -> Timer;
@@ -241,6 +286,15 @@ pub enum Fault {
     },
     /// It was not back in time.
     TimedOut,
+    /// One launch took far longer than another kernel takes for the same.
+    Overlong {
+        /// What it was let take.
+        limit: Duration,
+        /// The other kernel.
+        model: Model,
+        /// What that takes.
+        takes: Duration,
+    },
     /// The built kernel cannot be loaded.
     Unloadable {
         /// The loader's words.
@@ -258,9 +312,15 @@ pub enum Fault {
         /// The driver's name for it, and what was tried.
         what: String,
     },
-    /// Not the kernel's doing.
+    /// Not the kernel's doing, and it may go away.
     Infrastructure {
         /// What failed.
+        what: String,
+    },
+    /// Neither the kernel's doing nor anything that goes away: what was asked for, or how this
+    /// machine is set up, rules it out.
+    Setup {
+        /// What rules it out, and what to do.
         what: String,
     },
     /// A stop was asked for.
@@ -324,10 +384,16 @@ impl fmt::Display for Fault {
                 write!(f, "ended its process with exit code {code} instead of returning")
             }
             Self::TimedOut => f.write_str("was not back before the deadline"),
+            Self::Overlong { limit, model, takes } => write!(
+                f,
+                "was not back before the deadline of a launch: it was ended after {limit:.1?}, and \
+                 the {} takes {takes:.1?}",
+                model.name()
+            ),
             Self::Unloadable { what } => write!(f, "cannot be loaded: {what}"),
             Self::Cheating { what } => write!(f, "tampered with the measurement: {what}"),
             Self::Device { trouble, what } => write!(f, "{}: {what}", trouble.words()),
-            Self::Infrastructure { what } => f.write_str(what),
+            Self::Infrastructure { what } | Self::Setup { what } => f.write_str(what),
             Self::Interrupted => f.write_str("interrupted"),
         }
     }

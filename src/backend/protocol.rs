@@ -198,6 +198,17 @@ impl Place {
         Some(Self { before, region, start, bytes: length, each: start / pitch + 1, pitch })
     }
 
+    /// The place of one buffer that all sets have in turn.
+    pub(crate) fn in_turn(
+        before: Stride,
+        bytes: usize,
+        sets: u64,
+        paging: (usize, u64),
+    ) -> Option<Self> {
+        let alone = Self::aligned(before, bytes, 1, paging)?;
+        Some(Self { each: sets.max(1), pitch: 0, ..alone })
+    }
+
     /// All up to the end of its last region.
     pub(crate) fn end(&self, sets: u64) -> Option<Stride> {
         self.before.and(self.regions(sets), self.region)
@@ -219,9 +230,11 @@ impl Place {
         let (region, within) = (set / each, set % each);
         let start = self.start.checked_sub(self.pitch.checked_mul(within)?)?;
         let end = start.checked_add(self.bytes)?;
+        // Without a pitch there is one buffer, which all have in turn.
+        let shared = self.pitch > 0;
         let clear = (
-            if within + 1 < each { end.checked_sub(self.pitch)? } else { 0 },
-            if within > 0 { start.checked_add(self.pitch)? } else { self.region },
+            if shared && within + 1 < each { end.checked_sub(self.pitch)? } else { 0 },
+            if shared && within > 0 { start.checked_add(self.pitch)? } else { self.region },
         );
         let inside = clear.0 <= start && end <= clear.1 && clear.1 <= self.region;
         let before = self.before(region)?;
@@ -414,6 +427,14 @@ mod tests {
         assert_eq!(all, Stride { bytes: 2 * 8192 + 2 * 4096, regions: 4 });
         assert_eq!(all.mapped(page), Some(all.bytes + 5 * 4096));
         assert_eq!(first.end(u64::MAX), None);
+    }
+
+    #[test]
+    fn what_sets_have_in_turn_lies_in_one_place() {
+        let place = Place::in_turn(Stride::default(), 5000, 2, (4096, ALIGNMENT)).unwrap();
+        assert_eq!((place.regions(2), place.end(2).unwrap().bytes), (1, 8192));
+        assert_eq!(place.extent(0), place.extent(1));
+        assert_eq!(place.extent(1).unwrap().clear, (0, 8192));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The index: all entries and nodes of one pipeline in flat arrays.
 //!
-//! A null run reads this one file, asks the kernel for the stat fields of every entry and is
-//! done: no TOML, no graph, no allocation per stage. Node definitions lie in a second file,
-//! `defs`, of which only the ranges of nodes that may run are ever read.
+//! A null run reads this one file, asks for the stat fields of every entry and is done: no TOML, no
+//! graph, no allocation per stage. Node definitions lie in a second file, `defs`, of which only the
+//! ranges of nodes that may run are read.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -117,6 +117,8 @@ pub mod flag {
     pub const IMPLICIT: u32 = 64;
     /// Its result follows from results, not only from files, of what it needs.
     pub const FOLLOWS: u32 = 128;
+    /// Is to be compared with the best, and there is none: what passes first is the baseline.
+    pub const FIRST: u32 = 256;
 }
 
 impl Node {
@@ -150,6 +152,7 @@ struct Header {
     text: u32,
     plan_inputs: Links,
     title: Links,
+    origin: Links,
 }
 
 /// The index in memory: the same arrays as on disk.
@@ -167,6 +170,8 @@ pub struct Index {
     pub plan_inputs: Links,
     /// The pipeline's name: start and length in the text.
     pub title: Links,
+    /// Where the plan comes from, as its maker encodes it.
+    pub origin: Links,
     /// Rises with each write: ties the journal to the index it continues.
     pub generation: u64,
     /// What the plan was made by: the program's version and what the command line changed.
@@ -277,6 +282,7 @@ impl Index {
             text: vec![0; header.text as usize],
             plan_inputs: header.plan_inputs,
             title: header.title,
+            origin: header.origin,
             generation: header.generation,
             plan: header.plan,
             users: OnceLock::new(),
@@ -316,6 +322,7 @@ impl Index {
             text: self.text.len() as u32,
             plan_inputs: self.plan_inputs,
             title: self.title,
+            origin: self.origin,
         };
         header.crc = self.crc(header);
         replace(path, |file| {
@@ -439,14 +446,8 @@ mod tests {
         let b = index.add_entry(Kind::Env, "CC");
         let (name, name_len) = index.add_text("build");
         let inputs = index.add_links(&[a, b]);
-        index.nodes.push(Node {
-            name,
-            name_len,
-            inputs,
-            status: 1,
-            flags: flag::LOG,
-            ..Node::zeroed()
-        });
+        let known = Node { status: 1, flags: flag::LOG, ..Node::zeroed() };
+        index.nodes.push(Node { name, name_len, inputs, ..known });
         index
     }
 

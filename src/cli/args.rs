@@ -1,5 +1,7 @@
 //! The command line as typed values.
 
+mod alone;
+mod best;
 mod inspect;
 
 use std::path::PathBuf;
@@ -11,6 +13,8 @@ use super::exit;
 use crate::diagnostic::nearest;
 use crate::record::Decision;
 
+pub(super) use alone::pipeline_alone;
+pub(super) use best::{BestArgs, BestCommand, KeepArgs, SetArgs, WhichBest};
 pub(super) use inspect::{AsmArgs, DeviceCodeArgs, InspectCommand, ResourcesArgs};
 
 /// optloop makes kernel optimisation a build.
@@ -26,7 +30,7 @@ pub struct Cli {
 }
 
 /// Flags of every command.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct Global {
     /// How results are written to standard output.
     #[arg(long, value_enum, default_value_t = Format::Human, global = true)]
@@ -40,18 +44,20 @@ pub(super) struct Global {
 }
 
 /// `--format`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// Tables and sentences.
+    #[default]
     Human,
     /// One JSON object a line, with a version field in the first.
     Json,
 }
 
 /// `--color`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum When {
     /// On a terminal, unless `NO_COLOR` or `CI` is set.
+    #[default]
     Auto,
     /// Always.
     Always,
@@ -82,6 +88,8 @@ pub(super) enum Command {
     Keep(KeepArgs),
     /// Put the incumbent's files back where the candidate's are.
     Revert(RevertArgs),
+    /// Show the best of each problem, make another kernel the best, or begin anew.
+    Best(BestArgs),
     /// Look inside what a kernel is compiled to.
     #[command(subcommand)]
     Inspect(InspectCommand),
@@ -118,6 +126,9 @@ pub(super) struct Which {
     /// Presets that commands add as stages.
     #[arg(skip)]
     pub(super) add: Vec<String>,
+    /// The stages that commands plan, with what these need; all when none is named.
+    #[arg(skip)]
+    pub(super) only: Vec<String>,
 }
 
 /// How stages are run.
@@ -179,7 +190,8 @@ pub(super) struct PipelineArgs {
     /// Refuse instead of waiting when another run holds the state or the device.
     #[arg(long)]
     pub(super) no_wait: bool,
-    /// Print nothing but the path of the last measured stage's artifact.
+    /// Print nothing but the path of an artifact: of the last stage that is named, else of the last
+    /// that was measured.
     #[arg(long)]
     pub(super) artifact_only: bool,
     /// Whose recorded output is shown: that of stages that ran, of all, or of none.
@@ -330,16 +342,6 @@ pub(super) struct AnalyzeArgs {
     /// Who decided.
     #[arg(long, value_name = "NAME", value_parser = said)]
     pub(super) by: Option<String>,
-}
-
-/// `optloop keep`.
-#[derive(Debug, Args)]
-pub(super) struct KeepArgs {
-    #[command(flatten)]
-    pub(super) decided: Decided,
-    /// Commit nothing.
-    #[arg(long)]
-    pub(super) no_commit: bool,
 }
 
 /// `optloop revert`.

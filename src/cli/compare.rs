@@ -39,41 +39,60 @@ fn plan(args: &CompareArgs) -> Result<PipelineArgs, Refusal> {
     let mut tuning = args.tuning.clone();
     // A comparison is always of now.
     tuning.set.push((format!("stages.{}.cache", args.stage), "false".to_owned()));
-    let which = Which {
-        file,
-        kernel: Some(sides.file(b)?),
-        incumbent: Some(sides.incumbent(a)?),
-        tuning,
-        add: Vec::new(),
-    };
+    let incumbent = Some(sides.incumbent(a)?);
+    let Measured { kernel, set } = sides.kernel(b)?;
+    tuning.set.extend(set);
+    let only = vec![args.stage.clone()];
+    let which = Which { file, kernel, incumbent, tuning, add: Vec::new(), only };
     Ok(PipelineArgs::of(which, &[&args.stage]))
 }
 
+/// The side that is measured, as changes of the command line.
+pub(super) struct Measured {
+    /// `--kernel`, where it is one file.
+    pub(super) kernel: Option<PathBuf>,
+    /// `--set`, where it is several.
+    pub(super) set: Option<(String, String)>,
+}
+
 /// How sides are named, for a pipeline.
-struct Sides<'a> {
-    located: &'a Located,
-    stage: &'a str,
-    tuning: &'a Tuning,
+pub(super) struct Sides<'a> {
+    pub(super) located: &'a Located,
+    pub(super) stage: &'a str,
+    pub(super) tuning: &'a Tuning,
 }
 
 impl Sides<'_> {
     /// The side that stays, as `incumbent` is written.
     fn incumbent(&self, name: &str) -> Result<String, Refusal> {
-        let path = self.file(name)?;
-        match name {
-            _ if Path::new(name).is_file() => {}
-            "best" | "baseline" => return Ok(name.to_owned()),
-            _ => return Ok(format!("git:{name}")),
+        if Path::new(name).is_file() {
+            return Ok(format!("file:{name}"));
         }
-        Ok(format!("file:{}", path.display()))
+        // What there is not is said here, in terms of sides.
+        self.files(name)?;
+        match name {
+            "best" | "baseline" => Ok(name.to_owned()),
+            _ => Ok(format!("git:{name}")),
+        }
     }
 
-    /// The file of a side: a path, the best or the first of the pipeline's problem, or the kernel as
+    /// A side as the kernel that is measured: one file, or a change of what the pipeline names.
+    pub(super) fn kernel(&self, name: &str) -> Result<Measured, Refusal> {
+        match &self.files(name)?[..] {
+            [one] => Ok(Measured { kernel: Some(one.clone()), set: None }),
+            several => {
+                let set = Some(("kernel".to_owned(), self.list(several)));
+                Ok(Measured { kernel: None, set })
+            }
+        }
+    }
+
+    /// The files of a side: a path, the best or the first of the pipeline's problem, or the kernel as
     /// it is at a revision.
-    fn file(&self, name: &str) -> Result<PathBuf, Refusal> {
+    fn files(&self, name: &str) -> Result<Vec<PathBuf>, Refusal> {
         let path = Path::new(name);
         if path.is_file() {
-            return Ok(path.to_owned());
+            return Ok(vec![path.to_owned()]);
         }
         let set = self.tuning.set.iter().cloned().collect();
         let overrides = Overrides { set, ..Overrides::default() };
@@ -83,10 +102,16 @@ impl Sides<'_> {
         }
         let kernel = incumbents.kernel().ok_or_else(|| unknown(name, "no kernel is named"))?;
         let found = incumbents.revision(name, &kernel).map_err(|why| unknown(name, &why))?;
-        match &found.sources[..] {
-            [one] => Ok(self.located.root.join(one)),
-            _ => Err(unknown(name, "the kernel has several files")),
-        }
+        Ok(found.sources.iter().map(|path| self.located.root.join(path)).collect())
+    }
+
+    /// Several files, as the pipeline would name them.
+    fn list(&self, files: &[PathBuf]) -> String {
+        let named = files.iter().map(|file| {
+            let below = relative(&self.located.root, Path::new(""), &file.to_string_lossy());
+            toml::Value::String(session::from_below(self.located, &below))
+        });
+        toml::Value::Array(named.collect()).to_string()
     }
 }
 

@@ -1,7 +1,10 @@
 //! Exit codes: the one table from what happened to a number.
 
+use std::io;
+
 use crate::engine::stage::FailureClass;
 use crate::engine::{EngineError, Outcome, RunFinished};
+use crate::process;
 
 /// How the program ends. Printed by `optloop --help`, tested, and never reused for anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -9,7 +12,8 @@ use crate::engine::{EngineError, Outcome, RunFinished};
 pub enum Exit {
     /// Everything asked for holds.
     Ok = 0,
-    /// A file or setting is wrong, or a command stage failed.
+    /// A file, setting or problem is wrong, of the project or of the machine, or a command stage
+    /// failed: trying again changes nothing.
     User = 1,
     /// The command line is wrong.
     Usage = 2,
@@ -21,24 +25,28 @@ pub enum Exit {
     Undecided = 5,
     /// A defect of optloop.
     Internal = 70,
-    /// Not the candidate's doing: disk, memory, a device in use.
+    /// Not the candidate's doing, and it may go away: a full disk, memory, a device in use.
     Infrastructure = 75,
     /// Ctrl-C.
     Interrupted = 130,
+    /// All is well, but nobody read the results to their end: what a shell says of a program that
+    /// SIGPIPE ended.
+    Unread = 141,
 }
 
 /// The table that `--help` prints.
 pub const TABLE: &str = "\
 Exit codes:
   0    everything asked for holds
-  1    a file or setting is wrong, or a command stage failed
+  1    a file, setting or problem is wrong, or a command stage failed; trying again changes nothing
   2    the command line is wrong
   3    the candidate failed (wrong, crashed, timed out, cheating, too slow) or the verdict is REVERT
   4    there is no such device here
   5    UNDECIDED
   70   a defect of optloop
-  75   infrastructure: disk, memory, a device or state in use; try again
-  130  interrupted";
+  75   infrastructure: a full disk, memory, a device or state in use; try again
+  130  interrupted
+  141  the reader of the results has gone (as `| head` does); nothing else is wrong";
 
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
@@ -52,6 +60,8 @@ pub(super) fn of_failure(kind: &str, class: FailureClass) -> Exit {
         FailureClass::Infrastructure | FailureClass::TooNoisy => Exit::Infrastructure,
         FailureClass::Interrupted => Exit::Interrupted,
         FailureClass::NoDevice => Exit::NoDevice,
+        FailureClass::Problem | FailureClass::Setup | FailureClass::Incumbent => Exit::User,
+        FailureClass::Defect => Exit::Internal,
         FailureClass::Wrong
         | FailureClass::Cheating
         | FailureClass::TooSlow
@@ -80,11 +90,13 @@ pub(super) fn of_run(finished: &RunFinished, outcomes: &[(String, Outcome)]) -> 
 pub(super) fn of_error(error: &EngineError) -> Exit {
     match error {
         EngineError::Unreadable { .. } => Exit::User,
-        EngineError::Cache(_)
-        | EngineError::State { .. }
-        | EngineError::Definitions(_)
-        | EngineError::DeviceBusy { .. } => Exit::Infrastructure,
+        _ => error.io().map_or(Exit::Infrastructure, of_io),
     }
+}
+
+/// The code of what the system refused.
+pub(super) fn of_io(error: &io::Error) -> Exit {
+    if process::lasts(error) { Exit::User } else { Exit::Infrastructure }
 }
 
 #[cfg(test)]
@@ -106,6 +118,31 @@ mod tests {
         let both =
             [failed("check", FailureClass::Wrong), failed("bench", FailureClass::Infrastructure)];
         assert_eq!(code(&both), Exit::Infrastructure);
+        assert_eq!(code(&[failed("check", FailureClass::Setup)]), Exit::User);
+        assert_eq!(code(&[failed("command", FailureClass::Setup)]), Exit::User);
+        assert_eq!(code(&[failed("bench", FailureClass::Defect)]), Exit::Internal);
+    }
+
+    #[test]
+    fn only_what_may_go_away_says_try_again() {
+        let state = |kind: io::ErrorKind| {
+            of_error(&EngineError::State {
+                what: "cannot make .optloop".into(),
+                source: kind.into(),
+            })
+        };
+        for (kind, expected) in [
+            (io::ErrorKind::PermissionDenied, Exit::User),
+            (io::ErrorKind::ReadOnlyFilesystem, Exit::User),
+            (io::ErrorKind::NotADirectory, Exit::User),
+            (io::ErrorKind::StorageFull, Exit::Infrastructure),
+            (io::ErrorKind::QuotaExceeded, Exit::Infrastructure),
+            (io::ErrorKind::OutOfMemory, Exit::Infrastructure),
+        ] {
+            assert_eq!(state(kind), expected, "{kind}");
+        }
+        let (device, holder) = ("cpu".to_owned(), "pid 7".to_owned());
+        assert_eq!(of_error(&EngineError::DeviceBusy { device, holder }), Exit::Infrastructure);
     }
 
     #[test]
@@ -120,6 +157,7 @@ mod tests {
             Exit::Internal,
             Exit::Infrastructure,
             Exit::Interrupted,
+            Exit::Unread,
         ] {
             assert!(
                 TABLE

@@ -11,7 +11,7 @@ use super::world::Disk;
 use crate::engine::explain::{Answer, Cause, Explanation, Field, Forecast, Why};
 
 /// Rises when a reader of the JSON lines of either command would have to change.
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 /// Explains one stage with its variants, or all stages.
 pub(super) fn run(args: &ExplainArgs, ui: &Ui) -> Exit {

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+pub(super) use crate::backend::cpu::identity::list_in_words;
+
 /// Where the kernel tells of processors.
 pub(super) const CPUS: &str = "/sys/devices/system/cpu";
 /// Where it tells of time sources.
@@ -42,22 +44,6 @@ fn list_of(text: &str) -> Vec<u32> {
         Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
     };
     text.split(',').filter_map(range).flatten().collect()
-}
-
-/// Cores as sysfs writes them.
-pub(super) fn list_in_words(cores: &[u32]) -> String {
-    let mut parts: Vec<(u32, u32)> = Vec::new();
-    for core in cores {
-        match parts.last_mut() {
-            Some((_, last)) if *last + 1 == *core => *last = *core,
-            _ => parts.push((*core, *core)),
-        }
-    }
-    let words = parts.iter().map(|(first, last)| match last - first {
-        0 => first.to_string(),
-        _ => format!("{first}-{last}"),
-    });
-    words.collect::<Vec<_>>().join(",")
 }
 
 /// Groups of siblings on one line.

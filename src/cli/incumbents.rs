@@ -2,15 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use super::copies;
 use super::exit::Exit;
 use super::session::{self, Refusal};
 use super::world::{Disk, Located};
 use crate::cache::World as _;
 use crate::campaign::worktree;
 use crate::digest::Digest;
-use crate::pipeline::{self, Overrides, Pipeline, Stage, Target, Work};
+use crate::pipeline::{self, CacheMode, Overrides, Pipeline, Target, Variant, Work};
+use crate::plan::Question;
 use crate::plan::build::relative;
 use crate::plan::incumbent::{Found, Standing};
+use crate::plan::question::{Asked, Asking};
 use crate::record::incumbent::{self, Incumbent};
 use crate::record::ledger::Place;
 
@@ -20,16 +23,28 @@ pub(super) struct Incumbents<'a> {
     pub(super) overrides: &'a Overrides,
 }
 
-/// What the best of a problem by a metric on this machine is filed under.
-pub(super) fn place(problem: &str, metric: &str, target: &Target) -> Place {
-    Place { problem: problem.to_owned(), device: device(target), metric: metric.to_owned() }
+/// What the best answer to a question is filed under on this machine.
+pub(super) fn place(question: &Question) -> Place {
+    let mode = match question.mode {
+        Some(CacheMode::Hot) => "hot",
+        Some(CacheMode::Cold) => "cold",
+        None => "",
+    };
+    Place {
+        problem: question.problem.clone(),
+        question: question.digest,
+        device: device(&question.target),
+        metric: question.metric.clone(),
+        mode: mode.to_owned(),
+    }
 }
 
-/// A target in a word: times of one do not hold for another.
+/// A target in a word, such as `cpu-e499f0dd` or `cpu-all-e499f0dd`: times of one do not hold for
+/// another.
 fn device(target: &Target) -> String {
-    let kind = if target.cuda().is_some() { "cuda" } else { "cpu" };
     let identity = Disk.device(&target.device());
-    format!("{kind}-{}", &Digest::of(identity.as_bytes()).hex()[..8])
+    let asked = target.to_string().replace(':', "-");
+    format!("{asked}-{}", &Digest::of(identity.as_bytes()).hex()[..8])
 }
 
 impl Incumbents<'_> {
@@ -44,8 +59,8 @@ impl Incumbents<'_> {
         Some(pipeline.kernel.iter().map(below).collect()).filter(|k: &Vec<String>| !k.is_empty())
     }
 
-    /// The file of the `best` or the `baseline` of what a stage measures.
-    pub(super) fn kept(&self, which: &str, stage: &str) -> Result<PathBuf, Refusal> {
+    /// The files of the `best` or the `baseline` of what a stage measures.
+    pub(super) fn kept(&self, which: &str, stage: &str) -> Result<Vec<PathBuf>, Refusal> {
         let place = self.place(stage)?;
         let state = self.state();
         let found = match which {
@@ -54,65 +69,104 @@ impl Incumbents<'_> {
         };
         let words = |what: String, hint: Option<String>| Refusal::Words(what, hint, Exit::User);
         let Some(kept) = found.map_err(|why| words(why, None))? else {
-            let (problem, metric) = (&place.problem, &place.metric);
-            let what = format!("there is no {which} of {problem} by {metric} yet");
+            let what = format!("there is no {which} of {} yet", place.words());
             let hint = "the first run of the pipeline sets the baseline".to_owned();
             return Err(words(what, Some(hint)));
         };
-        let mut files = kept.sources().map(|(_, path)| path);
-        match (files.next(), files.next()) {
-            (Some(one), None) => Ok(one),
-            _ => Err(words(format!("the {which} has several files"), None)),
-        }
+        Ok(kept.sources().map(|(_, path)| path).collect())
     }
 
     /// What a stage's results are filed under; `NAME[LABEL]` is a point of a stage's matrix.
     pub(super) fn place(&self, stage: &str) -> Result<Place, Refusal> {
         let pipeline = self.pipeline()?;
-        let stage = stage.split('[').next().unwrap_or(stage);
-        let found = pipeline.stages.iter().find(|s| s.name == stage);
-        self.filed(&pipeline, stage, found.and_then(metric))
+        self.filed(&pipeline, stage, variant(&pipeline, stage))
     }
 
     /// What the results of the stage that decides about a stage's kernel are filed under: its own,
     /// or the first that compares with the best.
     pub(super) fn decided_by(&self, stage: &str) -> Result<Place, Refusal> {
         let pipeline = self.pipeline()?;
-        let stage = stage.split('[').next().unwrap_or(stage);
-        let found = pipeline.stages.iter().find(|s| s.name == stage);
-        let scores = |s: &&Stage| s.variants.first().is_some_and(|v| v.work.scores());
-        let decides = found.and_then(metric);
-        let decides = decides.or_else(|| metric(pipeline.stages.iter().find(scores)?));
+        let scores = |v: &&Variant| v.work.scores();
+        let own = variant(&pipeline, stage).filter(|v| measures(&v.work));
+        let mut first = pipeline.stages.iter().filter_map(|s| s.variants.first());
+        let decides = own.or_else(|| first.find(scores));
         self.filed(&pipeline, stage, decides)
     }
 
     /// The stages that compare with the best.
     pub(super) fn scoring(&self) -> Vec<String> {
         let Ok(pipeline) = self.pipeline() else { return Vec::new() };
-        let scores = |s: &&Stage| s.variants.first().is_some_and(|v| v.work.scores());
+        let scores = |s: &&pipeline::Stage| s.variants.first().is_some_and(|v| v.work.scores());
         pipeline.stages.iter().filter(scores).map(|s| s.name.clone()).collect()
     }
 
     fn pipeline(&self) -> Result<Pipeline, Refusal> {
         let loaded = pipeline::load(&self.located.file, self.overrides, &Disk);
-        loaded.pipeline.ok_or(Refusal::Diagnostics(loaded.diagnostics))
+        let mut pipeline = loaded.pipeline.ok_or(Refusal::Diagnostics(loaded.diagnostics))?;
+        pipeline.dir.clone_from(&self.located.dir);
+        Ok(pipeline)
     }
 
     fn filed(
         &self,
         pipeline: &Pipeline,
         stage: &str,
-        metric: Option<String>,
+        decides: Option<&Variant>,
     ) -> Result<Place, Refusal> {
-        let Some(metric) = metric else {
-            let what = format!("this pipeline has no stage `{stage}` that measures");
-            let hint = Some("name one: --stage NAME".to_owned());
-            return Err(Refusal::Words(what, hint, Exit::User));
-        };
         let mut mistakes = Vec::new();
         let problem = session::load_problem(self.located, pipeline, &mut mistakes);
-        let name = problem.as_ref().map_or(&pipeline.name, |p| &p.name);
-        Ok(place(name, &metric, &pipeline.target()))
+        let asked = Asked::of(&Asking {
+            pipeline,
+            problem: problem.as_ref(),
+            dir: self.dir(),
+            loader: &Disk,
+        });
+        let question = decides.and_then(|variant| asked.by(variant));
+        question.as_ref().map(place).ok_or_else(|| {
+            let what = format!("this pipeline has no stage `{stage}` that measures");
+            let hint = Some("name one: --stage NAME".to_owned());
+            Refusal::Words(what, hint, Exit::User)
+        })
+    }
+
+    /// The pipeline's folder, relative to the root.
+    fn dir(&self) -> String {
+        match relative(&self.located.root, &self.located.dir, "") {
+            root if root == "." => String::new(),
+            below => below,
+        }
+    }
+
+    /// The kernel that the pipeline file names, whatever the command line says.
+    fn own_kernel(&self) -> Option<Vec<String>> {
+        let overrides = Overrides { kernel: None, ..self.overrides.clone() };
+        Incumbents { overrides: &overrides, ..*self }.kernel()
+    }
+
+    /// Files below the root, or of copies of them, as they are at a revision, with what they include.
+    fn exported(&self, revision: &str, kernel: &[String]) -> Result<worktree::Exported, String> {
+        let root = &self.located.root;
+        let original = |path: &String| match copies::of(root, path) {
+            Some(copied) => root.join(copied.original),
+            None => root.join(path),
+        };
+        let files: Vec<PathBuf> = kernel.iter().map(original).collect();
+        let include_dirs = self.include_dirs();
+        let wanted = worktree::Wanted { files: &files, include_dirs: &include_dirs };
+        worktree::export(root, &self.state(), revision, wanted)
+    }
+
+    /// Where any of the pipeline's stages looks for headers.
+    fn include_dirs(&self) -> Vec<PathBuf> {
+        let Ok(pipeline) = self.pipeline() else { return Vec::new() };
+        let variants = pipeline.stages.iter().flat_map(|stage| &stage.variants);
+        let dirs = variants.flat_map(|variant| match &variant.work {
+            Work::Check(check) => check.compile.include_dirs.as_slice(),
+            Work::Bench(bench) => bench.compile.include_dirs.as_slice(),
+            Work::Command(_) => &[],
+        });
+        let (root, dir) = (&self.located.root, &self.located.dir);
+        dirs.map(|path| root.join(relative(root, dir, path))).collect()
     }
 
     /// A kept kernel, and the name that says which it is.
@@ -121,6 +175,7 @@ impl Incumbents<'_> {
         let found = kept.map(|kept| Found {
             binary: kept.binary().map(|path| self.below(&path)),
             sources: kept.sources().map(|(_, path)| self.below(&path)).collect(),
+            measured: Some(kept.key).filter(|key| !key.is_none()),
             watch: Vec::new(),
         });
         Standing { watch, found }
@@ -131,45 +186,52 @@ impl Incumbents<'_> {
     }
 }
 
-/// What a stage measures.
-fn metric(stage: &Stage) -> Option<String> {
-    match &stage.variants.first()?.work {
-        Work::Bench(bench) => Some(bench.metric.clone()),
-        Work::Command(command) => command.metric.as_ref().map(|m| m.name.clone()),
-        Work::Check(_) => None,
+/// The point of a stage's matrix that a name means, or the stage's first.
+fn variant<'a>(pipeline: &'a Pipeline, name: &str) -> Option<&'a Variant> {
+    let (stage, label) = name.split_once('[').unwrap_or((name, ""));
+    let found = pipeline.stages.iter().find(|s| s.name == stage)?;
+    let label = label.strip_suffix(']').unwrap_or(label);
+    found.variants.iter().find(|v| v.label == label).or_else(|| found.variants.first())
+}
+
+fn measures(work: &Work) -> bool {
+    match work {
+        Work::Bench(_) => true,
+        Work::Command(command) => command.metric.is_some(),
+        Work::Check(_) => false,
     }
 }
 
 impl crate::plan::incumbent::Incumbents for Incumbents<'_> {
-    fn best(&self, problem: &str, metric: &str, target: &Target) -> Standing {
-        let (state, place) = (self.state(), place(problem, metric, target));
+    fn best(&self, question: &Question) -> Standing {
+        let (state, place) = (self.state(), place(question));
         // One that cannot be read is told by the commands that keep and revert; what is measured
         // without it is measured alone.
         let best = incumbent::current(&state, &place).ok().flatten();
         self.standing("current", &place, best)
     }
 
-    fn baseline(&self, problem: &str, metric: &str, target: &Target) -> Standing {
-        let (state, place) = (self.state(), place(problem, metric, target));
+    fn baseline(&self, question: &Question) -> Standing {
+        let (state, place) = (self.state(), place(question));
         let baseline = incumbent::baseline(&state, &place).ok().flatten();
         self.standing("baseline", &place, baseline)
     }
 
     fn revision(&self, revision: &str, kernel: &[String]) -> Result<Found, String> {
-        let files: Vec<PathBuf> = kernel.iter().map(|k| self.located.root.join(k)).collect();
-        let exported = worktree::export(&self.located.root, &self.state(), revision, &files)?;
+        let exported = self.exported(revision, kernel).or_else(|why| {
+            // A file of another name beside the pipeline's own kernel as it was.
+            let own = self.own_kernel().filter(|own| own != kernel).ok_or_else(|| why.clone())?;
+            self.exported(revision, &own).map_err(|_| why)
+        })?;
         Ok(Found {
             binary: None,
+            measured: None,
             sources: exported.files.iter().map(|path| self.below(path)).collect(),
             watch: exported.watch.iter().map(|path| self.below(path)).collect(),
         })
     }
 
-    fn with_kernel(&self, kernel: &str) -> Option<Pipeline> {
-        let kernel = session::from_below(self.located, kernel);
-        let overrides = Overrides { kernel: Some(kernel), ..self.overrides.clone() };
-        let mut pipeline = pipeline::load(&self.located.file, &overrides, &Disk).pipeline?;
-        pipeline.dir.clone_from(&self.located.dir);
-        Some(pipeline)
+    fn copy(&self, path: &str) -> Option<String> {
+        copies::of(&self.located.root, path).map(|copied| copied.folder)
     }
 }

@@ -1,16 +1,16 @@
-//! `optloop keep` and `optloop revert`, and the baseline that a first run sets.
+//! `optloop keep` and `optloop revert`.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::args::{CompareArgs, Decided, Format, KeepArgs, RevertArgs, SaidArgs, Tuning};
+use super::args::{CompareArgs, Format, KeepArgs, RevertArgs, SaidArgs, Tuning};
 use super::exit::Exit;
 use super::incumbents::Incumbents;
 use super::session::{Access, Refusal, Session};
 use super::ui::Ui;
 use super::world::{self, Disk};
-use super::{artifact, cache, compare, words};
+use super::{artifact, best, cache, compare, recipe, words};
 use crate::campaign::standing::{self, Ground, Kept, Measured, Refused, Reverted, Said};
 use crate::campaign::worktree::Outside;
 use crate::process;
@@ -23,6 +23,12 @@ pub(super) const VERSION: u32 = 1;
 
 /// Keeps a candidate; when it is time, the best is held against the baseline.
 pub(super) fn keep(args: &KeepArgs, ui: Ui) -> Exit {
+    if args.undo {
+        return match best::undo_keep(args, &ui) {
+            Ok(()) => Exit::Ok,
+            Err(refusal) => ui.refuse(&refusal),
+        };
+    }
     match try_keep(args, &ui) {
         Ok(None) => Exit::Ok,
         Ok(Some(anchor)) => {
@@ -43,10 +49,10 @@ pub(super) fn revert(args: &RevertArgs, ui: &Ui) -> Exit {
 }
 
 fn try_keep(args: &KeepArgs, ui: &Ui) -> Result<Option<CompareArgs>, Refusal> {
-    let desk = Desk::open(&args.decided, ui)?;
+    let desk = Desk::open(&args.artifact, ui)?;
     let (env, cancel) = (world::environment(), process::install().unwrap_or_default());
     let outside = (!args.no_commit).then_some(Outside { env: &env, cancel: &cancel });
-    let said = said(&args.decided.said);
+    let said = said(&args.said());
     let kept = standing::keep(&desk.ground(), &desk.measured, &said, outside.as_ref());
     let kept = kept.map_err(refusal)?;
     desk.analyse(Decision::Keep, &said, ui)?;
@@ -55,25 +61,15 @@ fn try_keep(args: &KeepArgs, ui: &Ui) -> Result<Option<CompareArgs>, Refusal> {
         ui.json(&kept_json(&kept));
     } else {
         ui.line(&desk.verdict(Decision::Keep, &kept.line));
+        ui.line(&format!("  artifact   {}", world::shown(&desk.file).display()));
         ui.line(&format!("  incumbent  {}", world::shown(&kept.folder).display()));
-        let commit = match &kept.line.commit {
-            Some(commit) => {
-                let files: Vec<String> = paths(&kept.line);
-                format!(
-                    "  commit     {} of {}",
-                    &commit[..commit.len().min(12)],
-                    words::list(&files)
-                )
-            }
-            None => "  commit     none".to_owned(),
-        };
-        ui.line(&commit);
+        ui.line(&format!("  commit     {}", commit_words(&kept)));
     }
     Ok(kept.anchor_is_due.then(|| desk.anchor()))
 }
 
 fn try_revert(args: &RevertArgs, ui: &Ui) -> Result<(), Refusal> {
-    let desk = Desk::open(&args.decided, ui)?;
+    let desk = Desk::open(&args.decided.artifact, ui)?;
     let said = said(&args.decided.said);
     let reverted = standing::revert(&desk.ground(), &desk.measured, &said).map_err(refusal)?;
     let decision = match reverted.line.event {
@@ -87,6 +83,7 @@ fn try_revert(args: &RevertArgs, ui: &Ui) -> Result<(), Refusal> {
         return Ok(());
     }
     ui.line(&desk.verdict(decision, &reverted.line));
+    ui.line(&format!("  artifact   {}", world::shown(&desk.file).display()));
     match &reverted.kept {
         Some(kept) => {
             ui.line(&format!("  put back   {}", words::list(&reverted.restored)));
@@ -95,6 +92,15 @@ fn try_revert(args: &RevertArgs, ui: &Ui) -> Result<(), Refusal> {
         None => ui.line("  put back   nothing: the files are the incumbent's already"),
     }
     Ok(())
+}
+
+fn commit_words(kept: &Kept) -> String {
+    let Some(commit) = &kept.line.commit else { return "none".to_owned() };
+    let short = &commit[..commit.len().min(12)];
+    if kept.committed.is_empty() {
+        return format!("{short}, which holds {} already", words::list(&paths(&kept.line)));
+    }
+    format!("{short} of {}", words::list(&kept.committed))
 }
 
 fn warn(warnings: &[String], ui: &Ui) {
@@ -137,9 +143,47 @@ struct Desk {
 }
 
 impl Desk {
-    fn open(args: &Decided, ui: &Ui) -> Result<Self, Refusal> {
+    fn open(wanted: &str, ui: &Ui) -> Result<Self, Refusal> {
+        let files = found(wanted, ui)?;
+        let file = files.first().cloned().unwrap_or_default();
+        let mut desk = Self::at(file, ui)?;
+        let suits = |desk: &Self| standing::suits(&desk.ground(), &desk.measured);
+        if files.len() > 1 && !suits(&desk) {
+            // What a run shows as known may be older than the last measurement.
+            let (first, newest) = (desk.measured.clone(), desk.file.clone());
+            let others = files[1..].iter().take(AT_MOST).filter(|file| desk.is_like(file));
+            let others: Vec<PathBuf> = others.cloned().collect();
+            let turned = others.into_iter().any(|file| desk.turn_to(&file) && suits(&desk));
+            if !turned {
+                (desk.measured, desk.file) = (first, newest);
+            }
+        }
+        Ok(desk)
+    }
+
+    /// Whether another artifact is a comparison by the same pipeline with the same changes.
+    fn is_like(&self, file: &Path) -> bool {
+        let own = &self.measured.artifact;
+        Artifact::read(file).is_ok_and(|other| {
+            other.result.get("comparison").is_some_and(|c| !c.is_null())
+                && other.stage == own.stage
+                && other.provenance.pipeline == own.provenance.pipeline
+                && other.provenance.kernel == own.provenance.kernel
+                && other.provenance.overrides == own.provenance.overrides
+        })
+    }
+
+    /// Takes another artifact up, if it is whole.
+    fn turn_to(&mut self, file: &Path) -> bool {
+        let Ok(measured) = Measured::read(&self.session.state.paths.state, file) else {
+            return false;
+        };
+        (self.measured, self.file) = (measured, file.to_owned());
+        true
+    }
+
+    fn at(file: PathBuf, ui: &Ui) -> Result<Self, Refusal> {
         let user = |what: String| Refusal::Words(what, None, Exit::User);
-        let file = found(&args.artifact)?;
         let state = standing::state_of(&file).ok_or_else(|| {
             let what = format!("{} lies in no .optloop/runs/", file.display());
             let hint = "decide where it was measured; `optloop artifact ls` lists what there is";
@@ -172,7 +216,18 @@ impl Desk {
     }
 
     fn ground(&self) -> Ground<'_> {
-        ground(&self.session, &self.kernel, self.place.clone())
+        let Session { located, overrides, .. } = &self.session;
+        let stage = &self.measured.artifact.stage;
+        Ground {
+            state: &self.session.state,
+            world: &Disk,
+            stage,
+            kernel: &self.kernel,
+            place: self.place.clone(),
+            copy: None,
+            recipe: Some(recipe::of(located, overrides, stage)),
+            at: jiff::Timestamp::now().to_string(),
+        }
     }
 
     /// What was decided, beside the artifact too.
@@ -202,7 +257,7 @@ impl Desk {
             None if artifact.message.is_empty() => "it was measured alone".to_owned(),
             None => artifact.message.clone(),
         };
-        format!("{} {} by {}: {why}", decision.word(), line.place.problem, line.place.metric)
+        format!("{} {}: {why}", decision.word(), line.place.words())
     }
 
     /// The command that holds the best against the baseline.
@@ -225,64 +280,53 @@ impl Desk {
     }
 }
 
-fn ground<'a>(
-    session: &'a Session,
-    kernel: &'a [String],
-    place: crate::record::Place,
-) -> Ground<'a> {
-    let at = jiff::Timestamp::now().to_string();
-    Ground { state: &session.state, world: &Disk, kernel, place, at }
-}
+/// How many artifacts are looked through for one that is about what the kernel files hold.
+const AT_MOST: usize = 100;
 
-/// The artifact that is named, or the last that something can be decided on.
-fn found(wanted: &str) -> Result<PathBuf, Refusal> {
+/// The artifact that is named; or the last that something can be decided on, then what is older.
+fn found(wanted: &str, ui: &Ui) -> Result<Vec<PathBuf>, Refusal> {
     if wanted != "last" {
-        return artifact::find(wanted);
+        return Ok(vec![artifact::find(wanted)?]);
     }
     let state = world::state_folder().ok_or_else(cache::no_state)?;
-    let all = Artifact::list(&state);
     let known = ledger::read(&state).map_err(|why| Refusal::Words(why, None, Exit::User))?;
-    let scores = |file: &&PathBuf| {
-        match known.lines.iter().find(|line| state.join(&line.artifact) == **file) {
-            // It is about what was kept already.
-            Some(line) => line.event != What::Anchor,
-            None => Artifact::read(file).is_ok_and(|artifact| Measured::scores(&artifact)),
+    let mut copies = Vec::new();
+    let mut scores = |file: &PathBuf| {
+        let line = known.lines.iter().find(|line| state.join(&line.artifact) == *file);
+        // An anchor is about what was kept already.
+        let anchor = line.is_some_and(|line| line.event == What::Anchor);
+        let Some(artifact) = Artifact::read(file).ok().filter(|_| !anchor) else { return false };
+        let copy = artifact.provenance.kernel.iter().any(|k| k.starts_with(".optloop/"));
+        let scores = line.is_some() || Measured::scores(&artifact);
+        if scores && copy {
+            copies.push(artifact::short_name(file));
         }
+        scores && !copy
     };
-    all.iter().rev().find(scores).cloned().ok_or_else(|| {
-        let what = "there is no artifact of a stage that scores yet".to_owned();
-        Refusal::Words(what, Some("run the pipeline first".to_owned()), Exit::User)
-    })
-}
-
-/// After a run: what passed first is the baseline of its place.
-pub(super) fn baselines(session: &Session, passed: &[(String, String)], ui: &Ui) {
-    if passed.is_empty() {
-        return;
-    }
-    let incumbents = Incumbents { located: &session.located, overrides: &session.overrides };
-    let stages = incumbents.scoring();
-    let kernel = incumbents.kernel().unwrap_or_default();
-    // The last word on a kernel comes from the last of its stages.
-    for (stage, artifact) in passed.iter().rev() {
-        if !stages.iter().any(|s| s == stage.split('[').next().unwrap_or(stage)) {
-            continue;
+    let mut all = Artifact::list(&state);
+    all.reverse();
+    let newest = all.iter().position(&mut scores);
+    match (newest, copies.first()) {
+        (Some(newest), skipped) => {
+            if let Some(skipped) = skipped {
+                let own = artifact::short_name(&all[newest]);
+                ui.note(&format!(
+                    "note: the last comparison, {skipped}, was of a git revision or a kept kernel; \
+                     this is about {own}"
+                ));
+            }
+            Ok(all.split_off(newest))
         }
-        let Ok(place) = incumbents.place(stage) else { continue };
-        let of = format!("{} by {}", place.problem, place.metric);
-        let state = &session.state.paths.state;
-        let set = Measured::read(state, &state.join(artifact))
-            .map_err(Refused::Broken)
-            .and_then(|measured| standing::baseline(&ground(session, &kernel, place), &measured));
-        match set {
-            Ok(None) => {}
-            Ok(Some(_)) => ui.note(&format!("{of}: this kernel is the baseline")),
-            Err(Refused::Unfit(why, to_do)) => {
-                ui.note(&format!("{of}: no baseline is set: {why}; {to_do}"));
-            }
-            Err(Refused::Broken(why) | Refused::Verdict(_, why)) => {
-                ui.complain(&format!("warning: {of}: no baseline is set: {why}"));
-            }
+        (None, Some(copy)) => Err(Refusal::Words(
+            format!("the last comparison, {copy}, was of a git revision or a kept kernel"),
+            Some(
+                "name the artifact of your own kernel: `optloop artifact ls` lists them".to_owned(),
+            ),
+            Exit::User,
+        )),
+        (None, None) => {
+            let what = "there is no artifact of a stage that scores yet".to_owned();
+            Err(Refusal::Words(what, Some("run the pipeline first".to_owned()), Exit::User))
         }
     }
 }

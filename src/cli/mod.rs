@@ -2,8 +2,11 @@
 //!
 //! One file per command. Not for: anything that could be tested without a process.
 
+mod advice;
 mod args;
 mod artifact;
+mod baseline;
+mod best;
 mod board;
 mod cache;
 mod calibrate;
@@ -11,6 +14,7 @@ mod children;
 mod columns;
 mod compare;
 mod completions;
+mod copies;
 mod cuda;
 mod devices;
 mod doctor;
@@ -24,8 +28,10 @@ mod inspect;
 mod keep;
 mod man;
 mod noise;
+mod output;
 mod picture;
 mod pipeline;
+mod recipe;
 mod replay;
 mod schema;
 mod session;
@@ -35,6 +41,7 @@ mod verdict;
 mod words;
 mod world;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -44,6 +51,7 @@ pub use args::Cli;
 pub use exit::{Exit, TABLE};
 
 use args::Command;
+use output::Output;
 use ui::Ui;
 
 /// Runs the command line.
@@ -51,28 +59,36 @@ pub fn main() -> ExitCode {
     if let Some(ended) = children::serve() {
         return ended;
     }
-    match Cli::try_parse() {
+    let parsed = args::pipeline_alone(std::env::args_os()).map_or_else(Cli::try_parse, Ok);
+    match parsed {
         Ok(cli) => run(&cli).into(),
-        Err(e) => {
-            // Help and version are answers, not errors. A reader that has gone is no error either.
-            drop(e.print());
-            match e.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok.into(),
-                _ => Exit::Usage.into(),
-            }
+        Err(e) => instead(&e).into(),
+    }
+}
+
+/// What is printed instead of running a command: help and version are answers, the rest is not.
+fn instead(e: &clap::Error) -> Exit {
+    let out = Output::default();
+    out.tell(|| e.print().and_then(|()| std::io::stdout().flush()));
+    match e.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            Ui::new(&args::Global::default(), &out).end(Exit::Ok)
         }
+        _ => Exit::Usage,
     }
 }
 
 /// Runs one command; a panic is a defect and says so.
 fn run(cli: &Cli) -> Exit {
-    let ui = Ui::new(&cli.global);
+    let out = Output::default();
+    let ui = Ui::new(&cli.global, &out);
     let call = std::panic::AssertUnwindSafe(|| dispatch(cli, ui));
-    std::panic::catch_unwind(call).unwrap_or_else(|_| {
-        Ui::new(&cli.global)
-            .complain("this is a defect of optloop; please report it with the lines above");
+    let exit = std::panic::catch_unwind(call);
+    let ui = Ui::new(&cli.global, &out);
+    ui.end(exit.unwrap_or_else(|_| {
+        ui.complain("this is a defect of optloop; please report it with the lines above");
         Exit::Internal
-    })
+    }))
 }
 
 fn dispatch(cli: &Cli, ui: Ui) -> Exit {
@@ -90,6 +106,7 @@ fn dispatch(cli: &Cli, ui: Ui) -> Exit {
         Command::Calibrate(args) => calibrate::run(args, ui),
         Command::Replay(args) => replay::run(args, &ui),
         Command::Keep(args) => keep::keep(args, ui),
+        Command::Best(args) => best::run(args, ui),
         Command::Revert(args) => keep::revert(args, &ui),
         Command::Inspect(command) => inspect::run(command, &ui),
         Command::Artifact(command) => artifact::run(command, &ui),

@@ -1,21 +1,20 @@
 //! `optloop pipeline`: the main job.
 
 use std::path::Path;
-use std::sync::Mutex;
 
 use super::args::{Format, Logs, PipelineArgs};
-use super::exit::{self, Exit};
+use super::exit::Exit;
 use super::session::{Access, Refusal, Session};
 use super::ui::Ui;
 use super::world::{self, Disk, Located};
-use super::{keep, words};
+use super::{advice, baseline, words};
 use crate::cache::World;
 use crate::cache::index::flag;
 use crate::campaign::worktree;
 use crate::engine::event::{EVENT_VERSION, RunStarted};
-use crate::engine::{Engine, EngineError, Event, Options, Outcome, RunFinished, Surroundings};
-use crate::pipeline::{Overrides, Target};
-use crate::plan;
+use crate::engine::{Engine, EngineError, Event, Options, RunFinished, Surroundings};
+use crate::pipeline::Overrides;
+use crate::plan::{self, Origin, layout};
 use crate::process::jobserver::Tokens;
 use crate::process::{self, Cancel};
 use crate::record::{Provenance, Recorder};
@@ -62,13 +61,23 @@ fn try_run(args: &PipelineArgs, ui: &Ui) -> Result<Exit, Refusal> {
         session.state.save()?;
         known(&session, &selected, ui)
     };
+    baseline::set(&session, &selected, ui);
+    advice::on_history(&session, ui);
     ui.answer(&finished, &world::shown(&session.state.paths.state));
+    let says = ui.format == Format::Human && !ui.quiet && !ui.mute;
+    if let Some(how) = advice::on_keeping(&session, ui).filter(|_| says) {
+        ui.line(&how);
+    }
+    let artifact = match args.stages.last() {
+        Some(named) => ui.artifact_of(named),
+        None => ui.last_artifact(),
+    };
     if args.artifact_only
-        && let Some(artifact) = ui.last_artifact()
+        && let Some(artifact) = artifact
     {
         ui.line(&session.state.paths.state.join(artifact).display().to_string());
     }
-    Ok(exit::of_run(&finished, &ui.outcomes()))
+    Ok(ui.code(&finished))
 }
 
 fn anything_to_do(session: &mut Session, options: &Options, selected: &[usize]) -> bool {
@@ -131,18 +140,12 @@ fn work(
     options.run = run_name();
     let located = session.located.clone();
     let overrides = session.overrides.clone();
-    let provenance = move || provenance(&located, &overrides);
+    let origin = layout::origin(&session.state.index);
+    let provenance = move || provenance(&located, &overrides, &origin);
     let recorder = Recorder::new(&session.state.paths.state, &options.run, &provenance);
-    let passed = Mutex::new(Vec::new());
     let sink = |event: &Event| {
         ui.event(event);
         recorder.record(event);
-        if let (Event::StageFinished(finished), Ok(mut passed)) = (event, passed.lock())
-            && finished.outcome == Outcome::Ran
-            && matches!(finished.kind.as_str(), "bench" | "command")
-        {
-            passed.push((finished.stage.clone(), finished.artifact.clone()));
-        }
     };
     let around = Surroundings {
         world: &Disk,
@@ -158,10 +161,9 @@ fn work(
         session.state.forget_plan();
     }
     let finished = run?;
-    if let Some(failure) = recorder.failure() {
-        ui.complain(&failure);
+    if let Some(failure) = recorder.into_failure() {
+        ui.unkept(&failure);
     }
-    keep::baselines(session, &passed.into_inner().unwrap_or_default(), ui);
     Ok(finished)
 }
 
@@ -173,34 +175,20 @@ fn run_name() -> String {
 }
 
 /// Where the kernel of this pipeline comes from; asked for when the first artifact is written.
-fn provenance(located: &Located, overrides: &Overrides) -> Provenance {
-    let base = Provenance {
-        command: std::env::args().collect(),
-        optloop: env!("CARGO_PKG_VERSION").to_owned(),
-        device_identity: Disk.device("cpu"),
-        ..Provenance::default()
-    };
-    let Some(pipeline) = crate::pipeline::load(&located.file, overrides, &Disk).pipeline else {
-        return base;
-    };
-    let target = pipeline.target();
-    let below = |path: &str| plan::build::relative(&located.root, &located.dir, path);
-    let kernel: Vec<String> = pipeline.kernel.iter().map(|k| below(k)).collect();
-    let files: Vec<_> = kernel.iter().map(|k| located.root.join(k)).collect();
+fn provenance(located: &Located, overrides: &Overrides, origin: &Origin) -> Provenance {
+    let files: Vec<_> = origin.kernel.iter().map(|path| located.root.join(path)).collect();
     let revision = worktree::revision(&located.root, &files);
     let name = located.file.file_name().unwrap_or_default().to_string_lossy();
     Provenance {
-        pipeline: below(&name),
-        kernel,
-        problem: pipeline.problem.map(|(p, _)| below(&p)).unwrap_or_default(),
-        device: match target {
-            Target::Cpu(_) => pipeline.device.to_string(),
-            Target::Cuda(_) => target.to_string(),
-        },
-        device_identity: Disk.device(&target.device()),
+        command: std::env::args().collect(),
+        optloop: env!("CARGO_PKG_VERSION").to_owned(),
+        pipeline: plan::build::relative(&located.root, &located.dir, &name),
+        kernel: origin.kernel.clone(),
+        problem: origin.problem.clone(),
+        device: origin.device.clone(),
+        device_identity: Disk.device(&origin.identity),
         commit: revision.commit,
         kernel_diff: revision.diff,
         overrides: overrides.clone(),
-        ..base
     }
 }

@@ -13,7 +13,6 @@ use super::exit::Exit;
 use super::session::Refusal;
 use super::ui::Ui;
 use crate::measure::pairs::Comparison;
-use crate::record::verdict::decision;
 use crate::record::{Artifact, Decision};
 
 /// Read at once: hundreds of decisions, enough for every core.
@@ -39,17 +38,17 @@ fn artifact(file: Option<&str>, ui: &Ui) -> Result<Exit, Refusal> {
     };
     let recorded: Comparison = serde_json::from_value(record)
         .map_err(|e| refused(format!("the comparison of {name} cannot be read: {e}")))?;
-    let verdict = recorded
+    let again = recorded
         .again()
         .map_err(|why| refused(format!("the launches of {name} make no comparison: {why}")))?;
-    let same = verdict == recorded.verdict;
-    ui.replayed(&artifact, &verdict, same);
+    let same = recorded.holds(&again);
+    ui.replayed(&artifact, &again, same);
     if !same {
         let what = format!("{name} holds another verdict than its launches give");
         let help = "it was altered after it was measured: measure again".to_owned();
         return Err(Refusal::Words(what, Some(help), Exit::User));
     }
-    Ok(match decision(&verdict) {
+    Ok(match again.decision {
         Decision::Keep => Exit::Ok,
         Decision::Revert => Exit::Candidate,
         Decision::Undecided => Exit::Undecided,
@@ -73,7 +72,7 @@ fn lines(file: Option<&str>) -> Result<Exit, Refusal> {
         Ok(answered) if answered.refused > 0 => Ok(Exit::User),
         Ok(_) => Ok(Exit::Ok),
         // Whoever read the answers has enough of them.
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Ok),
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Unread),
         Err(e) => Err(Refusal::Words(format!("cannot go on: {e}"), None, Exit::Infrastructure)),
     }
 }

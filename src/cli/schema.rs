@@ -1,7 +1,8 @@
-//! `optloop schema`: JSON schemas of the files that people write, and of the lines that
-//! `pipeline --format json` prints.
+//! `optloop schema`: JSON schemas of the files that people write, of the lines that
+//! `pipeline --format json` prints, and of what is recorded about runs.
 
 mod decisions;
+mod explain;
 
 use std::path::Path;
 
@@ -53,6 +54,7 @@ fn all() -> Vec<(&'static str, Value)> {
     problem["title"] = "optloop problem".into();
     all.push(("problem", problem));
     all.push(("event", event()));
+    all.extend(crate::record::schemas());
     all
 }
 
@@ -81,7 +83,7 @@ fn write(dir: &Path, schemas: &[(&str, Value)]) -> std::io::Result<()> {
 /// Written by hand: `serde`'s view of the events is what is promised, and a test holds the two
 /// together.
 fn event() -> Value {
-    let lines = [
+    let mut lines = vec![
         line("run_started", "Work is about to begin.", &run_started()),
         line(
             "waiting",
@@ -122,14 +124,28 @@ fn event() -> Value {
         line("diagnostic", "A mistake in a file.", &diagnostic()),
         line("kept", "A candidate is the incumbent now.", &decisions::kept()),
         line("reverted", "The incumbent's files are back.", &decisions::reverted()),
+        line("best", "The best of a problem, or that there is none.", &decisions::best()),
+        line("best_set", "A kernel was made the best.", &decisions::best_set()),
+        line("best_reset", "There is no best any more.", &decisions::best_changed()),
+        line(
+            "best_undone",
+            "The last change of the best was taken back.",
+            &decisions::best_changed(),
+        ),
         line("anchored", "The best was held against the baseline.", &decisions::anchored()),
+        line(
+            "replayed",
+            "A verdict was found again from recorded launches.",
+            &decisions::replayed(),
+        ),
     ];
+    lines.extend(explain::lines());
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "optloop event",
         "description": format!(
-            "One line of `--format json` of `optloop pipeline`, `compare`, `calibrate`, `keep` and \
-             `revert`, version {EVENT_VERSION}. Readers leave out events and keys that they do not \
+            "One line of `--format json` of `optloop pipeline`, `compare`, `calibrate`, `keep`, \
+             `revert`, `replay`, `best` and `explain`, version {EVENT_VERSION}. Readers leave out events and keys that they do not \
              know."
         ),
         "oneOf": lines,
@@ -296,8 +312,8 @@ fn failure() -> Value {
             json!({
                 "enum": [
                     "failed", "wrong", "crashed", "timed_out", "cheating", "too_slow", "not_better",
-                    "inconclusive", "too_noisy", "implausible", "no_device", "infrastructure",
-                    "interrupted",
+                    "inconclusive", "too_noisy", "incumbent", "implausible", "no_device",
+                    "infrastructure", "setup", "defect", "interrupted", "problem",
                 ],
                 "description": "Only infrastructure failures are tried again.",
             }),
@@ -455,10 +471,14 @@ mod tests {
             FailureClass::NotBetter,
             FailureClass::Inconclusive,
             FailureClass::TooNoisy,
+            FailureClass::Incumbent,
             FailureClass::Implausible,
             FailureClass::NoDevice,
             FailureClass::Infrastructure,
+            FailureClass::Setup,
+            FailureClass::Defect,
             FailureClass::Interrupted,
+            FailureClass::Problem,
         ];
         let failed = |class| Outcome::Failed { failure: Failure { class, message: text() } };
         let outcomes = [
@@ -534,7 +554,15 @@ mod tests {
 
     #[test]
     fn there_is_a_schema_for_every_file_that_people_write() {
-        for (name, key) in [("pipeline", "stages"), ("preset", "repeats"), ("problem", "args")] {
+        for (name, key) in [
+            ("pipeline", "stages"),
+            ("preset", "repeats"),
+            ("problem", "args"),
+            ("artifact", "provenance"),
+            ("analysis", "decision"),
+            ("ledger", "problem"),
+            ("board", "value_us"),
+        ] {
             let all = all();
             let (_, schema) = all.iter().find(|(n, _)| *n == name).expect(name);
             assert!(schema["properties"].get(key).is_some(), "{name}");
@@ -547,6 +575,9 @@ mod tests {
         let Refusal::Words(_, hint, exit) = unknown("problme") else { panic!("diagnostics") };
         assert_eq!((hint.as_deref(), exit), (Some("did you mean `problem`?"), Exit::Usage));
         let Refusal::Words(_, hint, _) = unknown("zzzzzzzzzz") else { panic!("diagnostics") };
-        assert_eq!(hint.as_deref(), Some("there are pipeline, preset, problem, event"));
+        assert_eq!(
+            hint.as_deref(),
+            Some("there are pipeline, preset, problem, event, artifact, analysis, ledger, board")
+        );
     }
 }

@@ -40,7 +40,7 @@ pub(super) enum Refusal {
 
 impl From<EngineError> for Refusal {
     fn from(error: EngineError) -> Self {
-        Self::Words(error.to_string(), None, exit::of_error(&error))
+        Self::Words(error.to_string(), error.hint(), exit::of_error(&error))
     }
 }
 
@@ -131,18 +131,20 @@ impl Session {
             .unzip()
     }
 
-    /// Refuses when a stage that would surely run asks for a CUDA device that is not there. The
+    /// Refuses when a stage that would surely run asks for a device that is not there. The
     /// driver is asked only then; a stage of which that is not known yet asks by itself.
     pub(super) fn need_devices(&self, selected: &[usize], forced: bool) -> Result<(), Refusal> {
         let index = &self.state.index;
-        let alone = (0..index.nodes.len() as u32).filter(|&n| {
+        // Whatever has a device times something or comes to a verdict.
+        let on_devices = (0..index.nodes.len() as u32).filter(|&n| {
             let wanted = selected.is_empty() || selected.contains(&(n as usize));
-            wanted && index.nodes[n as usize].has(flag::ALONE)
+            let node = &index.nodes[n as usize];
+            wanted && (node.has(flag::ALONE) || node.has(flag::RESULT))
         });
         let mut asking: Vec<(u32, Target)> = Vec::new();
-        for node in alone {
+        for node in on_devices {
             let target = self.state.definition(node)?.definition.target().cloned();
-            asking.extend(target.filter(|t| t.cuda().is_some()).map(|target| (node, target)));
+            asking.extend(target.filter(device::may_be_missing).map(|target| (node, target)));
         }
         if asking.is_empty() {
             return Ok(());
@@ -155,7 +157,7 @@ impl Session {
         let Some(Missing { what, hint }) = device::missing(target, &world::variable) else {
             return Ok(());
         };
-        let also = if self.lacks_nvrtc()? {
+        let also = if target.cuda().is_some() && self.lacks_nvrtc()? {
             "; and NVRTC, which compiles `.cu`, was not found"
         } else {
             ""
@@ -231,6 +233,7 @@ fn make_plan(located: &Located, overrides: &Overrides) -> Result<Plan, Refusal> 
     }
     pipeline.preset_dir = from_anywhere(&pipeline.preset_dir);
     let problem = load_problem(located, &pipeline, &mut mistakes);
+    plan::only::restrict(&mut pipeline, problem.as_ref(), &located.root, &overrides.only);
     let incumbents = Incumbents { located, overrides };
     let request = plan::build::Request {
         pipeline: &pipeline,
@@ -317,6 +320,7 @@ fn overrides(which: &Which, located: &Located) -> Overrides {
         timeout_s: tuning.timeout_seconds,
         incumbent,
         add: which.add.clone(),
+        only: which.only.clone(),
     }
 }
 

@@ -81,10 +81,9 @@ fn cases(stage: &StageFinished) -> &[Value] {
 
 fn rows(stage: &StageFinished) -> Vec<Row> {
     let from = match &stage.outcome {
-        Outcome::Ran if account(stage).get("identical").is_some() => "now".to_owned(),
         Outcome::Ran => "measured now".to_owned(),
         Outcome::Failed { .. } => "now".to_owned(),
-        _ => format!("known, {}", words::age(stage.finished_ms)),
+        _ => format!("{}, {}", whose(stage), words::age(stage.finished_ms)),
     };
     let measured = cases(stage).iter().filter(|c| c.get("median_us").is_some());
     let mut rows: Vec<Row> = measured.map(|case| case_row(&stage.stage, case)).collect();
@@ -98,13 +97,28 @@ fn rows(stage: &StageFinished) -> Vec<Row> {
     rows
 }
 
+/// Where a number comes from that was not measured now: from an earlier run, or from the incumbent.
+fn whose(stage: &StageFinished) -> &'static str {
+    let numbers = account(stage).get("identical").and_then(|same| same.get("numbers")?.as_str());
+    if numbers == Some("incumbents") { "the incumbent's" } else { "known" }
+}
+
 /// What the table cannot say: why a measurement ended early, and why it may not come again.
 fn notes(stage: &StageFinished) -> Vec<String> {
     let account = account(stage);
     let name = &stage.stage;
     let mut notes = Vec::new();
-    if account.get("stopped").and_then(Value::as_str) == Some("precise") {
-        let number = |key: &str| account.get(key).and_then(Value::as_f64).unwrap_or_default();
+    let stopped = account.get("stopped").and_then(Value::as_str);
+    let number = |key: &str| account.get(key).and_then(Value::as_f64).unwrap_or_default();
+    if stopped == Some("out_of_time") {
+        notes.push(format!(
+            "{name}: ended after {} of {} launches: its buffers are large, and more would have taken \
+             long",
+            number("launches"),
+            number("launches") + number("saved_launches"),
+        ));
+    }
+    if stopped == Some("precise") {
         let half = (number("upper_us") - number("lower_us")) / 2.0 / number("value_us");
         notes.push(format!(
             "{name}: precise enough (\u{b1}{:.2} %) after {} launches; {} more and {} saved",
@@ -185,9 +199,7 @@ fn bound(case: &Value) -> Option<String> {
 
 fn interval(lower: Option<f64>, upper: Option<f64>) -> String {
     match (lower, upper) {
-        (Some(lower), Some(upper)) => {
-            format!("{} .. {}", words::duration_us(lower), words::duration_us(upper))
-        }
+        (Some(lower), Some(upper)) => words::interval_us(lower, upper),
         _ => String::new(),
     }
 }

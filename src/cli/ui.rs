@@ -1,19 +1,20 @@
 //! Everything that reaches the terminal: results on standard output, progress on standard error.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::args::{Format, Global, Logs, When};
-use super::exit::Exit;
+use super::exit::{self, Exit};
+use super::output::{Delivered, Output};
 use super::session::Refusal;
 use super::{board, table, verdict, words};
 use crate::diagnostic;
 use crate::engine::event::{Reason, StageFinished};
 use crate::engine::{Event, Outcome, RunFinished};
+use crate::measure::pairs::Again;
 use crate::record::Artifact;
-use crate::stats::sequential::Verdict;
 
 /// The one printer.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -27,6 +28,7 @@ pub(super) struct Ui {
     pub(super) logs: Logs,
     /// Results are not printed at all (`--artifact-only`).
     pub(super) mute: bool,
+    out: Output,
     bars: Option<MultiProgress>,
     seen: Mutex<Seen>,
 }
@@ -37,14 +39,16 @@ struct Seen {
     bars: std::collections::HashMap<String, ProgressBar>,
     finished: Vec<StageFinished>,
     outcomes: Vec<(String, Outcome)>,
+    /// What could not be kept, as a code.
+    unkept: Option<Exit>,
 }
 
 impl Ui {
     /// A printer for these flags.
-    pub(super) fn new(global: &Global) -> Self {
+    pub(super) fn new(global: &Global, out: &Output) -> Self {
         let set = |name: &str| super::world::text_variable(name).is_some_and(|v| !v.is_empty());
         let dumb = super::world::text_variable("TERM").is_some_and(|t| t == "dumb");
-        let terminal = std::io::stderr().is_terminal() && !dumb;
+        let terminal = io::stderr().is_terminal() && !dumb;
         let color = match global.color {
             When::Always => true,
             When::Never => false,
@@ -58,14 +62,15 @@ impl Ui {
             explain: false,
             logs: Logs::All,
             mute: false,
+            out: out.clone(),
             bars: moving.then(MultiProgress::new),
             seen: Mutex::default(),
         }
     }
 
-    /// A line of a result, on standard output. A reader that has gone is not an error.
+    /// A line of a result, on standard output.
     pub(super) fn line(&self, text: &str) {
-        self.aside(|| drop(writeln!(std::io::stdout().lock(), "{text}")));
+        self.text(&format!("{text}\n"));
     }
 
     /// Prints without tearing the bars.
@@ -78,14 +83,31 @@ impl Ui {
 
     /// Text as it is, on standard output.
     pub(super) fn text(&self, text: &str) {
-        self.aside(|| {
-            let mut out = std::io::stdout().lock();
-            drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
-        });
+        self.aside(|| self.out.write(text.as_bytes()));
+    }
+
+    /// The code of the command once all results are out.
+    pub(super) fn end(&self, exit: Exit) -> Exit {
+        match self.out.end(exit) {
+            Delivered::As(exit) => exit,
+            Delivered::Lost(error) => {
+                let what = format!("the results could not be written to standard output: {error}");
+                self.refuse_in_words(&what, None);
+                exit.max(Exit::Infrastructure)
+            }
+        }
+    }
+
+    /// What a run found out but could not keep: the run goes on, and is no success.
+    pub(super) fn unkept(&self, error: &io::Error) {
+        self.refuse_in_words(&error.to_string(), None);
+        if let Ok(mut seen) = self.seen.lock() {
+            seen.unkept = seen.unkept.max(Some(exit::of_io(error)));
+        }
     }
 
     /// A verdict that was found again.
-    pub(super) fn replayed(&self, artifact: &Artifact, found: &Verdict, same: bool) {
+    pub(super) fn replayed(&self, artifact: &Artifact, found: &Again, same: bool) {
         match self.format {
             Format::Json => self.json(&verdict::replayed(artifact, found, same)),
             Format::Human => self.line(&verdict::replayed_in_words(artifact, found, same)),
@@ -109,7 +131,7 @@ impl Ui {
 
     /// A line on standard error whatever the flags.
     pub(super) fn complain(&self, text: &str) {
-        self.aside(|| drop(writeln!(std::io::stderr().lock(), "{text}")));
+        self.aside(|| drop(writeln!(io::stderr().lock(), "{text}")));
     }
 
     /// Why a command ends here; returns its exit code.
@@ -134,12 +156,16 @@ impl Ui {
                     });
                     self.json(&value);
                 }
-                self.complain(&format!("{} {what}", self.paint("error:", "1;31")));
-                if let Some(hint) = hint {
-                    self.complain(&format!("{} {hint}", self.paint("help:", "1;36")));
-                }
+                self.refuse_in_words(what, hint.as_deref());
                 *exit
             }
+        }
+    }
+
+    fn refuse_in_words(&self, what: &str, hint: Option<&str>) {
+        self.complain(&format!("{} {what}", self.paint("error:", "1;31")));
+        if let Some(hint) = hint {
+            self.complain(&format!("{} {hint}", self.paint("help:", "1;36")));
         }
     }
 
@@ -305,9 +331,28 @@ impl Ui {
         }
     }
 
-    /// Kinds and outcomes of all stages so far.
-    pub(super) fn outcomes(&self) -> Vec<(String, Outcome)> {
-        self.seen.lock().map(|s| s.outcomes.clone()).unwrap_or_default()
+    /// The code of a run that has ended: the gravest of its stages', and of what it could not keep.
+    pub(super) fn code(&self, finished: &RunFinished) -> Exit {
+        let Ok(seen) = self.seen.lock() else { return Exit::Internal };
+        exit::of_run(finished, &seen.outcomes).max(seen.unkept.unwrap_or(Exit::Ok))
+    }
+
+    /// The artifact of a stage, or of the last of its matrix.
+    pub(super) fn artifact_of(&self, stage: &str) -> Option<String> {
+        let seen = self.seen.lock().ok()?;
+        let is_it =
+            |f: &&StageFinished| f.stage.split('[').next() == Some(stage) || f.stage == stage;
+        let mut of_it = seen.finished.iter().rev().filter(is_it).map(|f| f.artifact.clone());
+        of_it.find(|a| !a.is_empty())
+    }
+
+    /// The last stage that compared its kernel, or measured one that is the very same.
+    pub(super) fn last_scored(&self) -> Option<StageFinished> {
+        let seen = self.seen.lock().ok()?;
+        let is = |value: Option<&serde_json::Value>| value.is_some_and(|value| !value.is_null());
+        let scored =
+            |f: &&StageFinished| is(f.detail.get("comparison")) || is(f.detail.get("identical"));
+        seen.finished.iter().rev().find(scored).cloned()
     }
 
     /// The artifact of the last stage that has one.

@@ -3,21 +3,25 @@
 use serde_json::{Value, json};
 
 use crate::engine::stage::Look;
+use crate::measure::pairs::{Again, Decision};
 use crate::record::Artifact;
-use crate::record::verdict::decision;
-use crate::stats::sequential::{Verdict, gain};
+use crate::stats::sequential::gain;
 
-/// A gain in per cent; what takes more than twice as long as a multiple.
-fn percent(d: f64) -> String {
-    match gain(d) {
-        g if g < -1.0 => format!("{:.1}x time", 1.0 - g),
+/// Gains in one unit: in per cent, or where one of them takes more than twice as long, as multiples.
+fn gains(all: &[f64]) -> impl Fn(f64) -> String {
+    let many_times = all.iter().any(|&d| gain(d) < -1.0);
+    move |d| match gain(d) {
+        g if many_times => format!("{:.1}x time", 1.0 - g),
         g => format!("{:+.2} %", 100.0 * g),
     }
 }
 
 /// A look in a line: `candidate   8 pairs   +12.31 %   +11.02 % ..  +13.40 %   confirm …`.
 pub(super) fn look(stage: &str, look: &Look) -> String {
-    let bound = |d: Option<f64>| d.map_or_else(|| "?".to_owned(), percent);
+    let bounds = [look.lower, look.upper];
+    let all: Vec<f64> = bounds.into_iter().flatten().chain([look.estimate]).collect();
+    let percent = gains(&all);
+    let bound = |d: Option<f64>| d.map_or_else(|| "?".to_owned(), &percent);
     format!(
         "{stage} {:>4} pairs {:>9} ({} .. {}): {}",
         look.pairs,
@@ -29,14 +33,15 @@ pub(super) fn look(stage: &str, look: &Look) -> String {
 }
 
 /// A verdict that was found again, as JSON.
-pub(super) fn replayed(artifact: &Artifact, verdict: &Verdict, same: bool) -> Value {
+pub(super) fn replayed(artifact: &Artifact, again: &Again, same: bool) -> Value {
+    let verdict = &again.verdict;
     let look = verdict.deciding();
     json!({
         "event": "replayed",
         "version": 1,
         "run": artifact.run,
         "stage": artifact.stage,
-        "decision": decision(verdict).word().to_lowercase(),
+        "decision": again.decision.word().to_lowercase(),
         "reason": verdict.reason.word(),
         "pairs": verdict.pairs,
         "estimate": look.map(|l| l.estimate),
@@ -45,12 +50,22 @@ pub(super) fn replayed(artifact: &Artifact, verdict: &Verdict, same: bool) -> Va
         "confirm_pairs": verdict.confirmed.map_or(0, |c| c.pairs),
         "confirm_estimate": verdict.confirmed.map(|c| c.estimate),
         "gain_pct": verdict.estimate().map(|d| 100.0 * gain(d)),
+        "harmed": harmed(artifact, again),
         "same": same,
     })
 }
 
+/// The cases that surely got slower, by their labels.
+fn harmed(artifact: &Artifact, again: &Again) -> Vec<String> {
+    let cases = &artifact.result["comparison"]["cases"];
+    let label = |case: usize| cases[case]["label"].as_str().map(str::to_owned);
+    let name = |case: usize| label(case).unwrap_or_else(|| format!("case {case}"));
+    again.harmed.iter().map(|harmed| name(harmed.case)).collect()
+}
+
 /// A verdict that was found again, for people: its looks, then what they say.
-pub(super) fn replayed_in_words(artifact: &Artifact, verdict: &Verdict, same: bool) -> String {
+pub(super) fn replayed_in_words(artifact: &Artifact, again: &Again, same: bool) -> String {
+    let verdict = &again.verdict;
     let mut lines: Vec<String> = Vec::new();
     let last = verdict.looks.len();
     for (number, taken) in (1..).zip(&verdict.looks) {
@@ -68,11 +83,14 @@ pub(super) fn replayed_in_words(artifact: &Artifact, verdict: &Verdict, same: bo
         };
         lines.push(look(&artifact.stage, &shown));
     }
-    let word = decision(verdict).word();
-    let gain = verdict.estimate().map_or_else(String::new, |d| format!(", {}", percent(d)));
+    let word = again.decision.word();
+    let is_guarded = verdict.is_keep() && again.decision == Decision::Revert;
+    let slower = harmed(artifact, again).join(", ");
+    let but = if is_guarded { format!("; but slower at {slower}") } else { String::new() };
+    let gain = verdict.estimate().map_or_else(String::new, |d| format!(", {}", gains(&[d])(d)));
     let agrees = if same { "as recorded" } else { "NOT as recorded" };
     lines.push(format!(
-        "{}/{}: {word}: {}{gain}, {} pairs; {agrees}",
+        "{}/{}: {word}: {}{gain}, {} pairs{but}; {agrees}",
         artifact.run,
         artifact.stage,
         verdict.reason.words(),

@@ -7,16 +7,39 @@ use crate::plan::key::Change;
 
 /// A duration in the unit that reads best, three digits.
 pub(super) fn duration_us(us: f64) -> String {
-    let (value, unit) = match us {
-        us if us < 1.0 => (us * 1e3, "ns"),
-        us if us < 1e3 => (us, "us"),
-        us if us < 1e6 => (us / 1e3, "ms"),
-        us => (us / 1e6, "s"),
-    };
-    let digits = match value {
+    let (scale, unit) = unit_of(us);
+    let digits = match us / scale {
         v if v >= 100.0 => 0,
         v if v >= 10.0 => 1,
         _ => 2,
+    };
+    format!("{:.digits$} {unit}", us / scale)
+}
+
+/// An interval of durations in one unit: the one that its upper end reads best in.
+pub(super) fn interval_us(lower: f64, upper: f64) -> String {
+    let (scale, unit) = unit_of(upper);
+    format!("{} .. {}", scaled(lower, scale, unit), scaled(upper, scale, unit))
+}
+
+/// How a duration is divided, and what it is called then.
+fn unit_of(us: f64) -> (f64, &'static str) {
+    match us {
+        us if us < 1.0 => (1e-3, "ns"),
+        us if us < 1e3 => (1.0, "us"),
+        us if us < 1e6 => (1e3, "ms"),
+        _ => (1e6, "s"),
+    }
+}
+
+/// Three digits of it, or more of what is smaller than its unit.
+fn scaled(us: f64, scale: f64, unit: &str) -> String {
+    let value = us / scale;
+    let digits = match value {
+        v if v >= 100.0 => 0,
+        v if v >= 10.0 => 1,
+        v if v >= 1.0 || v <= 0.0 => 2,
+        v => 2 + (-v.log10()).ceil() as usize,
     };
     format!("{value:.digits$} {unit}")
 }
@@ -59,9 +82,13 @@ pub(super) fn class(class: FailureClass) -> &'static str {
         FailureClass::NotBetter => "is not better",
         FailureClass::Inconclusive => "is undecided",
         FailureClass::TooNoisy => "stopped",
+        FailureClass::Incumbent => "has nothing to compare with",
         FailureClass::Implausible => "is faster than this machine can be",
         FailureClass::NoDevice => "has no device",
+        FailureClass::Problem => "cannot judge",
         FailureClass::Infrastructure => "could not be run",
+        FailureClass::Setup => "cannot be run",
+        FailureClass::Defect => "met a defect of optloop",
         FailureClass::Interrupted => "was interrupted",
     }
 }
@@ -141,6 +168,19 @@ mod tests {
             (2.5e6, "2.50 s"),
         ] {
             assert_eq!(duration_us(us), text);
+        }
+    }
+
+    #[test]
+    fn an_interval_has_one_unit() {
+        for (lower, upper, text) in [
+            (14.4, 14.5, "14.4 us .. 14.5 us"),
+            (950.0, 1020.0, "0.950 ms .. 1.02 ms"),
+            (0.9, 1.1, "0.900 us .. 1.10 us"),
+            (55.0, 120_000.0, "0.0550 ms .. 120 ms"),
+            (0.0, 3.0, "0.00 us .. 3.00 us"),
+        ] {
+            assert_eq!(interval_us(lower, upper), text);
         }
     }
 

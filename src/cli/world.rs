@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::backend::cuda::find::Places;
@@ -66,6 +67,10 @@ impl Loader for Disk {
 
     fn env(&self, name: &str) -> Option<String> {
         text_variable(name)
+    }
+
+    fn is_set(&self, name: &str) -> bool {
+        variable(name).is_some()
     }
 
     fn real(&self, path: &Path) -> PathBuf {
@@ -160,11 +165,10 @@ pub(super) fn locate(name: &str) -> Result<Located, Vec<PathBuf>> {
     Ok(Located { file, dir, root })
 }
 
-/// The state folder that commands without a pipeline look at: that of the nearest folder upwards
-/// from here.
+/// The state folder that commands without a pipeline look at: that of the root around this folder.
 pub(super) fn state_folder() -> Option<PathBuf> {
     let here = std::env::current_dir().ok()?;
-    here.ancestors().map(|a| a.join(".optloop")).find(|state| state.is_dir())
+    Some(root_of(&here).join(".optloop")).filter(|state| state.is_dir())
 }
 
 /// A path as people would write it from here.
@@ -184,15 +188,75 @@ pub(super) fn root_for(dir: &Path) -> PathBuf {
     }
 }
 
-/// The nearest folder upwards that has state or is a git checkout; else the folder that holds
-/// `pipelines/`, else the pipeline's own.
+/// The nearest folder upwards that has state or is a git checkout (`.git` is a file in a linked
+/// worktree); else the folder that holds `pipelines/`, else the pipeline's own.
 fn root_of(dir: &Path) -> PathBuf {
-    let marked = |name: &str| dir.ancestors().find(|a| a.join(name).exists());
-    if let Some(root) = marked(".optloop").or_else(|| marked(".git")) {
-        return root.to_owned();
+    let home = variable("HOME").map(PathBuf::from).and_then(|home| home.canonicalize().ok());
+    root_below(dir, home.as_deref())
+}
+
+fn root_below(dir: &Path, home: Option<&Path>) -> PathBuf {
+    let in_pipelines = dir.file_name().is_some_and(|name| name == "pipelines");
+    let parent = dir.parent().filter(|_| in_pipelines);
+    let is_root = |folder: &&Path| {
+        // What somebody measured in such a folder says nothing about projects further down.
+        let takes = *folder == dir || parent == Some(folder) || !is_for_everything(folder, home);
+        folder.join(".git").exists() || (takes && folder.join(".optloop").is_dir())
+    };
+    dir.ancestors().find(is_root).unwrap_or(parent.unwrap_or(dir)).to_owned()
+}
+
+/// Whether a folder is no project but a place for all of them: the file system's root, the home
+/// folder, a folder for temporary files.
+fn is_for_everything(folder: &Path, home: Option<&Path>) -> bool {
+    const STICKY_AND_OPEN: u32 = 0o1002;
+    let mode = std::fs::metadata(folder).map(|m| m.permissions().mode()).unwrap_or_default();
+    folder.parent().is_none() || Some(folder) == home || mode & STICKY_AND_OPEN == STICKY_AND_OPEN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// A folder with these below it, and its path.
+    fn tree(folders: &[&str]) -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let root = dir.path().canonicalize().expect("path");
+        for folder in folders {
+            fs::create_dir_all(root.join(folder)).expect("folder");
+        }
+        (dir, root)
     }
-    match dir.parent() {
-        Some(parent) if dir.file_name().is_some_and(|n| n == "pipelines") => parent.to_owned(),
-        _ => dir.to_owned(),
+
+    #[test]
+    fn the_nearest_folder_with_state_or_a_checkout_is_the_root() {
+        let (_dir, root) = tree(&[".optloop", "a/.git", "a/b/c", "a/state/.optloop", "plain/x"]);
+        fs::create_dir_all(root.join("a/tree/k")).expect("folder");
+        fs::write(root.join("a/tree/.git"), "gitdir: elsewhere\n").expect("written");
+        for (dir, wanted) in [
+            ("a/b/c", "a"),
+            ("a", "a"),
+            ("a/state", "a/state"),
+            ("a/tree/k", "a/tree"),
+            ("plain/x", ""),
+        ] {
+            assert_eq!(root_below(&root.join(dir), None), root.join(wanted), "{dir}");
+        }
+    }
+
+    #[test]
+    fn state_in_a_home_or_a_folder_for_temporary_files_takes_nothing_further_down() {
+        let (_dir, root) = tree(&["home/.optloop", "home/p/pipelines", "home/q", "home/pipelines"]);
+        let home = root.join("home");
+        let found = |dir: &str, home: Option<&Path>| root_below(&root.join(dir), home);
+        assert_eq!(found("home/p/pipelines", Some(&home)), home.join("p"));
+        assert_eq!(found("home/q", Some(&home)), home.join("q"));
+        assert_eq!(found("home/q", None), home);
+        for own in ["home", "home/pipelines"] {
+            assert_eq!(found(own, Some(&home)), home, "{own}");
+        }
+        fs::set_permissions(&home, fs::Permissions::from_mode(0o1777)).expect("set");
+        assert_eq!(found("home/q", None), home.join("q"));
     }
 }

@@ -55,6 +55,9 @@ pub struct Diagnostic {
     pub labels: Vec<Label>,
     /// What to do next.
     pub help: Option<String>,
+    /// The key that it is about, or that a misspelt one was probably meant to be: that this one is
+    /// missing then is the same mistake, and not told again.
+    pub meant: Option<String>,
 }
 
 /// Where a diagnostic's first label stands, counted as editors count.
@@ -71,7 +74,7 @@ pub struct Location {
 impl Diagnostic {
     /// A problem without a place yet.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), labels: Vec::new(), help: None }
+        Self { code, message: message.into(), labels: Vec::new(), help: None, meant: None }
     }
 
     /// Points at `span` of `source`; the first such call gives the primary place.

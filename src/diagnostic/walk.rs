@@ -161,18 +161,22 @@ impl Walker<'_> {
     fn table(&mut self, wanted: &Table, table: &mut DeTable<'_>, span: &Range<usize>) -> Fits {
         let mut out: Vec<String> = Vec::new();
         let mut fits = Fits::Yes;
+        let mut meant: Vec<String> = Vec::new();
         for (key, value) in table.iter_mut() {
             let name = key.get_ref().as_ref();
             let id = match (wanted.properties.get(name).copied(), wanted.rest) {
                 (Some(id), _) | (None, Rest::Of(id)) => id,
                 (None, Rest::Anything) => continue,
                 (None, Rest::Nothing) => {
-                    self.unknown_key(wanted, name, key.span());
+                    meant.extend(self.unknown_key(wanted, name, key.span()));
                     out.push(name.to_owned());
                     continue;
                 }
             };
             if self.value(id, name, value) == Fits::No {
+                if let Some(told) = self.found.last_mut() {
+                    told.meant.get_or_insert_with(|| name.to_owned());
+                }
                 if wanted.required.iter().any(|required| required == name) {
                     fits = Fits::No;
                 }
@@ -180,9 +184,12 @@ impl Walker<'_> {
             }
         }
         for name in wanted.required.iter().filter(|name| !table.contains_key(name.as_str())) {
+            fits = Fits::No;
+            if meant.contains(name) {
+                continue;
+            }
             let label = format!("`{name}` is required here");
             self.report("missing-key", format!("missing key `{name}`"), span.clone(), label);
-            fits = Fits::No;
         }
         for name in out {
             table.remove(name.as_str());
@@ -190,9 +197,10 @@ impl Walker<'_> {
         fits
     }
 
-    fn unknown_key(&mut self, wanted: &Table, name: &str, span: Range<usize>) {
-        let names = || wanted.names.iter().map(String::as_str);
-        let label = nearest(name, names()).map_or_else(
+    /// Tells of a key that nothing knows; the one that it was probably meant to be.
+    fn unknown_key(&mut self, wanted: &Table, name: &str, span: Range<usize>) -> Option<String> {
+        let near = nearest(name, wanted.names.iter().map(String::as_str)).map(str::to_owned);
+        let label = near.as_ref().map_or_else(
             || "no such key here".to_owned(),
             |near| format!("did you mean `{near}`?"),
         );
@@ -200,6 +208,10 @@ impl Walker<'_> {
         let message = format!("unknown key `{name}`");
         self.report("unknown-key", message, span, label);
         self.advise(help);
+        if let Some(told) = self.found.last_mut() {
+            told.meant.clone_from(&near);
+        }
+        near
     }
 
     fn report(

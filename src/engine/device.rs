@@ -1,13 +1,14 @@
-//! The CUDA device that a stage asks for: which one it is, and what is missing where there is none.
+//! The device that a stage asks for: which one it is, and what is missing where there is none.
 
 use std::ffi::OsString;
 use std::path::Path;
 
 use crate::backend::cpu;
+use crate::backend::cpu::identity::{allowed_cores, list_in_words};
 use crate::backend::cuda::find::Places;
 use crate::backend::cuda::identity::identity as of_cuda;
 use crate::backend::cuda::{CudaDevice, CudaProbe, probe};
-use crate::pipeline::Target;
+use crate::pipeline::{Cores, Target};
 
 /// Variables of the environment.
 pub type Env<'a> = dyn Fn(&str) -> Option<OsString> + Sync + 'a;
@@ -32,10 +33,31 @@ pub fn identity(target: &Target, env: &Env<'_>) -> String {
     }
 }
 
-/// What is missing for `target`; nothing for a processor. Initialises the driver, so only for a
-/// stage that is about to run.
+/// True for what may be missing: a CUDA device, or one certain core.
+pub fn may_be_missing(target: &Target) -> bool {
+    matches!(target, Target::Cuda(_) | Target::Cpu(Cores::One(_)))
+}
+
+/// What is missing for `target`. For a CUDA device it initialises the driver, so only for a stage that
+/// is about to run.
 pub fn missing(target: &Target, env: &Env<'_>) -> Option<Missing> {
-    find(target.cuda()?, env).err()
+    match target {
+        Target::Cpu(Cores::One(core)) => no_core(*core, &allowed_cores()),
+        Target::Cpu(Cores::Picked | Cores::All) => None,
+        Target::Cuda(name) => find(name, env).err(),
+    }
+}
+
+/// That a core is not among those which this process may run on.
+fn no_core(core: u32, allowed: &[u32]) -> Option<Missing> {
+    if allowed.is_empty() || allowed.contains(&core) {
+        return None;
+    }
+    let (verb, noun) = if allowed.len() == 1 { ("is", "the only core") } else { ("are", "cores") };
+    let what = format!("there is no core {core} here; {noun} {verb} {}", list_in_words(allowed));
+    let hint = "name one of these, or `cpu` to have one picked; `taskset` and containers may hide \
+                others";
+    Some(Missing { what, hint: hint.to_owned() })
 }
 
 /// The CUDA device of that number or UUID.
@@ -64,7 +86,16 @@ fn chosen(name: &str, probe: &CudaProbe) -> Result<CudaDevice, Missing> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::Cores;
+
+    #[test]
+    fn a_core_that_is_not_there_is_named_with_those_that_are() {
+        let what = |core, allowed: &[u32]| no_core(core, allowed).map(|missing| missing.what);
+        assert_eq!(what(7, &[0, 1]).as_deref(), Some("there is no core 7 here; cores are 0-1"));
+        assert_eq!(what(0, &[3]).as_deref(), Some("there is no core 0 here; the only core is 3"));
+        assert_eq!(what(1, &[0, 1]), None);
+        let far = Target::Cpu(Cores::One(100_000));
+        assert!(may_be_missing(&far) && missing(&far, &|_| None).is_some());
+    }
 
     #[test]
     fn a_device_that_the_driver_lists_is_there_and_any_other_is_missing() {

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::event::Reason;
 pub use super::explanation::{Answer, Cause, Counts, Explanation, Field, Link, Why};
 use super::fate::{Fate, Step};
+use super::own;
 use super::state::State;
 use super::subject::{Eyes, Hit, Job, Known, Readable};
 use super::{EngineError, condition};
@@ -43,7 +44,7 @@ pub struct Forecast<'a> {
     pub(super) state: &'a State,
     world: &'a dyn World,
     /// `None` for nodes that are not selected.
-    fates: Vec<Option<Fate>>,
+    pub(super) fates: Vec<Option<Fate>>,
     /// Files that would be put back.
     pub(super) given: HashMap<String, (Digest, u32)>,
     /// Entries that would be written anew, and by whom.
@@ -283,7 +284,8 @@ impl<'a> Forecast<'a> {
         let eyes = self.eyes();
         let is_open = |k: &Known| steps.iter().any(|s| s.reads.contains(&k.name));
         for known in job.inputs.iter_mut().filter(|k| !is_open(k)) {
-            if let Err(message) = eyes.look_again(known) {
+            if let Err(error) = eyes.look_again(known) {
+                let message = error.to_string();
                 return Fate::of(Answer::Fails { message }, job.old_key);
             }
         }
@@ -300,7 +302,7 @@ impl<'a> Forecast<'a> {
             return self.open(&job, &declared, &is_open);
         }
         let always = job.flags & flag::ALWAYS != 0;
-        if let Some(hit) = job.look_up(&declared, store, &eyes).filter(|_| !always) {
+        if let Some(hit) = own::known(&job, &declared, store, &eyes).filter(|_| !always) {
             return self.hit(&job, &declared, &hit);
         }
         let (why, changes) = split(job.why(&declared, store, &eyes));

@@ -40,6 +40,12 @@ impl Fate {
 }
 
 impl Forecast<'_> {
+    /// The fields of the key under which a node's result is kept, when it is.
+    pub fn key_fields(&self, node: u32) -> Option<Vec<(String, String)>> {
+        let fate = self.fates.get(node as usize)?.as_ref()?;
+        self.state.store.action(&fate.key).map(|action| action.fields)
+    }
+
     /// What an entry would hold after the run; `None` when a stage would write it anew.
     pub fn content_of(&self, entry: u32) -> Option<Digest> {
         if self.written.contains_key(&entry) {

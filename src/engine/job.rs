@@ -1,10 +1,12 @@
 //! One node, from the question whether its result is known to the answer, on a job thread.
 
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Mutex;
 
 use super::event::{Event, Outcome, Reason, StageFinished};
+use super::own;
 use super::stage::{self, Failure, FailureClass, StageOutcome};
 use super::state::Seen;
 use super::subject::{Eyes, Hit, Job, Known, with_discovered};
@@ -12,7 +14,7 @@ use super::{Options, Surroundings};
 use crate::cache::entry::{self, Clock};
 use crate::cache::index::flag;
 use crate::cache::store::ACTION_VERSION;
-use crate::cache::{Action, Journal, Output, Record, Store};
+use crate::cache::{Action, CacheError, Journal, Output, Record, Store};
 use crate::digest::Digest;
 use crate::plan::Definition;
 use crate::plan::key::Walk;
@@ -30,6 +32,8 @@ pub(super) struct Shared<'a> {
     /// What commands carry in their environment, so that a later run can find what a killed one
     /// left behind.
     pub(super) marker: &'a str,
+    /// Held while the copies of the project are in use that commands are compared in.
+    pub(super) trees: &'a Mutex<()>,
 }
 
 /// What became of a job.
@@ -59,7 +63,7 @@ impl Done {
     pub(super) fn defect(node: u32, stage: String) -> Self {
         let message =
             "a defect of optloop: the lines above say where; please report them".to_owned();
-        let failure = Failure { class: FailureClass::Infrastructure, message };
+        let failure = Failure { class: FailureClass::Defect, message };
         let finished = StageFinished::empty(Outcome::Failed { failure });
         Self {
             node,
@@ -75,13 +79,14 @@ impl Done {
 pub(super) fn perform(mut job: Job, shared: &Shared<'_>) -> Done {
     match Performance::begin(&mut job, shared) {
         Ok(performance) => performance.go(),
-        Err(message) => infrastructure(&job, message),
+        Err(error) => unreadable(&job, &error),
     }
 }
 
 /// A job whose world could not even be looked at.
-fn infrastructure(job: &Job, message: String) -> Done {
-    let failure = Failure { class: FailureClass::Infrastructure, message };
+fn unreadable(job: &Job, error: &io::Error) -> Done {
+    let class = Failure::class_of(error);
+    let failure = Failure { class, message: error.to_string() };
     Done {
         node: job.node,
         seen: Vec::new(),
@@ -108,7 +113,7 @@ struct Performance<'a> {
 }
 
 impl<'a> Performance<'a> {
-    fn begin(job: &'a mut Job, shared: &'a Shared<'a>) -> Result<Self, String> {
+    fn begin(job: &'a mut Job, shared: &'a Shared<'a>) -> io::Result<Self> {
         let eyes = shared.eyes();
         let started_ns = eyes.clock_ns();
         for known in &mut job.inputs {
@@ -132,7 +137,7 @@ impl<'a> Performance<'a> {
     }
 
     fn look_up(&self) -> Option<Hit> {
-        self.job.look_up(&self.declared, self.shared.store, &self.shared.eyes())
+        own::known(self.job, &self.declared, self.shared.store, &self.shared.eyes())
     }
 
     /// Makes every output what the result says; the names of those that had to be put back.
@@ -159,6 +164,7 @@ impl<'a> Performance<'a> {
     }
 
     fn hit(self, hit: Hit, files: Vec<String>) -> Done {
+        let known = hit.is_kept || self.keep(&hit.key, &hit.action).is_ok();
         let outcome = if files.is_empty() { Outcome::Cached } else { Outcome::Restored { files } };
         let mut finished = from_action(self.job, outcome, hit.key, &hit.action);
         let log = self.shared.store.bytes(&hit.action.log).unwrap_or_default();
@@ -170,7 +176,7 @@ impl<'a> Performance<'a> {
                 seen.extend(known.seen());
             }
         }
-        Done { node: self.job.node, seen, discovered: hit.discovered, known: true, finished }
+        Done { node: self.job.node, seen, discovered: hit.discovered, known, finished }
     }
 
     fn seen_inputs(&self) -> Vec<Seen> {
@@ -195,7 +201,7 @@ impl<'a> Performance<'a> {
         if let Ok(mut journal) = shared.journal.lock() {
             journal.append(&Record::Started { node: self.job.node });
             if let Err(e) = journal.flush() {
-                return self.fail(StageOutcome::default(), infra(e.to_string()), 0);
+                return self.fail(StageOutcome::default(), Failure::of_cache("", &e), 0);
             }
         }
         let started = std::time::Instant::now();
@@ -279,18 +285,17 @@ impl<'a> Performance<'a> {
             artifact: self.artifact(),
         };
         let stage = self.job.name.clone();
-        let known = match unknowable {
-            _ if !changed.is_empty() => {
-                self.shared.tell(&Event::InputChanged { stage, files: changed });
-                false
-            }
-            Some(why) => {
-                self.shared.tell(&Event::Notice { text: format!("{stage} is not kept: {why}") });
-                false
-            }
-            None => self.keep(&key, &action),
-        };
-        let mut finished = from_action(self.job, Outcome::Ran, key, &action);
+        let (mut known, mut end) = (false, Outcome::Ran);
+        if !changed.is_empty() {
+            self.shared.tell(&Event::InputChanged { stage, files: changed });
+        } else if let Some(why) = unknowable {
+            self.shared.tell(&Event::Notice { text: format!("{stage} is not kept: {why}") });
+        } else if let Err(e) = self.keep(&key, &action) {
+            end = Outcome::Failed { failure: Failure::of_cache("its result is not kept: ", &e) };
+        } else {
+            known = true;
+        }
+        let mut finished = from_action(self.job, end, key, &action);
         finished.log = String::from_utf8_lossy(&outcome.log).into_owned();
         finished.fields = fields;
         let mut seen = self.seen_inputs();
@@ -298,19 +303,13 @@ impl<'a> Performance<'a> {
         Done { node: self.job.node, seen, discovered, known, finished }
     }
 
-    fn keep(&self, key: &Digest, action: &Action) -> bool {
+    fn keep(&self, key: &Digest, action: &Action) -> Result<(), CacheError> {
         let store = self.shared.store;
-        let kept = store.put_action(key, action).and_then(|()| {
-            if self.job.flags & flag::DISCOVERS == 0 {
-                return Ok(());
-            }
-            store.put_discovery(&self.declared.digest(), &action.discovered)
-        });
-        if let Err(e) = &kept {
-            let text = format!("the result of {} is not kept: {e}", self.job.name);
-            self.shared.tell(&Event::Notice { text });
+        store.put_action(key, action)?;
+        if self.job.flags & flag::DISCOVERS == 0 {
+            return Ok(());
         }
-        kept.is_ok()
+        store.put_discovery(&self.declared.digest(), &action.discovered)
     }
 
     fn keep_log(&self, log: &[u8]) -> Digest {
@@ -331,15 +330,21 @@ impl<'a> Performance<'a> {
         for _ in 0..TRIES {
             let stamp_ns = self.shared.eyes().clock_ns();
             let stat = entry::stat_path(self.shared.root_fd, &known.name)
-                .map_err(|e| infra(format!("cannot look at {}: {e}", known.name)))?;
+                .map_err(|e| Failure::of_io(&format!("cannot look at {}", known.name), &e))?;
             if stat.is_missing() {
                 return Err(failed(format!(
                     "it passed, but did not write its declared output {}",
                     known.name
                 )));
             }
-            let (digest, mode) =
-                self.shared.store.put_file(&place).map_err(|e| infra(e.to_string()))?;
+            if place.is_dir() {
+                return Err(failed(format!(
+                    "its output {} is a folder, and outputs are files: name each file in it",
+                    known.name
+                )));
+            }
+            let kept = self.shared.store.put_file(&place);
+            let (digest, mode) = kept.map_err(|e| Failure::of_cache("", &e))?;
             let after = entry::stat_path(self.shared.root_fd, &known.name);
             if after.is_ok_and(|after| after == stat) {
                 let seen = Seen { entry: known.entry, stat, digest, stamp_ns };
@@ -373,7 +378,7 @@ impl<'a> Performance<'a> {
         }
         names.sort_unstable();
         names.dedup();
-        self.job.know_names(&names, &self.shared.eyes())
+        self.job.know_names(&names, &self.shared.eyes()).map_err(|e| e.to_string())
     }
 
     /// Inputs that are not what they were when the key was made, and discovered files written
@@ -391,10 +396,6 @@ impl<'a> Performance<'a> {
         let newer = discovered.iter().filter(|k| k.stat.newest_ns() >= self.started_ns);
         declared.chain(newer).map(|k| k.name.clone()).collect()
     }
-}
-
-fn infra(message: String) -> Failure {
-    Failure { class: FailureClass::Infrastructure, message }
 }
 
 fn from_action(job: &Job, outcome: Outcome, key: Digest, action: &Action) -> StageFinished {

@@ -1,12 +1,24 @@
 //! Device leases: one lock file per device and machine, so that two runs never time at once, even
-//! from different projects.
+//! from different projects or of different users.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::EngineError;
+use super::device::Env;
+use crate::cache::CacheError;
 use crate::cache::lock::{Lock, TryLock};
 use crate::process::Cancel;
+
+/// Names another folder for leases than the machine's own, for containers that share a device and
+/// for tests that must not wait for each other.
+pub const FOLDER_VARIABLE: &str = "OPTLOOP_LEASE_DIR";
+
+/// Where the lock files of a machine lie: the first of these in which every user may make files and
+/// nobody may remove another's. Never what `TMPDIR` names, which each job may set anew. Locks do
+/// not survive a restart, so a folder that is emptied then is right.
+const FOLDERS: [&str; 4] = ["/run/lock", "/var/lock", "/tmp", "/var/tmp"];
 
 /// A device held by this run; given back when dropped, or by the kernel when the process dies.
 #[derive(Debug)]
@@ -14,6 +26,8 @@ pub struct Lease(#[expect(dead_code, reason = "held for its drop")] Lock);
 
 /// Who asks for which device, and whether they wait.
 pub struct Request<'a> {
+    /// Where the lock files lie, see [`folder`].
+    pub folder: &'a Path,
     /// `cpu`, `GPU-…`, or `cuda:0` where no UUID is known.
     pub device: &'a str,
     /// What to tell others: pid and command.
@@ -29,13 +43,14 @@ pub struct Request<'a> {
 /// Takes the lease; `None` when the wait was cancelled.
 ///
 /// # Errors
-/// When the device is in use and waiting was ruled out, or the lock cannot be made.
+/// When the device is in use and waiting was ruled out, or the lock cannot be made or opened.
 pub fn take(request: &Request<'_>) -> Result<Option<Lease>, EngineError> {
     const PAUSE: Duration = Duration::from_millis(50);
-    let path = folder().join(format!("{}.lock", request.device.replace(['/', ':'], "_")));
+    let file = format!("optloop-{}.lock", request.device.replace(['/', ':'], "_"));
+    let path = request.folder.join(file);
     let mut told = false;
     loop {
-        match Lock::try_take(&path)? {
+        match Lock::try_take_shared(&path).map_err(|e| refused(request.device, e))? {
             TryLock::Taken(mut lock) => {
                 lock.sign(request.who)?;
                 return Ok(Some(Lease(lock)));
@@ -63,16 +78,35 @@ pub fn device_of(name: &str, identity: &str) -> String {
     uuid.unwrap_or(name).to_owned()
 }
 
-/// A folder that every user of the machine shares, else a private one. Locks do not survive a
-/// restart, so a folder that is emptied then is right.
-fn folder() -> PathBuf {
-    let shared = std::env::temp_dir().join("optloop-leases");
-    if std::fs::create_dir_all(&shared).is_ok() {
-        use std::os::unix::fs::PermissionsExt;
-        // Others may already own it: then the mode is right already.
-        drop(std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o1777)));
+/// The folder that all users of this machine share for their leases.
+pub fn folder(env: &Env<'_>) -> PathBuf {
+    match env(FOLDER_VARIABLE).filter(|named| !named.is_empty()) {
+        Some(named) => named.into(),
+        None => first_shared(&FOLDERS).map_or_else(std::env::temp_dir, Path::to_owned),
     }
-    shared
+}
+
+/// The first folder in which all may make files that only their owners can remove. What decides is
+/// the same for every user: not what this one may do there.
+fn first_shared<'a>(folders: &'a [&'a str]) -> Option<&'a Path> {
+    const ALL_MAY_WRITE_AND_NONE_REMOVE: u32 = 0o1002;
+    let is_shared = |path: &&Path| {
+        let mode = path.metadata().map_or(0, |metadata| metadata.mode());
+        let fits = mode & ALL_MAY_WRITE_AND_NONE_REMOVE == ALL_MAY_WRITE_AND_NONE_REMOVE;
+        let flags = rustix::fs::statvfs(*path).map(|fs| fs.f_flag);
+        fits && flags.is_ok_and(|flags| !flags.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+    };
+    folders.iter().map(Path::new).find(is_shared)
+}
+
+/// A lock that cannot be had for another reason than being held.
+fn refused(device: &str, error: CacheError) -> EngineError {
+    match error {
+        CacheError::Io { path, source, .. } => {
+            EngineError::Lease { device: device.to_owned(), path, source }
+        }
+        held @ CacheError::Locked { .. } => held.into(),
+    }
 }
 
 #[cfg(test)]
@@ -92,11 +126,12 @@ mod tests {
 
     #[test]
     fn devices_are_held_apart_and_each_by_one_at_a_time() {
-        let (cancel, unique) = (Cancel::default(), std::process::id());
+        let cancel = Cancel::default();
+        let dir = tempfile::tempdir().unwrap();
         let take_it = |device: &str| {
-            let device = format!("{device}-test-{unique}");
             take(&Request {
-                device: &device,
+                folder: dir.path(),
+                device,
                 who: "a test",
                 no_wait: true,
                 waiting: &|_| {},
@@ -108,5 +143,45 @@ mod tests {
         assert!(matches!(take_it("cuda:0"), Err(EngineError::DeviceBusy { .. })));
         drop(first);
         assert!(take_it("cuda:0").is_ok());
+    }
+
+    #[test]
+    fn leases_lie_where_all_may_write_and_none_remove_whatever_tmpdir_says() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let modes = [("gone", None), ("own", Some(0o700)), ("loose", Some(0o777))];
+        let modes = modes.into_iter().chain([("shared", Some(0o1777)), ("later", Some(0o1777))]);
+        let names: Vec<String> = modes
+            .map(|(name, mode)| {
+                let path = dir.path().join(name);
+                if let Some(mode) = mode {
+                    std::fs::create_dir(&path).unwrap();
+                    std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+                }
+                path.to_string_lossy().into_owned()
+            })
+            .collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert_eq!(first_shared(&names), Some(Path::new(names[3])));
+        assert_eq!(first_shared(&names[..3]), None);
+
+        let of = |variable: &'static str| {
+            folder(&move |name| (name == variable).then(|| "/jobs/17".into()))
+        };
+        assert_eq!(of(FOLDER_VARIABLE), Path::new("/jobs/17"));
+        assert_eq!(of("TMPDIR"), folder(&|_| None));
+        assert_ne!(of("TMPDIR"), Path::new("/jobs/17"));
+    }
+
+    #[test]
+    fn a_lock_that_may_not_be_opened_is_named_with_its_owner() {
+        let error = EngineError::Lease {
+            device: "cpu".to_owned(),
+            path: "/run/lock/optloop-cpu.lock".to_owned(),
+            source: std::io::ErrorKind::PermissionDenied.into(),
+        };
+        let text = error.to_string();
+        assert!(text.contains("the lease of cpu") && text.contains("/run/lock/optloop-cpu.lock"));
+        assert!(error.hint().is_some_and(|hint| hint.contains(FOLDER_VARIABLE)), "{text}");
     }
 }

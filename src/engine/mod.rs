@@ -19,12 +19,14 @@ mod explanation;
 mod fate;
 mod job;
 pub mod lease;
+mod own;
 mod queue;
 mod report;
 mod scheduler;
 pub mod stage;
 pub mod state;
 mod subject;
+mod tags;
 pub mod upkeep;
 mod waves;
 
@@ -99,4 +101,41 @@ pub enum EngineError {
         /// By whom.
         holder: String,
     },
+    /// The lock of a device can be neither made nor opened.
+    #[error("the lease of {device} cannot be had: {path}: {source}")]
+    Lease {
+        /// Which device.
+        device: String,
+        /// The lock file.
+        path: String,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl EngineError {
+    /// What to do about it, where it does not go away by itself.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Lease { path, .. } => {
+                let variable = lease::FOLDER_VARIABLE;
+                Some(format!(
+                    "have {path} removed by its owner or root (it is made again, open to all), or \
+                     set {variable} to a folder that all who measure here can write to"
+                ))
+            }
+            _ => None,
+        }
+    }
+
+    /// What the system said.
+    pub fn io(&self) -> Option<&io::Error> {
+        match self {
+            Self::Cache(CacheError::Io { source, .. })
+            | Self::State { source, .. }
+            | Self::Unreadable { source, .. }
+            | Self::Lease { source, .. } => Some(source),
+            Self::Definitions(_) | Self::DeviceBusy { .. } | Self::Cache(_) => None,
+        }
+    }
 }

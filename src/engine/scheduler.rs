@@ -4,6 +4,8 @@
 //! Only nodes that are doubted, and what lies downstream of them, are touched at all; a node
 //! whose inputs turn out as they were is clean without a key being made.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
 use std::sync::{Mutex, mpsc};
 
 use super::event::{Event, Outcome, RunFinished, RunStarted, StageFinished};
@@ -91,6 +93,7 @@ impl<'a> Engine<'a> {
         // Without a clock every digest is made anew each time, which is slow and right.
         let clock = Clock::open(&paths.own.join("clock")).ok();
         let marker = marker(&paths.own);
+        let trees = Mutex::new(());
         let shared = Shared {
             root: &paths.root,
             root_fd: std::os::fd::AsFd::as_fd(&root_fd),
@@ -101,6 +104,7 @@ impl<'a> Engine<'a> {
             options: self.options,
             around: self.around,
             marker: &marker,
+            trees: &trees,
         };
         let result = Run::new(self, &shared, doubted).complete();
         self.state.journal =
@@ -252,7 +256,10 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         let sink = self.engine.around.sink;
         let waiting =
             |holder: &str| sink(&Event::Waiting { what: name.clone(), holder: holder.to_owned() });
+        let world = self.engine.around.world;
+        let folder = lease::folder(&|name| world.env(name).map(OsString::from_vec));
         let taken = lease::take(&lease::Request {
+            folder: &folder,
             device: &device,
             who: &report::who(&self.engine.state.paths.root),
             no_wait: self.engine.options.no_wait,
@@ -287,7 +294,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
                     return Ok(());
                 }
                 Err(message) => {
-                    let failure = Failure { class: FailureClass::Failed, message };
+                    let failure = Failure { class: FailureClass::Setup, message };
                     self.end_without_job(node, Outcome::Failed { failure });
                     return Ok(());
                 }
@@ -418,6 +425,9 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
     }
 
     fn end_without_job(&mut self, node: u32, outcome: Outcome) {
+        // Definitions that cannot be read end the run at the next job; an end is told all the same.
+        let definition = self.engine.state.definition(node).ok();
+        let kind = definition.map(|stored| stored.definition.kind().to_owned()).unwrap_or_default();
         let index = &self.engine.state.index;
         let n = &index.nodes[node as usize];
         let skipped = matches!(outcome, Outcome::Skipped { .. });
@@ -432,7 +442,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         };
         let finished = StageFinished {
             stage: index.node_name(node).to_owned(),
-            kind: String::new(),
+            kind,
             implicit: n.has(flag::IMPLICIT),
             ..StageFinished::empty(outcome)
         };

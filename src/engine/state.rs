@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::EngineError;
 use super::event::{Outcome, StageFinished};
+use super::{EngineError, tags};
 use crate::cache::entry::{self, World};
 use crate::cache::index::{self, Links, flag};
 use crate::cache::journal::Replayed;
@@ -299,11 +299,8 @@ impl State {
             let ignore = self.paths.state.join(".gitignore");
             if !ignore.exists() {
                 index::replace(&ignore, |f| std::io::Write::write_all(f, b"*\n"))?;
-                let tag = b"Signature: 8a477f597d28d172789f06886806bc55\n";
-                let path = self.paths.state.join("CACHEDIR.TAG");
-                index::replace(&path, |f| std::io::Write::write_all(f, tag))?;
             }
-            Ok(())
+            tags::put(&self.paths.state)
         };
         make().map_err(|source| EngineError::State {
             what: format!("cannot make {}", self.paths.state.display()),

@@ -2,6 +2,7 @@
 //! run: which key it has now, whether a result is kept under it, and if not, why not.
 
 use std::collections::HashMap;
+use std::io;
 use std::os::fd::BorrowedFd;
 
 use super::condition::{self, Results};
@@ -11,7 +12,8 @@ use crate::cache::entry::{self, Clock, Stat, World};
 use crate::cache::index::flag;
 use crate::cache::{Action, Index, Kind, Status, Store};
 use crate::digest::Digest;
-use crate::pipeline::{COMPARED, CommandWork, Reuse};
+use crate::pipeline::{COMPARED, CommandWork, KernelFile, Reuse};
+use crate::plan::kernel::REFERENCE;
 use crate::plan::key::{self, Walk};
 use crate::plan::{Bench, Definition, StoredNode};
 
@@ -50,6 +52,8 @@ pub(super) struct Hit {
     pub(super) key: Digest,
     pub(super) action: Action,
     pub(super) discovered: Vec<Known>,
+    /// Whether it is kept under its key; else it is the incumbent's, and to be kept.
+    pub(super) is_kept: bool,
 }
 
 /// How the disk is looked at.
@@ -71,7 +75,7 @@ impl Eyes<'_> {
 
     /// Brings a known entry up to date with the disk, hashing only when its stat fields cannot
     /// vouch.
-    pub(super) fn look_again(&self, known: &mut Known) -> Result<(), String> {
+    pub(super) fn look_again(&self, known: &mut Known) -> io::Result<()> {
         if let Some(&(digest, mode)) = self.given.and_then(|g| g.get(&known.name)) {
             // What was loaded with a kernel that will be put back is what will be again.
             if known.kind == Kind::File {
@@ -88,7 +92,8 @@ impl Eyes<'_> {
         if !known.kind.on_disk() {
             return Ok(());
         }
-        let read = |e: std::io::Error| format!("cannot read {}: {e}", known.name);
+        let read =
+            |e: io::Error| io::Error::new(e.kind(), format!("cannot read {}: {e}", known.name));
         let stat = entry::stat_path(self.root_fd, &known.name).map_err(read)?;
         let vouched = stat == known.stat
             && known.stamp_ns != i64::MIN
@@ -147,6 +152,12 @@ impl Known {
 }
 
 impl Job {
+    /// True for the compile of a problem's reference.
+    pub(super) fn is_reference(&self) -> bool {
+        let named = self.name == REFERENCE || self.name.starts_with("reference(");
+        named && self.flags & flag::IMPLICIT != 0
+    }
+
     /// The node as the index knows it.
     pub(super) fn of(index: &Index, node: u32, stored: StoredNode) -> Self {
         let n = &index.nodes[node as usize];
@@ -170,26 +181,16 @@ impl Job {
         }
     }
 
-    /// The walk over what it declares: its definition, then its inputs in canonical order.
+    /// The walk over what it declares: its definition, then its inputs in canonical order. What it
+    /// is compared with is one of these, the very same code too: a kernel that had nothing beside it
+    /// and one that had itself are two results.
     pub(super) fn declared_walk(&self) -> Walk {
         let outputs: Vec<&str> = self.outputs.iter().map(|o| o.name.as_str()).collect();
-        let itself = self.itself();
-        let mut walk = match &self.stored.definition {
-            Definition::Command(work) if itself.is_some() => {
-                let work = CommandWork { opponent: None, ..work.clone() };
-                let definition = Definition::Command(work);
-                Walk::declared(&StoredNode { definition, ..self.stored.clone() }, &outputs)
-            }
-            _ => Walk::declared(&self.stored, &outputs),
-        };
+        let mut walk = Walk::declared(&self.stored, &outputs);
         let is_command = matches!(self.stored.definition, Definition::Command(_));
-        let mut inputs: Vec<(Kind, &str, &Known)> = self
-            .inputs
-            .iter()
-            .enumerate()
-            .filter(|(_, k)| itself.is_none_or(|i| k.name != self.inputs[i].name))
-            .map(|(i, k)| (k.kind, self.role(i), k))
-            .collect();
+        let inputs = self.inputs.iter().enumerate();
+        let mut inputs: Vec<(Kind, &str, &Known)> =
+            inputs.map(|(i, k)| (k.kind, self.role(i), k)).collect();
         inputs.sort_unstable_by_key(|(kind, name, known)| (*kind, *name, known.digest));
         for (kind, name, known) in inputs {
             walk.entry(kind, name, &known.digest);
@@ -204,23 +205,28 @@ impl Job {
         walk
     }
 
-    /// The input that is the incumbent, where that is the very kernel that is measured: then there
-    /// is nothing to compare, and the result is that of the kernel alone.
-    pub(super) fn itself(&self) -> Option<usize> {
+    /// The inputs that are the incumbent, where that is the very kernel that is measured: then there
+    /// is nothing to compare.
+    pub(super) fn itself(&self) -> Option<Vec<usize>> {
         let digest = |position: usize| self.inputs.get(position).map(|k| k.digest);
         match &self.stored.definition {
             Definition::Bench(Bench { against: Some(_), .. }) => {
-                (digest(INCUMBENT) == digest(0)).then_some(INCUMBENT)
+                (digest(INCUMBENT) == digest(0)).then(|| vec![INCUMBENT])
             }
-            Definition::Command(CommandWork { opponent: Some(opponent), .. }) => {
-                let position = self.inputs.iter().rposition(|k| k.name == opponent.kernel)?;
-                let same = |(other, known): (usize, &Known)| {
-                    other != position
-                        && known.kind == Kind::File
-                        && Some(known.digest) == digest(position)
-                        && !known.digest.is_none()
+            Definition::Command(CommandWork { kernel, opponent: Some(opponent), .. }) => {
+                let at = |name: &String| {
+                    let is = |k: &Known| k.kind == Kind::File && k.name == *name;
+                    self.inputs.iter().position(is)
                 };
-                self.inputs.iter().enumerate().any(same).then_some(position)
+                let same = |(file, theirs): (&KernelFile, &String)| {
+                    let (ours, theirs) = (digest(at(&file.file)?)?, digest(at(theirs)?)?);
+                    Some(ours == theirs && !ours.is_none())
+                };
+                let mut pairs = kernel.iter().zip(&opponent.kernel);
+                let all = pairs.all(|pair| same(pair) == Some(true));
+                let ours = |name: &&String| kernel.iter().any(|file| file.file == **name);
+                let theirs = opponent.kernel.iter().filter(|name| !ours(name));
+                all.then(|| theirs.filter_map(at).collect())
             }
             _ => None,
         }
@@ -249,18 +255,18 @@ impl Job {
 
     /// A kept result under the current key. Where files are discovered while running, every set
     /// that earlier runs discovered is tried, the newest first.
-    pub(super) fn look_up(&self, declared: &Walk, store: &Store, eyes: &Eyes<'_>) -> Option<Hit> {
+    pub(super) fn kept(&self, declared: &Walk, store: &Store, eyes: &Eyes<'_>) -> Option<Hit> {
         if self.flags & flag::DISCOVERS == 0 {
             let key = declared.digest();
             let action = store.action(&key)?;
-            return Some(Hit { key, action, discovered: Vec::new() });
+            return Some(Hit { key, action, discovered: Vec::new(), is_kept: true });
         }
         let sets = store.discoveries(&declared.digest());
         sets.iter().rev().find_map(|names| {
             let discovered = self.know_names(names, eyes).ok()?;
             let key = with_discovered(declared.clone(), &discovered).digest();
             let action = store.action(&key)?;
-            Some(Hit { key, action, discovered })
+            Some(Hit { key, action, discovered, is_kept: true })
         })
     }
 
@@ -268,11 +274,7 @@ impl Job {
     ///
     /// # Errors
     /// The first that cannot be read.
-    pub(super) fn know_names(
-        &self,
-        names: &[String],
-        eyes: &Eyes<'_>,
-    ) -> Result<Vec<Known>, String> {
+    pub(super) fn know_names(&self, names: &[String], eyes: &Eyes<'_>) -> io::Result<Vec<Known>> {
         let known: HashMap<(Kind, &str), &Known> =
             self.discovered.iter().map(|k| ((k.kind, k.name.as_str()), k)).collect();
         let one = |spelled: &String| {

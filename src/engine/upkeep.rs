@@ -9,6 +9,7 @@ use crate::cache::index::FORMAT;
 use crate::cache::store::ACTION_VERSION;
 use crate::cache::{Action, CacheError, Index, Journal, Kind, Room, Store};
 use crate::digest::Digest;
+use crate::engine::stage::compare::sides::TREES;
 use crate::plan::key::Walk;
 
 /// How much is kept.
@@ -151,7 +152,7 @@ fn walk(fields: &[(String, String)]) -> Digest {
 pub fn clear(state_dir: &Path) -> Result<Freed, CacheError> {
     let before = stats(state_dir);
     // State first: after a kill in between, results without state are only looked up anew.
-    for name in ["state", "cache", "build", "tmp"] {
+    for name in ["state", "cache", "build", "tmp", TREES] {
         let dir = state_dir.join(name);
         match std::fs::remove_dir_all(&dir) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {

@@ -13,13 +13,15 @@ use serde::{Deserialize, Serialize};
 
 mod comparison;
 mod decide;
+mod decision;
 mod kernel;
 mod scoring;
 #[cfg(test)]
 mod tests;
 
-pub use comparison::{Comparison, Cut, Reported};
+pub use comparison::{Again, Comparison, Cut, Reported};
 pub use decide::{Heard, Terms, decide};
+pub use decision::{Decision, decision};
 pub use kernel::{Contest, KernelPairs, SlotPlan};
 pub use scoring::Scoring;
 

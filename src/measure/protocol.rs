@@ -1,5 +1,7 @@
 //! Looks over rounds: each round is a fresh process that runs a slot of every case.
 
+use std::time::Duration;
+
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -23,6 +25,8 @@ pub struct Protocol {
     pub early_stop_us: Option<f64>,
     /// Stop at a look when the interval's relative half-width is at most this.
     pub precision: Option<f64>,
+    /// No look is begun that would end later than this, but for the first.
+    pub budget: Option<Duration>,
     /// What the headline number is made from.
     pub statistic: Statistic,
     /// How the caches are when a launch begins.
@@ -58,6 +62,11 @@ pub trait Subject {
     /// What is loaded from now on is drawn anew: a slot is taken again, and the process that runs
     /// has seen what it was given.
     fn renew(&mut self) {}
+
+    /// How long it has taken so far: what [`Protocol::budget`] is held against.
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Takes back a process that is not needed any more.
     fn finish(&mut self, session: Box<dyn Session>);
@@ -101,7 +110,9 @@ pub fn measure(
         let stopped = run.up_to(total)?;
         run.believable()?;
         let mut measurement = run.describe(look)?;
-        measurement.stopped = stopped.or_else(|| stopping::at_look(protocol, &measurement));
+        measurement.stopped = stopped
+            .or_else(|| stopping::at_look(protocol, &measurement))
+            .or_else(|| stopping::out_of_time(protocol, look, run.subject.elapsed()));
         let over = measurement.stopped.is_some();
         measurement.saved_launches = if over { run.saved() } else { 0 };
         latest = Ok(measurement);

@@ -12,6 +12,10 @@ pub(super) const WARM_SETS: u32 = 2;
 /// Launches that bring code and predictors back after a pause, before the clock counts again.
 const DISCARDED: u32 = 1;
 
+/// A launch longer than this brings back by itself what a pause has taken, and is as long the next time
+/// (the slots of pairs are single ones from here on, too).
+const LONG_NS: u64 = 10_000_000;
+
 /// Warm-ups go on at most this many times as long as asked for.
 const PATIENCE: u32 = 8;
 
@@ -108,24 +112,19 @@ impl Slot {
     ) -> Result<Loaded, SlotEnd> {
         let looped = self.looped.unwrap_or(1);
         let mut ring = self.load(session, subject, looped)?;
-        let (mut warmups, typical) = self.warm_up(session)?;
+        let (mut warmups, mut typical) = self.warm_up(session, ring)?;
         let needed = self.looped.unwrap_or_else(|| loops(typical, session.timer()));
         if needed > looped {
             ring = self.load(session, subject, needed)?;
-            warmups += self.warm_up(session)?.0;
+            let again = self.warm_up(session, ring)?;
+            (warmups, typical) = (warmups + again.0, again.1);
         }
-        let mut samples = Vec::with_capacity(self.wanted as usize);
         let looped = needed.min(ring - WARM_SETS.min(ring - 1)).max(1);
-        loop {
-            let left = self.wanted - samples.len() as u32;
-            let timed = self.time(session, subject, (ring, looped, left))?;
-            samples.extend(timed);
-            if samples.len() as u32 >= self.wanted {
-                return Ok(Loaded { samples, looped, warmups, ring });
-            }
-            // Memory is short: the next launches get fresh inputs in the same space.
-            ring = self.load(session, subject, looped)?;
-        }
+        // Where memory is short these are fewer than wanted, and the others come from fresh processes,
+        // in which nothing is known of these inputs.
+        let discarded = if typical > LONG_NS { 0 } else { DISCARDED };
+        let samples = self.time(session, subject, (ring, looped, discarded))?;
+        Ok(Loaded { samples, looped, warmups, ring })
     }
 
     fn load(
@@ -143,19 +142,21 @@ impl Slot {
         Ok(ring)
     }
 
-    /// Launches on inputs of its own until times have settled; how often, and the latest time.
-    fn warm_up(&self, session: &mut dyn Session) -> Result<(u32, u64), SlotEnd> {
+    /// Launches on inputs of its own until times have settled, or as often as was asked for where a
+    /// launch is long; how often, and the latest time.
+    fn warm_up(&self, session: &mut dyn Session, ring: u32) -> Result<(u32, u64), SlotEnd> {
         let mut times: Vec<f64> = Vec::new();
         let mut spent = 0;
         loop {
-            let first = times.len() as u32 % WARM_SETS.min(1 + self.warmup);
+            let first = times.len() as u32 % WARM_SETS.min(1 + self.warmup).min(ring - 1);
             let launched = session.launch(Order { first, count: 1, mode: self.mode })?;
             let latest = launched.reported_ns;
             times.push(latest.max(1) as f64);
             spent += launched.judged_ns;
             let done = times.len() as u32;
             let patient = done < self.warmup.max(1) * PATIENCE && spent < WARMUP_NS;
-            if done >= self.warmup && (stats::settled(&times) || !patient) {
+            let over = latest > LONG_NS || !patient || stats::settled(&times);
+            if done >= self.warmup && over {
                 return Ok((done, latest));
             }
         }
@@ -168,16 +169,16 @@ impl Slot {
         &self,
         session: &mut dyn Session,
         subject: &mut dyn Subject,
-        (ring, looped, left): (u32, u32, u32),
+        (ring, looped, discarded): (u32, u32, u32),
     ) -> Result<Vec<Sample>, SlotEnd> {
         let warm = WARM_SETS.min(ring - 1);
-        let samples_now = left.min((ring - warm) / looped).max(1);
+        let samples_now = self.wanted.min((ring - warm) / looped).max(1);
         let surprise = (self.draw % u64::from(samples_now)) as u32;
         let mut samples = Vec::with_capacity(samples_now as usize);
         let mut compared = warm;
         for index in 0..samples_now {
             if index == 0 || index == surprise + 1 {
-                for again in 0..DISCARDED {
+                for again in 0..discarded {
                     let first = again % warm;
                     session.launch(Order { first, count: 1, mode: self.mode })?;
                 }

@@ -1,5 +1,7 @@
 //! When a measurement ends before its last look. One function per criterion.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::estimate::{self, Measurement, Taken};
@@ -20,12 +22,14 @@ pub enum Stopped {
     GrosslySlow,
     /// The interval is as narrow as was asked for.
     Precise,
+    /// Another look would have taken too long.
+    OutOfTime,
 }
 
 impl Stopped {
     /// True when it was given up for its slowness.
     pub fn is_slow(self) -> bool {
-        self != Self::Precise
+        matches!(self, Self::TooSlow | Self::GrosslySlow)
     }
 }
 
@@ -39,6 +43,14 @@ pub(super) fn at_look(protocol: &Protocol, measurement: &Measurement) -> Option<
     let width = stats::relative_half_width(metric);
     let narrow = protocol.precision.zip(width).is_some_and(|(asked, width)| width <= asked);
     (narrow && !is_last).then_some(Stopped::Precise)
+}
+
+/// Whether the look after this one would end too late, at the pace so far.
+pub(super) fn out_of_time(protocol: &Protocol, look: usize, elapsed: Duration) -> Option<Stopped> {
+    let (budget, so_far) = (protocol.budget?, *protocol.looks.get(look)?);
+    let next = *protocol.looks.get(look + 1)?;
+    let end = elapsed.as_secs_f64() * f64::from(next) / f64::from(so_far.max(1));
+    (end > budget.as_secs_f64()).then_some(Stopped::OutOfTime)
 }
 
 /// True when a side of pairs is surely above the limit. One process says nothing of the next, so

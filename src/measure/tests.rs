@@ -1,6 +1,7 @@
 //! The protocol on scripted kernels and a virtual clock.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::*;
 use crate::backend::fake::{FakeSession, Script, World};
@@ -13,6 +14,7 @@ struct Scripted {
     /// Sets that memory holds at a time.
     memory: u32,
     renewals: u32,
+    seconds: f64,
 }
 
 /// One process: a fake session per case, the loaded one active.
@@ -68,6 +70,9 @@ impl Subject for Scripted {
     fn renew(&mut self) {
         self.renewals += 1;
     }
+    fn elapsed(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds)
+    }
     fn finish(&mut self, _: Box<dyn Session>) {}
 }
 
@@ -84,6 +89,7 @@ fn protocol() -> Protocol {
         warmup: 3,
         early_stop_us: None,
         precision: None,
+        budget: None,
         statistic: Statistic::Median,
         mode: Mode::Hot,
         seed: 1,
@@ -92,7 +98,8 @@ fn protocol() -> Protocol {
 
 fn run(protocol: &Protocol, scripts: Vec<Script>) -> (Result<Measurement, Halt>, Vec<String>) {
     let world = World::default();
-    let mut subject = Scripted { world: world.clone(), scripts, memory: 1 << 20, renewals: 0 };
+    let mut subject =
+        Scripted { world: world.clone(), scripts, memory: 1 << 20, renewals: 0, seconds: 0.0 };
     let measured = measure(protocol, &mut subject, &|_, _| {});
     (measured, world.events())
 }
@@ -129,12 +136,54 @@ fn short_launches_are_timed_in_loops_of_500_steps() {
 fn where_memory_is_short_inputs_rotate_and_stay_fresh() {
     let world = World::default();
     let scripts = vec![script("a", 100)];
-    let mut subject = Scripted { world: world.clone(), scripts, memory: 3, renewals: 0 };
+    let mut subject =
+        Scripted { world: world.clone(), scripts, memory: 3, renewals: 0, seconds: 0.0 };
     let measured = measure(&protocol(), &mut subject, &|_, _| {}).unwrap();
     assert_eq!((measured.cases[0].ring, measured.launches), (3, 32));
     let loads = world.events().iter().filter(|e| *e == "a: load 3").count();
     // One timed launch per load.
     assert_eq!(loads, 32);
+}
+
+#[test]
+fn no_look_is_begun_that_would_end_too_late() {
+    let looks = |budget_s: f64| {
+        let budget = Some(Duration::from_secs_f64(budget_s));
+        let protocol = Protocol { budget, ..protocol() };
+        let world = World::default();
+        let scripts = vec![script("a", 100)];
+        let mut subject = Scripted { world, scripts, memory: 3, renewals: 0, seconds: 3.0 };
+        let measured = measure(&protocol, &mut subject, &|_, _| {}).unwrap();
+        (measured.launches, measured.stopped)
+    };
+    // Looks at 8, 16 and 32, and three seconds at each.
+    assert_eq!(looks(5.9), (8, Some(Stopped::OutOfTime)));
+    assert_eq!(looks(6.1), (32, None));
+}
+
+#[test]
+fn a_set_that_is_timed_was_never_launched_before() {
+    for memory in [2, 3, 6] {
+        let world = World::default();
+        let scripts = vec![script("a", 100)];
+        let mut subject =
+            Scripted { world: world.clone(), scripts, memory, renewals: 0, seconds: 0.0 };
+        let protocol = Protocol { looks: vec![4], ..protocol() };
+        let measured = measure(&protocol, &mut subject, &|_, _| {}).unwrap();
+        assert_eq!(measured.launches, 4);
+        let warm = if memory == 2 { 1 } else { 2 };
+        let events = world.events();
+        let mut last: Vec<String> = Vec::new();
+        for event in events.iter().filter_map(|event| event.strip_prefix("a: ")) {
+            if event.starts_with("load") {
+                last.clear();
+            } else if let Some((first, _)) = event.split_once("..") {
+                let timed = first.parse::<u32>().unwrap() >= warm;
+                assert!(!timed || !last.contains(&event.to_owned()), "{memory}: {event} twice");
+                last.push(event.to_owned());
+            }
+        }
+    }
 }
 
 #[test]
@@ -213,7 +262,7 @@ fn every_statistic_has_an_interval_around_it() {
 fn throttled(slots: std::ops::Range<u64>) -> (Result<Measurement, Halt>, u32) {
     let hot = Script { disturbed: slots, ..script("b", 100) };
     let (world, scripts) = (World::default(), vec![script("a", 100), hot]);
-    let mut subject = Scripted { world, scripts, memory: 1 << 20, renewals: 0 };
+    let mut subject = Scripted { world, scripts, memory: 1 << 20, renewals: 0, seconds: 0.0 };
     let protocol = Protocol { looks: vec![8], ..protocol() };
     let measured = measure(&protocol, &mut subject, &|_, _| {});
     (measured, subject.renewals)

@@ -123,11 +123,15 @@ impl Resolver<'_> {
 
     /// Says once that a stage lacks the kernel or the problem that its kind works on.
     pub(super) fn need_kernel(&mut self, name: &Spanned<String>, kind: Kind) {
-        let lacks = match (&self.variables.problem, self.kernel_span.is_some()) {
-            (Some(_), true) => return,
-            (None, true) => "problem",
-            (Some(_), false) => "kernel",
-            (None, false) => "kernel and problem",
+        // One that is there with a mistake, in its name say, is told already.
+        let told = |key: &str| self.findings.list.iter().any(|f| f.meant.as_deref() == Some(key));
+        let problem = self.variables.problem.is_some() || told("problem");
+        let kernel = self.kernel_span.is_some() || told("kernel");
+        let lacks = match (problem, kernel) {
+            (true, true) => return,
+            (false, true) => "problem",
+            (true, false) => "kernel",
+            (false, false) => "kernel and problem",
         };
         if std::mem::replace(&mut self.told_kernel, true) {
             return;

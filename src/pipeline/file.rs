@@ -89,7 +89,7 @@ pub struct StageFile {
     pub preset: Option<Spanned<String>>,
     /// What it does; comes with the preset, or is `command` where there is a `run`.
     pub kind: Option<Spanned<Kind>>,
-    /// What a measurement is for.
+    /// What a measurement is for; a command with a metric is `candidate` or `final`.
     pub purpose: Option<Spanned<Purpose>>,
     /// Stages that must pass first.
     pub needs: Option<Strings>,
@@ -120,8 +120,10 @@ pub struct StageFile {
     pub metric: Option<Spanned<MetricFile>>,
     /// False: runs every time. True: a command that names no inputs is known while it is the same.
     pub cache: Option<Spanned<bool>>,
-    /// True: nothing else runs meanwhile.
+    /// True: nothing else runs meanwhile; without it what has a metric runs alone.
     pub exclusive: Option<Spanned<bool>>,
+    /// Ignored files and folders that a comparison needs: each side gets a copy.
+    pub carry: Option<Strings>,
     /// Any text; another text means another result.
     pub salt: Option<Spanned<String>>,
     /// How the kernel is compiled in this stage.
@@ -207,6 +209,7 @@ impl StageFile {
         over(&mut self.metric, below.metric.as_ref());
         over(&mut self.cache, below.cache.as_ref());
         over(&mut self.exclusive, below.exclusive.as_ref());
+        over(&mut self.carry, below.carry.as_ref());
         over(&mut self.salt, below.salt.as_ref());
         over(&mut self.launches, below.launches.as_ref());
         over(&mut self.endurance, below.endurance.as_ref());
@@ -232,7 +235,7 @@ impl StageFile {
         let matrix = self.matrix.as_deref();
         let define = matrix.and_then(|matrix| matrix.define.iter().next());
         [
-            ("purpose", place(self.purpose.as_ref()), Fits::BENCH),
+            ("purpose", place(self.purpose.as_ref()), Fits::COMMAND.or(Fits::BENCH)),
             ("run", self.run.as_ref().map(OneOrMany::span), Fits::COMMAND),
             ("inputs", place(self.inputs.as_ref()), Fits::COMMAND),
             ("outputs", place(self.outputs.as_ref()), Fits::COMMAND),
@@ -240,6 +243,7 @@ impl StageFile {
             ("pass_env", place(self.pass_env.as_ref()), Fits::COMMAND),
             ("depfile", place(self.depfile.as_ref()), Fits::COMMAND),
             ("exclusive", place(self.exclusive.as_ref()), Fits::COMMAND),
+            ("carry", place(self.carry.as_ref()), Fits::COMMAND),
             ("salt", place(self.salt.as_ref()), Fits::COMMAND),
             ("metric", place(self.metric.as_ref()), Fits::COMMAND.or(Fits::BENCH)),
             ("cache", place(self.cache.as_ref()), Fits::COMMAND.or(Fits::BENCH)),

@@ -11,6 +11,7 @@ mod duration;
 pub mod file;
 mod findings;
 mod matrix;
+mod metric;
 #[cfg(test)]
 mod mutation_tests;
 mod overlay;
@@ -37,7 +38,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Diagnostic, Source};
+use crate::digest::Digest;
 
+pub use metric::{MetricStream, TimeUnit};
 pub use preset::BUILT_IN;
 pub use resolve::load;
 pub use rule::{Guard, Incumbent, RuleWork};
@@ -58,6 +61,10 @@ pub trait Loader {
     fn list(&self, dir: &Path) -> Vec<String>;
     /// An environment variable, for `${env.NAME}`.
     fn env(&self, name: &str) -> Option<String>;
+    /// True for a variable that is set, be it text or not.
+    fn is_set(&self, name: &str) -> bool {
+        self.env(name).is_some()
+    }
     /// Where a path leads to through links; itself where it is not there.
     fn real(&self, path: &Path) -> PathBuf {
         path.to_owned()
@@ -65,7 +72,7 @@ pub trait Loader {
 }
 
 /// What the command line changes about a pipeline.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Overrides {
     /// `--set key=value`: variables of `[vars]` and dotted paths such as `stages.candidate.repeats`.
     pub set: BTreeMap<String, String>,
@@ -84,6 +91,9 @@ pub struct Overrides {
     /// Presets to add as stages of their own names, unless the file has such stages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub add: Vec<String>,
+    /// Stages that are planned, with what they need; all when none is named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
 }
 
 /// A pipeline with presets merged, variables put in and matrices multiplied out.
@@ -100,6 +110,8 @@ pub struct Pipeline {
     pub source: Arc<Source>,
     /// Kernel sources as written (relative to `dir`, or absolute); empty for command pipelines.
     pub kernel: Vec<String>,
+    /// Kernel sources as the file names them, whatever the command line says.
+    pub usual_kernel: Vec<String>,
     /// The problem file and where the pipeline names it.
     pub problem: Option<(String, Range<usize>)>,
     /// Where it is to run.
@@ -210,13 +222,19 @@ pub struct CommandWork {
     pub exclusive: bool,
     /// Free text that only changes the key.
     pub salt: String,
+    /// Whether its number scores a kernel or confirms an earlier score.
+    pub purpose: Purpose,
     /// What its number is compared with.
     pub incumbent: Incumbent,
     /// Pairs of runs at each look.
     pub repeats: Vec<u32>,
     /// How that is decided.
     pub rule: RuleWork,
-    /// The same command on the incumbent: found by the plan, and `None` before.
+    /// Ignored files and folders that a comparison needs, relative to `dir`.
+    pub carry: Vec<String>,
+    /// The kernel's files where the command compares: found by the plan, and empty before.
+    pub kernel: Vec<KernelFile>,
+    /// What takes their place on the incumbent's side: found by the plan, and `None` before.
     pub opponent: Option<Opponent>,
 }
 
@@ -232,15 +250,25 @@ pub enum Reuse {
     Unsure,
 }
 
-/// A command stage on the incumbent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A kernel's file as a command that compares finds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelFile {
+    /// The candidate's, relative to the root.
+    pub file: String,
+    /// Where it lies for the command, relative to the root: its own place, and that of the file
+    /// that the pipeline names, when the command line names another.
+    pub places: Vec<String>,
+}
+
+/// The incumbent of a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opponent {
-    /// The command.
-    pub run: Run,
-    /// The incumbent's file, relative to the root.
-    pub kernel: String,
+    /// Its files, relative to the root, in the order of the kernel's.
+    pub kernel: Vec<String>,
     /// How people call it.
     pub called: String,
+    /// Under which key it was measured itself, where that is known.
+    pub measured: Option<Digest>,
 }
 
 /// A command as written.
@@ -268,8 +296,12 @@ pub struct Limits {
 pub struct CommandMetric {
     /// Its name among the stage's results.
     pub name: String,
-    /// How it is found in standard output.
+    /// How it is found in what the command prints.
     pub from: MetricSource,
+    /// Where it is printed.
+    pub stream: MetricStream,
+    /// What it is given in, where it is a time that may be printed in several units.
+    pub unit: Option<TimeUnit>,
     /// Which way is better.
     pub better: Direction,
     /// How two of them are compared.
@@ -291,7 +323,7 @@ pub enum MetricScale {
 /// Where a command's number stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum MetricSource {
-    /// Last match's first group (or whole match).
+    /// Last match's group `value`, else its first one but `unit`, else all of it.
     Regex(String),
     /// RFC 9535 path into the last JSON document of the output.
     JsonPath(String),

@@ -40,8 +40,18 @@ pub fn load(path: &Path, overrides: &Overrides, loader: &dyn Loader) -> Loaded {
         return Loaded { pipeline: None, diagnostics: findings.finish() };
     };
     let over = overlay::stage_overrides(overrides, &mut findings);
+    let is_other = overrides.kernel.is_some() || overrides.set.contains_key("kernel");
+    let usual = || document::read::<PipelineFile>(&source).value?.kernel;
+    let usual = is_other.then(usual).flatten();
     let mut resolver = Resolver::new(&source, loader, findings, over);
-    let pipeline = Some(resolver.pipeline(file));
+    let mut pipeline = resolver.pipeline(file);
+    if let Some(usual) = usual {
+        // Mistakes in it are of no interest to whoever names another kernel.
+        let (variables, mut nobody) = (&mut resolver.variables, Findings::default());
+        let usual = variables.expand_all(usual.as_slice(), Scope::default(), &mut nobody);
+        pipeline.usual_kernel = usual.into_iter().map(|source| source.value).collect();
+    }
+    let pipeline = Some(pipeline);
     Loaded { pipeline, diagnostics: resolver.findings.finish() }
 }
 
@@ -100,6 +110,7 @@ impl<'a> Resolver<'a> {
         let device = self.device(file.device.as_ref());
         self.kernel(file.kernel.as_ref(), file.problem.as_ref(), &device);
         self.problem(file.problem.as_ref());
+        self.variables.define_rest(&mut self.findings);
         let drafts = self.drafts(file.stages.unwrap_or_default());
         let stages = self.finish(drafts);
         let mut sources = vec![self.source.path.clone()];
@@ -110,6 +121,7 @@ impl<'a> Resolver<'a> {
             dir: self.dir.clone(),
             source: Arc::clone(&self.source),
             kernel: self.variables.kernel.clone(),
+            usual_kernel: self.variables.kernel.clone(),
             problem: self.variables.problem.clone().zip(self.problem_span.clone()),
             device,
             stages,

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::findings::Findings;
-use super::{Purpose, Work};
+use super::{CommandWork, Purpose, Work};
 use crate::diagnostic::Spanned;
 
 /// What the kernel is compared with.
@@ -123,6 +123,20 @@ impl Default for RuleWork {
             weights: Vec::new(),
             budget_ms: 60_000,
         }
+    }
+}
+
+impl Purpose {
+    /// What a command is for that does not say so.
+    pub(super) fn of_command(stage: &str) -> Self {
+        if stage == "final" { Self::Final } else { Self::Candidate }
+    }
+}
+
+impl CommandWork {
+    /// Whether it is run on an incumbent as well, where there is one.
+    pub fn compares(&self) -> bool {
+        self.incumbent != Incumbent::None && self.metric.is_some()
     }
 }
 

@@ -7,12 +7,10 @@ use super::file::Kind;
 use super::findings::{Findings, did_you_mean};
 use super::resolve::Resolver;
 use super::upstream::Upstream;
-use super::values::{BENCH_METRICS, PrintedMetric};
+use super::values::BENCH_METRICS;
 use super::variables::Scope;
 use super::when::Condition;
-use super::{
-    CommandMetric, Direction, Incumbent, MetricScale, MetricSource, Stage, Work, duration,
-};
+use super::{Incumbent, Stage, Work, duration};
 use crate::diagnostic::Spanned;
 
 /// JSON paths with brackets deeper than this take the parser twice as long for each level.
@@ -145,71 +143,6 @@ impl Findings {
 }
 
 impl Resolver<'_> {
-    /// How a command's number is read.
-    pub(super) fn printed_metric(
-        &mut self,
-        metric: &PrintedMetric,
-        all: &Spanned<()>,
-    ) -> CommandMetric {
-        let name = &metric.name;
-        let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if !is_name || ["passed", "seconds"].contains(&name.as_str()) {
-            let label = if is_name { "every stage has this one" } else { "not a name" };
-            self.findings
-                .at("bad-name", format!("bad metric name `{}`", name.value), &name.span, label)
-                .help("use letters, digits and `_`: `when` reads it as STAGE.NAME");
-        }
-        let from = match (&metric.regex, &metric.json) {
-            (Some(regex), None) => self.metric_source(Form::Regex, regex),
-            (None, Some(path)) => self.metric_source(Form::JsonPath, path),
-            (Some(regex), Some(path)) => {
-                let message = "a metric is read either way, not both";
-                self.findings
-                    .at("bad-metric", message, &path.span, "`json` here")
-                    .and(&regex.span, "`regex` here")
-                    .help("remove one of the two");
-                MetricSource::Regex(regex.value.clone())
-            }
-            (None, None) if self.findings.any_in_table(&all.span) => {
-                MetricSource::Regex(String::new())
-            }
-            (None, None) => {
-                let help = "give a `regex` or a `json` path";
-                let message = "the metric does not say how it is read";
-                self.findings
-                    .at("bad-metric", message, &all.span, "neither `regex` nor `json`")
-                    .help(help);
-                MetricSource::Regex(String::new())
-            }
-        };
-        let better = metric.better.unwrap_or(Direction::Lower);
-        let scale = metric.scale.unwrap_or(MetricScale::Ratio);
-        let deterministic = metric.deterministic;
-        CommandMetric { name: name.value.clone(), from, better, scale, deterministic }
-    }
-
-    fn metric_source(&mut self, form: Form, text: &Spanned<String>) -> MetricSource {
-        if let Err(label) = self.checked.check(form, text) {
-            let (code, what, help) = match form {
-                Form::JsonPath => {
-                    ("bad-json-path", "JSON path", "a path starts with `$`: $.time.median")
-                }
-                _ => (
-                    "bad-regex",
-                    "regular expression",
-                    "in TOML, '…' keeps backslashes as they are",
-                ),
-            };
-            let message = format!("bad {what} `{}`", text.value);
-            self.findings.at(code, message, &text.span, label).help(help);
-        }
-        match form {
-            Form::JsonPath => MetricSource::JsonPath(text.value.clone()),
-            _ => MetricSource::Regex(text.value.clone()),
-        }
-    }
-
     /// The condition of a stage, checked against what the stages above it give.
     pub(super) fn when(
         &mut self,

@@ -9,7 +9,7 @@ use serde::de::{
     Deserialize, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor,
 };
 
-use super::{Direction, MetricScale};
+use super::{Direction, MetricScale, MetricStream, TimeUnit};
 use crate::diagnostic::Spanned;
 
 /// One value, or a list of them.
@@ -157,10 +157,15 @@ pub struct PrintedMetric {
     /// What the number is called in results and in `when`.
     #[schemars(length(min = 1))]
     pub name: Spanned<String>,
-    /// The last match counts: its first group, or all of it without one.
+    /// The last match counts: its first group, or all of it without one. A group named `unit` is
+    /// the unit that a time is printed in.
     pub regex: Option<Spanned<String>>,
     /// An RFC 9535 path into the last JSON document printed, such as `$.score`.
     pub json: Option<Spanned<String>>,
+    /// Where the number is printed: `stdout`, when not given, or `stderr`.
+    pub stream: Option<MetricStream>,
+    /// What the number is given in; a time that is printed in another unit is converted.
+    pub unit: Option<TimeUnit>,
     /// Which way is better; lower when not given.
     pub better: Option<Direction>,
     /// How two of them are compared; by their ratio when not given.

@@ -16,6 +16,8 @@ pub(super) struct Variables<'a> {
     pub(super) loader: &'a dyn Loader,
     /// `[vars]`, with the variables in them put in.
     pub(super) own: BTreeMap<String, String>,
+    /// Those that are made from the kernel or the problem, which are not known yet.
+    later: Vec<(String, Spanned<String>)>,
     pub(super) kernel: Vec<String>,
     pub(super) problem: Option<String>,
     pub(super) dir: String,
@@ -64,6 +66,7 @@ impl<'a> Variables<'a> {
         Self {
             loader,
             own: BTreeMap::new(),
+            later: Vec::new(),
             kernel: Vec::new(),
             problem: None,
             dir,
@@ -71,7 +74,8 @@ impl<'a> Variables<'a> {
         }
     }
 
-    /// Takes in `[vars]`. A variable may use those above it.
+    /// Takes in `[vars]`. A variable may use those above it; one that is made from the kernel or the
+    /// problem waits until these are known.
     pub(super) fn define(&mut self, vars: &Entries<Spanned<Scalar>>, findings: &mut Findings) {
         for (name, value) in vars {
             let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
@@ -86,9 +90,32 @@ impl<'a> Variables<'a> {
                 continue;
             }
             let text = Spanned::new(value.0.clone(), value.span.clone());
+            if self.waits(&text) {
+                self.later.push((name.value.clone(), text));
+                continue;
+            }
             let text = self.expand(&text, Scope::default(), findings);
             self.own.insert(name.value.clone(), text);
         }
+    }
+
+    /// Takes in what waited for the kernel and the problem.
+    pub(super) fn define_rest(&mut self, findings: &mut Findings) {
+        for (name, text) in std::mem::take(&mut self.later) {
+            let text = self.expand(&text, Scope::default(), findings);
+            self.own.insert(name, text);
+        }
+    }
+
+    fn waits(&self, text: &str) -> bool {
+        let mut waits = false;
+        let is_later = |name: &str| self.later.iter().any(|(later, _)| later == name);
+        // One that is never closed is told when it is put in.
+        drop(substitute(text, |name| {
+            waits |= ["kernel", "problem"].contains(&name) || is_later(name);
+            None
+        }));
+        waits
     }
 
     /// The string with its variables put in. What cannot be is told, and left out.
@@ -178,8 +205,21 @@ impl<'a> Variables<'a> {
     ) {
         let span = findings.within(&text.span, &format!("${{{name}}}"));
         if let Some(variable) = name.strip_prefix("env.") {
+            if self.loader.is_set(variable) {
+                let message = format!("the environment variable `{variable}` is not text");
+                let label = "its value is not UTF-8";
+                let help = format!("`pass_env = [\"{variable}\"]` hands it to a command as it is");
+                findings.at("environment-not-text", message, &span, label).help(help);
+                return;
+            }
             let message = format!("the environment variable `{variable}` is not set");
             findings.at("unset-environment", message, &span, "read here");
+            return;
+        }
+        if self.later.iter().any(|(later, _)| later == name) {
+            let message = format!("`${{{name}}}` has no value here");
+            let label = "it is made from the kernel or the problem, and these from it";
+            findings.at("unknown-variable", message, &span, label);
             return;
         }
         if FIXED.contains(&name) {

@@ -109,13 +109,16 @@ impl Resolver<'_> {
             metric: self.command_metric(file),
             limits,
             cache: reuse(file),
-            exclusive: file.exclusive.as_ref().is_some_and(|exclusive| exclusive.value),
+            exclusive: file.exclusive.as_ref().map_or(file.metric.is_some(), |alone| alone.value),
             salt: file.salt.as_ref().map_or_else(String::new, |salt| {
                 self.variables.expand(salt, scope, &mut self.findings)
             }),
+            purpose: self.command_purpose(name, file),
             incumbent: self.command_incumbent(making),
             repeats: self.repeats(making),
             rule: self.rule(making),
+            carry: self.carry(making),
+            kernel: Vec::new(),
             opponent: None,
         }
     }
@@ -289,11 +292,34 @@ impl Resolver<'_> {
         if scores && making.point.label.is_empty() { Incumbent::Best } else { Incumbent::None }
     }
 
+    /// A confirmation is a question of its own: it is not answered by what was asked before it.
+    fn command_purpose(&mut self, name: &Spanned<String>, file: &StageFile) -> Purpose {
+        let confirms = Purpose::of_command(name);
+        let Some(written) = &file.purpose else { return confirms };
+        let is_known = matches!(written.value, Purpose::Candidate | Purpose::Final);
+        if file.metric.is_none() || !is_known {
+            let label = if is_known { "without a metric" } else { "not of a command" };
+            self.findings
+                .at("misplaced-key", "`purpose` does not fit this command", &written.span, label)
+                .help("a command with a `metric` is \"candidate\" or, to ask once more, \"final\"");
+        }
+        written.value
+    }
+
+    fn carry(&mut self, making: Making<'_>) -> Vec<String> {
+        let paths = self.expand_list(making.file.carry.as_ref(), making.scope());
+        for path in &paths {
+            self.must_exist("carried path", path, &path.span);
+        }
+        paths.into_iter().map(|path| path.value).collect()
+    }
+
     fn command_incumbent(&mut self, making: Making<'_>) -> Incumbent {
         let Some(written) = &making.file.incumbent else {
             let repeats = making.file.repeats.as_ref().map(|r| ("repeats", r.span()));
             let rule = making.file.rule.as_ref().map(|r| ("rule", r.span.clone()));
-            for (key, span) in repeats.into_iter().chain(rule) {
+            let carry = making.file.carry.as_ref().map(|c| ("carry", c.span.clone()));
+            for (key, span) in repeats.into_iter().chain(rule).chain(carry) {
                 let message = format!("`{key}` is about comparing, and this command does not");
                 self.findings
                     .at("misplaced-key", message, &span, "without an incumbent")
@@ -307,6 +333,15 @@ impl Resolver<'_> {
             self.findings
                 .at("missing-key", message, &written.span, "compared by what?")
                 .help("add metric = { name = \"cycles\", regex = 'cycles: ([0-9]+)' }");
+        }
+        if incumbent != Incumbent::None
+            && making.file.metric.is_some()
+            && self.kernel_span.is_none()
+        {
+            let message = "without a `kernel` both sides would be the same";
+            self.findings
+                .at("missing-kernel", message, &written.span, "what differs from the incumbent?")
+                .help("name the file that changes, at the top: kernel = \"src/kernel.py\"");
         }
         incumbent
     }

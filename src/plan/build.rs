@@ -6,11 +6,12 @@ use std::path::{Component, Path, PathBuf};
 
 use super::graph::Graph;
 use super::incumbent::{self, Incumbents};
-use super::{Best, Definition, Plan, PlanNode, StoredNode, glob, kernel};
+use super::question::Asked;
+use super::{Best, Definition, Origin, Plan, PlanNode, StoredNode, glob, kernel};
 use crate::cache::Kind;
 use crate::cache::index::flag;
 use crate::diagnostic::{Diagnostic, nearest};
-use crate::pipeline::{CommandWork, Loader, Pipeline, Reuse, Run, Stage, Work};
+use crate::pipeline::{CommandWork, Loader, Pipeline, Reuse, Run, Stage, Target, Variant, Work};
 use crate::problem::Problem;
 
 /// What a plan is made from.
@@ -71,6 +72,8 @@ pub(super) struct Builder<'a> {
     tools: BTreeMap<String, Option<String>>,
     /// Every declared output, for patterns and implied edges.
     outputs: HashMap<String, usize>,
+    /// What the pipeline asks; found when the first stage wants to know.
+    pub(super) asked: Option<Asked>,
 }
 
 impl<'a> Builder<'a> {
@@ -98,11 +101,19 @@ impl<'a> Builder<'a> {
             errors: Vec::new(),
             tools: BTreeMap::new(),
             outputs: HashMap::new(),
+            asked: None,
         }
     }
 
     pub(super) fn relative(&self, path: &str) -> String {
         relative(self.request.root, &self.request.pipeline.dir, path)
+    }
+
+    /// The same, of what a link leads to.
+    pub(super) fn real(&self, path: &str) -> String {
+        let root = self.request.root;
+        let real = self.request.loader.real(&root.join(self.relative(path)));
+        relative(root, Path::new(""), &real.to_string_lossy())
     }
 
     pub(super) fn add(&mut self, node: PlanNode, span: std::ops::Range<usize>) -> usize {
@@ -130,7 +141,7 @@ impl<'a> Builder<'a> {
                 stage.name.clone()
             };
             let node = match &variant.work {
-                Work::Command(work) => Some(self.command(stage, name, (&variant.label, work))),
+                Work::Command(work) => Some(self.command(stage, name, (variant, work))),
                 Work::Check(_) | Work::Bench(_) => self.kernel_node(stage, name, variant),
             };
             members.extend(node.map(|n| self.add(n, stage.span.clone())));
@@ -158,11 +169,17 @@ impl<'a> Builder<'a> {
             inputs: Vec::new(),
             outputs: Vec::new(),
             flags: if when.is_some() { flag::WHEN } else { 0 },
-            stored: StoredNode { stage: stage.name.clone(), dir: self.dir(), when, definition },
+            stored: StoredNode {
+                stage: stage.name.clone(),
+                dir: self.dir(),
+                when,
+                definition,
+                question: None,
+            },
         }
     }
 
-    fn dir(&self) -> String {
+    pub(super) fn dir(&self) -> String {
         let dir = self.relative("");
         if dir == "." { String::new() } else { dir }
     }
@@ -171,11 +188,18 @@ impl<'a> Builder<'a> {
         &mut self,
         stage: &Stage,
         name: String,
-        (label, work): (&str, &CommandWork),
+        (variant, work): (&Variant, &CommandWork),
     ) -> PlanNode {
-        let opponent = incumbent::opponent(self, stage, label, work);
-        let work = &CommandWork { opponent, ..work.clone() };
+        let question = work.metric.as_ref().and_then(|_| incumbent::question(self, variant));
+        let mut work = work.clone();
+        if work.compares() {
+            work.kernel = incumbent::kernel_files(self, stage);
+            work.opponent = incumbent::opponent(self, stage, &work, question.as_ref());
+        }
+        let work = &work;
         let mut node = self.bare(stage, name, Definition::Command(work.clone()));
+        node.stored.question = question;
+        node.flags |= first(&variant.work, work.opponent.is_some());
         if let Some(tool) = self.command_tool(stage, work) {
             node.inputs.push((Kind::File, tool));
         }
@@ -183,7 +207,13 @@ impl<'a> Builder<'a> {
         // Patterns may match outputs of later stages, so they wait for `connect`.
         let names = work.inputs.iter().filter(|i| !self.is_pattern(i));
         node.inputs.extend(names.map(|i| (Kind::File, self.relative(i))));
-        node.inputs.extend(work.opponent.iter().map(|o| (Kind::File, o.kernel.clone())));
+        let theirs = work.opponent.iter().flat_map(|opponent| &opponent.kernel);
+        for file in work.kernel.iter().map(|kernel| &kernel.file).chain(theirs) {
+            let input = (Kind::File, file.clone());
+            if !node.inputs.contains(&input) {
+                node.inputs.push(input);
+            }
+        }
         node.outputs = work.outputs.iter().map(|o| self.relative(o)).collect();
         node.flags |= if work.cache == Reuse::Yes { 0 } else { flag::ALWAYS };
         node.flags |= if work.metric.is_some() { flag::RESULT } else { 0 };
@@ -241,12 +271,22 @@ impl<'a> Builder<'a> {
         &mut self.errors[last]
     }
 
-    fn kernel_node(
-        &mut self,
-        stage: &Stage,
-        name: String,
-        variant: &crate::pipeline::Variant,
-    ) -> Option<PlanNode> {
+    fn origin(&self) -> Origin {
+        let pipeline = self.request.pipeline;
+        let target = pipeline.target();
+        let problem = pipeline.problem.as_ref().map(|(problem, _)| self.relative(problem));
+        Origin {
+            kernel: pipeline.kernel.iter().map(|path| self.relative(path)).collect(),
+            problem: problem.unwrap_or_default(),
+            device: match target {
+                Target::Cpu(_) => pipeline.device.to_string(),
+                Target::Cuda(_) => target.to_string(),
+            },
+            identity: target.device(),
+        }
+    }
+
+    fn kernel_node(&mut self, stage: &Stage, name: String, variant: &Variant) -> Option<PlanNode> {
         kernel::node(self, stage, name, variant)
     }
 
@@ -326,7 +366,10 @@ impl<'a> Builder<'a> {
         }
         self.made_from.extend(found.folders.into_iter().map(|f| (Kind::Listing, f)));
         let inputs = found.files.into_iter().filter(|f| !own.contains(f));
-        self.nodes[id].inputs.extend(inputs.map(|f| (Kind::File, f)));
+        let known = &mut self.nodes[id].inputs;
+        let named: BTreeSet<(Kind, String)> = known.iter().cloned().collect();
+        let inputs = inputs.map(|file| (Kind::File, file)).filter(|input| !named.contains(input));
+        known.extend(inputs);
     }
 
     fn finish(mut self) -> Result<Plan, Vec<Diagnostic>> {
@@ -347,6 +390,7 @@ impl<'a> Builder<'a> {
         for (new, &old) in order.iter().enumerate() {
             place[old] = new;
         }
+        let origin = self.origin();
         let mut nodes: Vec<Option<PlanNode>> = self.nodes.into_iter().map(Some).collect();
         let nodes = order.iter().filter_map(|&old| nodes[old].take()).map(|mut node| {
             node.needs = node.needs.iter().map(|&n| place[n]).collect();
@@ -356,6 +400,7 @@ impl<'a> Builder<'a> {
             title: self.request.pipeline.name.clone(),
             nodes: nodes.collect(),
             made_from: self.made_from.into_iter().collect(),
+            origin,
         }
     }
 
@@ -382,6 +427,11 @@ impl<'a> Builder<'a> {
         }
         error.help("remove one of these so that some stage can start".to_owned())
     }
+}
+
+/// The flag of a stage that is to be compared with the best of which there is none yet.
+pub(super) fn first(work: &Work, is_compared: bool) -> u32 {
+    if work.scores() && !is_compared { flag::FIRST } else { 0 }
 }
 
 fn has_patterns(work: &Work) -> bool {

@@ -82,7 +82,7 @@ fn fixed<'a>(pattern: &'a str, folders: Folders<'_>) -> (&'a str, &'a str) {
 ///
 /// # Errors
 /// When the pattern is malformed.
-fn matcher(pattern: &str) -> Result<GlobMatcher, String> {
+pub(super) fn matcher(pattern: &str) -> Result<GlobMatcher, String> {
     GlobBuilder::new(pattern)
         .literal_separator(true)
         .build()

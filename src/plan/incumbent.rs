@@ -1,26 +1,29 @@
 //! What a stage is compared with, as inputs of its node.
 
-use super::build::Builder;
-use super::kernel;
+use std::path::{Path, PathBuf};
+
+use super::build::{Builder, Request, relative};
+use super::question::{Asked, Asking};
+use super::{Question, kernel};
 use crate::cache::Kind;
-use crate::pipeline::{
-    CommandWork, CompileWork, Incumbent, Opponent, Pipeline, Stage, Target, Work,
-};
+use crate::digest::Digest;
+use crate::pipeline::{CommandWork, CompileWork, Incumbent, KernelFile, Opponent, Stage, Variant};
 use crate::problem::Problem;
 
 /// Where incumbents lie. The plan knows neither the store of the best nor git.
 pub trait Incumbents {
-    /// The best kept of a problem by a metric, on a target.
-    fn best(&self, problem: &str, metric: &str, target: &Target) -> Standing;
-    /// The first of a problem by a metric, on a target.
-    fn baseline(&self, problem: &str, metric: &str, target: &Target) -> Standing;
+    /// The best kept of what answers a question.
+    fn best(&self, question: &Question) -> Standing;
+    /// The first of it.
+    fn baseline(&self, question: &Question) -> Standing;
     /// The kernel's files (below the root) as they are at a revision.
     ///
     /// # Errors
     /// Why there are none, in words.
     fn revision(&self, revision: &str, kernel: &[String]) -> Result<Found, String>;
-    /// The same pipeline with another kernel, a path below the root.
-    fn with_kernel(&self, kernel: &str) -> Option<Pipeline>;
+    /// Where a file lies in a copy of the project's files, such as those of a revision: the folder
+    /// that stands for the root there. What it includes comes from that copy too.
+    fn copy(&self, path: &str) -> Option<String>;
 }
 
 /// The best so far, if any.
@@ -39,6 +42,8 @@ pub struct Found {
     pub binary: Option<String>,
     /// Its sources, in the order of the kernel's.
     pub sources: Vec<String>,
+    /// Under which key it was measured itself, where that is known.
+    pub measured: Option<Digest>,
     /// What changes when this may have become another: plans are made anew then.
     pub watch: Vec<String>,
 }
@@ -48,22 +53,34 @@ pub struct Found {
 pub struct Nowhere;
 
 impl Incumbents for Nowhere {
-    fn best(&self, _: &str, _: &str, _: &Target) -> Standing {
+    fn best(&self, _: &Question) -> Standing {
         Standing::default()
     }
-    fn baseline(&self, _: &str, _: &str, _: &Target) -> Standing {
+    fn baseline(&self, _: &Question) -> Standing {
         Standing::default()
     }
     fn revision(&self, _: &str, _: &[String]) -> Result<Found, String> {
         Err("no revisions can be had here".to_owned())
     }
-    fn with_kernel(&self, _: &str) -> Option<Pipeline> {
+    fn copy(&self, _: &str) -> Option<String> {
         None
     }
 }
 
+/// What a stage's numbers answer. What that is read from is what the plan is made from.
+pub(super) fn question(builder: &mut Builder<'_>, variant: &Variant) -> Option<Question> {
+    if builder.asked.is_none() {
+        let Request { pipeline, problem, loader, root, .. } = builder.request;
+        let asked = Asked::of(&Asking { pipeline, problem, loader, dir: builder.dir() });
+        let below = |path: &PathBuf| relative(root, Path::new(""), &path.to_string_lossy());
+        builder.made_from.extend(asked.read.iter().map(|path| (Kind::File, below(path))));
+        builder.asked = Some(asked);
+    }
+    builder.asked.as_ref()?.by(variant)
+}
+
 /// How people call it; files by their paths below the root.
-pub(super) fn name(builder: &Builder<'_>, incumbent: &Incumbent) -> String {
+fn name(builder: &Builder<'_>, incumbent: &Incumbent) -> String {
     match incumbent {
         Incumbent::None => "nothing".to_owned(),
         Incumbent::Best => "the best so far".to_owned(),
@@ -78,18 +95,17 @@ fn find(
     builder: &mut Builder<'_>,
     stage: &Stage,
     incumbent: &Incumbent,
-    metric: &str,
+    question: Option<&Question>,
 ) -> Option<Found> {
     let pipeline = builder.request.pipeline;
     let incumbents = builder.request.incumbents;
     let found = match incumbent {
         Incumbent::None => return None,
         Incumbent::Best | Incumbent::Baseline => {
-            let problem = builder.request.problem.map_or(&pipeline.name, |p| &p.name);
-            let target = pipeline.target();
+            let question = question?;
             let Standing { watch, found } = match incumbent {
-                Incumbent::Best => incumbents.best(problem, metric, &target),
-                _ => incumbents.baseline(problem, metric, &target),
+                Incumbent::Best => incumbents.best(question),
+                _ => incumbents.baseline(question),
             };
             builder.made_from.extend(watch.into_iter().map(|path| (Kind::File, path)));
             found?
@@ -116,42 +132,70 @@ fn find(
     Some(found)
 }
 
-/// The binary that a measurement is compared with, as an input.
-pub(super) fn binary(
-    builder: &mut Builder<'_>,
-    stage: &Stage,
-    work: (&Incumbent, &str, &CompileWork),
-    problem: Problem,
-) -> Option<String> {
-    let (incumbent, metric, compile) = work;
-    let Found { binary, sources, .. } = find(builder, stage, incumbent, metric)?;
-    if binary.is_some() {
-        return binary;
-    }
-    let names = ["incumbent".to_owned(), format!("incumbent({})", stage.name)];
-    let wanted = kernel::Wanted { names, sources, problem, work: compile.clone() };
-    kernel::compile(builder, stage, wanted)
+/// What a measurement is compared with.
+pub(super) struct Beside {
+    /// How people call it.
+    pub(super) name: String,
+    /// Its binary, as an input.
+    pub(super) binary: String,
+    /// Under which key it was measured itself.
+    pub(super) measured: Option<Digest>,
 }
 
-/// The same command on the incumbent.
+/// What a measurement is compared with; `compile` is how it is built where no binary is kept.
+pub(super) fn beside(
+    builder: &mut Builder<'_>,
+    stage: &Stage,
+    (incumbent, question): (&Incumbent, Option<&Question>),
+    (compile, problem): (&CompileWork, Problem),
+) -> Option<Beside> {
+    let Found { binary, sources, measured, .. } = find(builder, stage, incumbent, question)?;
+    let binary = binary.or_else(|| {
+        let names = ["incumbent".to_owned(), format!("incumbent({})", stage.name)];
+        let wanted = kernel::Wanted { names, sources, problem, work: compile.clone() };
+        kernel::compile(builder, stage, wanted)
+    })?;
+    Some(Beside { name: name(builder, incumbent), binary, measured })
+}
+
+/// The kernel's files of a command that compares, and where they lie for it.
+pub(super) fn kernel_files(builder: &mut Builder<'_>, stage: &Stage) -> Vec<KernelFile> {
+    let pipeline = builder.request.pipeline;
+    let (own, usual) = (&pipeline.kernel, &pipeline.usual_kernel);
+    let usual: &[String] = if usual.len() == own.len() { usual } else { own };
+    let mut files = Vec::with_capacity(own.len());
+    for (file, usual) in own.iter().zip(usual) {
+        let mut places = vec![builder.real(usual), builder.real(file)];
+        places.dedup();
+        if let Some(outside) = places.iter().find(|place| place.starts_with('/')) {
+            let message = format!("stage `{}` compares {outside}, outside the project", stage.name);
+            builder.error("outside-project", message, stage).help = Some(
+                "each side runs in a copy of the project, and its kernel lies in that: move it below \
+                 the project's root"
+                    .into(),
+            );
+            return Vec::new();
+        }
+        files.push(KernelFile { file: builder.relative(file), places });
+    }
+    files
+}
+
+/// What takes the place of the kernel's files on the incumbent's side.
 pub(super) fn opponent(
     builder: &mut Builder<'_>,
     stage: &Stage,
-    label: &str,
     work: &CommandWork,
+    question: Option<&Question>,
 ) -> Option<Opponent> {
-    let metric = work.metric.as_ref()?;
-    let found = find(builder, stage, &work.incumbent, &metric.name)?;
-    let [source] = &found.sources[..] else {
-        let message = format!("stage `{}` compares kernels of several files", stage.name);
-        builder.error("no-incumbent", message, stage).help =
-            Some("a command is run on the incumbent through `${kernel}`, which is one file".into());
-        return None;
-    };
-    let pipeline = builder.request.incumbents.with_kernel(source)?;
-    let same = pipeline.stages.iter().find(|s| s.name == stage.name)?;
-    let variant = same.variants.iter().find(|v| v.label == label)?;
-    let Work::Command(theirs) = &variant.work else { return None };
+    let found = find(builder, stage, &work.incumbent, question)?;
     let called = name(builder, &work.incumbent);
-    Some(Opponent { run: theirs.run.clone(), kernel: source.clone(), called })
+    if found.sources.len() != work.kernel.len() {
+        let (theirs, ours) = (found.sources.len(), work.kernel.len());
+        let message = format!("stage `{}` compares {ours} kernel files with {theirs}", stage.name);
+        builder.error("no-incumbent", message, stage).help =
+            Some(format!("{called} has to have the files that `kernel` names, one for one"));
+        return None;
+    }
+    Some(Opponent { kernel: found.sources, called, measured: found.measured })
 }

@@ -51,11 +51,12 @@ pub(super) fn node(
     let reference = reference_binary(builder, stage, problem)?;
     let target = builder.request.pipeline.target();
     let (device, on_cpu) = (target.device(), matches!(target, Target::Cpu(_)));
-    let mut against = None;
+    let (mut question, mut beside) = (None, None);
     if let Work::Bench(work) = &variant.work {
-        let sought = (&work.incumbent, work.metric.as_str(), compile);
-        let found = incumbent::binary(builder, stage, sought, signature_only(problem));
-        against = found.map(|binary| (incumbent::name(builder, &work.incumbent), binary));
+        question = incumbent::question(builder, variant);
+        let sought = (&work.incumbent, question.as_ref());
+        let built = (compile, signature_only(problem));
+        beside = incumbent::beside(builder, stage, sought, built);
     }
     let problem = without_paths(problem);
     let (definition, flags) = match &variant.work {
@@ -74,15 +75,18 @@ pub(super) fn node(
             let always = if work.cache { 0 } else { flag::ALWAYS };
             let work = work.clone();
             let flags = flag::RESULT | flag::ALONE | always;
-            let against = against.as_ref().map(|(name, _)| name.clone());
-            (Definition::Bench(Bench { problem, work, target, build, against }), flags)
+            let against = beside.as_ref().map(|beside| beside.name.clone());
+            let measured = beside.as_ref().and_then(|beside| beside.measured);
+            (Definition::Bench(Bench { problem, work, target, build, against, measured }), flags)
         }
         Work::Command(_) => return None,
     };
     let measures = matches!(definition, Definition::Bench(_));
     let mut node = builder.bare(stage, name, definition);
-    let binaries: Vec<String> =
-        [kernel, reference].into_iter().chain(against.map(|(_, binary)| binary)).collect();
+    node.stored.question = question;
+    node.flags |= super::build::first(&variant.work, beside.is_some());
+    let binaries = [kernel, reference].into_iter().chain(beside.map(|beside| beside.binary));
+    let binaries: Vec<String> = binaries.collect();
     node.inputs = binaries.iter().map(|binary| (Kind::File, binary.clone())).collect();
     node.inputs.extend(binaries.into_iter().map(|binary| (Kind::Loads, binary)));
     let read = WORKER_ENV.iter().filter(|name| **name != LIBRARY_PATH);
@@ -115,7 +119,7 @@ fn signature_only(problem: &Problem) -> Problem {
     let mut reduced = without_paths(problem);
     reduced.cases.clear();
     reduced.holdout = None;
-    reduced.tolerance = Tolerance { rtol: 0.0, atol: 0.0 };
+    reduced.tolerance = Tolerance { rtol: 0.0, atol: 0.0, equal_nan: false };
     (reduced.growth, reduced.deterministic) = (None, false);
     (reduced.flops, reduced.bytes, reduced.cuda) = (None, None, None);
     for arg in &mut reduced.args {
@@ -157,13 +161,27 @@ fn sources(builder: &mut Builder<'_>, stage: &Stage, work: &CompileWork) -> Opti
     let pipeline = builder.request.pipeline;
     let sources: Vec<String> = pipeline.kernel.iter().map(|k| builder.relative(k)).collect();
     let compiler = compiler(builder, stage, &work.cc, &sources)?;
+    let include_dirs = include_dirs(builder, work, &sources);
     Some(Sources {
         sources,
         compiler,
         flags: flags(builder, work),
         defines: work.defines.clone(),
-        include_dirs: work.include_dirs.iter().map(|d| builder.relative(d)).collect(),
+        include_dirs,
     })
+}
+
+/// Where headers are looked for. A kernel in a copy of the project finds those of the copy, where it
+/// has them.
+fn include_dirs(builder: &Builder<'_>, work: &CompileWork, sources: &[String]) -> Vec<String> {
+    let request = &builder.request;
+    let copy = sources.first().and_then(|source| request.incumbents.copy(source));
+    let place = |dir: &String| {
+        let dir = builder.relative(dir);
+        let copied = copy.as_ref().map(|copy| format!("{copy}/{dir}"));
+        copied.filter(|copied| request.loader.exists(&request.root.join(copied))).unwrap_or(dir)
+    };
+    work.include_dirs.iter().map(place).collect()
 }
 
 /// The root in the flags of a compiler: where it lies does not count.
@@ -179,6 +197,9 @@ fn flags(builder: &Builder<'_>, work: &CompileWork) -> Vec<String> {
     work.flags.iter().map(|flag| flag.replace(DIR, &dir)).collect()
 }
 
+/// What the compile of a problem's reference is called, in front of its stage where there are several.
+pub const REFERENCE: &str = "reference";
+
 fn reference_binary(builder: &mut Builder<'_>, stage: &Stage, problem: &Problem) -> Option<String> {
     let root = builder.request.root;
     let source = super::build::relative(root, Path::new(""), &problem.reference.to_string_lossy());
@@ -193,7 +214,7 @@ fn reference_binary(builder: &mut Builder<'_>, stage: &Stage, problem: &Problem)
         layouts: 1,
         timeout_ms: 120_000,
     };
-    let names = ["reference".to_owned(), format!("reference({})", stage.name)];
+    let names = [REFERENCE.to_owned(), format!("{REFERENCE}({})", stage.name)];
     let problem = signature_only(problem);
     compile(builder, stage, Wanted { names, sources: vec![source], problem, work })
 }
@@ -215,7 +236,7 @@ pub(super) fn compile(builder: &mut Builder<'_>, stage: &Stage, wanted: Wanted) 
         let compiler = compiler(builder, stage, &wanted.work.cc, &wanted.sources)?;
         cuda::Tool { inputs: vec![(Kind::Tool, compiler.clone())], compiler }
     };
-    let include_dirs = wanted.work.include_dirs.iter().map(|d| builder.relative(d)).collect();
+    let include_dirs = include_dirs(builder, &wanted.work, &wanted.sources);
     let definition = Definition::Compile(Compile {
         sources: wanted.sources.clone(),
         problem: wanted.problem,
@@ -238,7 +259,8 @@ pub(super) fn compile(builder: &mut Builder<'_>, stage: &Stage, wanted: Wanted) 
         inputs.push((Kind::Device, "cpu".to_owned()));
     }
     let output = output_path(builder, &name, if is_cuda { "cuda" } else { "so" });
-    let stored = StoredNode { stage: name.clone(), dir: String::new(), when: None, definition };
+    let (stage_name, dir) = (name.clone(), String::new());
+    let stored = StoredNode { stage: stage_name, dir, when: None, definition, question: None };
     let node = PlanNode {
         name,
         stored,

@@ -35,7 +35,7 @@ pub const KEY_VERSION: u32 = 4;
 
 /// Fields of definitions that change how a stage is run, not what comes out of it; and what a
 /// binary's own digest already tells.
-const LEFT_OUT: [&str; 12] = [
+const LEFT_OUT: [&str; 14] = [
     "definition.limits",
     "definition.cache",
     "definition.exclusive",
@@ -46,6 +46,8 @@ const LEFT_OUT: [&str; 12] = [
     "definition.compiler",
     "definition.problem.reference",
     "definition.against",
+    "definition.measured",
+    "definition.opponent.measured",
     "definition.work.incumbent",
     "definition.incumbent",
 ];
@@ -178,7 +180,7 @@ pub fn changes(old: &[(String, String)], new: &[(String, String)]) -> Vec<Change
 mod tests {
     use super::*;
     use crate::pipeline::{
-        Clocks, CommandWork, Cores, Incumbent, Limits, Reuse, RuleWork, Run, Target,
+        Clocks, CommandWork, Cores, Incumbent, Limits, Purpose, Reuse, RuleWork, Run, Target,
     };
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -196,9 +198,12 @@ mod tests {
             cache: Reuse::Yes,
             exclusive: false,
             salt: String::new(),
+            purpose: Purpose::Candidate,
             incumbent: Incumbent::None,
             repeats: Vec::new(),
             rule: RuleWork::default(),
+            carry: Vec::new(),
+            kernel: Vec::new(),
             opponent: None,
         }
     }
@@ -209,6 +214,7 @@ mod tests {
             dir: "d".to_owned(),
             when: None,
             definition: Definition::Command(work),
+            question: None,
         }
     }
 
@@ -240,6 +246,8 @@ mod tests {
         assert_eq!(changed(|w| w.pass_env.clear()), ["definition.pass_env"]);
         assert_eq!(changed(|w| w.depfile = Some("d".to_owned())), ["definition.depfile"]);
         assert_eq!(changed(|w| w.salt = "x".to_owned()), ["definition.salt"]);
+        assert_eq!(changed(|w| w.purpose = Purpose::Final), ["definition.purpose"]);
+        assert_eq!(changed(|w| w.carry.push("data".to_owned())), ["definition.carry"]);
     }
 
     #[test]

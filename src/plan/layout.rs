@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::key::KEY_VERSION;
-use super::{Plan, PlanNode};
+use super::{Origin, Plan, PlanNode};
 use crate::cache::index::{Links, Node, flag};
 use crate::cache::{Entry, Index, Kind, Status};
 use crate::digest::Digest;
@@ -16,6 +16,10 @@ pub fn lay_out(plan: &Plan, made_by: Digest, old: &Index) -> (Index, Vec<u8>) {
     (index.generation, index.plan) = (old.generation + 1, made_by);
     let (start, len) = index.add_text(&plan.title);
     index.title = Links { start, len };
+    // Plain data always encodes.
+    let origin = serde_json::to_string(&plan.origin).unwrap_or_default();
+    let (start, len) = index.add_text(&origin);
+    index.origin = Links { start, len };
     let entries = Carry::entries(plan, old);
     let ids = entries.fill(&mut index);
     let mut defs = Vec::new();
@@ -28,6 +32,13 @@ pub fn lay_out(plan: &Plan, made_by: Digest, old: &Index) -> (Index, Vec<u8>) {
     let made_from: Vec<u32> = plan.made_from.iter().map(|e| ids[e]).collect();
     index.plan_inputs = index.add_links(&made_from);
     (index, defs)
+}
+
+/// Where the plan behind an index comes from.
+pub fn origin(index: &Index) -> Origin {
+    let text = index.name(index.origin.start, index.origin.len);
+    // An index is whole or counts as absent, so this is what was written, or there is no plan.
+    serde_json::from_str(text).unwrap_or_default()
 }
 
 /// Entries sorted by name, so that files of one folder lie together.
@@ -157,6 +168,7 @@ mod tests {
                 dir: String::new(),
                 when: None,
                 definition: Definition::Best(Best { by: "x".to_owned(), better: Direction::Lower }),
+                question: None,
             },
             needs: needs.to_vec(),
             inputs: inputs.iter().map(|i| (Kind::File, (*i).to_owned())).collect(),
@@ -166,7 +178,9 @@ mod tests {
     }
 
     fn plan(nodes: Vec<PlanNode>) -> Plan {
-        Plan { title: "t".to_owned(), nodes, made_from: vec![(Kind::File, "p.toml".to_owned())] }
+        let made_from = vec![(Kind::File, "p.toml".to_owned())];
+        let origin = Origin { kernel: vec!["k.c".to_owned()], ..Origin::default() };
+        Plan { title: "t".to_owned(), nodes, made_from, origin }
     }
 
     #[test]
@@ -201,5 +215,6 @@ mod tests {
         assert_eq!(back, second.nodes[2].stored);
         let alone = Digest::of(&postcard::to_stdvec(&back).expect("bytes"));
         assert_ne!(b.def_digest, alone, "another recipe of keys is a change");
+        assert_eq!(origin(&index), second.origin);
     }
 }

@@ -14,6 +14,8 @@ pub mod incumbent;
 pub mod kernel;
 pub mod key;
 pub mod layout;
+pub mod only;
+pub mod question;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +23,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use question::Question;
+
 use crate::cache::Kind;
+use crate::digest::Digest;
 use crate::pipeline::{BenchWork, CheckWork, CommandWork, CompileWork, Direction, Target};
 use crate::problem::Problem;
 
@@ -34,6 +39,22 @@ pub struct Plan {
     pub nodes: Vec<PlanNode>,
     /// What the plan was made from: a change of any of these makes it anew.
     pub made_from: Vec<(Kind, String)>,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// What every artifact says of the pipeline that it was measured for; kept with the plan, so that
+/// nobody reads the file again for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The kernel's files, below the root.
+    pub kernel: Vec<String>,
+    /// The problem file, below the root; empty without one.
+    pub problem: String,
+    /// The device as it was asked for.
+    pub device: String,
+    /// The device that keys name.
+    pub identity: String,
 }
 
 /// One node: a stage, one point of its matrix, or a compile that stages share.
@@ -64,6 +85,8 @@ pub struct StoredNode {
     pub when: Option<String>,
     /// What it does.
     pub definition: Definition,
+    /// What its numbers answer, where it has some that can be compared.
+    pub question: Option<Question>,
 }
 
 /// What a node does.
@@ -140,6 +163,8 @@ pub struct Bench {
     pub build: Option<Sources>,
     /// How people call what it is compared with; its binary is the third input.
     pub against: Option<String>,
+    /// Under which key that was measured itself, where that is known.
+    pub measured: Option<Digest>,
 }
 
 /// The best of a matrix.

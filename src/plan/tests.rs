@@ -63,7 +63,7 @@ fn kernel_plan(text: &'static str) -> Plan {
         holdout: None,
         args: Vec::new(),
         reference: "/r/reference.c".into(),
-        tolerance: Tolerance { rtol: 0.0, atol: 0.0 },
+        tolerance: Tolerance { rtol: 0.0, atol: 0.0, equal_nan: false },
         growth: None,
         deterministic: false,
         flops: None,

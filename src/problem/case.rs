@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use half::{bf16, f16};
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::drawing::{Drawing, Exchange};
 use super::expr::{ExprError, eval_f64, eval_int};
-use super::{Arg, ArgKind, Case, Fill, Problem, Role, fill};
+use super::{Arg, ArgKind, Case, Problem, Role};
 use crate::verify::Dtype;
 
 /// Attempts to draw a hold-out case that is new and can be staged, for each one wanted.
@@ -70,6 +71,19 @@ pub enum StagedArg {
         /// Its bytes; zeros for an output, which the backend poisons.
         data: Vec<u8>,
     },
+    /// An input that is drawn where it is to lie, for it is large.
+    Later {
+        /// Its name.
+        name: String,
+        /// Element type.
+        dtype: Dtype,
+        /// Who writes it.
+        role: Role,
+        /// Extents, row-major.
+        shape: Vec<usize>,
+        /// What is drawn.
+        drawing: Drawing,
+    },
     /// A value.
     Scalar {
         /// Its name.
@@ -96,16 +110,50 @@ pub struct CaseWork {
 /// # Errors
 /// When an extent or value cannot be had at this case.
 pub fn stage(problem: &Problem, case: &Case, seed: u64) -> Result<Staged, CaseError> {
-    let mut args = Vec::with_capacity(problem.args.len());
-    for (index, arg) in problem.args.iter().enumerate() {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(index as u64);
-        args.push(stage_arg(arg, case, &mut rng)?);
+    let mut staged = plan(problem, case, seed)?;
+    for arg in &mut staged.args {
+        if let StagedArg::Later { drawing, .. } = arg {
+            let mut data = vec![0; drawing.bytes()];
+            drawing.draw(&mut data);
+            arg.drawn(data);
+        }
     }
+    Ok(staged)
+}
+
+/// [`stage`] without drawing anything yet.
+///
+/// # Errors
+/// As there.
+pub fn plan(problem: &Problem, case: &Case, seed: u64) -> Result<Staged, CaseError> {
+    let arg = |(index, arg)| plan_arg(arg, case, (seed, index));
+    let args = problem.args.iter().enumerate().map(arg).collect::<Result<_, _>>()?;
     Ok(Staged { args })
 }
 
-fn stage_arg(arg: &Arg, case: &Case, rng: &mut ChaCha8Rng) -> Result<StagedArg, CaseError> {
+impl StagedArg {
+    /// A copy; the zeros of an output are not copied, for fresh ones take no memory before they are
+    /// written.
+    fn like(&self) -> Self {
+        match self {
+            Self::Buffer { name, dtype, role: Role::Out, shape, data } => {
+                let (name, shape, data) = (name.clone(), shape.clone(), vec![0; data.len()]);
+                Self::Buffer { name, dtype: *dtype, role: Role::Out, shape, data }
+            }
+            other => other.clone(),
+        }
+    }
+
+    /// Puts in what was drawn.
+    fn drawn(&mut self, data: Vec<u8>) {
+        if let Self::Later { name, dtype, role, shape, .. } = self {
+            let (name, shape) = (std::mem::take(name), std::mem::take(shape));
+            *self = Self::Buffer { name, dtype: *dtype, role: *role, shape, data };
+        }
+    }
+}
+
+fn plan_arg(arg: &Arg, case: &Case, (seed, index): (u64, usize)) -> Result<StagedArg, CaseError> {
     let (name, dtype) = (arg.name.clone(), arg.dtype);
     match &arg.kind {
         ArgKind::Scalar(expr) => {
@@ -114,68 +162,33 @@ fn stage_arg(arg: &Arg, case: &Case, rng: &mut ChaCha8Rng) -> Result<StagedArg, 
         ArgKind::Buffer { shape, role, fill: what } => {
             let shape = extents(shape, &case.sizes)?;
             let bytes = buffer_bytes(&arg.name, &shape, dtype)?;
-            let data = match role {
-                Role::Out => vec![0; bytes],
-                Role::In | Role::Inout => fill(what, dtype, bytes / dtype.size_bytes(), rng),
-            };
-            Ok(StagedArg::Buffer { name, dtype, role: *role, shape, data })
+            let role = *role;
+            if role == Role::Out {
+                return Ok(StagedArg::Buffer { name, dtype, role, shape, data: vec![0; bytes] });
+            }
+            let stream = index as u64;
+            let drawing = Drawing { fill: *what, dtype, bytes, seed, stream, twin: None };
+            Ok(StagedArg::Later { name, dtype, role, shape, drawing })
         }
     }
 }
-
-/// One in so many elements of a [`twin`] is drawn anew.
-const TWIN_SHARE: usize = 1000;
 
 /// A copy of `of` in which one element in a thousand of each input, and at least one, is drawn anew
 /// at a random place: what a kernel that remembers inputs by a few of their elements takes for the
 /// same. Inputs whose elements hang together (constants, counts, permutations) stay as they are.
-///
-/// # Errors
-/// As [`stage`].
-pub fn twin(problem: &Problem, case: &Case, of: &Staged, seed: u64) -> Result<Staged, CaseError> {
-    let other = stage(problem, case, seed)?;
-    let mut twin = of.clone();
-    for (index, arg) in problem.args.iter().enumerate() {
-        let loose = matches!(
-            arg.kind,
-            ArgKind::Buffer {
-                fill: Fill::Normal { .. }
-                    | Fill::Uniform { .. }
-                    | Fill::Integers { .. }
-                    | Fill::Adversarial,
-                role: Role::In | Role::Inout,
-                ..
-            }
-        );
-        let (Some(StagedArg::Buffer { data, .. }), Some(StagedArg::Buffer { data: fresh, .. })) =
-            (twin.args.get_mut(index), other.args.get(index))
-        else {
-            continue;
-        };
-        if loose && data.len() == fresh.len() {
-            let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            rng.set_stream(u64::MAX - index as u64);
-            exchange(data, fresh, arg.dtype.size_bytes(), &mut rng);
+pub fn twin(of: &Staged, problem: &Problem, seed: u64) -> Staged {
+    let args = of.args.iter().map(StagedArg::like).collect();
+    let mut twin = Staged { args };
+    for (index, (arg, of)) in problem.args.iter().zip(&mut twin.args).enumerate() {
+        let ArgKind::Buffer { fill, .. } = arg.kind.clone() else { continue };
+        let exchange = Exchange { fill, dtype: arg.dtype, seed, stream: index as u64 };
+        match of {
+            StagedArg::Buffer { role: Role::In | Role::Inout, data, .. } => exchange.apply(data),
+            StagedArg::Later { drawing, .. } => drawing.twin = Some(seed),
+            _ => {}
         }
     }
-    Ok(twin)
-}
-
-/// Takes a thousandth of the elements over from `fresh`, and at least one that differs, when there
-/// is one to be found.
-fn exchange(data: &mut [u8], fresh: &[u8], element: usize, rng: &mut ChaCha8Rng) {
-    let elements = data.len() / element;
-    let wanted = (elements / TWIN_SHARE).max(1);
-    let mut changed = 0;
-    for attempt in 0..4 * wanted {
-        if changed >= wanted || elements == 0 || (attempt >= wanted && changed > 0) {
-            break;
-        }
-        let at = rng.random_range(0..elements) * element;
-        let (old, new) = (&mut data[at..at + element], &fresh[at..at + element]);
-        changed += usize::from(*old != *new);
-        old.copy_from_slice(new);
-    }
+    twin
 }
 
 /// Bytes of all buffers of `problem` at `case`, once.

@@ -131,6 +131,8 @@ pub struct ToleranceFile {
     pub rtol: Option<Spanned<f64>>,
     /// Absolute part; 0 without it.
     pub atol: Option<Spanned<f64>>,
+    /// True lets NaN equal NaN; without it NaN equals nothing.
+    pub equal_nan: Option<Spanned<bool>>,
     /// How fast the relative error may grow with the size of the inputs: the exponent of a power.
     /// 0.5 is the random walk of rounding errors, 1 their straight sum; not looked at without it.
     pub growth: Option<Spanned<f64>>,

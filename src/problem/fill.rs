@@ -21,32 +21,40 @@ const CHUNK: usize = 64 * 1024;
 /// beforehand whether that would happen.
 pub fn fill(fill: &Fill, dtype: Dtype, elements: usize, rng: &mut ChaCha8Rng) -> Vec<u8> {
     let mut out = vec![0; elements * dtype.size_bytes()];
+    // Fresh memory holds zeros already.
+    if *fill != Fill::Zeros {
+        fill_into(fill, dtype, &mut out, rng);
+    }
+    out
+}
+
+/// [`fill`] of memory that is there already, whatever it holds.
+pub fn fill_into(fill: &Fill, dtype: Dtype, out: &mut [u8], rng: &mut ChaCha8Rng) {
     match *fill {
-        Fill::Zeros => {}
-        Fill::Ones => repeat(dtype, 1.0, &mut out),
-        Fill::Constant(value) => repeat(dtype, value, &mut out),
-        Fill::Iota => in_chunks(dtype, &mut out, |start, part| {
+        Fill::Zeros => out.par_chunks_mut(CHUNK).for_each(|part| part.fill(0)),
+        Fill::Ones => repeat(dtype, 1.0, out),
+        Fill::Constant(value) => repeat(dtype, value, out),
+        Fill::Iota => in_chunks(dtype, out, |start, part| {
             let mut next = start as i64;
             write_integers(dtype, part, || {
                 next += 1;
                 next - 1
             });
         }),
-        Fill::Permutation => permutation(dtype, elements, &mut out, rng),
-        Fill::Normal { mean, std } => drawn(dtype, &mut out, rng, |rng, part| {
+        Fill::Permutation => permutation(dtype, out, rng),
+        Fill::Normal { mean, std } => drawn(dtype, out, rng, |rng, part| {
             write_numbers(dtype, part, || mean + std * rng.sample::<f64, _>(StandardNormal));
         }),
-        Fill::Uniform { low, high } => drawn(dtype, &mut out, rng, |rng, part| {
+        Fill::Uniform { low, high } => drawn(dtype, out, rng, |rng, part| {
             write_numbers(dtype, part, || uniform(dtype, low, high, rng));
         }),
-        Fill::Integers { low, high } => drawn(dtype, &mut out, rng, |rng, part| {
+        Fill::Integers { low, high } => drawn(dtype, out, rng, |rng, part| {
             write_integers(dtype, part, || rng.random_range(low..=high.max(low)));
         }),
-        Fill::Adversarial => drawn(dtype, &mut out, rng, |rng, part| {
+        Fill::Adversarial => drawn(dtype, out, rng, |rng, part| {
             adversarial(dtype, part, rng);
         }),
     }
-    out
 }
 
 /// Whether `fill` makes sense for `elements` elements of `dtype`.
@@ -156,7 +164,8 @@ fn round_to(dtype: Dtype, value: f64) -> f64 {
 }
 
 /// `0..elements` in random order, by Fisher and Yates.
-fn permutation(dtype: Dtype, elements: usize, out: &mut [u8], rng: &mut ChaCha8Rng) {
+fn permutation(dtype: Dtype, out: &mut [u8], rng: &mut ChaCha8Rng) {
+    let elements = out.len() / dtype.size_bytes();
     let mut order: Vec<u64> = (0..elements as u64).collect();
     for i in (1..elements).rev() {
         order.swap(i, rng.random_range(0..=i as u64) as usize);

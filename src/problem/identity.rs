@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Problem;
+use super::{Problem, Reference};
 use crate::digest::Digest;
 
 /// Counted up when the meaning of a problem changes while its encoding does not.
@@ -16,13 +16,17 @@ const VERSION: &[u8] = b"optloop problem 1";
 pub fn canonical_digest(problem: &Problem, reference_text: &str) -> Digest {
     let meaning = Problem { reference: PathBuf::new(), ..problem.clone() };
     let encoded = postcard::to_stdvec(&meaning).expect("a problem holds plain data only");
-    let mut bytes = Vec::with_capacity(encoded.len() + reference_text.len() + 64);
-    for part in [VERSION, &encoded, reference_text.as_bytes()] {
-        // The length first: no two lists of parts give the same bytes.
-        bytes.extend((part.len() as u64).to_le_bytes());
-        bytes.extend(part);
-    }
-    Digest::of(&bytes)
+    Digest::of_parts([VERSION, &encoded, reference_text.as_bytes()])
+}
+
+/// The digest of what a kernel is asked: arguments, cases, inputs, tolerance and what the reference
+/// computes. `[work]` does not count, for it only says how near a bound a time is.
+///
+/// # Panics
+/// As [`canonical_digest`].
+pub fn asked_digest(problem: &Problem, reference: &Reference) -> Digest {
+    let asked = Problem { flops: None, bytes: None, ..problem.clone() };
+    canonical_digest(&asked, &reference.digest.hex())
 }
 
 #[cfg(test)]
@@ -54,5 +58,30 @@ mod tests {
         for (i, change) in every_change.into_iter().enumerate() {
             assert_ne!(base, changed(change), "change {i}");
         }
+    }
+
+    #[test]
+    fn what_is_asked_is_all_but_the_work_of_a_launch() {
+        let reference = Reference { digest: Digest::of(b"code"), files: Vec::new() };
+        let problem = case::tests::problem();
+        let asked = |change: fn(&mut Problem)| {
+            let mut other = problem.clone();
+            change(&mut other);
+            asked_digest(&other, &reference)
+        };
+        let base = asked_digest(&problem, &reference);
+        assert_eq!(base, asked(|p| p.flops = Some("n".into())));
+        assert_eq!(base, asked(|p| p.bytes = None));
+        let counts: [fn(&mut Problem); 4] = [
+            |p| p.tolerance.rtol = 0.5,
+            |p| p.cases.truncate(1),
+            |p| p.args.swap(0, 1),
+            |p| p.holdout = None,
+        ];
+        for (i, change) in counts.into_iter().enumerate() {
+            assert_ne!(base, asked(change), "change {i}");
+        }
+        let other = Reference { digest: Digest::of(b"other"), files: Vec::new() };
+        assert_ne!(base, asked_digest(&problem, &other));
     }
 }

@@ -43,7 +43,7 @@ pub fn load(path: &Path, files: &dyn Files) -> Loaded {
     };
     let mut checker = Checker::new(&source, path, files);
     checker.take_note(&found);
-    missing_keys(&mut checker);
+    missing_keys(&mut checker, &found);
     let made = checker.problem(&file);
     let reference_text = checker.reference_text.take();
     found.append(&mut checker.found);
@@ -59,10 +59,16 @@ impl Loaded {
 }
 
 /// Keys that are absent, as against written with a mistake, which is told already.
-fn missing_keys(checker: &mut Checker<'_>) {
+fn missing_keys(checker: &mut Checker<'_>, found: &[Diagnostic]) {
     let (table, _told) = toml::de::DeTable::parse_recoverable(&checker.source.text);
+    let keys = || table.get_ref().keys();
+    let misspelt = found.iter().filter_map(|told| {
+        let start = told.labels.first()?.span.start;
+        keys().find(|key| key.span().start == start)?;
+        told.meant.as_deref()
+    });
     let written: BTreeSet<&str> =
-        table.get_ref().keys().map(|key| key.get_ref().as_ref()).collect();
+        keys().map(|key| key.get_ref().as_ref()).chain(misspelt).collect();
     let missing: Vec<&str> = NEEDED.into_iter().filter(|key| !written.contains(key)).collect();
     for key in missing {
         let label = format!("`{key}` is required here");

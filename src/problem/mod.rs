@@ -5,12 +5,14 @@
 
 mod case;
 mod check;
+mod drawing;
 pub mod expr;
 pub mod file;
 mod fill;
 mod identity;
 mod launch;
 mod load;
+mod reference;
 mod signature;
 
 use std::collections::BTreeMap;
@@ -19,12 +21,15 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use case::{
-    CaseError, CaseWork, Staged, StagedArg, bytes_needed, draw_holdout, size, stage, twin, work,
+    CaseError, CaseWork, Staged, StagedArg, bytes_needed, draw_holdout, plan, size, stage, twin,
+    work,
 };
-pub use fill::{fill, fits};
-pub use identity::canonical_digest;
+pub use drawing::Drawing;
+pub use fill::{fill, fill_into, fits};
+pub use identity::{asked_digest, canonical_digest};
 pub use launch::{Geometry, LaunchError, geometry};
 pub use load::{Files, load};
+pub use reference::Reference;
 pub use signature::{PROTOTYPE_INCLUDES, prototype};
 
 use crate::diagnostic::Diagnostic;

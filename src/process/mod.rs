@@ -6,6 +6,8 @@
 
 pub mod audit;
 mod capture;
+mod errno;
+mod full;
 pub mod jobserver;
 mod leader;
 mod limits;
@@ -21,10 +23,12 @@ mod tree;
 mod tests;
 
 pub use capture::Capture;
+pub use errno::lasts;
+pub use full::{Want, is_full};
 pub use leader::{die_with_parent, end_stale};
 pub use limits::Limits;
 pub use resolve::resolve;
 pub use running::{Exit, Finished, Running, Wake};
 pub use signals::{Cancel, install};
-pub use spawn::{CommandSpec, SpawnError, Stdin, run, start};
+pub use spawn::{CommandSpec, SpawnError, Stdin, forbids_execution, run, start};
 pub use tree::{Fate, Leftover, MARKER, become_subreaper};

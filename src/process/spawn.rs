@@ -4,17 +4,20 @@
 //! nothing runs between fork and exec; a `pre_exec` closure would make a start ten times dearer.
 #![expect(clippy::disallowed_methods, reason = "the only room that spawns")]
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::capture::{Capture, Stream};
+use super::errno::lasts;
 use super::running::{Finished, Running};
 use super::signals::Cancel;
 use super::tree::{MARKER, Tree, become_subreaper};
@@ -108,6 +111,17 @@ pub enum SpawnError {
     },
 }
 
+impl SpawnError {
+    /// True when the next try would fail as well.
+    pub fn lasts(&self) -> bool {
+        match self {
+            Self::NotAbsolute { .. } => true,
+            Self::Start { source, .. } => lasts(source),
+            Self::Watch { .. } => false,
+        }
+    }
+}
+
 /// Runs a command to its end, its deadline or a cancel, and ends all that it started.
 ///
 /// # Errors
@@ -193,16 +207,68 @@ fn spawn_patiently(command: &mut Command) -> io::Result<std::process::Child> {
     command.spawn()
 }
 
-/// The system says "no such file" for four different things.
+/// The system has one word for several things.
 fn start_error(spec: &CommandSpec, source: io::Error) -> SpawnError {
-    let hint = if source.kind() != io::ErrorKind::NotFound {
-        source.to_string()
-    } else if !spec.dir.is_dir() {
-        "the directory does not exist".to_owned()
-    } else if !spec.program.exists() {
-        "the program does not exist".to_owned()
-    } else {
-        "the interpreter on the program's first line, or its loader, does not exist".to_owned()
+    let hint = match Errno::from_io_error(&source) {
+        Some(Errno::NOENT | Errno::NOTDIR) if !spec.dir.is_dir() => {
+            "the directory does not exist".to_owned()
+        }
+        Some(Errno::NOENT) if !spec.program.exists() => "the program does not exist".to_owned(),
+        Some(Errno::NOENT) => {
+            "the interpreter on the program's first line, or its loader, does not exist".to_owned()
+        }
+        Some(Errno::NOEXEC) => "it is neither a program for this machine nor a script: a script's \
+                                first line is `#!` and its interpreter"
+            .to_owned(),
+        Some(Errno::ACCESS | Errno::PERM) => forbidden(&spec.program, &source),
+        Some(Errno::TOOBIG) => too_long(spec),
+        _ => source.to_string(),
     };
     SpawnError::Start { program: spec.program.clone(), dir: spec.dir.clone(), hint, source }
+}
+
+/// Why the system lets nobody, or not this user, start a program.
+fn forbidden(program: &Path, source: &io::Error) -> String {
+    let mode = program.metadata().map(|metadata| metadata.permissions().mode());
+    if forbids_execution(program) {
+        return "the file system that it lies on forbids execution (it is mounted noexec)"
+            .to_owned();
+    }
+    match mode {
+        Ok(mode) if mode & 0o111 == 0 => "it is not executable: chmod +x".to_owned(),
+        _ => format!("{source}: it, or the interpreter on its first line, may not be started"),
+    }
+}
+
+/// True for what lies on a file system that is mounted `noexec`: neither programs nor shared objects
+/// are run from there.
+pub fn forbids_execution(path: &Path) -> bool {
+    rustix::fs::statvfs(path)
+        .is_ok_and(|fs| fs.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC))
+}
+
+/// What is too long for the system, which says only that something is.
+fn too_long(spec: &CommandSpec) -> String {
+    /// Linux: of one argument, or of a variable with its name, with the byte that ends it.
+    const MAX_STRING: usize = 32 * 4096;
+    let name = |name: &OsStr| name.to_string_lossy().into_owned();
+    let args = (1..).zip(&spec.args).map(|(n, arg)| (format!("argument {n}"), arg.len()));
+    let variables = spec.env.iter().map(|(variable, value)| {
+        let what = format!("the environment variable `{}`", name(variable));
+        (what, variable.len() + 1 + value.len())
+    });
+    let all: Vec<(String, usize)> = args.chain(variables).collect();
+    match all.iter().max_by_key(|(_, bytes)| *bytes) {
+        Some((what, bytes)) if *bytes >= MAX_STRING => format!(
+            "{what} is {bytes} bytes long, and the system takes {} at most: put it into a file",
+            MAX_STRING - 1
+        ),
+        longest => {
+            let sum: usize = all.iter().map(|(_, bytes)| bytes + 1).sum();
+            let longest = longest.map_or_else(String::new, |(what, bytes)| {
+                format!("; the longest is {what} with {bytes}")
+            });
+            format!("arguments and environment are too long: {sum} bytes together{longest}")
+        }
+    }
 }

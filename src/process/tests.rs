@@ -121,7 +121,7 @@ fn what_cannot_start_says_why() {
         ("/no/such/program", "/", "the program does not exist"),
         ("/bin/sh", "/no/such/dir", "the directory does not exist"),
         (script, "/", "interpreter"),
-        ("/etc/passwd", "/", "ermission denied"),
+        ("/etc/passwd", "/", "it is not executable: chmod +x"),
         ("sh", "/", "absolute"),
     ];
     for (program, at, expected) in table {

@@ -7,43 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::lines;
 use crate::digest::Digest;
+use crate::measure::pairs::Decision;
 
 /// Rises when a reader of analyses would have to change.
 pub const ANALYSIS_VERSION: u32 = 1;
 
-/// What becomes of the candidate that was measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Decision {
-    /// It stays.
-    Keep,
-    /// It goes.
-    Revert,
-    /// The numbers do not say.
-    Undecided,
-}
-
-impl Decision {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Keep, Self::Revert, Self::Undecided];
-
-    /// As it is written everywhere.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Keep => "KEEP",
-            Self::Revert => "REVERT",
-            Self::Undecided => "UNDECIDED",
-        }
-    }
-
-    /// The decision of a word, whatever its case.
-    pub fn of_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|d| d.word().eq_ignore_ascii_case(word))
-    }
-}
-
 /// One analysis of one artifact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Analysis {
     /// [`ANALYSIS_VERSION`].
     pub version: u32,
@@ -217,15 +187,5 @@ mod tests {
             }
         });
         assert_eq!(read(&artifact).expect("whole").entries.len(), 22);
-    }
-
-    #[test]
-    fn decisions_are_words_in_either_case() {
-        for decision in Decision::ALL {
-            assert_eq!(Decision::of_word(&decision.word().to_lowercase()), Some(decision));
-            let json = serde_json::to_value(decision).expect("encodes");
-            assert_eq!(json, decision.word());
-        }
-        assert_eq!(Decision::of_word("KEPT"), None);
     }
 }

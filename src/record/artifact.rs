@@ -13,7 +13,7 @@ use crate::pipeline::Overrides;
 pub const ARTIFACT_VERSION: u32 = 1;
 
 /// Where a measured kernel came from.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Provenance {
     /// The pipeline file.
     pub pipeline: String,
@@ -40,7 +40,7 @@ pub struct Provenance {
 }
 
 /// One stage's result with everything needed to judge it later.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Artifact {
     /// [`ARTIFACT_VERSION`].
     pub version: u32,

@@ -17,7 +17,7 @@ use crate::digest::Digest;
 pub const BOARD_VERSION: u32 = 1;
 
 /// One ranked run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Entry {
     /// [`BOARD_VERSION`].
     pub version: u32,

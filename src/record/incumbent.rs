@@ -1,9 +1,10 @@
-//! Incumbents: the best kernel so far of every place (problem, device, metric), with its baseline,
-//! in `.optloop/best/PROBLEM/DEVICE/METRIC/`, and how one takes the place of another.
+//! Incumbents: the best kernel so far of every place (question, device, metric), with its baseline,
+//! in `.optloop/best/PROBLEM-QUESTION/DEVICE/METRIC/`, and how one takes the place of another.
 //!
 //! ```text
 //! DIGEST16/kernel.so         the built kernel
-//! DIGEST16/sources/PATH      its files, byte for byte, by their paths below the root
+//! DIGEST16/sources/PATH      its files and the project's headers that it was built from, byte for
+//!                            byte, by their paths below the root
 //! DIGEST16/about.json        an `Incumbent`
 //! current, baseline          one JSON line each that names such a folder
 //! ```
@@ -17,6 +18,7 @@
 
 mod files;
 mod folder;
+mod names;
 mod recovery;
 #[cfg(test)]
 mod tests;
@@ -31,13 +33,15 @@ use serde::{Deserialize, Serialize};
 use super::durable;
 use super::ledger::{Place, Source};
 use crate::digest::Digest;
+use crate::pipeline::CompileWork;
 
 pub use files::Restore;
+use names::{Name, Pointer};
 pub use recovery::{End, Recovered, abandon, pending, recover};
 pub use transition::{Change, Commit, Content, Finished, Install, Intent, begin, finish};
 
 /// Rises when a reader of incumbents or intents would have to change.
-pub const INCUMBENT_VERSION: u32 = 1;
+pub const INCUMBENT_VERSION: u32 = 2;
 
 /// A kernel that is or was the best of its place.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,8 +65,17 @@ pub struct Incumbent {
     pub binary: Option<Source>,
     /// Its files.
     pub sources: Vec<Source>,
+    /// The project's other files that it was built from: headers and the like.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<Source>,
+    /// How it was built; none for kernels that only a command can build.
+    #[serde(default)]
+    pub build: Option<Build>,
     /// As measured when it became the incumbent.
     pub metrics: BTreeMap<String, f64>,
+    /// The key under which all of that measurement is kept.
+    #[serde(default)]
+    pub key: Digest,
     /// Over its predecessor.
     pub gain: Option<f64>,
     /// The commit that holds it, if one was made.
@@ -70,6 +83,16 @@ pub struct Incumbent {
     /// Where it lies.
     #[serde(skip)]
     folder: PathBuf,
+}
+
+/// How a kernel was built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    /// Compiler, flags, definitions.
+    pub compile: CompileWork,
+    /// What was read besides the project's own files: the compiler, the system's headers, and what
+    /// stages write.
+    pub others: Vec<Source>,
 }
 
 impl Incumbent {
@@ -83,9 +106,14 @@ impl Incumbent {
         self.binary.as_ref().map(|binary| self.folder.join(&binary.path))
     }
 
-    /// Each of its files, and where its bytes are kept.
+    /// Each of the kernel's files, and where its bytes are kept.
     pub fn sources(&self) -> impl Iterator<Item = (&Source, PathBuf)> {
         self.sources.iter().map(|source| (source, self.source(&source.path)))
+    }
+
+    /// As [`Incumbent::sources`], with the headers that it was built from.
+    pub fn files(&self) -> impl Iterator<Item = (&Source, PathBuf)> {
+        self.sources().chain(self.headers.iter().map(|h| (h, self.source(&h.path))))
     }
 
     fn source(&self, path: &str) -> PathBuf {
@@ -98,7 +126,7 @@ impl Incumbent {
     /// The first file that is missing or damaged.
     pub fn verify(&self) -> Result<(), String> {
         let binary = self.binary.iter().zip(self.binary());
-        for (source, path) in binary.chain(self.sources()) {
+        for (source, path) in binary.chain(self.files()) {
             whole(&path, source.digest)?;
         }
         Ok(())
@@ -136,31 +164,6 @@ fn stored(path: &str) -> PathBuf {
     Path::new(ELSEWHERE).join(&Digest::of(path.as_bytes()).hex()[..16]).join(name)
 }
 
-/// Which of a place's two names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Name {
-    Current,
-    Baseline,
-}
-
-impl Name {
-    fn file(self, state: &Path, place: &Place) -> PathBuf {
-        place.folder(state).join(match self {
-            Self::Current => "current",
-            Self::Baseline => "baseline",
-        })
-    }
-}
-
-/// What `current` and `baseline` hold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Pointer {
-    version: u32,
-    digest: Digest,
-    /// Beside the pointer.
-    folder: String,
-}
-
 /// The incumbent of a place; none before its baseline.
 ///
 /// # Errors
@@ -175,6 +178,22 @@ pub fn current(state: &Path, place: &Place) -> Result<Option<Incumbent>, String>
 /// When what is on disk cannot be read or understood.
 pub fn baseline(state: &Path, place: &Place) -> Result<Option<Incumbent>, String> {
     pointed_at(state, place, Name::Baseline)
+}
+
+/// The present incumbents of a name, whatever they answer. What cannot be read is left out: this is
+/// for telling people, and nothing is decided by it.
+pub fn of_name(state: &Path, problem: &str) -> Vec<Incumbent> {
+    let inside = |folder: PathBuf| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let problems = inside(state.join("best")).into_iter();
+    let places = problems.flat_map(inside).flat_map(inside);
+    let all = places.filter_map(|place| {
+        let pointer = read_json::<Pointer>(&place.join("current")).ok()??;
+        Incumbent::read(&place.join(pointer.folder)).ok()
+    });
+    all.filter(|incumbent| incumbent.place.problem == problem).collect()
 }
 
 fn pointed_at(state: &Path, place: &Place, name: Name) -> Result<Option<Incumbent>, String> {

@@ -1,6 +1,8 @@
 //! The ledger: every decision about a kernel, one line each in `.optloop/ledger.jsonl`, with the
 //! raw samples by reference. Nothing in it is ever changed.
 
+mod stands;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -8,11 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::lines::{self, Appended, Lines, Record};
 use crate::digest::Digest;
 
+pub use stands::{Stand, keeps_since_anchor, product_of_steps};
+
 /// Rises when a reader of ledgers would have to change.
-pub const LEDGER_VERSION: u32 = 1;
+pub const LEDGER_VERSION: u32 = 2;
 
 /// What was decided or measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum What {
     /// The first kernel of a place, or a new start: what later gains are gains over.
@@ -25,6 +29,12 @@ pub enum What {
     Undecided,
     /// The incumbent was measured against the baseline.
     Anchor,
+    /// Somebody made a kernel the incumbent, whatever the numbers say.
+    Set,
+    /// There is no incumbent any more: the next is a baseline.
+    Reset,
+    /// The last change of the incumbent was taken back.
+    Undo,
 }
 
 impl What {
@@ -36,27 +46,52 @@ impl What {
             Self::Revert => "revert",
             Self::Undecided => "undecided",
             Self::Anchor => "anchor",
+            Self::Set => "set",
+            Self::Reset => "reset",
+            Self::Undo => "undo",
         }
     }
 }
 
-/// What there is one incumbent of.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// What there is one incumbent of: a question, on a machine.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub struct Place {
-    /// The problem's name.
+    /// The problem's name, for people.
     pub problem: String,
-    /// What it ran on.
+    /// Digest of what is computed: arguments, cases, tolerance and reference, or a command's text.
+    /// All zero in what was written before there was one: no kernel is filed there any more.
+    #[serde(default, skip_serializing_if = "Digest::is_none")]
+    pub question: Digest,
+    /// What it ran on, and on which of its cores.
     pub device: String,
     /// The metric that decides.
     pub metric: String,
+    /// How the caches were before a launch, `hot` or `cold`; empty for commands.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub mode: String,
 }
 
 impl Place {
-    /// The folder with this place's incumbents.
+    /// The folder with this place's incumbents:
+    /// `best/PROBLEM-QUESTION12/DEVICE/METRIC`, with `-cold` behind it where caches were cold.
     pub fn folder(&self, state: &Path) -> PathBuf {
-        let [problem, device, metric] =
+        let [mut problem, device, mut metric] =
             [&self.problem, &self.device, &self.metric].map(|name| file_name(name));
+        if !self.question.is_none() {
+            problem = format!("{problem}-{}", self.question.short());
+        }
+        if self.mode == "cold" {
+            metric.push_str("-cold");
+        }
         state.join("best").join(problem).join(device).join(metric)
+    }
+
+    /// As people read it: `softmax by median_us`, and how the caches were where they were cold.
+    pub fn words(&self) -> String {
+        let cold = if self.mode == "cold" { ", caches cold" } else { "" };
+        format!("{} by {}{cold}", self.problem, self.metric)
     }
 }
 
@@ -76,7 +111,7 @@ fn file_name(name: &str) -> String {
 }
 
 /// A file and what was in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Source {
     /// Below the root; absolute for files elsewhere.
     pub path: String,
@@ -85,7 +120,7 @@ pub struct Source {
 }
 
 /// One decision.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Line {
     /// [`LEDGER_VERSION`].
     pub version: u32,
@@ -95,7 +130,7 @@ pub struct Line {
     pub at: String,
     /// What was decided.
     pub event: What,
-    /// What it is about: `problem`, `device` and `metric`.
+    /// What it is about: `problem`, `question`, `device`, `metric` and `mode`.
     #[serde(flatten)]
     pub place: Place,
     /// Digest of the candidate's built kernel.
@@ -124,6 +159,9 @@ pub struct Line {
     pub artifact_digest: Digest,
     /// The candidate's kernel files.
     pub sources: Vec<Source>,
+    /// The project's other files that it was built from: headers and the like.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<Source>,
     /// The commit that holds them, if one was made.
     pub commit: Option<String>,
     /// The transition that wrote this line: how recovery knows that it need not write it again.
@@ -158,6 +196,7 @@ impl Line {
             artifact: String::new(),
             artifact_digest: Digest::default(),
             sources: Vec::new(),
+            headers: Vec::new(),
             commit: None,
             intent: None,
             summary: String::new(),
@@ -199,11 +238,6 @@ impl Ledger {
         self.lines.iter().filter(move |line| line.place == *place)
     }
 
-    /// The line that made the present incumbent of a place.
-    pub fn standing(&self, place: &Place) -> Option<&Line> {
-        self.of(place).rev().find(|line| matches!(line.event, What::Baseline | What::Keep))
-    }
-
     /// The line that a transition wrote.
     pub fn of_intent(&self, id: &str) -> Option<&Line> {
         self.lines.iter().rev().find(|line| line.intent.as_deref() == Some(id))
@@ -239,36 +273,18 @@ pub fn append(state: &Path, line: &Line) -> Result<Appended<Line>, String> {
     })
 }
 
-/// Keeps of a place since its last anchor or baseline: every tenth asks for an anchor.
-pub fn keeps_since_anchor(ledger: &Ledger, place: &Place) -> usize {
-    ledger
-        .of(place)
-        .rev()
-        .take_while(|line| !matches!(line.event, What::Anchor | What::Baseline))
-        .filter(|line| line.event == What::Keep)
-        .count()
-}
-
-/// How many times faster the keeps since the last baseline claim to be together: the product of
-/// 1 / (1 - gain), which an anchor is printed beside. A keep without a gain counts as no step.
-pub fn product_of_steps(ledger: &Ledger, place: &Place) -> f64 {
-    ledger
-        .of(place)
-        .rev()
-        .take_while(|line| line.event != What::Baseline)
-        .filter(|line| line.event == What::Keep)
-        .filter_map(|line| line.gain.filter(|gain| gain.is_finite() && *gain < 1.0))
-        .map(|gain| 1.0 / (1.0 - gain))
-        .product()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn place(metric: &str) -> Place {
-        let metric = metric.to_owned();
-        Place { problem: "softmax".to_owned(), device: "cpu 3, 2 GHz".to_owned(), metric }
+        Place {
+            problem: "softmax".to_owned(),
+            question: Digest::of(b"softmax"),
+            device: "cpu 3, 2 GHz".to_owned(),
+            metric: metric.to_owned(),
+            mode: "hot".to_owned(),
+        }
     }
 
     fn line(event: What, gain: Option<f64>) -> Line {
@@ -353,11 +369,47 @@ mod tests {
         ];
         let mut ledger = Ledger::default();
         for (line, keeps, product) in history {
-            ledger.lines.push(line);
-            let at = ledger.lines.len();
+            let at = ledger.lines.len() + 1;
+            ledger.lines.push(Line { seq: at as u64, ..line });
             assert_eq!(keeps_since_anchor(&ledger, &place("median_us")), keeps, "line {at}");
-            let steps = product_of_steps(&ledger, &place("median_us"));
+            let steps = product_of_steps(&ledger, &place("median_us")).expect("steps");
             assert!((steps - product).abs() < 1e-12, "line {at}: {steps}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_the_former_layout_is_read_and_belongs_to_no_question() {
+        let now = line(What::Keep, Some(0.5));
+        let mut old = serde_json::to_value(&now).expect("encodes");
+        let keys = old.as_object_mut().expect("an object");
+        for key in ["question", "mode"] {
+            assert!(keys.remove(key).is_some(), "{key}");
+        }
+        keys["version"] = 1.into();
+        let old: Line = serde_json::from_value(old).expect("an old line");
+        assert!(old.place.question.is_none() && old.place != now.place);
+        let folder = old.place.folder(Path::new("/s"));
+        assert!(folder.starts_with("/s/best/softmax") && folder.ends_with("median_us"));
+        assert_eq!(serde_json::to_value(&old).expect("encodes").get("question"), None);
+    }
+
+    proptest::proptest! {
+        /// Parts that two places may share or not, one by one.
+        #[test]
+        fn two_places_share_a_folder_only_where_they_are_one(
+            one in proptest::array::uniform5(0_usize..3),
+            other in proptest::array::uniform5(0_usize..3),
+        ) {
+            let place = |[problem, question, device, metric, mode]: [usize; 5]| Place {
+                problem: ["softmax", "soft max", "softmax-0"][problem].to_owned(),
+                question: Digest::of(&[question as u8]),
+                device: ["cpu-1234", "cpu-all-1234", "cpu-0-1234"][device].to_owned(),
+                metric: ["median_us", "min_us", "mean_us"][metric].to_owned(),
+                mode: ["hot", "cold", "hot"][mode].to_owned(),
+            };
+            let (one, other) = (place(one), place(other));
+            let folder = |place: &Place| place.folder(Path::new("/s"));
+            proptest::prop_assert_eq!(folder(&one) == folder(&other), one == other);
         }
     }
 

@@ -12,11 +12,13 @@ pub mod incumbent;
 pub mod ledger;
 pub mod lines;
 pub mod recorder;
-pub mod verdict;
+mod schema;
 
-pub use analysis::{Analyses, Analysis, Decision};
+pub use crate::measure::pairs::Decision;
+pub use analysis::{Analyses, Analysis};
 pub use artifact::{Artifact, Provenance};
 pub use board::Board;
 pub use incumbent::{Incumbent, Intent};
 pub use ledger::{Ledger, Place};
 pub use recorder::Recorder;
+pub use schema::schemas;

@@ -25,7 +25,7 @@ struct Inner {
     log: Option<File>,
     provenance: Option<Provenance>,
     /// The first thing that went wrong.
-    failure: Option<String>,
+    failure: Option<io::Error>,
 }
 
 impl<'a> Recorder<'a> {
@@ -44,7 +44,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// Keeps an event. A full disk must not end a run that is otherwise well: what went wrong is
-    /// kept for [`Recorder::failure`].
+    /// kept for [`Recorder::into_failure`].
     pub fn record(&self, event: &Event) {
         if matches!(event, Event::Progress { .. }) {
             return;
@@ -53,13 +53,14 @@ impl<'a> Recorder<'a> {
             return;
         };
         if let Err(e) = self.try_record(event, &mut inner) {
-            inner.failure.get_or_insert(format!("cannot record run {}: {e}", self.run));
+            let words = format!("cannot record run {}: {e}", self.run);
+            inner.failure.get_or_insert(io::Error::new(e.kind(), words));
         }
     }
 
     /// What kept events from being recorded, if anything did.
-    pub fn failure(&self) -> Option<String> {
-        self.inner.lock().ok()?.failure.clone()
+    pub fn into_failure(self) -> Option<io::Error> {
+        self.inner.into_inner().ok()?.failure
     }
 
     fn try_record(&self, event: &Event, inner: &mut Inner) -> io::Result<()> {
@@ -145,7 +146,7 @@ mod tests {
             ..StageFinished::empty(Outcome::Failed { failure })
         };
         recorder.record(&Event::StageFinished(Box::new(finished)));
-        assert_eq!(recorder.failure(), None);
+        assert!(recorder.into_failure().is_none());
         let all = Artifact::list(dir.path());
         let artifact = Artifact::read(&all[0]).expect("artifact");
         assert_eq!((artifact.status.as_str(), artifact.message.as_str()), ("too_slow", "slow"));
@@ -162,6 +163,6 @@ mod tests {
             .expect("write");
         let recorder = Recorder::new(dir.path(), "r1", &Provenance::default);
         recorder.record(&Event::Notice { text: "x".to_owned() });
-        assert!(recorder.failure().is_some_and(|f| f.contains("r1")));
+        assert!(recorder.into_failure().is_some_and(|f| f.to_string().contains("r1")));
     }
 }

@@ -237,7 +237,7 @@ mod tests {
     fn decisions(gain: f64, sd: f64) -> Vec<(Verdict, usize)> {
         let mut rng = ChaCha8Rng::seed_from_u64(11);
         let normal = Normal::new(0.0, sd).unwrap();
-        (0..4000)
+        (0..2000)
             .map(|_| {
                 // One call in ten is disturbed.
                 play(gain, || {

@@ -28,12 +28,17 @@ pub struct Comparison {
     pub elements: u64,
     /// Elements outside the tolerance.
     pub mismatches: u64,
-    /// NaNs in the reference's output: the problem, not the candidate, is at fault.
+    /// NaNs in the reference's output that nothing can equal: the problem, not the candidate, is at
+    /// fault. None where the tolerance lets NaN equal NaN.
     pub want_nan: u64,
+    /// Mismatches without a finite difference: NaN or an infinity on either side.
+    pub not_finite: u64,
     /// Largest `|got - want|` over pairs of finite values, equal ones included.
     pub max_abs: f64,
     /// Largest `|got - want| / |want|` over pairs of finite values with `want` not 0.
     pub max_rel: f64,
+    /// `max_abs` of integers, to the last digit; `None` for floating point.
+    pub max_int: Option<u64>,
     /// The first mismatches.
     pub first: Vec<Mismatch>,
     /// What counted as equal.
@@ -86,25 +91,31 @@ impl Comparison {
         self.elements > 0 && self.mismatches == 0 && self.want_nan == 0
     }
 
-    fn empty(tolerance: Tolerance) -> Self {
+    /// Of no elements.
+    pub fn empty(tolerance: Tolerance) -> Self {
         Self {
             elements: 0,
             mismatches: 0,
             want_nan: 0,
+            not_finite: 0,
             max_abs: 0.0,
             max_rel: 0.0,
+            max_int: None,
             first: Vec::new(),
             tolerance,
         }
     }
 
     /// Appends what was found in the elements that follow.
-    fn append(mut self, next: Self) -> Self {
+    #[must_use]
+    pub fn append(mut self, next: Self) -> Self {
         self.elements += next.elements;
         self.mismatches += next.mismatches;
         self.want_nan += next.want_nan;
+        self.not_finite += next.not_finite;
         self.max_abs = self.max_abs.max(next.max_abs);
         self.max_rel = self.max_rel.max(next.max_rel);
+        self.max_int = self.max_int.max(next.max_int);
         let room = KEPT - self.first.len();
         self.first.extend(next.first.into_iter().take(room));
         self
@@ -128,13 +139,28 @@ impl Comparison {
 /// Compares a candidate's output with the reference's, element by element, on every core.
 ///
 /// A value that is not finite equals only itself: an infinity of the same sign. NaN equals
-/// nothing, and a NaN that the reference wrote is counted in [`Comparison::want_nan`].
+/// nothing, and a NaN that the reference wrote is counted in [`Comparison::want_nan`]; with
+/// [`Tolerance::equal_nan`] it equals NaN.
 ///
 /// # Panics
 /// When the two lengths differ or are no multiple of the element size: both buffers are the
 /// judge's own, so that is a mistake in the judge.
 pub fn compare(got: &[u8], want: &[u8], dtype: Dtype, tolerance: &Tolerance) -> Comparison {
     compare_in_chunks(got, want, dtype, tolerance, CHUNK)
+}
+
+/// [`compare`] of a part of both buffers that begins at element `start`, on this thread.
+///
+/// # Panics
+/// As there.
+pub fn compare_part(
+    got: &[u8],
+    want: &[u8],
+    (dtype, start): (Dtype, u64),
+    tolerance: &Tolerance,
+) -> Comparison {
+    assert_eq!(got.len(), want.len(), "compared parts have one length");
+    Pair { got, want, start, tolerance: *tolerance }.compare(dtype, &mut Maxima::default())
 }
 
 /// [`compare`] with a chosen number of elements per chunk.
@@ -213,13 +239,15 @@ impl Pair<'_> {
             if difference.is_finite() {
                 found.errors(difference, want);
             }
-            if want.is_nan() {
+            let both_nan = self.tolerance.equal_nan && got.is_nan() && want.is_nan();
+            if want.is_nan() && !self.tolerance.equal_nan {
                 found.want_nan += 1;
             }
             // Also for infinities of one sign, whose difference is NaN.
-            let same = got.partial_cmp(&want) == Some(Ordering::Equal);
+            let same = got.partial_cmp(&want) == Some(Ordering::Equal) || both_nan;
             let near = difference.is_finite() && difference <= self.allowed(want);
             if !same && !near {
+                found.not_finite += u64::from(!difference.is_finite());
                 let (got, want) = (Element::Float(got), Element::Float(want));
                 found.note(Mismatch { index, got, want });
             }
@@ -230,13 +258,14 @@ impl Pair<'_> {
         if self.got == self.want {
             let mut found = Comparison::empty(self.tolerance);
             found.elements = (self.got.len() / N) as u64;
+            found.max_int = Some(0);
             return found;
         }
         self.each(read, |found, index, got, want| {
-            let difference = got.abs_diff(want) as f64;
-            found.errors(difference, want as f64);
-            if got != want && (self.tolerance.is_exact() || difference > self.allowed(want as f64))
-            {
+            let difference = got.abs_diff(want);
+            found.errors(difference as f64, want as f64);
+            found.max_int = found.max_int.max(Some(difference));
+            if difference > self.tolerance.allowed_integer(want) {
                 let (got, want) = (Element::Int(got), Element::Int(want));
                 found.note(Mismatch { index, got, want });
             }

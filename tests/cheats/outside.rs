@@ -70,7 +70,7 @@ fn priorities_are_out_of_reach() {
 fn closed_descriptors_are_noticed() {
     let close = |name, deed: &str| {
         let body = format!("for (int i = 3; i < 1024; i++) {deed}; {GOOD}");
-        Kernel { limit_ms: 3_000, ..Kernel::new(name, body) }
+        Kernel::new(name, body)
     };
     Court::new().judges(&[
         close("closes every descriptor", "close(i)").refused(Cheating, "descriptors"),
@@ -85,7 +85,7 @@ fn closed_descriptors_are_noticed() {
 
 #[test]
 fn answers_are_not_to_be_had_from_files() {
-    let court = Court::new();
+    let court = Court::apart();
     let path = court.reference().display().to_string();
     let source = path.replace(".so", ".c");
     court.judges(&[
@@ -134,7 +134,7 @@ const FILE_MEMO: &str = r#"
 
 #[test]
 fn no_file_carries_answers_from_process_to_process() {
-    let court = Court::new();
+    let court = Court::apart();
     let left = court.reference().parent().unwrap().display().to_string();
     let memo = |name, dir: &str| {
         let kernel = Kernel::new(name, FILE_MEMO.replace("DIR", dir));

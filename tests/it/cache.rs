@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
 use super::support::Project;
 
@@ -146,12 +145,6 @@ fn collecting_all_leaves_the_records_of_runs_and_nothing_known() {
     project.run().code(0).says("2 ran");
 }
 
-/// Whether a process holds a file open.
-fn has_open(process: u32, path: &Path) -> bool {
-    let files = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
-    files.filter_map(|f| fs::read_link(f.path()).ok()).any(|f| f == path)
-}
-
 #[test]
 fn collecting_waits_for_a_run() {
     let project = Project::new()
@@ -159,15 +152,10 @@ fn collecting_waits_for_a_run() {
     let run = project.args(["pipeline", "pipeline.toml"]).start();
     project.wait_for("begun", "");
     let gc = project.args(["cache", "gc", "--all"]).start();
-    let lock = project.path(".optloop/lock");
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !has_open(gc.id(), &lock) {
-        assert!(Instant::now() < deadline, "it does not come to the lock");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    gc.wait_until_it_says("waiting for");
     project.write("go", "");
     run.wait().code(0);
-    gc.wait().code(0).says("waiting for").says("removed 1 results");
+    gc.wait().code(0).says("removed 1 results");
 }
 
 #[test]

@@ -13,7 +13,7 @@ const TWICE: &str = "for (int r = 0; r < 40; r++) { for (int i = 0; i < n; i++) 
 const CYCLES: &str = r#"
 kernel = "k.txt"
 [stages.cycles]
-run = "echo run >> ../ran; cat ${kernel}"
+run = "echo run >> $HOME/../ran; cat ${kernel}"
 inputs = ["k.txt"]
 metric = { name = "cycles", regex = 'cycles: ([0-9.]+)' }
 incumbent = "file:old.txt"
@@ -39,8 +39,11 @@ fn a_deterministic_count_is_decided_in_four_runs() {
         let ran = project.run_with(["--format", "json"]).code(code);
         let found = comparison(&ran, "cycles");
         assert_eq!(found["reason"], reason, "{new} beside {old}");
+        let layouts = &ran.stage("cycles")["detail"]["layouts"];
+        assert_eq!(layouts["candidate"]["count"], 1, "a command has one layout");
         assert!((found["gain"].as_f64().unwrap() - gain).abs() < 1e-9, "{found}");
-        assert_eq!((&found["launches"], project.ran().len()), (&Value::from(4), 4), "{new}");
+        // One run more of the candidate and one with an empty kernel show what the number is of.
+        assert_eq!((&found["launches"], project.ran().len()), (&Value::from(4), 6), "{new}");
         project.args(["replay"]).run().code(code).says("as recorded");
     }
 }
@@ -84,7 +87,11 @@ fn a_failure_of_either_side_is_told_and_decides_nothing() {
     let project = cycles("no number", "cycles: 10000");
     project.run().code(1).says("matches /cycles");
     let project = cycles("cycles: 10000", "no number");
-    project.run().code(75).says("the incumbent (old.txt) failed").says("nothing to compare with");
+    project
+        .run()
+        .code(1)
+        .says("the incumbent (old.txt) fails this itself")
+        .says("nothing to compare");
 }
 
 #[test]
@@ -128,14 +135,18 @@ fn altered_launches_are_found_out() {
 }
 
 #[test]
-fn a_renamed_variable_is_an_identical_binary_that_nobody_launches() {
+fn a_renamed_variable_is_identical_code_that_is_measured_alone() {
     let renamed = source(GOOD).replace("int n)", "int count)").replace("< n;", "< count;");
     let project = project(GOOD).file("renamed.c", renamed);
     let ran = project.args(["compare", "k.c", "renamed.c", "--format", "json"]).run().code(0);
     let stage = ran.stage("candidate");
     assert_eq!(stage["detail"]["identical"]["against"], "k.c", "{stage}");
-    assert_eq!(stage["metrics"].get("launches"), None, "{stage}");
-    project.args(["compare", "k.c", "renamed.c"]).run().says("identical binary");
+    assert_eq!(stage["detail"]["identical"]["numbers"], "measured", "{stage}");
+    assert_eq!(stage["detail"]["comparison"], Value::Null, "{stage}");
+    project
+        .args(["compare", "k.c", "renamed.c"])
+        .run()
+        .says("identical code: it was measured alone");
 }
 
 #[test]
@@ -174,4 +185,42 @@ fn revisions_are_compared_by_what_they_hold() {
     assert_eq!(ran.stage("cycles")["detail"]["identical"]["against"], "git:HEAD");
     project.write_pipeline(&CYCLES.replace("file:old.txt", "git:nowhere"));
     project.run().code(1).says("there is no revision `nowhere`");
+}
+
+#[test]
+fn two_revisions_are_compared_with_the_headers_of_each() {
+    let project = super::judged::tuned("include", super::judged::SLOW);
+    // What is not asked for need not be there.
+    let other = "[stages.other]\nrun = [\"no-such-program\"]\n";
+    let pipeline = project.read("pipeline.toml");
+    project.write("pipeline.toml", format!("{pipeline}{other}"));
+    super::keep::checkout(&project);
+    super::judged::tune(&project, "include", super::judged::FAST);
+    super::judged::commit_all(&project.root());
+    let compare = |a: &str, b: &str, code: i32| {
+        let args = ["compare", a, b, "--pipeline", "pipeline.toml", "--format", "json"];
+        let ran = project.args(args).run().code(code);
+        comparison(&ran, "candidate")["reason"].clone()
+    };
+    assert_eq!(compare("HEAD~1", "HEAD", 0), "faster");
+    assert_eq!(compare("HEAD", "HEAD~1", 3), "grossly_slower");
+    super::judged::tune(&project, "include", 8 * super::judged::SLOW);
+    assert_eq!(compare("HEAD~1", "k.c", 3), "grossly_slower");
+    // A file of another name beside the kernel that the pipeline names.
+    project.write("new.c", project.read("k.c").replace("tune.h", "fast.h"));
+    project.write("fast.h", format!("#define SPIN {}\n", super::judged::FAST));
+    assert_eq!(compare("HEAD~1", "new.c", 0), "faster");
+    assert_eq!(compare("new.c", "HEAD~1", 3), "grossly_slower");
+}
+
+#[test]
+fn revisions_of_a_kernel_of_several_files_are_compared() {
+    let project = super::judged::tuned("", super::judged::SLOW);
+    project.edit("pipeline.toml", "kernel = \"k.c\"", "kernel = [\"k.c\", \"more.c\"]");
+    project.write("more.c", "int more;\n");
+    super::keep::checkout(&project);
+    super::judged::tune(&project, "", super::judged::FAST);
+    super::judged::commit_all(&project.root());
+    let compare = ["compare", "HEAD~1", "HEAD", "--pipeline", "pipeline.toml"];
+    project.args(compare).run().code(0).says("KEEP");
 }

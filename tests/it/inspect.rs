@@ -74,7 +74,9 @@ fn functions(ran: &Ran) -> Vec<Value> {
 #[test]
 fn the_entry_comes_first_beside_its_source_lines() {
     let project = project();
-    let ran = inspect(&project, ["k/scale.c"]).code(0).says("k/scale.c: cc -O3 -march=native");
+    let ran = inspect(&project, ["k/scale.c"])
+        .code(0)
+        .says("k/scale.c: cc -falign-functions=64 -falign-loops=64 -O3 -march=native");
     let ran = ran.says("# scale.c:7: y[i] = third(twice(x[i])) + BIAS;");
     assert!(ran.stdout.lines().all(|l| l.chars().count() <= 80), "{}", ran.all());
     let names: Vec<&str> = ran.stdout.lines().filter(|l| l.contains(" (scale.c:")).collect();
@@ -97,7 +99,7 @@ fn counts_are_given_for_each_loop() {
 #[test]
 fn a_pipeline_gives_flags_and_entry() {
     let ran = inspect(&project(), ["k/scale.c", "--pipeline", "pipeline.toml"]).code(0);
-    let ran = ran.says("cc -O1 -DBIAS=8.0f");
+    let ran = ran.says("cc -falign-functions=64 -falign-loops=64 -O1 -DBIAS=8.0f");
     // A file by another name: the problem knows the entry.
     let project = project();
     project.write("k/other.c", format!("void before(void) {{}}\n{KERNEL}"));
@@ -157,6 +159,16 @@ fn an_older_version_comes_from_git() {
     let diff = |of: &str| inspect(&project, ["k/scale.c", "--diff", of, "--", "-O1"]);
     diff("git:HEAD").code(0).says("--- git:HEAD").says("third").says("@@ -");
     diff("git:nowhere").code(1).says("git has no scale.c at `nowhere`");
+}
+
+#[test]
+fn an_older_version_of_a_linked_kernel_is_that_of_the_file_behind_the_link() {
+    let project = project();
+    std::os::unix::fs::symlink("scale.c", project.path("k/link.c")).expect("linked");
+    commit(&project);
+    project.edit("k/scale.c", "x / 3.0f", "x - 3.0f");
+    let diff = inspect(&project, ["k/link.c", "--diff", "git:HEAD", "--", "-O1"]).code(0);
+    diff.says("--- git:HEAD").says("third").says("@@ -");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::support::{Project, Ran};
 
-const PIPELINE: &str = r#"
+pub(crate) const PIPELINE: &str = r#"
 kernel = "k.c"
 [stages.candidate]
 run = "cat ${kernel}"
@@ -30,7 +30,7 @@ pub(crate) fn project() -> Project {
     project
 }
 
-fn checkout(project: &Project) {
+pub(crate) fn checkout(project: &Project) {
     for name in ["staged.txt", "changed.txt"] {
         project.write(name, "as committed\n");
     }
@@ -51,7 +51,7 @@ fn checkout(project: &Project) {
     project.write("unknown.txt", "unknown\n");
 }
 
-fn repository(project: &Project) -> Repository {
+pub(crate) fn repository(project: &Project) -> Repository {
     Repository::open(project.root()).expect("a repository")
 }
 
@@ -65,14 +65,14 @@ fn others(project: &Project) -> Vec<(String, git2::Status)> {
     all.filter(|(path, _)| path != "k.c").collect()
 }
 
-fn head(project: &Project) -> (String, String) {
+pub(crate) fn head(project: &Project) -> (String, String) {
     let repository = repository(project);
     let commit = repository.head().expect("HEAD").peel_to_commit().expect("a commit");
     (commit.id().to_string(), commit.message().expect("a message").to_owned())
 }
 
 /// The files in which the last commit differs from the one before.
-fn committed(project: &Project) -> Vec<String> {
+pub(crate) fn committed(project: &Project) -> Vec<String> {
     let repository = repository(project);
     let commit = repository.head().expect("HEAD").peel_to_commit().expect("a commit");
     let before = commit.parent(0).expect("a parent").tree().expect("a tree");
@@ -91,18 +91,18 @@ pub(crate) fn revert(project: &Project) -> Ran {
 }
 
 /// What the ledger says, in a word each.
-fn events(project: &Project) -> Vec<String> {
+pub(crate) fn events(project: &Project) -> Vec<String> {
     let events = ledger(project).into_iter().map(|l| l["event"].as_str().unwrap_or("?").to_owned());
     events.collect()
 }
 
-fn ledger(project: &Project) -> Vec<Value> {
+pub(crate) fn ledger(project: &Project) -> Vec<Value> {
     let text = project.read(".optloop/ledger.jsonl");
     text.lines().map(|line| serde_json::from_str(line).expect("a line")).collect()
 }
 
 /// A project that has a baseline and has measured a kernel of so many cycles.
-fn measured(cycles: u32) -> Project {
+pub(crate) fn measured(cycles: u32) -> Project {
     let project = project();
     project.run().code(0);
     project.write("k.c", kernel(cycles));
@@ -341,7 +341,7 @@ fn decisions_are_told_as_json() {
 #[test]
 fn what_the_numbers_leave_open_is_undecided_and_goes() {
     // The second kernel is better in one run and worse in the next.
-    let run = "k=$(tr -dc 0-9 < ${kernel}); echo x >> n$k; c=$(($(wc -l < n$k) % 2)); \
+    let run = "test -s ${kernel} || exit 1; k=$(tr -dc 0-9 < ${kernel}); echo x >> n$k; c=$(($(wc -l < n$k) % 2)); \
                echo cycles: $((1000 + (k - 1) * (100 - 200 * c)))";
     let noisy = PIPELINE
         .replace(", deterministic = true", ", deterministic = false")
@@ -459,8 +459,12 @@ fn what_was_cut_off_is_ended_by_the_next_command_which_says_so() {
                     line,
                     binary: None,
                     sources: vec![source],
+                    headers: Vec::new(),
+                    build: None,
                     metrics: std::collections::BTreeMap::default(),
+                    key: Digest::default(),
                     commit: Commit::Wanted,
+                    commits: vec!["k.c".to_owned()],
                 })),
             };
             incumbent::begin(&state, &change).expect("begun");

@@ -21,7 +21,7 @@ const JOBS: usize = 2;
 
 /// How many kills there are of runs; `OPTLOOP_KILLS` says another number.
 fn kills() -> usize {
-    wanted_kills().unwrap_or(60)
+    wanted_kills().unwrap_or(32)
 }
 
 #[expect(clippy::disallowed_methods, reason = "how thorough a test is, is asked of its user")]

@@ -2,8 +2,11 @@
 //! links once.
 
 mod artifact;
+mod best;
 mod cache;
 mod clocks;
+mod codes;
+mod command;
 mod compare;
 mod cuda;
 mod cuda_tools;
@@ -13,10 +16,17 @@ mod driver;
 mod explain;
 mod graph;
 mod inspect;
+mod judged;
 mod keep;
 mod kernel;
 mod kills;
 mod machine;
+mod number;
+#[path = "../peaks/mod.rs"]
+mod peaks;
+mod reads;
 mod replay;
+mod schema;
 mod support;
 mod trials;
+mod users;

@@ -7,18 +7,32 @@ use std::fs;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
-/// Longer than anything here takes: a run that hangs fails instead of holding up the suite.
-const PATIENCE: Duration = Duration::from_secs(20);
+use super::{peaks, schema};
+
+/// Longer than anything here takes on a slow and busy machine: a run that hangs fails instead of
+/// holding up the suite for ever.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
 /// A project: `work/` is its root, beside it are its own `home/` and `tmp/`, and the file `ran`
-/// to which commands report (`echo NAME >> ../ran`).
+/// to which commands report (`echo NAME >> ../ran`; `$HOME/../ran` where they are compared).
 pub(crate) struct Project {
     dir: tempfile::TempDir,
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            schema::check_records(&self.path(".optloop"));
+            schema::check_names(&self.path(".optloop"));
+        }
+        peaks::keep(&self.root());
+    }
 }
 
 impl Project {
@@ -43,12 +57,13 @@ impl Project {
         self
     }
 
-    /// With the shipped kernels and pipelines.
+    /// With the shipped kernels and pipelines, and with what is known of this machine.
     pub(crate) fn kernels(self) -> Self {
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR"));
         for folder in ["kernels", "pipelines"] {
             copy(&shipped.join(folder), &self.path(folder));
         }
+        peaks::lend(&self.root());
         self
     }
 
@@ -124,7 +139,7 @@ impl Project {
     /// The program with these arguments.
     pub(crate) fn args<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Call<'_> {
         let args = args.into_iter().map(str::to_owned).collect();
-        Call { project: self, args, env: BTreeMap::new(), folder: self.root() }
+        Call { project: self, args, env: BTreeMap::new(), folder: self.root(), stdout: None }
     }
 
     /// `optloop pipeline pipeline.toml`.
@@ -167,25 +182,24 @@ impl Project {
 
     /// Waits until nothing of this project runs any more.
     pub(crate) fn expect_no_processes(&self) {
-        let deadline = Instant::now() + Duration::from_secs(5);
-        loop {
-            let left = self.processes();
-            if left.is_empty() {
-                return;
-            }
-            assert!(Instant::now() < deadline, "still running: {left:#?}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until("the end of the project's processes", || self.processes().is_empty());
     }
 
     /// Waits until a file is there and, when `text` is not empty, holds it.
     pub(crate) fn wait_for(&self, path: &str, text: &str) {
-        let deadline = Instant::now() + PATIENCE;
         let path = self.path(path);
-        while !fs::read_to_string(&path).is_ok_and(|t| t.contains(text)) {
-            assert!(Instant::now() < deadline, "{} does not come", path.display());
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        let what = path.display().to_string();
+        wait_until(&what, || fs::read_to_string(&path).is_ok_and(|t| t.contains(text)));
+    }
+}
+
+/// Waits until something is so.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -216,6 +230,7 @@ pub(crate) struct Call<'a> {
     args: Vec<String>,
     env: BTreeMap<String, String>,
     folder: PathBuf,
+    stdout: Option<fs::File>,
 }
 
 impl Call<'_> {
@@ -231,6 +246,12 @@ impl Call<'_> {
         self
     }
 
+    /// With its standard output there.
+    pub(crate) fn printing_to(mut self, file: impl Into<fs::File>) -> Self {
+        self.stdout = Some(file.into());
+        self
+    }
+
     fn command(&self) -> Command {
         let dir = self.project.dir.path();
         let mut command = optloop();
@@ -240,6 +261,8 @@ impl Call<'_> {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", dir.join("home"))
             .env("TMPDIR", dir.join("tmp"))
+            // Tests must not wait for each other's devices.
+            .env("OPTLOOP_LEASE_DIR", dir.join("tmp"))
             .envs(&self.env)
             .current_dir(&self.folder)
             .stdin(Stdio::null())
@@ -253,9 +276,15 @@ impl Call<'_> {
     /// Starts it.
     pub(crate) fn start(self) -> Running {
         let started = Instant::now();
-        let mut child = self.command().spawn().expect("the program starts");
-        let out = reader(child.stdout.take().expect("piped"));
-        let err = reader(child.stderr.take().expect("piped"));
+        let mut command = self.command();
+        if let Some(file) = self.stdout {
+            command.stdout(file);
+        }
+        let mut child = command.spawn().expect("the program starts");
+        // It holds the file that standard output was given.
+        drop(command);
+        let out = child.stdout.take().map(Reader::of);
+        let err = Reader::of(child.stderr.take().expect("piped"));
         Running { child, args: self.args, started, out, err }
     }
 
@@ -265,14 +294,34 @@ impl Call<'_> {
     }
 }
 
-type Reader = std::thread::JoinHandle<Vec<u8>>;
+/// What comes through a pipe, as far as it has come.
+struct Reader {
+    said: Arc<Mutex<Vec<u8>>>,
+    thread: std::thread::JoinHandle<()>,
+}
 
-fn reader(mut pipe: impl std::io::Read + Send + 'static) -> Reader {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        drop(pipe.read_to_end(&mut bytes));
-        bytes
-    })
+impl Reader {
+    fn of(mut pipe: impl std::io::Read + Send + 'static) -> Self {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let all = Arc::clone(&said);
+        let thread = std::thread::spawn(move || {
+            let mut part = [0; 4096];
+            while let Ok(count @ 1..) = pipe.read(&mut part) {
+                all.lock().expect("a reader").extend_from_slice(&part[..count]);
+            }
+        });
+        Self { said, thread }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.said.lock().expect("a reader")).into_owned()
+    }
+
+    fn whole(self) -> String {
+        self.thread.join().expect("a reader");
+        let said = self.said.lock().expect("a reader");
+        String::from_utf8_lossy(&said).into_owned()
+    }
 }
 
 /// The program while it runs.
@@ -280,7 +329,7 @@ pub(crate) struct Running {
     child: Child,
     args: Vec<String>,
     started: Instant,
-    out: Reader,
+    out: Option<Reader>,
     err: Reader,
 }
 
@@ -311,6 +360,15 @@ impl Running {
         }
     }
 
+    /// Waits until it has said something.
+    #[track_caller]
+    pub(crate) fn wait_until_it_says(&self, text: &str) {
+        wait_until(text, || {
+            let said = self.out.iter().chain([&self.err]);
+            said.map(Reader::text).any(|said| said.contains(text))
+        });
+    }
+
     /// Waits for its end.
     pub(crate) fn wait(mut self) -> Ran {
         let deadline = Instant::now() + PATIENCE;
@@ -329,18 +387,15 @@ impl Running {
             self.kill_all();
             drop(self.child.wait());
         }
-        let text = |reader: Reader| {
-            let bytes = reader.join().expect("a reader");
-            String::from_utf8_lossy(&bytes).into_owned()
-        };
         let ran = Ran {
             args: self.args,
             status,
             took: self.started.elapsed(),
-            stdout: text(self.out),
-            stderr: text(self.err),
+            stdout: self.out.map(Reader::whole).unwrap_or_default(),
+            stderr: self.err.whole(),
         };
         assert!(ran.status.is_some(), "it does not end:\n{}", ran.all());
+        schema::check_lines(&ran.args, &ran.stdout);
         ran
     }
 }
@@ -422,13 +477,6 @@ impl Ran {
         self
     }
 
-    /// Asserts that it took less.
-    #[track_caller]
-    pub(crate) fn within(self, limit: Duration) -> Self {
-        assert!(self.took < limit, "longer than {limit:?}\n{}", self.all());
-        self
-    }
-
     /// Standard output as JSON lines.
     #[track_caller]
     pub(crate) fn json(&self) -> Vec<Value> {
@@ -461,7 +509,7 @@ impl Ran {
 
 /// The program, with Ctrl-C as a terminal gives it. A shell without job control starts what runs
 /// in the background with SIGINT ignored, children inherit that, and optloop respects it.
-fn optloop() -> Command {
+pub(crate) fn optloop() -> Command {
     let program = env!("CARGO_BIN_EXE_optloop");
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|l| l.strip_prefix("SigIgn:")).unwrap_or_default();

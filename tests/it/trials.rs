@@ -548,10 +548,11 @@ fn a_second_run_waits_for_the_first_and_says_for_whom() {
     let second = project.args(["pipeline", "pipeline.toml"]).start();
     let holder = format!("pid {}", first.id());
     project.run_with(["--no-wait"]).code(75).says(&holder);
-    std::thread::sleep(Duration::from_millis(50));
+    second.wait_until_it_says("waiting for");
+    second.wait_until_it_says(&holder);
     project.remove("wait");
     first.wait().code(0);
-    second.wait().code(0).says("waiting for").says(&holder);
+    second.wait().code(0);
     assert_eq!(project.ran(), ["a", "b", "slow"]);
     assert_eq!(project.read("out/b"), "one\n");
     assert_eq!(project.pass(), NOTHING);

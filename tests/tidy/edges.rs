@@ -1,6 +1,6 @@
 //! Rules about who may use what: floors, and words with a place.
 
-use super::rust_text::{bodies, code_only, tokens};
+use super::rust_text::{Token, bodies};
 use super::{FLOORS, File, TestParts, begins_with, enforce};
 
 use Place::{NeverIn, Only};
@@ -110,7 +110,7 @@ fn edges_go_down(files: &[File]) -> Vec<String> {
                 .push(file.complaint(1, &format!("room `{room}` has no floor in tests/tidy.rs")));
             continue;
         };
-        for (line, used) in crate_paths(&file.text) {
+        for (line, used) in crate_paths(file.tokens()) {
             let allowed = used == room || floor(&used).is_some_and(|floor| floor < own);
             if !allowed {
                 let what = format!("`{room}` may not use `crate::{used}`: not on a lower floor");
@@ -123,8 +123,7 @@ fn edges_go_down(files: &[File]) -> Vec<String> {
 }
 
 /// The first name after each `crate::`, those in groups too.
-fn crate_paths(text: &str) -> Vec<(usize, String)> {
-    let tokens = tokens(&code_only(text));
+fn crate_paths(tokens: &[Token]) -> Vec<(usize, String)> {
     let word = |at: usize| tokens.get(at).map_or("", |(_, word)| word.as_str());
     let mut found = Vec::new();
     for at in 0..tokens.len() {
@@ -158,9 +157,8 @@ fn crate_paths(text: &str) -> Vec<(usize, String)> {
 
 /// `super::super::…` that reaches the crate's root, from where every room is in sight.
 fn supers_that_leave_the_room(file: &File) -> Vec<String> {
-    let code = code_only(&file.text);
-    let modules = bodies(&code, "mod");
-    let tokens = tokens(&code);
+    let tokens = file.tokens();
+    let modules = bodies(tokens, "mod");
     let mut complaints = Vec::new();
     let mut at = 0;
     while at < tokens.len() {
@@ -210,8 +208,7 @@ fn rooms_use_only_lower_floors() {
 fn main_only_calls_cli(files: &[File]) -> Vec<String> {
     let mut complaints = Vec::new();
     for file in files.iter().filter(|file| file.path == "src/main.rs") {
-        let tokens = tokens(&code_only(&file.text));
-        for at in tokens.windows(3).filter(|at| at[0].1 == "optloop" && at[1].1 == "::") {
+        for at in file.tokens().windows(3).filter(|at| at[0].1 == "optloop" && at[1].1 == "::") {
             if at[2].1 != "cli" {
                 complaints.push(file.complaint(at[2].0, "main.rs may only use `optloop::cli`"));
             }
@@ -238,14 +235,18 @@ fn main_only_hands_over_to_cli() {
 fn words_stay_in_their_rooms(files: &[File]) -> Vec<String> {
     let mut complaints = Vec::new();
     for file in files.iter().filter(|file| file.is_source()) {
-        let code = code_only(&file.text);
-        let tests = TestParts::of(file, &code);
-        let tokens = tokens(&code);
+        let tests = TestParts::of(file);
+        let tokens = file.tokens();
+        let first = |words: &'static str| words.split(' ').next().unwrap_or(words);
         for rule in CONFINED {
             if rule.place.allows(&file.path) {
                 continue;
             }
-            for (at, (line, _)) in tokens.iter().enumerate() {
+            let firsts: Vec<&str> = rule.words.iter().map(|words| first(words)).collect();
+            for (at, (line, token)) in tokens.iter().enumerate() {
+                if !firsts.contains(&token.as_str()) {
+                    continue;
+                }
                 let said = rule.words.iter().find(|words| begins_with(&tokens[at..], words));
                 let Some(words) = said else { continue };
                 if rule.tests == Tests::Too || !tests.contain(*line) {

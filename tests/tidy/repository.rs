@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::rust_text::{code_only, is_word, tokens};
+use super::rust_text::is_word;
 use super::{FLOORS, File, enforce};
 
 const MAX_ARCHITECTURE_LINES: usize = 200;
@@ -70,8 +70,7 @@ fn files_are_wired_in(files: &[File]) -> Vec<String> {
 
 /// The modules that a file says lie in other files, and the files it names by `#[path = …]`.
 fn modules_of(file: &File) -> Vec<String> {
-    let tokens = tokens(&code_only(&file.text));
-    let mods = tokens.windows(3).filter(|at| at[0].1 == "mod" && at[2].1 == ";");
+    let mods = file.tokens().windows(3).filter(|at| at[0].1 == "mod" && at[2].1 == ";");
     let paths = file.text.lines().filter_map(|line| {
         let path = line.trim().strip_prefix("#[path = \"")?.split(".rs\"").next()?;
         path.rsplit('/').next()
@@ -184,10 +183,10 @@ fn documented_commands_are_run(files: &[File]) -> Vec<String> {
     let mut complaints = Vec::new();
     for file in files {
         let is_page = file.path.starts_with("docs/") && file.has_extension("md");
-        let run = runs(&file.path) || (is_page && runs("docs/*.md"));
         if !is_page && file.path != "README.md" {
             continue;
         }
+        let run = runs(&file.path) || (is_page && runs("docs/*.md"));
         for (number, line) in file.text.lines().enumerate() {
             let fence = line.trim().strip_prefix("```").unwrap_or("");
             let what = match fence.split([' ', ',']).next().unwrap_or("") {

@@ -96,9 +96,12 @@ pub(crate) fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Words, `::`, and every other visible character by itself, each with its line (from 1).
-pub(crate) fn tokens(code: &str) -> Vec<(usize, String)> {
-    let mut found: Vec<(usize, String)> = Vec::new();
+/// A word, `::` or another visible character by itself, with its line (from 1).
+pub(crate) type Token = (usize, String);
+
+/// All tokens of a text.
+pub(crate) fn tokens(code: &str) -> Vec<Token> {
+    let mut found: Vec<Token> = Vec::new();
     for (number, line) in code.lines().enumerate() {
         let chars: Vec<char> = line.chars().collect();
         let mut at = 0;
@@ -131,19 +134,20 @@ pub(crate) struct Body {
 }
 
 /// All bodies that `keyword` (`fn` or `mod`) opens, nested ones too.
-pub(crate) fn bodies(code: &str, keyword: &str) -> Vec<Body> {
-    let tokens = tokens(code);
+pub(crate) fn bodies(tokens: &[Token], keyword: &str) -> Vec<Body> {
     let word = |at: usize| tokens.get(at).map_or("", |(_, word)| word.as_str());
     let mut found = Vec::new();
     for at in 0..tokens.len() {
-        let named = word(at + 1).starts_with(|c: char| c.is_alphabetic() || c == '_');
-        if word(at) != keyword || !named {
+        if word(at) != keyword {
             continue;
         }
-        let Some(open) = opening_brace(&tokens, at) else {
+        if !word(at + 1).starts_with(|c: char| c.is_alphabetic() || c == '_') {
+            continue;
+        }
+        let Some(open) = opening_brace(tokens, at) else {
             continue;
         };
-        let close = closing_brace(&tokens, open);
+        let close = closing_brace(tokens, open);
         let before: Vec<&str> =
             (0..at).rev().map(word).take_while(|word| !matches!(*word, "{" | "}" | ";")).collect();
         found.push(Body {
@@ -157,7 +161,7 @@ pub(crate) fn bodies(code: &str, keyword: &str) -> Vec<Body> {
 }
 
 /// The first `{` outside of brackets, unless a `;` comes before it.
-fn opening_brace(tokens: &[(usize, String)], from: usize) -> Option<usize> {
+fn opening_brace(tokens: &[Token], from: usize) -> Option<usize> {
     let mut depth = 0;
     for (at, (_, token)) in tokens.iter().enumerate().skip(from) {
         match token.as_str() {
@@ -171,7 +175,7 @@ fn opening_brace(tokens: &[(usize, String)], from: usize) -> Option<usize> {
     None
 }
 
-fn closing_brace(tokens: &[(usize, String)], open: usize) -> usize {
+fn closing_brace(tokens: &[Token], open: usize) -> usize {
     let mut depth = 0;
     for (at, (_, token)) in tokens.iter().enumerate().skip(open) {
         match token.as_str() {
@@ -207,6 +211,7 @@ fn bodies_end_where_their_brace_does() {
                 #[cfg(test)]\nmod tests {\n  fn c() {}\n}";
     let body =
         |name: &str, first, last, test_only| Body { name: name.to_owned(), first, last, test_only };
-    assert_eq!(bodies(code, "fn"), [body("a", 1, 3, false), body("c", 9, 9, false)]);
-    assert_eq!(bodies(code, "mod"), [body("tests", 8, 10, true)]);
+    let tokens = tokens(code);
+    assert_eq!(bodies(&tokens, "fn"), [body("a", 1, 3, false), body("c", 9, 9, false)]);
+    assert_eq!(bodies(&tokens, "mod"), [body("tests", 8, 10, true)]);
 }

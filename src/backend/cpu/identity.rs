@@ -48,6 +48,22 @@ pub fn allowed_cores() -> Vec<u32> {
     all.filter(|&core| set.is_set(core)).map(|core| core as u32).collect()
 }
 
+/// Cores as sysfs writes them.
+pub fn list_in_words(cores: &[u32]) -> String {
+    let mut parts: Vec<(u32, u32)> = Vec::new();
+    for core in cores {
+        match parts.last_mut() {
+            Some((_, last)) if *last + 1 == *core => *last = *core,
+            _ => parts.push((*core, *core)),
+        }
+    }
+    let words = parts.iter().map(|(first, last)| match last - first {
+        0 => first.to_string(),
+        _ => format!("{first}-{last}"),
+    });
+    words.collect::<Vec<_>>().join(",")
+}
+
 /// The last of them.
 pub fn last_core() -> Option<u32> {
     allowed_cores().last().copied()

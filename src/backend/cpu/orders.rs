@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::super::control::{Control, Verb};
 use super::super::protocol::{Reply, Request};
 use super::super::{Fault, Launched, Order};
-use super::handshake::Handshake;
 use super::session::CpuSession;
 use crate::process::{Exit, Running};
 
@@ -59,9 +58,9 @@ impl CpuSession {
         self.with_handshake(|handshake, sentry| handshake.prepare(order, sentry))
     }
 
-    /// Has the worker launch what was prepared.
-    pub(in crate::backend) fn launch_prepared(&mut self) -> Result<Launched, Fault> {
-        let launched = self.with_handshake_until(self.launch_deadline(), Handshake::launch)?;
+    /// Has the worker launch the `count` sets that were prepared.
+    pub(in crate::backend) fn launch_prepared(&mut self, count: u32) -> Result<Launched, Fault> {
+        let launched = self.timed_launch(count)?;
         self.unspoken()?;
         plausible(launched)
     }

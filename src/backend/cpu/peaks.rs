@@ -282,23 +282,30 @@ fn key(identity: &CpuIdentity, request: &PeakRequest<'_>) -> Result<Digest, Peak
 ///
 /// # Errors
 /// When they must be measured and cannot be, or the folder cannot be written.
-pub fn cached(folder: &Path, request: &PeakRequest<'_>) -> Result<Peaks, PeakError> {
-    kept(folder, &key(&identity(), request)?, || measure(request))
+pub fn cached(
+    folder: &Path,
+    request: &PeakRequest<'_>,
+    measuring: &dyn Fn(),
+) -> Result<Peaks, PeakError> {
+    kept(folder, &key(&identity(), request)?, measuring, || measure(request))
 }
 
-/// The peaks from the file of `key` in `folder`, or from `measure` and put there.
+/// The peaks from the file of `key` in `folder`, or from `measure` and put there. That takes seconds,
+/// and so does waiting for somebody else's: `measuring` is called before either.
 ///
 /// # Errors
 /// As [`cached`].
 pub fn kept(
     folder: &Path,
     key: &Digest,
+    measuring: &dyn Fn(),
     measure: impl FnOnce() -> Result<Peaks, PeakError>,
 ) -> Result<Peaks, PeakError> {
     let path = folder.join(format!("peaks-{}.json", key.short()));
     if let Some(peaks) = load(&path) {
         return Ok(peaks);
     }
+    measuring();
     fs::create_dir_all(folder).map_err(file_error("create", folder))?;
     let lock_path = folder.join("peaks.lock");
     let lock = File::create(&lock_path).map_err(file_error("create", &lock_path))?;

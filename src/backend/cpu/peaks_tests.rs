@@ -128,9 +128,15 @@ fn stored_peaks_are_used_and_broken_ones_are_measured_anew() {
     let request = request(&compiler, &scratch, &[], &cancel);
     let name = format!("peaks-{}.json", key(&identity(), &request).unwrap().short());
     let path = folder.path().join(name);
+    let told = std::cell::Cell::new(0);
+    let cached = |folder: &Path, request: &PeakRequest<'_>| {
+        cached(folder, request, &|| told.set(told.get() + 1))
+    };
     assert!(matches!(cached(folder.path(), &request), Err(PeakError::Command { .. })));
+    assert_eq!(told.get(), 1, "whoever waits for seconds is told what for");
     store(&path, &sound()).unwrap();
     assert_eq!(cached(folder.path(), &request), Ok(sound()));
+    assert_eq!(told.get(), 1);
     for broken in ["", "{", "{\"flops_per_s\":1.0}"] {
         fs::write(&path, broken).unwrap();
         assert!(matches!(cached(folder.path(), &request), Err(PeakError::Command { .. })));
@@ -168,7 +174,7 @@ fn what_cannot_be_measured_says_why() {
     assert_eq!(measure(&PeakRequest { cores: &[], ..base }), Err(PeakError::NoCore));
     let why = measure(&base).unwrap_err().to_string();
     assert!(why.contains("nowhere") && why.contains("does not exist"), "{why}");
-    let why = cached(scratch.path(), &base).unwrap_err().to_string();
+    let why = cached(scratch.path(), &base, &|| {}).unwrap_err().to_string();
     assert!(why.contains("cannot find the compiler"), "{why}");
 }
 

@@ -46,6 +46,7 @@ pub fn prepare(
     let keep = |argument: &Argument<'_>| match *argument {
         Argument::Scalar(bytes) => Kept::Scalar(bytes.to_vec()),
         Argument::In(bytes) | Argument::Inout(bytes) => Kept::Buffer(bytes.to_vec()),
+        Argument::Drawn(draw) | Argument::DrawnInout(draw) => Kept::Buffer(draw.to_vec()),
         Argument::Out(bytes) => Kept::Buffer(vec![0; bytes]),
     };
     let arguments = set.iter().map(keep).collect();

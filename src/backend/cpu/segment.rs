@@ -5,8 +5,14 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
+use rayon::prelude::*;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::rand::{GetRandomFlags, getrandom};
+
+use super::writable::Writable;
+
+/// From so many blocks of poison on, all cores write.
+const PARALLEL_BLOCKS: u64 = 64;
 
 /// A memory file that the judge writes and reads, and a worker maps. Its size is sealed, so
 /// that nothing a worker does to it can make a judge that maps it fault.
@@ -14,6 +20,8 @@ use rustix::rand::{GetRandomFlags, getrandom};
 pub(in crate::backend) struct Segment {
     file: File,
     length: u64,
+    /// The judge's own, from before nobody could map it to be written any more.
+    view: Option<Writable>,
 }
 
 impl Segment {
@@ -23,19 +31,40 @@ impl Segment {
         let file = File::from(memfd_create(name, flags)?);
         file.set_len(length)?;
         fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW)?;
-        Ok(Self { file, length })
+        Ok(Self { file, length, view: None })
     }
 
-    /// Forbids all writing from now on, by anyone; it was never mapped to be written.
+    /// Forbids all writing from now on, by anyone but through [`Self::writable`].
     ///
     /// The older seal waits until nobody holds a page, and on a busy machine gives up with EBUSY;
-    /// the newer one has nothing to wait for.
-    pub(in crate::backend) fn freeze(&self) -> io::Result<()> {
+    /// the newer one has nothing to wait for. The older one takes the judge's own mapping, too.
+    pub(in crate::backend) fn freeze(&mut self) -> io::Result<()> {
         match fcntl_add_seals(&self.file, SealFlags::FUTURE_WRITE | SealFlags::SEAL) {
             // Before Linux 5.1.
-            Err(rustix::io::Errno::INVAL) => self.freeze_patiently(),
+            Err(rustix::io::Errno::INVAL) => {
+                self.view = None;
+                self.freeze_patiently()
+            }
             sealed => Ok(sealed?),
         }
+    }
+
+    /// Maps it for the judge to write to; before it is frozen.
+    pub(in crate::backend) fn open_view(&mut self) -> io::Result<()> {
+        if self.view.is_none() {
+            self.view = Some(Writable::map(self.file.as_fd(), self.length)?);
+        }
+        Ok(())
+    }
+
+    /// A part for the judge to write to; `None` where there is no view, or no such part.
+    pub(in crate::backend) fn writable(&mut self, at: u64, bytes: u64) -> Option<&mut [u8]> {
+        self.view.as_mut()?.part(at, bytes)
+    }
+
+    /// Whether the judge can still write to it.
+    pub(in crate::backend) fn is_open(&self) -> bool {
+        self.view.is_some()
     }
 
     fn freeze_patiently(&self) -> io::Result<()> {
@@ -74,11 +103,21 @@ impl Segment {
     /// foresee what stands there.
     pub(in crate::backend) fn poison(&self) -> io::Result<Poison> {
         let poison = Poison::fresh(self.length)?;
-        let mut at = 0;
-        while at < self.length {
-            let part = (self.length - at).min(poison.0.len() as u64) as usize;
-            self.file.write_all_at(&poison.0[..part], at)?;
-            at += part as u64;
+        let block = poison.0.len() as u64;
+        let write = |number: u64| {
+            let at = number * block;
+            let part = (self.length - at).min(block) as usize;
+            self.file.write_all_at(&poison.0[..part], at)
+        };
+        // A large one on every core; for a small one it would not be worth waking them.
+        let blocks = self.length.div_ceil(block);
+        if blocks < PARALLEL_BLOCKS {
+            (0..blocks).try_for_each(write)?;
+        } else {
+            (0..blocks as usize)
+                .into_par_iter()
+                .with_min_len(16)
+                .try_for_each(|n| write(n as u64))?;
         }
         Ok(poison)
     }
@@ -118,7 +157,7 @@ impl Segment {
 }
 
 /// The random block that a segment was filled with, again and again.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::backend) struct Poison(Vec<u8>);
 
 impl Poison {
@@ -139,7 +178,8 @@ impl Poison {
     }
 
     /// Whether these bytes are what stood at `position`.
-    fn holds(&self, position: u64, bytes: &[u8]) -> bool {
+    #[inline]
+    pub(in crate::backend) fn holds(&self, position: u64, bytes: &[u8]) -> bool {
         let length = self.0.len();
         let start = (position % length as u64) as usize;
         let (first, rest) = bytes.split_at(bytes.len().min(length - start));
@@ -186,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_frozen_segment_can_be_read_and_not_written() {
-        let segment = Segment::create("test", 4096).unwrap();
+        let mut segment = Segment::create("test", 4096).unwrap();
         segment.write(7, &[1, 2, 3]).unwrap();
         segment.freeze().unwrap();
         assert_eq!(read(&segment, 7, 3), [1, 2, 3]);
@@ -199,7 +239,7 @@ mod tests {
     #[test]
     fn readers_read_the_same_each_from_its_own_place() {
         use std::io::{Read, Seek, SeekFrom, Write};
-        let segment = Segment::create("test", 4096).unwrap();
+        let mut segment = Segment::create("test", 4096).unwrap();
         segment.write(7, &[1, 2, 3]).unwrap();
         segment.freeze().unwrap();
         let reader = || File::from(segment.reader().unwrap());
@@ -210,6 +250,18 @@ mod tests {
         assert_eq!(found, [1, 2, 3]);
         assert_eq!(other.stream_position().unwrap(), 0);
         assert!(one.write(&[4]).is_err());
+    }
+
+    #[test]
+    fn only_the_judges_own_mapping_can_write_to_what_is_frozen() {
+        let mut segment = Segment::create("test", 4096).unwrap();
+        segment.open_view().unwrap();
+        segment.freeze().unwrap();
+        segment.writable(7, 3).unwrap().copy_from_slice(&[1, 2, 3]);
+        assert_eq!(read(&segment, 7, 3), [1, 2, 3]);
+        assert!(segment.write(7, &[4]).is_err());
+        assert!(Writable::map(segment.fd(), 4096).is_err(), "nobody else maps it to be written");
+        assert!(segment.writable(4096, 1).is_none());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -15,12 +16,15 @@ use tempfile::TempDir;
 use super::super::control::Verb;
 use super::super::cuda;
 use super::super::protocol::{self, Received, Reply, Request, VERSION};
-use super::super::{Argument, Fault, Launched, Mode, Order, Session, Timer};
+use super::super::{
+    Allowance, Argument, Fault, LaunchLimit, Launched, Mode, Order, Session, Timer,
+};
 use super::aside::Cores;
-use super::handshake::{Handshake, Sentry, Trouble};
+use super::handshake::Handshake;
+use super::remains::Remains;
 use super::segment::Segment;
 use super::shelf::Shelf;
-use super::staging::{Layout, Memory};
+use super::staging::{self, Layout, Memory};
 use crate::process::sandbox::{SandboxLevel, SandboxMode};
 use crate::process::{self, Cancel, CommandSpec, Exit, Finished, Running, Stdin, Wake};
 
@@ -29,9 +33,6 @@ pub const WORKER_COMMAND: &str = "__worker";
 
 /// Bytes of a candidate's own printing that are kept.
 const MAX_OUTPUT: usize = 1 << 20;
-
-/// How long a worker's threads may take to stand still.
-const HALT_LIMIT: Duration = Duration::from_secs(5);
 
 /// How a session runs.
 #[derive(Debug, Clone)]
@@ -46,8 +47,8 @@ pub struct SessionOptions<'a> {
     pub library: &'a Path,
     /// The core to stay on.
     pub cpu: Option<u32>,
-    /// When everything must be over.
-    pub deadline: Option<Instant>,
+    /// How long the kernel may run.
+    pub allowance: Allowance,
     /// How much address space the worker may have, staged buffers included.
     pub memory_bytes: Option<u64>,
     /// How far the worker is to be confined.
@@ -63,12 +64,18 @@ pub struct CpuSession {
     pub(super) socket: OwnedFd,
     pub(super) running: Option<Running>,
     pub(super) handshake: Handshake,
-    pub(super) deadline: Option<Instant>,
+    pub(super) allowance: Allowance,
     /// How long a launch may take.
-    limit: Option<Duration>,
+    pub(super) limit: Option<LaunchLimit>,
+    /// Code of the kernel's has run, and may have done whatever it likes to its process.
+    pub(super) foreign: bool,
     pub(super) cancel: Cancel,
     pub(super) library: PathBuf,
     pub(super) memory: Option<Memory>,
+    /// Outputs that are not used any more, whose memory the next can have.
+    spare: Option<Segment>,
+    /// The set whose turn it is, where all have the same outputs.
+    turn: Option<u32>,
     pub(super) printed: Vec<u8>,
     level: SandboxLevel,
     /// Goes after the processes that may write to it.
@@ -77,7 +84,7 @@ pub struct CpuSession {
     /// The worker reads the control page, not the socket.
     pub(super) attending: bool,
     /// All its threads stand still.
-    halted: bool,
+    pub(super) halted: bool,
 }
 
 impl CpuSession {
@@ -122,11 +129,14 @@ impl CpuSession {
             socket,
             running: Some(running),
             handshake,
-            deadline: options.deadline,
+            allowance: options.allowance.clone(),
             limit: None,
+            foreign: false,
             cancel: options.cancel.clone(),
             library: options.library.to_owned(),
             memory: None,
+            spare: None,
+            turn: None,
             printed: Vec::new(),
             level: SandboxLevel { landlock_abi: 0, seccomp: false },
             private,
@@ -140,11 +150,22 @@ impl CpuSession {
 
     /// Has it load what it is to launch.
     pub(in crate::backend) fn open(&mut self, request: &Request) -> Result<(), Fault> {
-        let Reply::Opened { level } = self.ask(request, &[])? else {
+        // What a kernel does when it is loaded could go on for ever.
+        self.foreign = true;
+        let (left, started) = (self.allowance.left(), Instant::now());
+        let until = left.and_then(|left| started.checked_add(left));
+        let reply = self.ask_until(request, (&[], until));
+        self.allowance.spend(started.elapsed());
+        let Reply::Opened { level } = reply? else {
             return Err(out_of_turn());
         };
         self.level = level;
         Ok(())
+    }
+
+    /// What stood in the outputs of a set before its launch; `None` where there is no such set.
+    pub fn remains(&self, set: u32) -> Option<Remains> {
+        Some(self.staged(set).ok()?.remains(set))
     }
 
     /// The worker's own folder.
@@ -183,30 +204,6 @@ impl CpuSession {
         Ok(())
     }
 
-    pub(super) fn with_handshake<T>(
-        &mut self,
-        act: impl FnOnce(&mut Handshake, &mut Sentry<'_>) -> Result<T, Trouble>,
-    ) -> Result<T, Fault> {
-        self.with_handshake_until(self.deadline, act)
-    }
-
-    pub(super) fn with_handshake_until<T>(
-        &mut self,
-        deadline: Option<Instant>,
-        act: impl FnOnce(&mut Handshake, &mut Sentry<'_>) -> Result<T, Trouble>,
-    ) -> Result<T, Fault> {
-        let running = self.running.as_mut().ok_or_else(gone)?;
-        let socket = self.socket.as_fd();
-        let mut sentry = Sentry { running, socket, deadline, cancel: &self.cancel };
-        act(&mut self.handshake, &mut sentry).map_err(|trouble| match trouble {
-            Trouble::Exited => self.bury(),
-            Trouble::Spoken => self.unspoken().err().unwrap_or_else(out_of_turn),
-            Trouble::Cancelled => self.end(Exit::Cancelled, Fault::Interrupted),
-            Trouble::Deadline => self.end(Exit::TimedOut, Fault::TimedOut),
-            Trouble::Failed(error) => Fault::infrastructure("waiting for a worker", error),
-        })
-    }
-
     /// Sends a request and waits for the one reply that is right.
     pub(super) fn expect(
         &mut self,
@@ -214,11 +211,25 @@ impl CpuSession {
         fds: &[BorrowedFd<'_>],
         right: &Reply,
     ) -> Result<(), Fault> {
-        let reply = self.ask(request, fds)?;
+        let bytes = match request {
+            Request::Load { sizes, .. } | Request::LoadSeat { sizes, .. } => {
+                sizes.0.bytes.saturating_add(sizes.1.bytes)
+            }
+            _ => 0,
+        };
+        let reply = self.ask_until(request, (fds, self.patience_for(bytes)))?;
         if reply == *right { Ok(()) } else { Err(out_of_turn()) }
     }
 
     fn ask(&mut self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<Reply, Fault> {
+        self.ask_until(request, (fds, self.patience()))
+    }
+
+    fn ask_until(
+        &mut self,
+        request: &Request,
+        (fds, until): (&[BorrowedFd<'_>], Option<Instant>),
+    ) -> Result<Reply, Fault> {
         if let Err(error) = protocol::send(self.socket.as_fd(), request, fds) {
             // A worker that died is a fault of the kernel, not of the socket.
             return Err(match error.kind() {
@@ -226,8 +237,8 @@ impl CpuSession {
                 _ => Fault::infrastructure("speaking to a worker", error),
             });
         }
-        match self.reply()? {
-            Reply::Unloadable(what) => Err(Fault::Unloadable { what }),
+        match self.reply(until)? {
+            Reply::Unloadable(what) => Err(unloadable(&self.library, what)),
             Reply::Failed(what) => Err(Fault::Infrastructure { what }),
             Reply::Trouble { code, call } => Err(cuda::device_fault(code, &call)),
             Reply::Refused(what) => Err(cuda::refused(what)),
@@ -236,14 +247,14 @@ impl CpuSession {
     }
 
     /// Waits for a reply, for death, for the deadline or for a stop.
-    fn reply(&mut self) -> Result<Reply, Fault> {
+    fn reply(&mut self, until: Option<Instant>) -> Result<Reply, Fault> {
         let running = self.running.as_mut().ok_or_else(gone)?;
-        let wake = running.wait(Some(self.socket.as_fd()), self.deadline, &self.cancel);
+        let wake = running.wait(Some(self.socket.as_fd()), until, &self.cancel);
         match wake {
             Ok(Wake::Ready) => {}
             Ok(Wake::Exited) => return Err(self.bury()),
             Ok(Wake::Cancelled) => return Err(self.end(Exit::Cancelled, Fault::Interrupted)),
-            Ok(Wake::Deadline) => return Err(self.end(Exit::TimedOut, Fault::TimedOut)),
+            Ok(Wake::Deadline) => return Err(self.lost()),
             Err(e) => return Err(Fault::infrastructure("waiting for a worker", e)),
         }
         let received = protocol::receive::<Reply>(&self.socket, RecvFlags::DONTWAIT)
@@ -270,47 +281,6 @@ impl CpuSession {
         self.end(Exit::TimedOut, Fault::Cheating { what })
     }
 
-    /// Stops the worker for reading, and makes sure that nothing else can write meanwhile.
-    fn halt(&mut self) -> Result<(), Fault> {
-        if self.halted {
-            return Ok(());
-        }
-        let limit = Instant::now() + HALT_LIMIT;
-        let until = self.deadline.map_or(limit, |deadline| deadline.min(limit));
-        let running = self.running.as_mut().ok_or_else(gone)?;
-        match running.halt(Some(until)) {
-            Ok(Wake::Ready) => {}
-            Ok(Wake::Exited) => return Err(self.bury()),
-            Ok(Wake::Deadline) if until < limit => {
-                return Err(self.end(Exit::TimedOut, Fault::TimedOut));
-            }
-            Ok(_) => {
-                let what = "a thread of the kernel's process could not be stopped".into();
-                return Err(self.end(Exit::TimedOut, Fault::Cheating { what }));
-            }
-            Err(error) => return Err(Fault::infrastructure("stopping a worker", error)),
-        }
-        self.halted = true;
-        let offspring = running.offspring();
-        if let Some(name) = offspring.first() {
-            let what =
-                format!("a process it had started, `{name}`, was still there after a launch");
-            return Err(self.end(Exit::TimedOut, Fault::Cheating { what }));
-        }
-        Ok(())
-    }
-
-    /// Lets a stopped worker go on.
-    pub(super) fn go_on(&mut self) -> Result<(), Fault> {
-        if std::mem::take(&mut self.halted) {
-            let running = self.running.as_ref().ok_or_else(gone)?;
-            if running.resume().is_err() {
-                return Err(self.bury());
-            }
-        }
-        Ok(())
-    }
-
     /// Kills the worker and everything it started; `fault` says why.
     pub(super) fn end(&mut self, exit: Exit, fault: Fault) -> Fault {
         if let Some(running) = self.running.take() {
@@ -325,23 +295,18 @@ impl CpuSession {
         self.printed.extend(finished.stderr);
     }
 
-    /// When a launch that starts now must be over.
-    pub(super) fn launch_deadline(&self) -> Option<Instant> {
-        let own = self.limit.and_then(|limit| Instant::now().checked_add(limit));
-        [own, self.deadline].into_iter().flatten().min()
-    }
-
     fn load_staged(
         &mut self,
         sets: &[Vec<Argument<'_>>],
-        stage: impl FnOnce(Layout) -> io::Result<Memory>,
+        inputs: impl FnOnce(&Layout) -> io::Result<Arc<Segment>>,
     ) -> Result<(), Fault> {
         self.leave()?;
         // Given back first: both might not fit.
-        self.memory = None;
+        self.unload();
         let layout = Layout::of(sets, rustix::param::page_size())?;
         let shared = |e| Fault::infrastructure("creating shared memory", e);
-        let memory = stage(layout).map_err(shared)?;
+        let inputs = inputs(&layout).map_err(shared)?;
+        let memory = Memory::upon(layout, inputs, self.spare.take()).map_err(shared)?;
         let Layout { slots, sets, sizes, .. } = memory.layout.clone();
         let request = Request::Load { slots, sets, sizes };
         let inputs = memory.inputs.reader().map_err(shared)?;
@@ -354,13 +319,53 @@ impl CpuSession {
     fn staged(&self, set: u32) -> Result<&Memory, Fault> {
         self.memory.as_ref().filter(|memory| set < memory.layout.sets).ok_or_else(nothing_loaded)
     }
+
+    /// The memory of a set whose outputs are there: where all have the same, of the latest alone.
+    fn left(&self, set: u32) -> Result<&Memory, Fault> {
+        let memory = self.staged(set)?;
+        if memory.layout.in_turn && self.turn != Some(set) {
+            return Err(nothing_loaded());
+        }
+        Ok(memory)
+    }
+
+    /// Where all sets have the same outputs: random bytes in them before another set's launch.
+    fn give_turn(&mut self, order: Order) -> Result<(), Fault> {
+        let Some(memory) = self.memory.as_mut().filter(|memory| memory.layout.in_turn) else {
+            return Ok(());
+        };
+        if order.count != 1 {
+            return Err(nothing_loaded());
+        }
+        let before = self.turn.replace(order.first);
+        if before.is_some_and(|set| set != order.first) {
+            memory.repoison().map_err(|e| Fault::infrastructure("writing shared memory", e))?;
+        }
+        Ok(())
+    }
+}
+
+/// A built kernel that the loader does not take. On a file system that forbids execution it takes
+/// none, this one or any other.
+fn unloadable(library: &Path, what: String) -> Fault {
+    if !process::forbids_execution(library) {
+        return Fault::Unloadable { what };
+    }
+    let folder = library.parent().unwrap_or(library).display();
+    Fault::Setup {
+        what: format!(
+            "{folder} lies on a file system that forbids execution (it is mounted noexec), so no \
+             built kernel can be loaded from there ({what}): put the project elsewhere, or mount it \
+             with exec"
+        ),
+    }
 }
 
 pub(super) fn gone() -> Fault {
     Fault::Infrastructure { what: "the worker is gone already".into() }
 }
 
-fn out_of_turn() -> Fault {
+pub(super) fn out_of_turn() -> Fault {
     Fault::Cheating { what: "the worker answered out of turn".into() }
 }
 
@@ -384,7 +389,7 @@ fn command(options: &SessionOptions<'_>, word: &str, private: &Path) -> CommandS
 
 impl Session for CpuSession {
     fn load(&mut self, sets: &[Vec<Argument<'_>>]) -> Result<(), Fault> {
-        self.load_staged(sets, |layout| Memory::stage(layout, sets))
+        self.load_staged(sets, |layout| staging::inputs(layout, sets).map(Arc::new))
     }
 
     fn load_shared(
@@ -393,15 +398,18 @@ impl Session for CpuSession {
         number: u64,
         shelf: &mut Shelf,
     ) -> Result<(), Fault> {
-        self.load_staged(sets, |layout| {
-            let inputs = shelf.inputs(number, &layout, sets)?;
-            Memory::around(layout, inputs)
-        })
+        self.load_staged(sets, |layout| shelf.inputs(number, layout, sets))
+    }
+
+    fn unload(&mut self) {
+        self.turn = None;
+        self.spare = self.memory.take().map(|memory| memory.outputs).or(self.spare.take());
     }
 
     fn launch(&mut self, order: Order) -> Result<Launched, Fault> {
         let last = order.first.checked_add(order.count).and_then(|end| end.checked_sub(1));
         self.staged(last.ok_or_else(nothing_loaded)?)?;
+        self.give_turn(order)?;
         self.prepare(order)?;
         if order.mode == Mode::Cold
             && let Some(memory) = &mut self.memory
@@ -409,7 +417,7 @@ impl Session for CpuSession {
             let flushed = memory.flush(order.first, order.count);
             flushed.map_err(|e| Fault::infrastructure("mapping shared memory", e))?;
         }
-        self.launch_prepared()
+        self.launch_prepared(order.count)
     }
 
     fn outputs(&mut self, set: u32) -> Result<Vec<Vec<u8>>, Fault> {
@@ -419,26 +427,37 @@ impl Session for CpuSession {
     }
 
     fn outputs_into(&mut self, set: u32, into: &mut Vec<Vec<u8>>) -> Result<(), Fault> {
-        self.staged(set)?;
+        self.left(set)?;
         self.halt()?;
-        let memory = self.staged(set)?;
+        let memory = self.left(set)?;
         let reading = |e| Fault::infrastructure("reading outputs", e);
         memory.read(set, into).map_err(reading)?;
         if let Some(what) = memory.stray(set).map_err(reading)? {
             return Err(Fault::Stray { what });
         }
-        // A timer of its own, for one, can let a stopped process go on.
-        if self.running.as_ref().is_some_and(|running| !running.is_halted()) {
-            let what = "the kernel's process went on while it was stopped".into();
-            return Err(self.end(Exit::TimedOut, Fault::Cheating { what }));
+        self.still_halted()
+    }
+
+    fn outputs_in_parts(
+        &mut self,
+        set: u32,
+        bytes: usize,
+        look: &(dyn Fn(usize, usize, &[u8]) + Sync),
+    ) -> Result<(), Fault> {
+        self.left(set)?;
+        self.halt()?;
+        let memory = self.left(set)?;
+        let reading = |e| Fault::infrastructure("reading outputs", e);
+        memory.read_in_parts(set, bytes.max(1), look).map_err(reading)?;
+        if let Some(what) = memory.stray(set).map_err(reading)? {
+            return Err(Fault::Stray { what });
         }
-        Ok(())
+        self.still_halted()
     }
 
     fn reread(&mut self, set: u32, pause: Duration) -> Result<Vec<Vec<u8>>, Fault> {
         self.go_on()?;
         let until = Instant::now() + pause;
-        let until = self.deadline.map_or(until, |deadline| deadline.min(until));
         let running = self.running.as_mut().ok_or_else(gone)?;
         match running.wait(None, Some(until), &self.cancel) {
             Ok(Wake::Deadline | Wake::Ready) => self.outputs(set),
@@ -452,7 +471,7 @@ impl Session for CpuSession {
         self.halt()
     }
 
-    fn limit(&mut self, launch: Option<Duration>) {
+    fn limit(&mut self, launch: Option<LaunchLimit>) {
         self.limit = launch;
     }
 

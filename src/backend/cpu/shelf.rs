@@ -41,6 +41,35 @@ impl Shelf {
         self.free_bytes = self.limit_bytes;
     }
 
+    /// The inputs of `sets` in memory that others had.
+    fn redrawn(
+        &mut self,
+        layout: &Layout,
+        sets: &[Vec<Argument<'_>>],
+    ) -> io::Result<Option<Arc<Segment>>> {
+        let Some(mut spare) = self.spare(layout) else { return Ok(None) };
+        let Some(segment) = Arc::get_mut(&mut spare) else { return Ok(None) };
+        let done = staging::redraw(layout, sets, segment)?;
+        Ok(done.then_some(spare))
+    }
+
+    /// Inputs of the same layout that no session has loaded, in whose memory others can be drawn; where
+    /// inputs are so large that they are drawn in place, the shelf holds one set of them at a time.
+    fn spare(&mut self, layout: &Layout) -> Option<Arc<Segment>> {
+        if !layout.in_turn {
+            return None;
+        }
+        let fits = |kept: &Kept| (&kept.slots, kept.size) == (&layout.slots, layout.sizes.0);
+        let mut spare = None;
+        for (_, kept) in std::mem::take(&mut self.kept) {
+            self.free_bytes += kept.size.bytes;
+            if fits(&kept) && Arc::strong_count(&kept.inputs) == 1 {
+                spare = Some(kept.inputs);
+            }
+        }
+        spare
+    }
+
     /// The inputs of `sets`: those that stand under `number`, or newly staged ones.
     pub(in crate::backend) fn inputs(
         &mut self,
@@ -57,7 +86,10 @@ impl Shelf {
         if let Some(old) = self.kept.remove(&key) {
             self.free_bytes += old.size.bytes;
         }
-        let inputs = Arc::new(staging::inputs(layout, sets)?);
+        let inputs = match self.redrawn(layout, sets)? {
+            Some(inputs) => inputs,
+            None => Arc::new(staging::inputs(layout, sets)?),
+        };
         if size.bytes <= self.free_bytes {
             self.free_bytes -= size.bytes;
             let kept = Kept { slots: layout.slots.clone(), size, inputs: Arc::clone(&inputs) };
@@ -75,6 +107,43 @@ mod tests {
         let sets: Vec<_> = inputs.iter().map(|x| vec![Argument::In(x)]).collect();
         let layout = Layout::of(&sets, 4096).unwrap();
         shelf.inputs(number, &layout, &sets).unwrap()
+    }
+
+    /// A buffer of one byte over and over.
+    #[derive(Debug)]
+    struct All(u8);
+
+    impl crate::backend::Draw for All {
+        fn bytes(&self) -> usize {
+            5000
+        }
+
+        fn draw(&self, into: &mut [u8]) {
+            into.fill(self.0);
+        }
+    }
+
+    #[test]
+    fn what_is_drawn_in_place_is_drawn_in_the_same_memory_once_nobody_has_it_loaded() {
+        let mut shelf = Shelf::new(u64::MAX);
+        let mut load = |number: u64| {
+            let drawn = All(number as u8);
+            let sets = [vec![Argument::Drawn(&drawn)]];
+            let layout = Layout::of(&sets, 4096).unwrap();
+            let inputs = shelf.inputs(number, &layout, &sets).unwrap();
+            let place = layout.buffers[0].input.unwrap().extent(0).unwrap();
+            let mut found = vec![0; 5000];
+            inputs.read(place.position(), &mut found).unwrap();
+            assert_eq!(found, vec![number as u8; 5000]);
+            inputs
+        };
+        let first = load(1);
+        assert!(Arc::ptr_eq(&first, &load(1)));
+        let other = load(2);
+        assert!(!Arc::ptr_eq(&first, &other), "it is loaded somewhere");
+        let place = Arc::as_ptr(&other);
+        drop((first, other));
+        assert_eq!(Arc::as_ptr(&load(3)), place, "nobody has the second");
     }
 
     #[test]

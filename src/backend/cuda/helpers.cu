@@ -163,8 +163,8 @@ DEVICE long long optloop_integer(const void *from, u64 i, u32 dtype)
 }
 
 /* Counts the elements that do not agree, by the host's very rule: |got - want| <= atol + rtol |want|
- * in double precision; what is not finite agrees only with itself; NaN with nothing. How many to
- * `found[0]`, the first's index to `found[1]`, which starts as all ones. */
+ * in double precision, for integers cut to a whole number; what is not finite agrees only with itself;
+ * NaN with nothing. How many to `found[0]`, the first's index to `found[1]`, which starts as all ones. */
 KERNEL optloop_compare(const void *got, const void *want, u64 count, u32 dtype, double rtol,
                        double atol, u64 *found)
 {
@@ -184,11 +184,16 @@ KERNEL optloop_compare(const void *got, const void *want, u64 count, u32 dtype, 
             long long left = optloop_integer(got, i, dtype);
             long long right = optloop_integer(want, i, dtype);
             u64 difference = left > right ? (u64)left - (u64)right : (u64)right - (u64)left;
-            double size = (double)right;
+            double size = (double)right, allowed;
+            u64 most = 0;
             if (size < 0.0)
                 size = -size;
-            agrees = difference == 0 || ((rtol != 0.0 || atol != 0.0) &&
-                                         (double)difference <= PLUS(atol, TIMES(rtol, size)));
+            allowed = PLUS(atol, TIMES(rtol, size));
+            if (allowed >= 18446744073709551616.0)
+                most = ~(u64)0;
+            else if (allowed > 0.0)
+                most = (u64)allowed;
+            agrees = difference <= most;
         }
         if (!agrees) {
             optloop_add(&found[0], 1);

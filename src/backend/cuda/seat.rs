@@ -401,6 +401,7 @@ impl Loaded {
                 Tolerance {
                     rtol: f64::from_le_bytes(words[1]),
                     atol: f64::from_le_bytes(words[2]),
+                    equal_nan: false,
                 },
             );
             let want = self.answers.bytes(at + ANSWER_HEAD, place.bytes);

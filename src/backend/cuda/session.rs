@@ -17,7 +17,9 @@ use super::super::cpu::segment::Segment;
 use super::super::cpu::session::{CpuSession, SessionOptions};
 use super::super::cpu::staging::{Layout, Memory};
 use super::super::protocol::{DEVICE_ALIGNMENT, Request, VERSION};
-use super::super::{Argument, Fault, Grid, Launched, Order, Session, Shelf, Timer, Trouble};
+use super::super::{
+    Allowance, Argument, Fault, Grid, LaunchLimit, Launched, Order, Session, Shelf, Timer, Trouble,
+};
 use super::bundle::{Bundle, ImageKind};
 use super::conditions::{Journal, Watch};
 use super::driver;
@@ -63,7 +65,7 @@ pub struct CudaOptions<'a> {
     /// The built kernels, [`super::Bundle`]s by absolute path: one, or two that take turns.
     pub kernels: &'a [&'a Path],
     /// When everything must be over.
-    pub deadline: Option<Instant>,
+    pub allowance: Allowance,
     /// How far a worker with host code of the candidate's is to be confined.
     pub sandbox: SandboxMode,
     /// Where the worker gets a folder of its own, in which it runs and which goes with it.
@@ -159,7 +161,7 @@ impl CudaSession {
             marker: options.marker,
             library: first,
             cpu,
-            deadline: options.deadline,
+            allowance: options.allowance.clone(),
             // A context reserves more address space than any machine has memory.
             memory_bytes: None,
             sandbox: options.sandbox,
@@ -359,7 +361,7 @@ impl Session for CudaSession {
         shared.worker.seat(self.seat);
         shared.worker.prepare(order)?;
         shared.check_device()?;
-        let launched = shared.worker.launch_prepared()?;
+        let launched = shared.worker.launch_prepared(order.count)?;
         shared.check_device()?;
         // Answered once it has looked at the device-wide clock, which it does after a launch.
         shared.worker.about(Verb::Attend, (self.seat, order.first))?;
@@ -397,7 +399,9 @@ impl Session for CudaSession {
         // A worker with a candidate's host code proves nothing by its word, and must not see answers;
         // nor must one that device code can look into.
         let is_shut = self.is_device_only() && !self.shared.borrow().reaches_host;
-        let Some(answers) = self.answers.as_ref().filter(|_| is_shut) else {
+        // The device's comparison knows of no NaN that is wanted.
+        let is_plain = like.iter().all(|(_, tolerance)| !tolerance.equal_nan);
+        let Some(answers) = self.answers.as_ref().filter(|_| is_shut && is_plain) else {
             return Ok(None);
         };
         let mut at = 0;
@@ -423,7 +427,7 @@ impl Session for CudaSession {
         shared.watch.as_mut()?.look(&ours)
     }
 
-    fn limit(&mut self, launch: Option<Duration>) {
+    fn limit(&mut self, launch: Option<LaunchLimit>) {
         self.shared.borrow_mut().worker.limit(launch);
     }
 

@@ -80,7 +80,7 @@ pub fn anchor(
         }
     };
     let known = ledger::read(state).map_err(broken)?;
-    let product = (scale == Scale::Log).then(|| ledger::product_of_steps(&known, place));
+    let product = (scale == Scale::Log).then(|| ledger::product_of_steps(&known, place)).flatten();
     let line = ledger::append(state, &line).map_err(broken)?.entry;
     Ok(Anchor { line, product })
 }

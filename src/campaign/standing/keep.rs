@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::present::{self, Candidate, Proof};
 use super::recovery::{INTENT, files};
-use super::{EVERY, Ground, Measured, Refused, Said, Says, line, say};
+use super::{EVERY, Ground, Measured, Refused, Said, Says, held, line, say};
 use crate::campaign::words::{self, Gain, Reference};
 use crate::campaign::worktree::{self, Committed, Message, Outside};
 use crate::digest::Digest;
@@ -20,6 +20,8 @@ pub struct Kept {
     pub line: Line,
     /// Where the incumbent lies.
     pub folder: PathBuf,
+    /// The files in which the commit differs from the one before, below the root.
+    pub committed: Vec<String>,
     /// Why there is no new commit, or what is odd about it; and other things to know.
     pub warnings: Vec<String>,
     /// Whether it is time to hold the best against the baseline.
@@ -38,7 +40,7 @@ pub fn baseline(ground: &Ground<'_>, measured: &Measured) -> Result<Option<Line>
     }
     let candidate = present::candidate(ground, measured, Proof::Content)?;
     let line = line(What::Baseline, ground, measured, candidate.digest);
-    let install = installed(line, candidate, measured, Commit::Unwanted);
+    let install = installed(line, candidate, measured, None);
     let intent = incumbent::begin(ground.folder(), &install).map_err(broken)?;
     let finished = incumbent::finish(ground.folder(), intent, None).map_err(broken)?;
     Ok(Some(finished.line))
@@ -64,14 +66,16 @@ pub fn keep(
     };
     same_incumbent(measured, &current)?;
     let candidate = present::candidate(ground, measured, Proof::Passed)?;
+    held::is_said(ground, &candidate)?;
+    let wanted = git.map(|_| held::files(ground, &candidate, &current)).transpose()?;
+    let elsewhere = Elsewhere::of(&candidate, &current);
     let mut line = line(What::Keep, ground, measured, candidate.digest);
     say(&mut line, said);
-    let wanted = if git.is_some() { Commit::Wanted } else { Commit::Unwanted };
     let install = installed(line, candidate, measured, wanted);
     let intent = incumbent::begin(ground.folder(), &install).map_err(Refused::Broken)?;
     let mut warnings = Vec::new();
     let commit = match git {
-        None => None,
+        None => Held::Nowhere,
         Some(outside) => {
             let message = message(ground, measured, &intent, &current);
             match commit(ground, &intent, &message, outside) {
@@ -83,13 +87,72 @@ pub fn keep(
             }
         }
     };
+    let (commit, committed, more) = elsewhere.told(ground, commit);
+    warnings.extend(more);
     let folder = ground.place.folder(ground.folder()).join(&intent.folder);
     let finished = incumbent::finish(ground.folder(), intent, commit).map_err(Refused::Broken)?;
     warnings.extend(finished.warnings);
     let known = ledger::read(ground.folder()).map_err(Refused::Broken)?;
     let keeps = ledger::keeps_since_anchor(&known, &ground.place);
     let anchor_is_due = keeps > 0 && keeps.is_multiple_of(EVERY);
-    Ok(Kept { line: finished.line, folder, warnings, anchor_is_due })
+    Ok(Kept { line: finished.line, folder, committed, warnings, anchor_is_due })
+}
+
+/// What came of asking for a commit.
+enum Held {
+    /// There is a new one.
+    New(String),
+    /// The last one holds the files as they are.
+    Already(String),
+    /// There is none.
+    Nowhere,
+}
+
+/// Where the difference to the incumbent lies, if not in the project.
+struct Elsewhere {
+    /// No file of the project, and no flag, differs from the incumbent's.
+    same: bool,
+    /// Files that do, and that the project does not hold.
+    others: Vec<String>,
+}
+
+impl Elsewhere {
+    fn of(candidate: &Candidate, current: &Incumbent) -> Self {
+        let builds = candidate.build.as_ref().zip(current.build.as_ref());
+        let others = builds.map(|(now, before)| held::others(now, before)).unwrap_or_default();
+        Self { same: held::is_same(candidate, current), others }
+    }
+
+    /// The commit that holds the candidate, the files in which it differs from the one before, and
+    /// what is to be said. One that was there before holds nothing of what makes the difference when
+    /// that lies elsewhere.
+    fn told(&self, ground: &Ground<'_>, held: Held) -> (Option<String>, Vec<String>, Vec<String>) {
+        let mut warnings = Vec::new();
+        if !self.others.is_empty() {
+            warnings.push(format!(
+                "{} changed since the best so far, and is not kept with the kernel",
+                self.others.join(", ")
+            ));
+        }
+        match held {
+            Held::New(commit) => {
+                let files = worktree::changed_in(ground.root(), &commit);
+                (Some(commit), files, warnings)
+            }
+            Held::Already(head) if self.same => {
+                warnings.push(format!(
+                    "nothing is committed: no file of the project differs from the best so far, and \
+                     the last commit, {head}, may build another binary elsewhere"
+                ));
+                (None, Vec::new(), warnings)
+            }
+            Held::Already(head) => {
+                warnings.push(format!("the last commit holds these files already: {head}"));
+                (Some(head), Vec::new(), warnings)
+            }
+            Held::Nowhere => (None, Vec::new(), warnings),
+        }
+    }
 }
 
 /// Whether the artifact proves a gain.
@@ -125,26 +188,36 @@ pub(super) fn same_incumbent(measured: &Measured, current: &Incumbent) -> Result
     }
 }
 
-fn installed(line: Line, candidate: Candidate, measured: &Measured, commit: Commit) -> Change {
+/// The transition; with the files of a commit, it is tied to one.
+fn installed(
+    line: Line,
+    candidate: Candidate,
+    measured: &Measured,
+    commits: Option<Vec<String>>,
+) -> Change {
     Change::Install(Box::new(Install {
         line,
         binary: candidate.binary,
         sources: candidate.sources,
+        headers: candidate.headers,
+        build: candidate.build,
         metrics: measured.artifact.metrics.clone(),
-        commit,
+        key: measured.artifact.key.parse().unwrap_or_default(),
+        commit: if commits.is_some() { Commit::Wanted } else { Commit::Unwanted },
+        commits: commits.unwrap_or_default(),
     }))
 }
 
-/// The commit's id, if there is one, and what is to be said of it.
+/// What came of the commit, and what is to be said of it.
 fn commit(
     ground: &Ground<'_>,
     intent: &Intent,
     message: &Message,
     outside: &Outside<'_>,
-) -> Result<(Option<String>, Vec<String>), String> {
+) -> Result<(Held, Vec<String>), String> {
     let root = ground.root();
     let as_measured = || {
-        intent.line.sources.iter().find(|source| {
+        intent.line.sources.iter().chain(&intent.line.headers).find(|source| {
             let now = Digest::of_file(&root.join(&source.path));
             !now.is_ok_and(|digest| digest == source.digest)
         })
@@ -161,16 +234,13 @@ fn commit(
             warnings.extend(as_measured().map(|changed| {
                 format!("{} has changed meanwhile: look at what is in {commit}", changed.path)
             }));
-            Ok((Some(commit), warnings))
+            Ok((Held::New(commit), warnings))
         }
-        Ok(Committed::Nothing { head }) => {
-            let warning = format!("the last commit holds these files already: {head}");
-            Ok((Some(head), vec![warning]))
-        }
+        Ok(Committed::Nothing { head }) => Ok((Held::Already(head), Vec::new())),
         Err(worktree::Refused::NoRepository { root }) => {
             let warning =
                 format!("{} lies in no git repository: nothing is committed", root.display());
-            Ok((None, vec![warning]))
+            Ok((Held::Nowhere, vec![warning]))
         }
         Err(refused) => Err(refused.to_string()),
     }

@@ -6,7 +6,7 @@ use crate::digest::Digest;
 use crate::engine::stage::FailureClass;
 use crate::engine::{Event, Outcome};
 use crate::measure::pairs::Comparison;
-use crate::record::{Artifact, Decision, analysis, ledger, verdict};
+use crate::record::{Artifact, Decision, analysis, ledger};
 
 /// What an artifact says of its candidate.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,9 +121,16 @@ impl Measured {
     /// Digest of the incumbent that it was to be compared with.
     pub(super) fn incumbent(&self) -> Option<&str> {
         self.field("input:incumbent binary").or_else(|| {
-            let kernel = self.field("definition.opponent.kernel")?;
-            self.field(&format!("input:{kernel}"))
+            let files = self.opponents();
+            self.field(&format!("input:{}", files.first()?))
         })
+    }
+
+    /// The files of the incumbent that a command was run on.
+    pub(super) fn opponents(&self) -> Vec<String> {
+        let Some(written) = self.field("definition.opponent.kernel") else { return Vec::new() };
+        // Before there could be several it was the bare name.
+        serde_json::from_str(written).unwrap_or_else(|_| vec![written.to_owned()])
     }
 
     /// What is to be decided of it: what its launches say, and what every other failure means.
@@ -131,9 +138,13 @@ impl Measured {
         let status = self.artifact.status.as_str();
         let neutral = [
             FailureClass::Infrastructure,
+            FailureClass::Setup,
+            FailureClass::Defect,
             FailureClass::Interrupted,
             FailureClass::NoDevice,
             FailureClass::TooNoisy,
+            FailureClass::Problem,
+            FailureClass::Incumbent,
         ];
         if neutral.iter().any(|class| word(*class) == status) {
             return None;
@@ -177,15 +188,15 @@ fn says(artifact: &Artifact) -> Result<Says, String> {
     let comparison: Comparison = serde_json::from_value(record)
         .map_err(|e| format!("its comparison cannot be understood: {e}"))?;
     let again = comparison.again()?;
-    if again != comparison.verdict {
+    if !comparison.holds(&again) {
         return Err(format!(
             "its launches say `{}`, and its verdict, `{}`, is not made of them: it is not what was \
              measured; measure again",
-            again.reason.words(),
+            again.verdict.reason.words(),
             comparison.verdict.reason.words()
         ));
     }
-    let decision = verdict::decision(&again);
+    let decision = again.decision;
     if artifact.status == "passed" && decision != Decision::Keep {
         return Err(format!(
             "its launches say {}, and it says that it passed: it is not what was measured; \

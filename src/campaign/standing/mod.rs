@@ -6,9 +6,15 @@
 //! decides whether it may, and ties a commit to it.
 
 mod anchor;
+mod best;
+mod former;
+mod held;
+mod history;
 mod keep;
+mod made;
 mod measured;
 mod present;
+mod recipe;
 mod recovery;
 mod revert;
 
@@ -19,12 +25,17 @@ use crate::digest::Digest;
 use crate::engine::State;
 use crate::measure::pairs::Comparison;
 use crate::record::Decision;
+use crate::record::incumbent;
 use crate::record::ledger::{Line, Place, What};
 
 pub use anchor::{Anchor, EVERY, anchor};
+pub use best::{Changed, Named, Set, reset, set, undo};
+pub use former::{Differs, Former, former};
+pub use history::not_in_history;
 pub use keep::{Kept, baseline, keep};
 pub use measured::{Measured, Says, state_of};
 pub use present::Candidate;
+pub use recipe::Recipe;
 pub use recovery::recover;
 pub use revert::{Reverted, revert};
 
@@ -34,15 +45,31 @@ pub struct Ground<'a> {
     pub state: &'a State,
     /// The environment and the devices.
     pub world: &'a dyn World,
+    /// The stage that measured it, by its node's name: another pipeline's may have left the artifact.
+    pub stage: &'a str,
     /// The pipeline's kernel files, below the root.
     pub kernel: &'a [String],
     /// What its incumbent is filed under.
     pub place: Place,
+    /// The folder that stands for the root, below it, where what was measured is a copy of the
+    /// project's files.
+    pub copy: Option<String>,
+    /// What the pipeline's files say of how its kernel is built, where that is asked.
+    pub recipe: Option<Recipe>,
     /// Now, RFC 3339.
     pub at: String,
 }
 
 impl Ground<'_> {
+    /// The user's path, below the root, of a file as the plan names it; none for what optloop wrote
+    /// and for what lies elsewhere.
+    fn own<'a>(&self, name: &'a str) -> Option<&'a str> {
+        let copied =
+            self.copy.as_deref().and_then(|copy| name.strip_prefix(copy)?.strip_prefix('/'));
+        let plain = !name.starts_with('/') && !name.starts_with(".optloop/");
+        copied.or(plain.then_some(name))
+    }
+
     fn root(&self) -> &Path {
         &self.state.paths.root
     }
@@ -80,6 +107,13 @@ impl Refused {
     }
 }
 
+/// Whether an artifact is about what the kernel files hold now, and about the present incumbent.
+pub fn suits(ground: &Ground<'_>, measured: &Measured) -> bool {
+    let current = incumbent::current(ground.folder(), &ground.place).ok().flatten();
+    current.is_none_or(|current| keep::same_incumbent(measured, &current).is_ok())
+        && present::candidate(ground, measured, present::Proof::Content).is_ok()
+}
+
 /// The ledger's line about a measured candidate.
 fn line(event: What, ground: &Ground<'_>, measured: &Measured, candidate: Digest) -> Line {
     let artifact = &measured.artifact;
@@ -91,7 +125,9 @@ fn line(event: What, ground: &Ground<'_>, measured: &Measured, candidate: Digest
     match &measured.says {
         Says::Compared { comparison, .. } => {
             put(comparison, &mut line);
-            line.reason = Some(comparison.verdict.reason.word().to_owned());
+            let reason = comparison.verdict.reason.word();
+            let reason = if comparison.is_guarded() { "harmed" } else { reason };
+            line.reason = Some(reason.to_owned());
         }
         Says::Identical => line.reason = Some("identical".to_owned()),
         Says::Alone | Says::Failed => {}

@@ -1,14 +1,14 @@
 //! Whether an artifact is about what the kernel files hold now.
 
 use std::fs;
-use std::path::Path;
 
+use super::made::{self, Made};
 use super::{Ground, Measured, Refused};
 use crate::cache::{Kind, Status};
 use crate::digest::Digest;
 use crate::engine::explain::{Answer, Forecast, Why};
 use crate::plan::Definition;
-use crate::record::incumbent::Content;
+use crate::record::incumbent::{Build, Content};
 
 /// Where an artifact's key has the built kernel.
 const BINARY: &str = "input:kernel binary";
@@ -22,6 +22,10 @@ pub struct Candidate {
     pub binary: Option<Content>,
     /// Its files.
     pub sources: Vec<Content>,
+    /// The project's other files that it is built from.
+    pub headers: Vec<Content>,
+    /// How it is built.
+    pub build: Option<Build>,
 }
 
 /// Whether what the stage needs must hold as well.
@@ -39,8 +43,7 @@ pub(super) fn candidate(
     measured: &Measured,
     proof: Proof,
 ) -> Result<Candidate, Refused> {
-    let stage = &measured.artifact.stage;
-    let state = ground.state;
+    let (stage, state) = (ground.stage, ground.state);
     let node = state
         .index
         .find_node(stage)
@@ -61,6 +64,15 @@ pub(super) fn candidate(
     Ok(candidate)
 }
 
+/// How the kernel that the artifact is about is built now, where that is known.
+pub(super) fn build(ground: &Ground<'_>, measured: &Measured) -> Option<Build> {
+    let node = ground.state.index.find_node(&measured.artifact.stage)?;
+    let look = Look { ground, measured, node };
+    let (compile, _) = look.compile()?;
+    let (forecast, _) = look.forecast(compile).ok()?;
+    made::of(ground, &forecast, compile).ok().map(|made| made.build)
+}
+
 fn stale(what: String, measured: &Measured) -> Refused {
     let pipeline = &measured.artifact.provenance.pipeline;
     let to_do = format!(
@@ -69,6 +81,15 @@ fn stale(what: String, measured: &Measured) -> Refused {
         measured.name
     );
     Refused::Unfit(what, to_do)
+}
+
+/// Refuses what was measured of a copy that optloop made, which is no file of the user's.
+fn copy(measured: &Measured) -> Refused {
+    Refused::unfit(
+        format!("{} is about a git revision or a kept kernel, and no file of yours", measured.name),
+        "name the artifact of your own kernel: `optloop artifact ls` lists them; or make what was \
+         measured the best: `optloop best set REVISION --pipeline FILE`",
+    )
 }
 
 struct Look<'a> {
@@ -119,15 +140,21 @@ impl Look<'_> {
         Ok(())
     }
 
+    /// The node that builds the kernel, and the entry of what it builds.
+    fn compile(&self) -> Option<(u32, u32)> {
+        let index = &self.ground.state.index;
+        let inputs = index.ids(index.nodes[self.node as usize].inputs);
+        let entry = inputs.first().copied()?;
+        let builds = |n: &u32| index.ids(index.nodes[*n as usize].outputs).contains(&entry);
+        Some(((0..index.nodes.len() as u32).find(builds)?, entry))
+    }
+
     /// A kernel that optloop builds.
     fn kernel(&self) -> Result<Candidate, Refused> {
         let state = self.ground.state;
         let index = &state.index;
-        let inputs = index.ids(index.nodes[self.node as usize].inputs);
-        let entry = inputs.first().copied().unwrap_or(u32::MAX);
-        let compile = (0..index.nodes.len() as u32)
-            .find(|&n| index.ids(index.nodes[n as usize].outputs).contains(&entry));
-        let compile = compile.ok_or_else(|| self.stale("nothing builds this kernel any more"))?;
+        let (compile, entry) =
+            self.compile().ok_or_else(|| self.stale("nothing builds this kernel any more"))?;
         let (forecast, _) = self.forecast(compile)?;
         let built = forecast.content_of(entry).filter(|_| {
             matches!(forecast.brief(compile).answer, Answer::Known | Answer::PutBack { .. })
@@ -140,6 +167,9 @@ impl Look<'_> {
             return Err(changed());
         }
         let sources = self.sources(index.ids(index.nodes[compile as usize].inputs))?;
+        let Made { headers, build } = made::of(self.ground, &forecast, compile).map_err(|why| {
+            why.map_or_else(changed, |path| self.stale(format!("{path} has changed since")))
+        })?;
         let (_, name) = index.entry_name(entry);
         let bytes = state.store.bytes(&digest).or_else(|| {
             let there = fs::read(self.ground.root().join(name)).ok();
@@ -147,21 +177,24 @@ impl Look<'_> {
         });
         let bytes = bytes.ok_or_else(|| self.stale("the built kernel is not kept any more"))?;
         let binary = Some(Content { path: name.to_owned(), bytes });
-        Ok(Candidate { digest, binary, sources })
+        Ok(Candidate { digest, binary, sources, headers, build: Some(build) })
     }
 
     /// A kernel that only a command knows.
     fn command(&self) -> Result<Candidate, Refused> {
         let index = &self.ground.state.index;
         let sources = self.sources(index.ids(index.nodes[self.node as usize].inputs))?;
-        for source in &sources {
+        for (read, source) in self.ground.kernel.iter().zip(&sources) {
             let digest = Digest::of(&source.bytes).hex();
-            if self.measured.field(&format!("input:{}", source.path)) != Some(&digest) {
+            if self.measured.field(&format!("input:{read}")) != Some(&digest) {
                 return Err(self.stale(format!("{} has changed since", source.path)));
             }
         }
-        let opponent = self.measured.field("definition.opponent.kernel").unwrap_or_default();
-        let named = |name: &str| sources.iter().any(|s| s.path == name) || name == opponent;
+        let opponents = self.measured.opponents();
+        let named = |name: &str| {
+            self.ground.kernel.iter().any(|read| read == name)
+                || opponents.iter().any(|o| o == name)
+        };
         for (field, digest) in &self.measured.artifact.key_fields {
             let Some(path) = field.strip_prefix("input:").filter(|path| !named(path)) else {
                 continue;
@@ -172,25 +205,22 @@ impl Look<'_> {
             }
         }
         let [one] = &sources[..] else {
-            let stage = &self.measured.artifact.stage;
+            let stage = self.ground.stage;
             let what = format!("`{stage}` is a command, and the kernel has not one file");
             let to_do = "a command is compared through ${kernel}, which is one file";
             return Err(Refused::unfit(what, to_do));
         };
         let digest = Digest::of(&one.bytes);
-        Ok(Candidate { digest, binary: None, sources })
+        Ok(Candidate { digest, binary: None, sources, headers: Vec::new(), build: None })
     }
 
     /// The kernel's files, each of them read by the node and as it was seen.
     fn sources(&self, reads: &[u32]) -> Result<Vec<Content>, Refused> {
         let index = &self.ground.state.index;
         let one = |path: &String| {
-            if Path::new(path).starts_with(".optloop") {
-                let what = format!("{path} is a copy that optloop made, and no file of yours");
-                return Err(Refused::unfit(what, "measure the file itself, in its place"));
-            }
+            let Some(own) = self.ground.own(path) else { return Err(copy(self.measured)) };
             let seen = reads.iter().find(|&&e| index.entry_name(e) == (Kind::File, path));
-            let stage = &self.measured.artifact.stage;
+            let stage = self.ground.stage;
             let seen = seen.ok_or_else(|| {
                 let what = format!("`{stage}` does not name {path} among its inputs");
                 Refused::unfit(what, "add inputs = [\"${kernel}\"] to the stage, and run it again")
@@ -200,7 +230,7 @@ impl Look<'_> {
             if Digest::of(&bytes) != index.entries[*seen as usize].digest {
                 return Err(self.stale(format!("{path} has changed since")));
             }
-            Ok(Content { path: path.clone(), bytes })
+            Ok(Content { path: own.to_owned(), bytes })
         };
         self.ground.kernel.iter().map(one).collect()
     }

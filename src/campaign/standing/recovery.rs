@@ -41,7 +41,10 @@ pub fn recover(root: &Path, state: &Path) -> Result<Vec<String>, String> {
     Ok(std::iter::once(said).chain(warnings.map(|w| format!("warning: {w}"))).collect())
 }
 
-/// The kernel's files, absolute.
+/// What the commit of a keep holds, absolute.
 pub(super) fn files(root: &Path, intent: &Intent) -> Vec<PathBuf> {
-    intent.line.sources.iter().map(|source| root.join(&source.path)).collect()
+    let line = &intent.line;
+    // One that an older optloop began does not say.
+    let kernel = line.sources.iter().filter(|_| intent.commits.is_empty()).map(|s| &s.path);
+    kernel.chain(&intent.commits).map(|path| root.join(path)).collect()
 }

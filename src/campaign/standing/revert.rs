@@ -1,12 +1,13 @@
 //! A candidate goes: the incumbent's files are put back.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::present::{self, Proof};
-use super::{Ground, Measured, Refused, Said, Says, keep, line, say};
+use super::present::{self, Candidate, Proof};
+use super::{Ground, Measured, Refused, Said, Says, held, keep, line, not_in_history, say};
 use crate::digest::Digest;
 use crate::record::Decision;
-use crate::record::incumbent::{self, Change, Incumbent};
+use crate::record::incumbent::{self, Change, Content, Incumbent};
 use crate::record::ledger::{Line, Source, What};
 
 /// A candidate that went.
@@ -37,18 +38,32 @@ pub fn revert(ground: &Ground<'_>, measured: &Measured, said: &Said) -> Result<R
         Some(Decision::Undecided) => What::Undecided,
         _ => What::Revert,
     };
-    let (digest, sources) = if back_already(ground, &incumbent) {
-        (recorded(measured).unwrap_or(incumbent.digest), Vec::new())
+    let candidate = if is_back(ground, &incumbent) {
+        None
     } else {
         let candidate = present::candidate(ground, measured, Proof::Content)?;
-        let source = |content: &incumbent::Content| Source {
-            path: content.path.clone(),
-            digest: Digest::of(&content.bytes),
-        };
-        (candidate.digest, candidate.sources.iter().map(source).collect())
+        only_what_was_measured(ground, &candidate, &incumbent)?;
+        if let Some(why) = not_in_history(ground.root(), &incumbent) {
+            let pipeline = &measured.artifact.provenance.pipeline;
+            return Err(Refused::unfit(
+                format!("the best so far is not in this history, so it is not put back: {why}"),
+                format!(
+                    "begin from here with `optloop best set HEAD --pipeline {pipeline}`, or take \
+                     the last keep back: `optloop keep --undo`"
+                ),
+            ));
+        }
+        Some(candidate)
+    };
+    let digest = match &candidate {
+        Some(candidate) => candidate.digest,
+        None => recorded(measured).unwrap_or(incumbent.digest),
     };
     let mut line = line(event, ground, measured, digest);
-    line.sources = sources;
+    if let Some(candidate) = &candidate {
+        line.sources = candidate.sources.iter().map(Content::source).collect();
+        line.headers = candidate.headers.iter().map(Content::source).collect();
+    }
     say(&mut line, said);
     let broken = Refused::Broken;
     let change = Change::Revert(Box::new(line));
@@ -58,15 +73,94 @@ pub fn revert(ground: &Ground<'_>, measured: &Measured, said: &Said) -> Result<R
         intent.files.iter().filter(differs).map(|file| file.path.clone()).collect();
     let kept = (!restored.is_empty()).then(|| ground.folder().join(&intent.kept));
     let finished = incumbent::finish(ground.folder(), intent, None).map_err(broken)?;
-    Ok(Reverted { line: finished.line, restored, kept, warnings: finished.warnings })
+    let mut warnings = finished.warnings;
+    warnings.extend(another_binary(ground, measured, &incumbent, candidate.is_none()));
+    Ok(Reverted { line: finished.line, restored, kept, warnings })
 }
 
 /// Whether every file of the incumbent's holds what it held then.
-fn back_already(ground: &Ground<'_>, incumbent: &Incumbent) -> bool {
-    incumbent.sources.iter().all(|source| {
-        let now = Digest::of_file(&ground.root().join(&source.path));
-        now.is_ok_and(|digest| digest == source.digest)
-    })
+fn is_back(ground: &Ground<'_>, incumbent: &Incumbent) -> bool {
+    incumbent.files().all(|(source, _)| holds(ground, source))
+}
+
+fn holds(ground: &Ground<'_>, source: &Source) -> bool {
+    let now = Digest::of_file(&ground.root().join(&source.path));
+    now.is_ok_and(|digest| digest == source.digest)
+}
+
+/// Refuses to write over files that are not those of the candidate: nobody measured them.
+fn only_what_was_measured(
+    ground: &Ground<'_>,
+    candidate: &Candidate,
+    incumbent: &Incumbent,
+) -> Result<(), Refused> {
+    let paths =
+        |files: &mut dyn Iterator<Item = &String>| -> BTreeSet<String> { files.cloned().collect() };
+    let theirs = paths(&mut incumbent.sources.iter().map(|source| &source.path));
+    let measured = paths(&mut candidate.sources.iter().map(|source| &source.path));
+    let kept = || crate::campaign::words::one_line(&incumbent.folder().display().to_string());
+    if theirs != measured {
+        let names = |paths: BTreeSet<String>| paths.into_iter().collect::<Vec<_>>().join(", ");
+        return Err(Refused::unfit(
+            format!(
+                "the candidate is {}, and the best so far is {}: nothing is written over a file \
+                 that was not measured",
+                names(measured),
+                names(theirs)
+            ),
+            format!("the best so far lies in {}/sources: copy it where you want it", kept()),
+        ));
+    }
+    let unread = |header: &&Source| {
+        let path = ground.root().join(&header.path);
+        let read = candidate.headers.iter().any(|own| own.path == header.path);
+        !read && path.exists() && !holds(ground, header)
+    };
+    match incumbent.headers.iter().find(unread) {
+        None => Ok(()),
+        Some(header) => Err(Refused::unfit(
+            format!(
+                "{} is not what the best so far was built with, and the candidate does not read \
+                 it: it was not measured, and is not written over",
+                header.path
+            ),
+            format!("move it away first; the best so far's lies in {}/sources", kept()),
+        )),
+    }
+}
+
+/// Why the files that are back are not the whole of the incumbent, if they are not: it was built in
+/// another way than the pipeline's files say now, or they came out as another binary just now.
+fn another_binary(
+    ground: &Ground<'_>,
+    measured: &Measured,
+    incumbent: &Incumbent,
+    was_back: bool,
+) -> Option<String> {
+    let build = incumbent.build.as_ref()?;
+    if let Some(recipe) = &ground.recipe {
+        let unsaid = recipe.unsaid(&build.compile);
+        if !unsaid.is_empty() {
+            return Some(format!(
+                "the best so far was built with {}, which {} does not say now: these files build \
+                 another binary until it does",
+                unsaid.join(", "),
+                recipe.name()
+            ));
+        }
+    }
+    let built = recorded(measured).filter(|built| was_back && *built != incumbent.digest)?;
+    let others = present::build(ground, measured).map(|now| held::others(&now, build));
+    let why = match others.filter(|others| !others.is_empty()) {
+        Some(others) => format!("{} changed", others.join(", ")),
+        None => "what else it is built from changed".to_owned(),
+    };
+    Some(format!(
+        "the best so far's files build another binary now, {} and not {}: {why}; `optloop best reset` \
+         begins anew with it",
+        built.short(),
+        incumbent.digest.short()
+    ))
 }
 
 /// The candidate that the artifact is about, by what was recorded.

@@ -144,6 +144,62 @@ pub fn find_commit_with_trailer(root: &Path, key: &str, value: &str) -> Option<S
     None
 }
 
+/// Whether a commit can hold a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fit {
+    /// It can.
+    Here,
+    /// It need not: another repository, or the file that a link leads to, has it committed as it is.
+    Elsewhere,
+    /// It cannot, and why.
+    No(String),
+}
+
+/// Whether a commit of the checkout around `root` can hold each of these files (absolute) as it is.
+pub fn fits(root: &Path, files: &[PathBuf]) -> Vec<Fit> {
+    let Ok(checkout) = Checkout::open(root) else { return vec![Fit::Here; files.len()] };
+    let head = checkout.repository.head().ok().and_then(|head| head.peel_to_tree().ok());
+    let is_ignored = |path: &Path| {
+        let known = head.as_ref().is_some_and(|tree| tree.get_path(path).is_ok());
+        !known && checkout.repository.is_path_ignored(path).unwrap_or(false)
+    };
+    let fit = |file: &PathBuf| match checkout.named(std::slice::from_ref(file)) {
+        Ok(named) if named.iter().any(|named| is_ignored(&named.path)) => {
+            Fit::No("it is ignored by a .gitignore: run `git add -f` for it once".to_owned())
+        }
+        Ok(_) => Fit::Here,
+        Err(_) if is_committed(file) => Fit::Elsewhere,
+        Err(Refused::File { why, .. }) => Fit::No(why),
+        Err(refused) => Fit::No(refused.to_string()),
+    };
+    files.iter().map(fit).collect()
+}
+
+/// Whether a file is what the last commit of its own repository holds.
+fn is_committed(file: &Path) -> bool {
+    let status = || {
+        let file = file.canonicalize().ok()?;
+        let repository = git2::Repository::discover(file.parent()?).ok()?;
+        let work = repository.workdir()?.canonicalize().ok()?;
+        repository.status_file(file.strip_prefix(work).ok()?).ok()
+    };
+    status() == Some(git2::Status::CURRENT)
+}
+
+/// The files in which a commit differs from the one before it, below `root` where they lie there.
+pub fn changed_in(root: &Path, commit: &str) -> Vec<String> {
+    let files = || -> Result<Vec<PathBuf>, git2::Error> {
+        let repository = git2::Repository::discover(root)?;
+        let commit = repository.find_commit(commit.parse()?)?;
+        let before = commit.parent(0).ok().map(|parent| parent.tree()).transpose()?;
+        let diff = repository.diff_tree_to_tree(before.as_ref(), Some(&commit.tree()?), None)?;
+        Ok(diff.deltas().filter_map(|d| d.new_file().path().map(Path::to_owned)).collect())
+    };
+    let prefix = super::below_checkout(root).unwrap_or_default();
+    let shown = |path: PathBuf| path.strip_prefix(&prefix).unwrap_or(&path).display().to_string();
+    files().unwrap_or_default().into_iter().map(shown).collect()
+}
+
 /// One look at the repository, and what is to be done if it holds still.
 pub(super) struct Attempt {
     pub(super) checkout: Checkout,

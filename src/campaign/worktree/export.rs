@@ -11,6 +11,7 @@ use git2::{
     Oid, Repository, Tree, TreeWalkMode, TreeWalkResult,
 };
 
+use super::headers;
 use super::name::{find, watch};
 use crate::digest::Digest;
 
@@ -18,6 +19,15 @@ use crate::digest::Digest;
 const MAX_BYTES: u64 = 64 << 20;
 /// And how many files.
 const MAX_FILES: usize = 20_000;
+
+/// What is to be had of a revision; all paths are absolute.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The kernel's files.
+    pub files: &'a [PathBuf],
+    /// Where the compiler looks for headers.
+    pub include_dirs: &'a [PathBuf],
+}
 
 /// Files of a revision, on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +42,9 @@ pub struct Exported {
     pub watch: Vec<PathBuf>,
 }
 
-/// Writes the folders of `files` (absolute) as they are at `revision` below `state`, with line ends
-/// as a checkout would make them, wholly or not at all. What is there already is used.
+/// Writes the folders of the kernel's files, the include folders, and what the kernel includes from
+/// elsewhere in the repository, as they are at `revision`, below `state`: with line ends as a
+/// checkout would make them, wholly or not at all. What is there already is used.
 ///
 /// # Errors
 /// Says why the revision or the files cannot be had.
@@ -41,7 +52,7 @@ pub fn export(
     root: &Path,
     state: &Path,
     revision: &str,
-    files: &[PathBuf],
+    wanted: Wanted<'_>,
 ) -> Result<Exported, String> {
     let repository = open(root)?;
     let work = repository.workdir().and_then(|w| w.canonicalize().ok());
@@ -50,14 +61,26 @@ pub fn export(
     let id = commit.id().to_string();
     let tree = commit.tree().map_err(|e| format!("reading the tree of `{revision}`: {e}"))?;
     let mut paths = Vec::new();
-    for file in files {
+    for file in wanted.files {
         let path = below(&work, file)?;
         vet(&tree, &path, revision)?;
         paths.push(path);
     }
-    let folders = folders(&paths);
-    let dir = state.join("revisions").join(&id).join(tag(&folders));
-    let entries = gather(&repository, &tree, &folders)?;
+    // What lies outside of the repository, or was not there yet, has no other state.
+    let is_folder = |path: &PathBuf| {
+        path.as_os_str().is_empty()
+            || tree.get_path(path).is_ok_and(|e| e.kind() == Some(ObjectType::Tree))
+    };
+    let included: Vec<PathBuf> =
+        wanted.include_dirs.iter().filter_map(|dir| inside(&work, dir)).filter(is_folder).collect();
+    let own = paths.iter().map(|p| p.parent().unwrap_or(Path::new("")).to_owned());
+    let folders = outermost(own.chain(included.iter().cloned()).collect());
+    let mut parts = folders.clone();
+    let headers = headers::included(&repository, &tree, &paths, &included);
+    let elsewhere = |header: &PathBuf| !folders.iter().any(|folder| header.starts_with(folder));
+    parts.extend(headers.into_iter().filter(elsewhere));
+    let dir = state.join("revisions").join(&id).join(tag(&parts));
+    let entries = gather(&repository, &tree, &parts)?;
     let scene = Scene::new(&repository, &entries);
     let mut scene = scene.map_err(|e| format!("reading `{revision}`: {e}"))?;
     scene
@@ -89,6 +112,12 @@ fn below(work: &Path, file: &Path) -> Result<PathBuf, String> {
     folder.join(rest).strip_prefix(work).map(Path::to_owned).map_err(|_| outside())
 }
 
+/// Where a folder lies below the repository's, if it does.
+fn inside(work: &Path, dir: &Path) -> Option<PathBuf> {
+    // A name in it, for a folder that may be gone: links on the way to it are followed.
+    below(work, &dir.join("x")).ok()?.parent().map(Path::to_owned)
+}
+
 /// The kernel must be a plain file there.
 fn vet(tree: &Tree<'_>, path: &Path, revision: &str) -> Result<(), String> {
     let gone = || {
@@ -117,10 +146,8 @@ fn same_name(tree: &Tree<'_>, path: &Path) -> Option<String> {
     found
 }
 
-/// The files' folders, none inside another.
-fn folders(paths: &[PathBuf]) -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> =
-        paths.iter().map(|p| p.parent().unwrap_or(Path::new("")).to_owned()).collect();
+/// Folders of which none lies inside another.
+fn outermost(mut folders: Vec<PathBuf>) -> Vec<PathBuf> {
     folders.sort();
     folders.dedup();
     let all = folders.clone();
@@ -128,52 +155,33 @@ fn folders(paths: &[PathBuf]) -> Vec<PathBuf> {
     folders
 }
 
-/// A name for a set of folders.
-fn tag(folders: &[PathBuf]) -> String {
+/// A name for a set of folders and files.
+fn tag(parts: &[PathBuf]) -> String {
     let mut text = Vec::new();
-    for folder in folders {
-        text.extend_from_slice(folder.as_os_str().as_bytes());
+    for part in parts {
+        text.extend_from_slice(part.as_os_str().as_bytes());
         text.push(0);
     }
     Digest::of(&text).short()
 }
 
-/// All files of `folders`, and every `.gitattributes` above them, as entries of an index.
+/// The files of `parts`, which are folders and files, and every `.gitattributes` above them, as
+/// entries of an index.
 fn gather(
     repository: &Repository,
     tree: &Tree<'_>,
-    folders: &[PathBuf],
+    parts: &[PathBuf],
 ) -> Result<Vec<IndexEntry>, String> {
     let odb = repository.odb().map_err(|e| format!("reading git's objects: {e}"))?;
     let mut gathered = Gathered { odb, entries: Vec::new(), bytes: 0, too_much: None };
-    for folder in folders {
-        for above in folder.ancestors().skip(1) {
+    for part in parts {
+        for above in part.ancestors().skip(1) {
             let path = above.join(".gitattributes");
             if let Ok(entry) = tree.get_path(&path) {
                 gathered.add(path.as_os_str().as_bytes().to_vec(), entry.id(), entry.filemode());
             }
         }
-        let inside = if folder.as_os_str().is_empty() {
-            Ok(tree.clone())
-        } else {
-            let entry = tree.get_path(folder).and_then(|entry| entry.to_object(repository));
-            entry.and_then(|object| object.peel_to_tree())
-        };
-        let inside = inside.map_err(|e| format!("reading `{}`: {e}", folder.display()))?;
-        let mut start = folder.as_os_str().as_bytes().to_vec();
-        if !start.is_empty() {
-            start.push(b'/');
-        }
-        gathered
-            .walk(&inside, &start)
-            .map_err(|e| format!("reading `{}`: {e}", folder.display()))?;
-        if let Some(what) = &gathered.too_much {
-            return Err(format!(
-                "the folder `{}` is too large to be written out beside the state ({what}): put \
-                 the kernel into a folder of its own",
-                if start.is_empty() { Path::new(".") } else { folder }.display()
-            ));
-        }
+        gathered.part(repository, tree, part)?;
     }
     gathered.entries.sort_by(|a, b| a.path.cmp(&b.path));
     gathered.entries.dedup_by(|a, b| a.path == b.path);
@@ -188,6 +196,39 @@ struct Gathered<'r> {
 }
 
 impl Gathered<'_> {
+    /// A file, or all that a folder holds.
+    fn part(
+        &mut self,
+        repository: &Repository,
+        tree: &Tree<'_>,
+        part: &Path,
+    ) -> Result<(), String> {
+        let reading = |e: git2::Error| format!("reading `{}`: {e}", part.display());
+        let inside = if part.as_os_str().is_empty() {
+            tree.clone()
+        } else {
+            let entry = tree.get_path(part).map_err(reading)?;
+            if entry.kind() == Some(ObjectType::Blob) {
+                self.add(part.as_os_str().as_bytes().to_vec(), entry.id(), entry.filemode());
+                return Ok(());
+            }
+            entry.to_object(repository).and_then(|o| o.peel_to_tree()).map_err(reading)?
+        };
+        let mut start = part.as_os_str().as_bytes().to_vec();
+        if !start.is_empty() {
+            start.push(b'/');
+        }
+        self.walk(&inside, &start).map_err(reading)?;
+        match &self.too_much {
+            None => Ok(()),
+            Some(what) => Err(format!(
+                "the folder `{}` is too large to be written out beside the state ({what}): put \
+                 the kernel, and its headers, into a folder of its own",
+                if start.is_empty() { Path::new(".") } else { part }.display()
+            )),
+        }
+    }
+
     fn walk(&mut self, tree: &Tree<'_>, start: &[u8]) -> Result<(), git2::Error> {
         let mut odd = None;
         let walked = tree.walk(TreeWalkMode::PreOrder, |folder, entry| {

@@ -4,11 +4,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::world_tests::World;
-use super::{Exported, export};
+use super::{Exported, Wanted, export};
 
 fn at(world: &World, revision: &str, files: &[&str]) -> Result<Exported, String> {
+    with_includes(world, revision, files, &[])
+}
+
+fn with_includes(
+    world: &World,
+    revision: &str,
+    files: &[&str],
+    folders: &[&str],
+) -> Result<Exported, String> {
     let files: Vec<PathBuf> = files.iter().map(|f| world.at(f)).collect();
-    export(&world.root, &world.beside().join("state"), revision, &files)
+    let include_dirs: Vec<PathBuf> = folders.iter().map(|f| world.at(f)).collect();
+    let wanted = Wanted { files: &files, include_dirs: &include_dirs };
+    export(&world.root, &world.beside().join("state"), revision, wanted)
 }
 
 fn text(path: &Path) -> String {
@@ -78,6 +89,29 @@ fn several_folders_of_one_commit_do_not_get_into_each_others_way() {
 }
 
 #[test]
+fn headers_from_elsewhere_come_along_as_they_were() {
+    let world = World::with(&[
+        ("k/k.c", "#include \"../common/a.h\"\n#include <deep/c.h>\n#include \"gone.h\"\n"),
+        ("common/a.h", "#include \"b.h\"\n"),
+        ("common/b.h", "old\n"),
+        ("common/unrelated.h", "u\n"),
+        ("include/deep/c.h", "c\n"),
+    ]);
+    world.write("common/b.h", "new\n");
+    world.stage("common/b.h");
+    world.commit_index("second");
+    let folders = ["include", "generated", "../outside"];
+    for (revision, wanted) in [("HEAD~1", "old\n"), ("HEAD", "new\n")] {
+        let found = with_includes(&world, revision, &["k/k.c"], &folders).expect("exported");
+        assert_eq!(text(&found.dir.join("common/b.h")), wanted);
+        assert_eq!(text(&found.dir.join("include/deep/c.h")), "c\n");
+        for none in ["common/unrelated.h", "generated", "outside"] {
+            assert!(!found.dir.join(none).exists(), "{none}");
+        }
+    }
+}
+
+#[test]
 fn line_ends_follow_the_attributes_of_the_revision() {
     let world = World::with(&[(".gitattributes", "*.c text eol=crlf\n"), ("k/k.c", "a\n")]);
     world.write(".gitattributes", "*.c -text\n");
@@ -136,7 +170,9 @@ fn names_that_name_no_kernel_say_what_would() {
     }
     assert!(at(&world, "HEAD", &["k/k.c"]).is_ok(), "a large neighbour is no hindrance");
     let outside = tempfile::tempdir().expect("tempdir");
-    let none = export(outside.path(), outside.path(), "HEAD", &[outside.path().join("k.c")]);
+    let files = [outside.path().join("k.c")];
+    let wanted = Wanted { files: &files, include_dirs: &[] };
+    let none = export(outside.path(), outside.path(), "HEAD", wanted);
     assert!(none.expect_err("none").contains("no git repository"));
     let unborn = World::unborn();
     unborn.write("k.c", "k\n");

@@ -4,6 +4,8 @@
 mod checkout;
 mod commit;
 mod export;
+mod headers;
+mod history;
 mod index;
 mod name;
 mod program;
@@ -22,10 +24,13 @@ use std::path::Path;
 use git2::{DiffFormat, DiffOptions, Repository};
 
 pub use commit::{
-    Committed, Message, Outside, commit_only, find_commit_with_trailer, settle_index,
+    Committed, Fit, Message, Outside, changed_in, commit_only, find_commit_with_trailer, fits,
+    settle_index,
 };
-pub use export::{Exported, export};
+pub use export::{Exported, Wanted, export};
+pub use history::{Held, History, history};
 pub use index::clear_leftovers;
+pub use program::revert_commit;
 pub use refused::Refused;
 
 /// What git knows of some files.
@@ -35,6 +40,22 @@ pub struct Revision {
     pub commit: String,
     /// How the files differ from it, as a patch; untracked files differ from nothing.
     pub diff: String,
+}
+
+/// Where `root` lies below its checkout's folder; none outside of a checkout.
+pub fn below_checkout(root: &Path) -> Option<std::path::PathBuf> {
+    let work = Repository::discover(root).ok()?.workdir()?.canonicalize().ok()?;
+    root.canonicalize().ok()?.strip_prefix(work).ok().map(Path::to_owned)
+}
+
+/// A file's (absolute) text in the last commit of the checkout around `root`.
+pub fn at_head(root: &Path, file: &Path) -> Option<String> {
+    let repository = Repository::discover(root).ok()?;
+    let work = repository.workdir()?.canonicalize().ok()?;
+    let path = file.strip_prefix(work).ok()?;
+    let tree = repository.head().ok()?.peel_to_tree().ok()?;
+    let object = tree.get_path(path).ok()?.to_object(&repository).ok()?;
+    String::from_utf8(object.as_blob()?.content().to_vec()).ok()
 }
 
 /// Looks at `files` (absolute) in the checkout around `root`. Nothing is written, not even the

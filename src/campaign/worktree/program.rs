@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use git2::{AttrCheckFlags, AttrValue, Oid, Repository};
@@ -51,6 +51,7 @@ pub(super) enum Why {
     Signature,
     Filter(String),
     Index(String),
+    Revert,
 }
 
 impl Why {
@@ -60,6 +61,7 @@ impl Why {
             Self::Signature => "commits must be signed (commit.gpgSign)".to_owned(),
             Self::Filter(name) => format!("the kernel goes through the filter `{name}`"),
             Self::Index(what) => format!("the index is of a special kind ({what})"),
+            Self::Revert => "a commit is to be reverted".to_owned(),
         }
     }
 }
@@ -155,6 +157,29 @@ pub(super) fn commit(
         }
     }
     git.commit(message, &new)
+}
+
+/// Makes a commit that undoes another, as `git revert` does; its id.
+///
+/// # Errors
+/// When git refuses, or the two do not fit together any more; nothing has changed then.
+pub fn revert_commit(root: &Path, commit: &str, outside: &Outside<'_>) -> Result<String, Refused> {
+    let checkout = Checkout::open(root)?;
+    checkout.at_rest()?;
+    let head = checkout.head()?;
+    let attempt = Attempt { checkout, head, named: Vec::new() };
+    let git = Git::find(&attempt, &Why::Revert, outside)?;
+    let said = git.run(&["revert", "--no-edit", commit], &[])?;
+    let fresh = Checkout::open(root)?;
+    if said.exit == Exit::Code(0)
+        && let Some(id) = fresh.head()?.commit
+    {
+        return Ok(id.to_string());
+    }
+    if fresh.at_rest().is_err() {
+        git.run(&["revert", "--abort"], &[])?;
+    }
+    Err(Refused::Failed { doing: format!("`git revert {commit}`"), cause: said.output })
 }
 
 /// The program, set up for one repository.

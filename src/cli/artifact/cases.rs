@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::facts::{facts, percent, sentence};
 use crate::cli::columns::{clean, pairs, paragraph, table};
 use crate::cli::picture::{Charset, histogram, sparkline};
-use crate::cli::words::duration_us;
+use crate::cli::words::{duration_us, interval_us};
 
 /// Keys of a measured case that the tables and pictures show.
 const SHOWN: [&str; 16] = [
@@ -76,9 +76,7 @@ fn times(cases: &[&Value]) -> String {
         .iter()
         .map(|case| {
             let interval = match (number(case, "lower_us"), number(case, "upper_us")) {
-                (Some(_), Some(_)) => {
-                    format!("{} .. {}", time(case, "lower_us"), time(case, "upper_us"))
-                }
+                (Some(lower), Some(upper)) => interval_us(lower, upper),
                 _ => String::new(),
             };
             let level = number(case, "level").map(percent).unwrap_or_default();

@@ -150,8 +150,7 @@ fn estimate(result: &Map<String, Value>) -> Option<(String, String)> {
     let text = |name: &str| result.get(name).and_then(Value::as_str).unwrap_or_default();
     let mut words = words::duration_us(value("value_us")?);
     if let (Some(lower), Some(upper)) = (value("lower_us"), value("upper_us")) {
-        let (lower, upper) = (words::duration_us(lower), words::duration_us(upper));
-        words += &format!(", {lower} .. {upper}");
+        words += &format!(", {}", words::interval_us(lower, upper));
         let level = value("level").map(percent).unwrap_or_default();
         let basis = text("basis");
         words += &match (level.as_str(), basis) {

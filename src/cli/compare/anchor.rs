@@ -30,6 +30,7 @@ pub(super) fn plan(args: &CompareArgs) -> Result<PipelineArgs, Refusal> {
         incumbent: Some("baseline".to_owned()),
         tuning,
         add: Vec::new(),
+        only: vec![args.stage.clone()],
     };
     Ok(PipelineArgs::of(which, &[&args.stage]))
 }

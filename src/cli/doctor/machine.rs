@@ -12,7 +12,7 @@ use crate::cli::hardware::{
     self, CLOCK, CPUS, Cache, ClockSource, Ticks, list_in_words, percent, siblings_in_words,
 };
 use crate::cli::noise::{self, ClockCost, Noise};
-use crate::cli::{devices, words};
+use crate::cli::{devices, words, world};
 use crate::engine::lease;
 use crate::process::Cancel;
 
@@ -53,7 +53,9 @@ pub(super) fn checks(cpu: &CpuIdentity) -> Vec<Check> {
 /// The A/A run, unless it would disturb a measurement of somebody else.
 fn quiet_noise(core: u32) -> Result<Noise, String> {
     let cancel = Cancel::default();
+    let folder = lease::folder(&world::variable);
     let request = lease::Request {
+        folder: &folder,
         device: "cpu",
         who: &format!("{} optloop doctor", std::process::id()),
         no_wait: true,

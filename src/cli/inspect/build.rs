@@ -282,6 +282,8 @@ pub(super) fn from_git(
 ) -> Result<PathBuf, Refusal> {
     let refuse = |what: String| Refusal::Words(what, None, Exit::User);
     let path = world::text_variable("PATH").unwrap_or_default();
+    // Git keeps of a link only where it leads to: what is compiled lies there.
+    let kernel = &kernel.canonicalize().unwrap_or_else(|_| kernel.to_owned());
     let folder = kernel.parent().unwrap_or(Path::new("/"));
     let name = kernel.file_name().unwrap_or_default().to_string_lossy();
     let git = process::resolve(OsStr::new("git"), folder, OsStr::new(&path))

@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::overrides;
-use crate::record::{Decision, verdict};
+use crate::measure::pairs::{Decision, decision};
+use crate::pipeline::Guard;
 use crate::stats::sequential::{Rule, Verdict, gain};
 
 /// What is written for a line.
@@ -103,7 +104,7 @@ impl Decided {
         let look = found.deciding();
         Self {
             id,
-            decision: word(verdict::decision(found)),
+            decision: word(decision(found, Guard::Off, &[])),
             reason: found.reason.word(),
             pairs: found.pairs,
             estimate: look.map(|look| look.estimate),

@@ -24,17 +24,19 @@ pub(super) fn run(
 ) -> StageOutcome {
     let audited = match trace(spec, setting.ctx.cancel) {
         Ok(audited) => audited,
+        Err(e) if e.lasts() => return StageOutcome::failed(FailureClass::Setup, e.to_string()),
         Err(e) => return StageOutcome::failed(FailureClass::Infrastructure, e.to_string()),
     };
     let mut outcome = conclude(audited.finished);
-    let root = setting.shared.root;
+    let root = setting.root();
     let absolute = |names: &[crate::engine::subject::Known]| -> Vec<PathBuf> {
         names.iter().map(|k| root.join(&k.name)).collect()
     };
     let mut readable = absolute(&setting.job.inputs);
     let writable = absolute(&setting.job.outputs);
     readable.extend(writable.iter().cloned());
-    readable.extend(outcome.discovered.iter().cloned());
+    let below = |path: &PathBuf| path.strip_prefix(setting.shared.root).map(|name| root.join(name));
+    readable.extend(outcome.discovered.iter().map(|path| below(path).unwrap_or(path.clone())));
     let tools = tools(&audited.accesses, root, setting);
     let mut faults = BTreeSet::new();
     for access in audited.accesses {
@@ -44,7 +46,8 @@ pub(super) fn run(
             AccessKind::Missing => continue,
         };
         let of_a_tool = fault == Fault::Reads && tools.iter().any(|t| access.path.starts_with(t));
-        if !of_a_tool && !is_fine(&access.path, allowed, root) {
+        let temporary = setting.temporary().is_some_and(|folder| access.path.starts_with(folder));
+        if !of_a_tool && !temporary && !is_fine(&access.path, allowed, root) {
             faults.insert((fault, access.path));
         }
     }

@@ -1,7 +1,7 @@
 //! Measures a kernel, comparing what it computes meanwhile.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -9,22 +9,22 @@ use serde_json::json;
 use super::clocks;
 use super::compare::account::Told;
 use super::compare::calibrate::Calibrated;
+use super::compare::identical::{Identical, Numbers};
 use super::compare::{self, Compared};
 use super::compile::CompileDef;
-use super::judge::{self, Bench, Judge};
-use super::layouts::Deck;
+use super::judge::{self, Bench, Judge, Load};
+use super::layouts::{self, Deck};
 use super::numbers::{Account, Digests, gave_up, throttled};
 use super::profile;
 use super::roofline::{self, Roof};
 use super::{Failure, FailureClass, StageContext, StageOutcome};
 use super::{holdout, telemetry};
 use crate::backend::cpu::conditions;
-use crate::backend::cpu::layouts::Layouts;
 use crate::backend::cuda::Journal;
 use crate::backend::{Fault, Mode, Session};
 use crate::digest::Digest;
 use crate::measure::{self, CaseResult, Halt, Measurement, Protocol, SlotEnd, Statistic, Stopped};
-use crate::pipeline::{BenchWork, COMPARED, CacheMode, Clocks, Purpose, Target};
+use crate::pipeline::{BenchWork, CacheMode, Clocks, Purpose, Target};
 use crate::problem::{self, Problem};
 use crate::stats::roofline::Work;
 
@@ -59,19 +59,18 @@ pub fn run(def: &BenchDef, ctx: &StageContext<'_>) -> StageOutcome {
     let (before, started) = (conditions::moment(), Instant::now());
     let mut notes = Notes::default();
     let found = digests(def).and_then(|digests| {
-        let found = find(def, ctx, seed, &digests, &mut notes)?;
+        let found = find(def, ctx, seed, &mut notes)?;
         Ok((found, digests))
     });
     outcome.log = std::mem::take(&mut notes.log);
     let (found, digests) = match found {
-        Ok((Found::Itself, digests)) => return itself(def, &digests),
         Ok(found) => found,
         Err(failure) => {
             outcome.failure = Some(failure);
             return outcome;
         }
     };
-    let Some(measurement) = found.measurement() else { return outcome };
+    let measurement = found.measurement();
     let roofs = roofs(def, ctx, measurement);
     let account = Account {
         def,
@@ -129,21 +128,16 @@ enum Found {
     Compared(Box<Compared>),
     /// Beside itself.
     Calibrated(Box<Calibrated>),
-    /// Nothing was launched: the incumbent is the same binary.
-    Itself,
+    /// The kernel alone, for the incumbent is the same binary.
+    Identical(Measurement),
 }
 
 fn find(
     def: &BenchDef,
     ctx: &StageContext<'_>,
     seed: u64,
-    digests: &Digests,
     notes: &mut Notes,
 ) -> Result<Found, Failure> {
-    let calibrates = def.work.purpose == Purpose::Calibrate;
-    if !calibrates && digests.incumbent.as_ref() == Some(&digests.kernel) {
-        return Ok(Found::Itself);
-    }
     // For the launches and no longer: what the device can do at most is kept for all stages.
     let mut lock = clocks::hold(def, ctx)?;
     notes.rate = lock.as_ref().map(|lock| lock.rate.clone());
@@ -165,32 +159,38 @@ fn launch(
     let Some(incumbent) = &def.incumbent else {
         return Ok(Found::Alone(try_run(def, ctx, seed, notes)?));
     };
+    if layouts::are_one(incumbent, &def.kernel)? {
+        return Ok(Found::Identical(try_run(def, ctx, seed, notes)?));
+    }
     let compared = compare::run(def, incumbent, ctx, seed, notes)?;
     Ok(Found::Compared(Box::new(compared)))
 }
 
 impl Found {
-    fn measurement(&self) -> Option<&Measurement> {
+    fn measurement(&self) -> &Measurement {
         match self {
-            Self::Alone(measurement) => Some(measurement),
-            Self::Compared(compared) => Some(&compared.candidate),
-            Self::Calibrated(calibrated) => Some(&calibrated.compared.candidate),
-            Self::Itself => None,
+            Self::Alone(measurement) | Self::Identical(measurement) => measurement,
+            Self::Compared(compared) => &compared.candidate,
+            Self::Calibrated(calibrated) => &calibrated.compared.candidate,
         }
     }
 
     /// Adds what only a comparison knows.
     fn tell(&self, def: &BenchDef, outcome: &mut StageOutcome) {
         match self {
-            Self::Alone(measurement) => {
+            Self::Alone(measurement) | Self::Identical(measurement) => {
+                if matches!(self, Self::Identical(_)) {
+                    let against = def.against.as_deref().unwrap_or("the incumbent");
+                    let (metric, numbers) = (def.work.metric.as_str(), Numbers::Measured);
+                    let same = Identical { against, metric, numbers };
+                    same.tell(&mut outcome.metrics, &mut outcome.detail);
+                }
                 let lost = throttled(measurement.discarded_throttled, "launches");
                 outcome.detail["warnings"] = json!(lost.into_iter().collect::<Vec<_>>());
             }
-            Self::Itself => {}
             Self::Compared(compared) => {
                 let against = def.against.as_deref().unwrap_or("the incumbent");
-                let told = Told::of_kernels(compared, against, &def.work.rule)
-                    .doubting(compared.doubts.clone());
+                let told = Told::of_kernels(compared, against).doubting(compared.doubts.clone());
                 told.metrics(&mut outcome.metrics);
                 outcome.detail["comparison"] = told.detail();
                 outcome.detail["words"] = json!(told.words());
@@ -210,57 +210,24 @@ impl Found {
     }
 }
 
-/// The incumbent itself: its numbers are those that it was kept with.
-fn itself(def: &BenchDef, digests: &Digests) -> StageOutcome {
-    let mut outcome = StageOutcome::default();
-    // A kept binary has what was measured of it lying beside it.
-    let about = def.incumbent.as_ref().map(|binary| binary.with_file_name("about.json"));
-    let about = about.and_then(|path| std::fs::read(path).ok());
-    let about: Option<serde_json::Value> =
-        about.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    if let Some(known) = about.as_ref().and_then(|a| a.get("metrics")?.as_object()) {
-        let numbers =
-            known.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?)));
-        outcome.metrics.extend(numbers);
-    }
-    outcome.metrics.insert("stopped_early".into(), 0.0);
-    for name in COMPARED {
-        outcome.metrics.insert(name.into(), 0.0);
-    }
-    outcome.detail = json!({
-        "problem": def.problem.name,
-        "purpose": def.work.purpose,
-        "metric": def.work.metric,
-        "kernel_digest": digests.kernel,
-        "harness_digest": digests.harness,
-        "identical": { "against": def.against },
-        "words": format!(
-            "identical binary: nothing was launched, for {} is the very same code",
-            def.against.as_deref().unwrap_or("the incumbent")
-        ),
-    });
-    outcome
-}
-
 /// What is measured, and by what: the harness is everything that says what is right, and how it
 /// is timed.
 fn digests(def: &BenchDef) -> Result<Digests, Failure> {
-    let unreadable = |path: &Path, why: &std::io::Error| Failure {
-        class: FailureClass::Infrastructure,
-        message: format!("cannot read {}: {why}", path.display()),
+    let file = |path: &Path| {
+        Digest::of_file(path)
+            .map_err(|e| Failure::of_io(&format!("cannot read {}", path.display()), &e))
     };
-    let file = |path: &Path| Digest::of_file(path).map_err(|e| unreadable(path, &e));
     let each = samples_per_process(def);
-    let code = |path: &Path| {
-        let file = std::fs::read(path).map_err(|e| unreadable(path, &e))?;
-        Ok(Layouts::of(&file).identity())
-    };
     let way = format!("{:?}", (&def.work.mode, &def.work.metric, &def.work.repeats, each));
     let locked = if def.work.clocks == Clocks::Lock { " clocks locked" } else { "" };
-    let text = format!("{} {way}{locked}", file(&def.reference)?.hex());
+    let linked = match def.work.compile.layouts {
+        0 | 1 => String::new(),
+        count => format!(" {count} layouts"),
+    };
+    let text = format!("{} {way}{locked}{linked}", file(&def.reference)?.hex());
     let harness = problem::canonical_digest(&def.problem, &text).hex();
-    let incumbent = def.incumbent.as_deref().map(code).transpose()?.map(|d| d.hex());
-    Ok(Digests { kernel: code(&def.kernel)?.hex(), incumbent, harness })
+    let incumbent = def.incumbent.as_deref().map(file).transpose()?.map(|d| d.hex());
+    Ok(Digests { kernel: file(&def.kernel)?.hex(), incumbent, harness })
 }
 
 fn try_run(
@@ -269,19 +236,21 @@ fn try_run(
     seed: u64,
     notes: &mut Notes,
 ) -> Result<Measurement, Failure> {
-    let protocol = protocol(def, seed)?;
+    let mut protocol = protocol(def, seed)?;
     let bench = Bench::new(ctx, &def.work.limits, &def.target).confined(def.work.sandbox);
     let bench = bench.noting(&notes.journal);
     if def.work.purpose == Purpose::Leaderboard {
         holdout::check(def, &bench, seed)?;
     }
     let judge = Judge::new(&def.problem, &def.reference, seed, &bench).of_kernel(&def.kernel)?;
+    protocol.budget = judge.budget();
     let mut benched = Benched {
         bench: &bench,
         judge,
         deck: Deck::of(&def.kernel, &ctx.scratch.join("layouts"), seed)?,
         log: &mut notes.log,
         outputs: Vec::new(),
+        started: Instant::now(),
         failure: None,
     };
     let result = measure::measure(&protocol, &mut benched, ctx.progress);
@@ -328,6 +297,7 @@ fn protocol(def: &BenchDef, seed: u64) -> Result<Protocol, Failure> {
         early_stop_us: work.early_stop_us,
         precision: work.precision,
         statistic: statistic(&work.metric)?,
+        budget: None,
         mode: mode(work.mode),
         seed,
     })
@@ -359,6 +329,7 @@ struct Benched<'a> {
     log: &'a mut Vec<u8>,
     /// What outputs are read into.
     outputs: Vec<Vec<u8>>,
+    started: Instant,
     /// A failure that is not the kernel's, kept on its way through the protocol.
     failure: Option<Failure>,
 }
@@ -378,12 +349,17 @@ impl measure::Subject for Benched<'_> {
     }
 
     fn load(&mut self, session: &mut dyn Session, case: usize, wanted: u32) -> Result<u32, Fault> {
-        let sets = self.judge.draw(case, wanted).map_err(|failure| {
-            let what = failure.message.clone();
-            self.failure = Some(failure);
-            Fault::Infrastructure { what }
-        })?;
+        let drawn = self.judge.draw(case, wanted);
+        let sets = drawn.map_err(|failure| judge::kept(&mut self.failure, failure))?;
         self.judge.shape(case, session);
+        if self.judge.is_large(case) {
+            let loaded = self.judge.load_large(case, Load::Ring(sets), session);
+            // How long a launch may take is known from the reference's answer.
+            self.judge.shape(case, session);
+            return loaded
+                .map_err(|failure| judge::kept(&mut self.failure, failure))?
+                .map(|()| sets);
+        }
         judge::load_what_fits(sets, &mut |sets| session.load(&self.judge.arguments(case, sets)))
     }
 
@@ -393,6 +369,10 @@ impl measure::Subject for Benched<'_> {
 
     fn renew(&mut self) {
         self.judge.forget();
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.started.elapsed()
     }
 
     fn finish(&mut self, mut session: Box<dyn Session>) {

@@ -169,7 +169,7 @@ impl Checked {
         for case in 0..around.judge.cases.len() {
             around.judge.draw(case, 2 * around.def.launches.max(1))?;
         }
-        let (notes, refusal) = controls::run(&around.judge);
+        let (notes, refusal) = controls::run(&mut around.judge)?;
         self.controls = notes;
         refusal.map_or(Ok(()), Err)
     }

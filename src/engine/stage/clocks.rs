@@ -24,7 +24,7 @@ pub(super) fn hold(def: &BenchDef, ctx: &StageContext<'_>) -> Result<Option<Lock
         }
         let message = format!("cuda:{device}: {why}; {HINT}");
         // No word about the candidate: this machine does not do what was asked for.
-        Failure { class: FailureClass::Infrastructure, message }
+        Failure { class: FailureClass::Setup, message }
     })
 }
 

@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::bench::{self, BenchDef, Notes};
-use super::judge::{self, Bench, Built, Judge};
+use super::judge::{self, Bench, Built, Judge, Load};
 use super::layouts::Deck;
 use super::{Failure, FailureClass, Look, StageContext};
 use crate::backend::{Fault, Session, Shelf};
@@ -15,7 +15,7 @@ use crate::measure::pairs::{
     Comparison, Contest, Cut, Heard, KernelPairs, Scoring, Side, SlotPlan, Stop, Terms, decide,
 };
 use crate::measure::{Halt, Measurement, SlotEnd, Stopped};
-use crate::pipeline::{RuleWork, Target};
+use crate::pipeline::{Incumbent, RuleWork, Target};
 use crate::stats::block::{Better, Combine, Metric, Scale};
 use crate::stats::sequential::{Confirm, Next, Rule};
 
@@ -23,6 +23,9 @@ pub(super) mod account;
 pub(super) mod calibrate;
 pub mod calibration;
 pub(super) mod command;
+pub(in crate::engine) mod identical;
+mod probe;
+pub(in crate::engine) mod sides;
 
 /// Pairs that one pair of processes gives on a processor: each pair has layouts of its own, so that
 /// what they are worth is in the spread from pair to pair, which the bounds rest on. Two pairs of
@@ -199,8 +202,11 @@ impl Duel<'_> {
             scoring: Scoring { statistic, metric: metric(&def.work.rule) },
             seed: self.seed,
             budget: Some(budget(&def.work.rule, def.work.limits.timeout_ms)),
+            guard: def.work.rule.guard,
             rule,
         };
+        // Of a large case each pair of processes has one fresh set.
+        let per_process = if contest.judge.has_large() { 1 } else { per_process };
         let plan = SlotPlan {
             discard: def.work.rule.discard,
             timed: def.work.rule.timed,
@@ -237,15 +243,34 @@ impl Duel<'_> {
 }
 
 impl Duel<'_> {
-    /// A failure of the incumbent's, which is nobody's candidate's doing.
     fn incumbents(&self, failure: &Failure) -> Failure {
-        let message = format!(
-            "the incumbent ({}) failed, so there is nothing to compare with: {}",
-            self.def.against.as_deref().unwrap_or("the same binary"),
-            failure.message
-        );
-        Failure { class: FailureClass::Infrastructure, message }
+        let called = self.def.against.as_deref().unwrap_or("the same binary");
+        incumbents(&self.def.work.incumbent, called, failure)
     }
+}
+
+/// A failure of the incumbent's, which is nobody's candidate's doing. What failed once by what it
+/// computes fails every time: that is not to be tried again, but changed.
+pub(super) fn incumbents(incumbent: &Incumbent, called: &str, failure: &Failure) -> Failure {
+    let Failure { class, message } = failure;
+    let passing = [FailureClass::Infrastructure, FailureClass::Interrupted, FailureClass::NoDevice];
+    if passing.contains(class) {
+        let message = format!(
+            "the incumbent ({called}) could not be run, so there is nothing to compare with: {message}"
+        );
+        return Failure { class: *class, message };
+    }
+    let to_do = match incumbent {
+        Incumbent::Best | Incumbent::Baseline => {
+            "to begin anew with the kernel as it is now: `optloop best reset`, then run the pipeline"
+        }
+        _ => "name another incumbent, or write incumbent = \"none\"",
+    };
+    let message = format!(
+        "the incumbent ({called}) fails this itself, so there is nothing to compare with: \
+         {message}\n{to_do}"
+    );
+    Failure { class: FailureClass::Incumbent, message }
 }
 
 /// Kernel times: lower is better, and cases count by their weights.
@@ -315,7 +340,6 @@ struct Contested<'a> {
 }
 
 impl Contested<'_> {
-    /// A failure of the incumbent is nobody's candidate's doing: nothing is decided by it.
     fn blame(&self, stop: Stop) -> Failure {
         let label = |case: usize| self.judge.cases.get(case).map_or("", |c| c.label.as_str());
         let failure = match stop.halt {
@@ -325,7 +349,7 @@ impl Contested<'_> {
                 message: format!("case {}: {report}", label(case)),
             },
         };
-        if stop.side != Some(Side::Incumbent) || failure.class == FailureClass::Interrupted {
+        if stop.side != Some(Side::Incumbent) {
             return failure;
         }
         self.duel.incumbents(&failure)
@@ -386,16 +410,24 @@ impl Contest for Contested<'_> {
         case: usize,
         wanted: u32,
     ) -> Result<u32, Fault> {
-        let sets = self.judge.draw(case, wanted).map_err(|failure| {
-            let what = failure.message.clone();
-            self.failure = Some(failure);
-            Fault::Infrastructure { what }
-        })?;
+        let drawn = self.judge.draw(case, wanted);
+        let sets = drawn.map_err(|failure| judge::kept(&mut self.failure, failure))?;
+        if self.judge.is_large(case) {
+            // Here both sides read the same pages: there is no memory for more, and so much is in no
+            // cache for long.
+            self.built.of(side).shape(case, session);
+            let loaded = self.judge.load_large(case, Load::Ring(sets), session);
+            session.limit(self.judge.limit(case));
+            return loaded
+                .map_err(|failure| judge::kept(&mut self.failure, failure))?
+                .map(|()| sets);
+        }
         // Never on the pages that the other side reads: whoever comes second would find them in the
         // caches. And not always on the same ones: where they lie has a speed of its own.
         let shelf = usize::from((side == Side::Candidate) != self.swapped);
         let number = case as u64;
         self.built.of(side).shape(case, session);
+        session.limit(self.judge.limit(case));
         let (judge, shelf) = (&self.judge, &mut self.shelves[shelf]);
         judge::load_what_fits(sets, &mut |sets| {
             session.load_shared(&judge.arguments(case, sets), number, shelf)

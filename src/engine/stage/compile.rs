@@ -7,6 +7,7 @@ mod reads;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -97,8 +98,8 @@ fn try_run(
         .map_err(|e| cannot(&format!("writing {}", def.output.display()), &e))
 }
 
-fn cannot(what: &str, why: &dyn std::fmt::Display) -> Failure {
-    Failure { class: FailureClass::Infrastructure, message: format!("{what}: {why}") }
+fn cannot(what: &str, why: &io::Error) -> Failure {
+    Failure::of_io(what, why)
 }
 
 fn failed(message: String) -> Failure {
@@ -228,16 +229,17 @@ fn run_all(
         spec.timeout = deadline.map(|d| d.saturating_duration_since(Instant::now()));
         let finished = match words.reads {
             Some(reads) => reads.run(&spec, ctx)?,
-            None => {
-                process::run(&spec, ctx.cancel).map_err(|e| cannot("starting the compiler", &e))?
-            }
+            None => process::run(&spec, ctx.cancel).map_err(|e| Failure::of_spawn(&e))?,
         };
         // Where the work happens says nothing to anybody, and is another place each time.
         let own = format!("{}/", ctx.scratch.display());
         let output = String::from_utf8_lossy(&finished.stdout).replace(&own, "");
         let output = (words.log)(&output);
         outcome.log.extend_from_slice(output.as_bytes());
-        judge(def, &finished, (words, &output))?;
+        judge(def, &finished, (words, &output)).map_err(|failure| {
+            let built = def.output.parent().unwrap_or(ctx.scratch);
+            failure.unless_full(&output, &[ctx.scratch.to_owned(), built.to_owned()])
+        })?;
     }
     Ok(())
 }
@@ -259,7 +261,8 @@ fn judge(
         Exit::Code(0) => Ok(()),
         Exit::Code(code) => Err((words.failure)(code, output)),
         Exit::Signal(signal) => {
-            Err(cannot("the compiler was ended from outside", &format!("signal {signal}")))
+            let message = format!("the compiler was ended from outside: signal {signal}");
+            Err(Failure { class: FailureClass::Infrastructure, message })
         }
         Exit::TimedOut => Err(Failure {
             class: FailureClass::TimedOut,

@@ -23,7 +23,7 @@ fn problem() -> Problem {
             arg("n", Dtype::I32, ArgKind::Scalar("n".into())),
         ],
         reference: PathBuf::new(),
-        tolerance: Tolerance { rtol: 0.0, atol: 0.0 },
+        tolerance: Tolerance { rtol: 0.0, atol: 0.0, equal_nan: false },
         growth: None,
         deterministic: false,
         flops: None,

@@ -1,9 +1,9 @@
 //! The cases that are held out, before a kernel is ranked: right on sizes that nobody knew.
 
 use super::bench::BenchDef;
-use super::judge::{Bench, Judge};
+use super::judge::{Bench, Judge, Load, arguments};
 use super::{Failure, FailureClass};
-use crate::backend::{Fault, Mode, Order};
+use crate::backend::{Mode, Order, Session};
 
 /// Launches per case, each on inputs of its own.
 const LAUNCHES: u32 = 2;
@@ -18,34 +18,36 @@ pub(super) fn check(def: &BenchDef, bench: &Bench<'_>, seed: u64) -> Result<u32,
     for case in secret {
         (bench.ctx.progress)(0.0, &judge.place(case));
         let sets = judge.draw(case, LAUNCHES)?;
-        let outputs = launch(def, bench, (&judge, case, sets));
-        let outputs = outputs.map_err(|fault| judge.failure(case, &fault))?;
-        for (set, got) in (0..).zip(&outputs) {
-            let judged = judge.compare(case, set, got);
-            if !judged.passed() {
-                let report = judged.reports.join("\n");
-                let message = format!("{}: {report}", judge.place(case));
-                return Err(Failure { class: FailureClass::Wrong, message });
-            }
-        }
+        let opened = bench.open_kernel(&def.kernel);
+        let mut session = opened.map_err(|fault| judge.failure(case, &fault))?;
+        let checked = (0..sets).try_for_each(|set| one(&mut judge, &mut *session, (case, set)));
+        session.finish();
+        checked?;
     }
     Ok(count)
 }
 
-/// What the kernel leaves for each set, in a process of its own.
-fn launch(
-    def: &BenchDef,
-    bench: &Bench<'_>,
-    (judge, case, sets): (&Judge<'_>, usize, u32),
-) -> Result<Vec<Vec<Vec<u8>>>, Fault> {
-    let mut session = bench.open_kernel(&def.kernel)?;
-    judge.shape(case, &mut *session);
-    session.load(&judge.arguments(case, sets))?;
-    let outputs = (0..sets).map(|set| {
-        session.launch(Order { first: set, count: 1, mode: Mode::Hot })?;
-        session.outputs(set)
+/// One launch, compared.
+fn one(
+    judge: &mut Judge<'_>,
+    session: &mut dyn Session,
+    (case, set): (usize, u32),
+) -> Result<(), Failure> {
+    let loaded = if judge.is_large(case) {
+        judge.load_large(case, Load::One(set as usize), session)?
+    } else {
+        session.load(&[arguments(&judge.drawn(case)[set as usize].staged)])
+    };
+    judge.shape(case, session);
+    let judged = loaded.and_then(|()| {
+        session.launch(Order { first: 0, count: 1, mode: Mode::Hot })?;
+        let drawn = &judge.drawn(case)[set as usize];
+        Ok(judge.compare_in_parts(case, (drawn, 0), session)?.0)
     });
-    let outputs = outputs.collect();
-    session.finish();
-    outputs
+    let judged = judged.map_err(|fault| judge.failure(case, &fault))?;
+    if judged.passed() {
+        return Ok(());
+    }
+    let message = format!("{}: {}", judge.place(case), judged.reports.join("\n"));
+    Err(Failure { class: FailureClass::Wrong, message })
 }

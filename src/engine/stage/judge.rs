@@ -1,8 +1,10 @@
 //! What checking and measuring share: cases staged with the reference's answers, comparisons,
 //! and what a fault means for a stage.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
+use std::time::Duration;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -10,24 +12,31 @@ use rayon::prelude::*;
 
 use super::{Failure, FailureClass};
 use crate::backend::cpu::CpuSession;
-use crate::backend::{Argument, Fault, Grid, MAX_BUFFERS, Mode, Order, Session};
+use crate::backend::{
+    Argument, Draw, Fault, Grid, LaunchLimit, MAX_BUFFERS, Model, Session, Shelf,
+};
 use crate::digest::Digest;
 use crate::problem::{
-    ArgKind, Case, Problem, Role, Staged, StagedArg, bytes_needed, draw_holdout, stage, twin, work,
+    ArgKind, Case, Drawing, Problem, Role, Staged, StagedArg, bytes_needed, draw_holdout, stage,
+    twin, work,
 };
 use crate::verify::{Dtype, Tolerance};
 
 mod agreed;
+mod answers;
 mod bench;
 mod built;
 mod fault;
 mod judged;
+mod large;
+mod room;
 
 pub(super) use bench::{Bench, core, free_bytes};
 pub(super) use built::{Built, load_what_fits};
-pub(super) use fault::kernel_failure;
+pub(super) use fault::{kept, kernel_failure};
 use fault::{reference_failure, withheld_failure};
 pub(super) use judged::{Judged, outputs};
+pub(super) use large::Load;
 
 /// Shared memory and copies in the judge may take this share of the memory that is free.
 const MEMORY_SHARE: u64 = 4;
@@ -36,10 +45,28 @@ const MEMORY_SHARE: u64 = 4;
 /// launch does.
 const AT_A_TIME: usize = 256;
 
+/// A launch that takes so many times as long as the reference's, and this longer, is ended: it would
+/// not be worth measuring, and most likely it never comes back.
+const LIMIT_TIMES: u32 = 1000;
+const LIMIT_MORE: Duration = Duration::from_secs(2);
+
 /// Inputs of one launch with the reference's outputs.
 pub(super) struct Drawn {
     pub(super) staged: Staged,
+    /// Empty where the reference was not asked yet: of a large set it is when that is loaded.
     pub(super) want: Vec<Vec<u8>>,
+    /// What the inputs are drawn from, and only they.
+    pub(super) seed: u64,
+}
+
+impl Draw for Drawing {
+    fn bytes(&self) -> usize {
+        Self::bytes(self)
+    }
+
+    fn draw(&self, into: &mut [u8]) {
+        Self::draw(self, into);
+    }
 }
 
 /// The judge: draws inputs from a secret seed, has the reference, in a worker of its own, answer
@@ -57,6 +84,10 @@ pub(super) struct Judge<'a> {
     /// Drawn so far, per case.
     pools: Vec<Vec<Drawn>>,
     answering: Option<CpuSession>,
+    /// How long the reference takes for a launch, per case.
+    paces: BTreeMap<usize, Duration>,
+    /// Cases at which the reference was seen to write all of its outputs.
+    examined: BTreeSet<usize>,
     /// How the candidate's kernel is launched.
     built: Built,
     /// How each output is compared, in argument order.
@@ -64,6 +95,10 @@ pub(super) struct Judge<'a> {
     /// Sets that were drawn and are not used any more.
     forgotten: u64,
     budget_bytes: u64,
+    /// From how many bytes on a set is large.
+    large_bytes: u64,
+    /// The inputs of a large case, in whose memory others are drawn.
+    shelf: Shelf,
 }
 
 /// What a set's seed is drawn for besides its number: sets of different uses never coincide.
@@ -95,10 +130,14 @@ impl<'a> Judge<'a> {
             secret,
             pools,
             answering: None,
+            paces: BTreeMap::new(),
+            examined: BTreeSet::new(),
             built: Built::default(),
             like: agreed::like(problem),
             forgotten: 0,
             budget_bytes,
+            large_bytes: large::threshold(bench),
+            shelf: Shelf::new(u64::MAX),
         }
     }
 
@@ -127,6 +166,10 @@ impl<'a> Judge<'a> {
     /// Draws until `wanted` sets of a case are there, or as many as memory holds, but at least
     /// two; how many there are.
     pub(super) fn draw(&mut self, case: usize, wanted: u32) -> Result<u32, Failure> {
+        self.room(case)?;
+        if self.is_large(case) {
+            return self.plan(case, wanted);
+        }
         let wanted = (wanted as usize).min(self.mappable());
         loop {
             let have = self.pools[case].len();
@@ -143,9 +186,9 @@ impl<'a> Judge<'a> {
 
     /// Sets of the pool, drawn on every core: nothing is timed meanwhile.
     fn pooled(&self, case: usize, numbers: Range<usize>) -> Result<Vec<Staged>, Failure> {
-        let number = |n: usize| self.forgotten + n as u64;
-        let seeds: Vec<u64> = numbers.map(|n| self.set_seed(case, Use::Pool, number(n))).collect();
+        let seeds: Vec<u64> = numbers.map(|number| self.pool_seed(case, number)).collect();
         let (problem, sizes) = (self.problem, &self.cases[case]);
+        (self.bench.ctx.progress)(0.0, &format!("drawing inputs, {}", sizes.label));
         let staged: Result<Vec<_>, _> =
             seeds.into_par_iter().map(|seed| stage(problem, sizes, seed)).collect();
         staged.map_err(|e| self.unstageable(case, &e))
@@ -155,6 +198,7 @@ impl<'a> Judge<'a> {
     pub(super) fn forget(&mut self) {
         self.forgotten += self.pools.iter().map(Vec::len).max().unwrap_or(0) as u64;
         self.pools.iter_mut().for_each(Vec::clear);
+        self.shelf.clear();
     }
 
     /// How many sets of buffers a process can map at a time.
@@ -167,8 +211,12 @@ impl<'a> Judge<'a> {
         MAX_BUFFERS / buffers.sum::<usize>().max(1)
     }
 
-    /// Whether memory holds so many sets of a case: once in the judge, once in shared memory.
+    /// Whether memory holds so many sets of a case: once in the judge, once in shared memory. Of a
+    /// large one it holds no more than are loaded at a time.
     pub(super) fn holds(&self, case: usize, sets: usize) -> bool {
+        if self.is_large(case) {
+            return sets <= large::SETS;
+        }
         let each = bytes_needed(self.problem, &self.cases[case]).unwrap_or(u64::MAX / 4);
         each.saturating_mul(2 * sets as u64) <= self.budget_bytes
     }
@@ -181,9 +229,12 @@ impl<'a> Judge<'a> {
     /// A set that differs from one of the pool in a few elements, answered by the reference.
     pub(super) fn twin(&mut self, case: usize, of: usize) -> Result<Drawn, Failure> {
         let seed = self.set_seed(case, Use::Twin, of as u64);
-        let model = &self.pools[case][of].staged;
-        let made = twin(self.problem, &self.cases[case], model, seed);
-        let staged = made.map_err(|e| self.unstageable(case, &e))?;
+        let staged = twin(&self.pools[case][of].staged, self.problem, seed);
+        if self.is_large(case) {
+            // Its answer makes way for the twin's; it can be had again.
+            self.pools[case][of].want = Vec::new();
+            return Ok(Drawn { staged, want: Vec::new(), seed });
+        }
         let answered = self.answered(case, vec![staged])?.pop();
         Ok(answered.expect("each set is answered"))
     }
@@ -198,6 +249,10 @@ impl<'a> Judge<'a> {
         let case = &self.cases[case];
         let bytes = bytes_needed(self.problem, case).unwrap_or(u64::MAX) as f64;
         bytes * work(self.problem, case).flops.unwrap_or(1.0).max(1.0)
+    }
+
+    fn pool_seed(&self, case: usize, number: usize) -> u64 {
+        self.set_seed(case, Use::Pool, self.forgotten + number as u64)
     }
 
     fn set_seed(&self, case: usize, r#use: Use, number: u64) -> u64 {
@@ -221,22 +276,52 @@ impl<'a> Judge<'a> {
         } else {
             format!("problem `{name}`, case {label}: {why}")
         };
-        Failure { class: FailureClass::Failed, message }
+        Failure { class: FailureClass::Problem, message }
     }
 
     fn answered(&mut self, case: usize, staged: Vec<Staged>) -> Result<Vec<Drawn>, Failure> {
-        let (problem, label) = (self.problem, &self.cases[case].label);
+        let label = &self.cases[case].label;
         (self.bench.ctx.progress)(0.0, &format!("reference, {label}"));
-        let blame = |fault: Fault| reference_failure(problem, &fault);
+        let blame = |fault: Fault| reference_failure(self.problem, &fault);
         let session = match &mut self.answering {
             Some(session) => session,
             None => self.answering.insert(self.bench.open(self.reference).map_err(blame)?),
         };
-        let want = answer(session, &staged).map_err(blame)?;
-        Ok(staged.into_iter().zip(want).map(|(staged, want)| Drawn { staged, want }).collect())
+        let answer = answers::answer(session, &staged).map_err(blame)?;
+        if self.examined.insert(case) {
+            let first = (&staged[0], answer.want[0].as_slice());
+            let again = |session: &mut CpuSession| session.load(&[arguments(&staged[0])]);
+            let session = self.answering.as_mut().expect("it has just answered");
+            let left = answers::left_out(session, first, (0, &mut { again })).map_err(blame)?;
+            answers::whole(&self.question(case), &left)?;
+        }
+        // After that: what was never written may be NaN by chance.
+        answers::without_nan(&self.question(case), &answer.want)?;
+        self.note_pace(case, answer.each);
+        // What is there is not drawn from its seed again.
+        let drawn = |(staged, want)| Drawn { staged, want, seed: 0 };
+        Ok(staged.into_iter().zip(answer.want).map(drawn).collect())
     }
 
-    /// The first `count` sets of a case as the backend takes them.
+    /// What is asked of the reference at a case.
+    fn question(&self, case: usize) -> answers::Question<'_> {
+        let (label, is_secret) = (&self.cases[case].label, self.is_secret(case));
+        answers::Question { problem: self.problem, label, is_secret }
+    }
+
+    fn note_pace(&mut self, case: usize, each: Duration) {
+        let pace = self.paces.entry(case).or_insert(each);
+        *pace = each.min(*pace);
+    }
+
+    /// How long a launch of the candidate's may take at a case, once the reference has answered there.
+    pub(super) fn limit(&self, case: usize) -> Option<LaunchLimit> {
+        let takes = *self.paces.get(&case)?;
+        let (model, times, more) = (Model::Reference, LIMIT_TIMES, LIMIT_MORE);
+        Some(LaunchLimit { model, takes, times, more })
+    }
+
+    /// The first `count` sets of a case that is not large as the backend takes them.
     pub(super) fn arguments(&self, case: usize, count: u32) -> Vec<Vec<Argument<'_>>> {
         self.pools[case].iter().take(count as usize).map(|d| arguments(&d.staged)).collect()
     }
@@ -258,9 +343,10 @@ impl<'a> Judge<'a> {
         self.built.grid(case)
     }
 
-    /// Says how what is loaded next of a case is launched.
+    /// Says how what is loaded next of a case is launched, and how long that may take.
     pub(super) fn shape(&self, case: usize, session: &mut dyn Session) {
         self.built.shape(case, session);
+        session.limit(self.limit(case));
     }
 
     /// Compares what a launch on a set left with what the reference left.
@@ -305,20 +391,14 @@ fn set_seed(seed: u64, case: u64, number: u64) -> u64 {
     u64::from_le_bytes(digest.0[..8].try_into().expect("a digest is longer than 8 bytes"))
 }
 
-/// What a kernel gives for each of these sets.
-fn answer(session: &mut dyn Session, staged: &[Staged]) -> Result<Vec<Vec<Vec<u8>>>, Fault> {
-    session.load(&staged.iter().map(arguments).collect::<Vec<_>>())?;
-    let count = staged.len() as u32;
-    session.launch(Order { first: 0, count, mode: Mode::Hot })?;
-    (0..count).map(|set| session.outputs(set)).collect()
-}
-
 /// The staged arguments as the backend takes them.
 pub(super) fn arguments(staged: &Staged) -> Vec<Argument<'_>> {
     let argument = |arg| match arg {
         &StagedArg::Scalar { dtype, ref bytes, .. } => {
             Argument::Scalar(&bytes[..dtype.size_bytes()])
         }
+        StagedArg::Later { role: Role::Inout, drawing, .. } => Argument::DrawnInout(drawing),
+        StagedArg::Later { drawing, .. } => Argument::Drawn(drawing),
         StagedArg::Buffer { role: Role::In, data, .. } => Argument::In(data),
         StagedArg::Buffer { role: Role::Out, data, .. } => Argument::Out(data.len()),
         StagedArg::Buffer { role: Role::Inout, data, .. } => Argument::Inout(data),

@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
-use super::{Failure, FailureClass};
+use super::Failure;
 use crate::backend::cpu::layouts::Layouts;
 use crate::digest::Digest;
 
@@ -30,20 +30,16 @@ impl Deck {
     /// # Errors
     /// When it cannot be read, or its layouts cannot be written.
     pub(super) fn of(kernel: &Path, folder: &Path, seed: u64) -> Result<Self, Failure> {
-        let failed = |what: &str, path: &Path, why: std::io::Error| Failure {
-            class: FailureClass::Infrastructure,
-            message: format!("cannot {what} {}: {why}", path.display()),
-        };
-        let file = fs::read(kernel).map_err(|e| failed("read", kernel, e))?;
+        let file = fs::read(kernel).map_err(|e| failed("read", kernel, &e))?;
         let layouts = Layouts::of(&file);
         let digests = layouts.parts().iter().map(|part| Digest::of(part).hex()).collect();
         let mut files = vec![kernel.to_owned()];
         if layouts.parts().len() > 1 {
-            fs::create_dir_all(folder).map_err(|e| failed("make", folder, e))?;
+            fs::create_dir_all(folder).map_err(|e| failed("make", folder, &e))?;
             files.clear();
             for (number, part) in layouts.parts().iter().enumerate() {
                 let path = folder.join(format!("{number}.so"));
-                fs::write(&path, part).map_err(|e| failed("write", &path, e))?;
+                fs::write(&path, part).map_err(|e| failed("write", &path, &e))?;
                 files.push(path);
             }
         }
@@ -71,6 +67,22 @@ impl Deck {
     pub(super) fn detail(&self) -> Value {
         json!({ "count": self.count(), "digests": self.digests, "drawn": self.drawn })
     }
+}
+
+/// Whether two built kernels are the very same code, however often either was linked.
+///
+/// # Errors
+/// When one cannot be read.
+pub(super) fn are_one(one: &Path, other: &Path) -> Result<bool, Failure> {
+    let code = |path: &Path| {
+        let file = fs::read(path).map_err(|e| failed("read", path, &e))?;
+        Ok(Layouts::of(&file).identity())
+    };
+    Ok(code(one)? == code(other)?)
+}
+
+fn failed(what: &str, path: &Path, why: &std::io::Error) -> Failure {
+    Failure::of_io(&format!("cannot {what} {}", path.display()), why)
 }
 
 #[cfg(test)]
@@ -105,6 +117,19 @@ mod tests {
         }
         assert_eq!(orders[0], orders[2]);
         assert_ne!(orders[0], orders[1]);
+    }
+
+    #[test]
+    fn a_kernel_that_was_linked_once_more_is_the_same_code() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = ["a", "b", "c"].map(|name| dir.path().join(name));
+        let file =
+            |parts: &[&[u8]]| join(&parts.iter().map(|part| part.to_vec()).collect::<Vec<_>>());
+        fs::write(&paths[0], b"code").unwrap();
+        fs::write(&paths[1], file(&[b"code", b"moved"])).unwrap();
+        fs::write(&paths[2], file(&[b"other", b"moved"])).unwrap();
+        assert!(are_one(&paths[0], &paths[1]).unwrap());
+        assert!(!are_one(&paths[1], &paths[2]).unwrap());
     }
 
     #[test]

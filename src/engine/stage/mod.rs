@@ -11,12 +11,14 @@ mod judge;
 mod layouts;
 mod numbers;
 pub mod profile;
+mod reading;
 pub mod replayed;
 mod roofline;
 mod telemetry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -27,12 +29,12 @@ use super::event::Event;
 use super::job::Shared;
 use super::subject::{INCUMBENT, Job};
 use crate::backend::loads;
-use crate::cache::Kind;
+use crate::cache::{CacheError, Kind};
 use crate::pipeline::{CompileWork, Limits, Run};
 use crate::plan::kernel::{LIBRARY_PATH, ROOT};
 use crate::plan::{Compile, Definition, Sources};
 use crate::problem::Problem;
-use crate::process::Cancel;
+use crate::process::{self, Cancel, SpawnError, Want};
 
 mod audit;
 mod best;
@@ -140,14 +142,75 @@ pub enum FailureClass {
     Inconclusive,
     /// The machine is too noisy to decide anything.
     TooNoisy,
+    /// What it is compared with fails the problem itself.
+    Incumbent,
     /// There is no such device here.
     NoDevice,
-    /// Not the candidate's doing.
+    /// Not the candidate's doing, and it may go away.
     Infrastructure,
+    /// Not the candidate's doing, and trying again changes nothing: a file, a setting or this
+    /// machine rules it out.
+    Setup,
+    /// optloop's own mistake.
+    Defect,
     /// Ctrl-C.
     Interrupted,
     /// Faster than this machine can be.
     Implausible,
+    /// The problem or its reference needs mending: no kernel can be judged by it.
+    Problem,
+}
+
+impl Failure {
+    /// What the system refused: tried again where it may go away.
+    pub(super) fn of_io(what: &str, error: &io::Error) -> Self {
+        Self { class: Self::class_of(error), message: format!("{what}: {error}") }
+    }
+
+    /// What went wrong with the state on disk; `what` stands before it.
+    pub(super) fn of_cache(what: &str, error: &CacheError) -> Self {
+        let class = match error {
+            CacheError::Io { source, .. } => Self::class_of(source),
+            CacheError::Locked { .. } => FailureClass::Infrastructure,
+        };
+        Self { class, message: format!("{what}{error}") }
+    }
+
+    /// Of what the system refused: [`FailureClass::Infrastructure`] where it may go away.
+    pub(super) fn class_of(error: &io::Error) -> FailureClass {
+        let lasts = process::lasts(error);
+        if lasts { FailureClass::Setup } else { FailureClass::Infrastructure }
+    }
+
+    /// What a tool's failure is when a disk is full that it works on: not the fault of what it was
+    /// given. `output` is what it said.
+    pub(super) fn unless_full(self, output: &str, folders: &[PathBuf]) -> Self {
+        let want = Want::after(output);
+        match folders.iter().find(|folder| process::is_full(folder, want)) {
+            Some(folder) => Self {
+                class: FailureClass::Infrastructure,
+                message: format!(
+                    "there is no room left on the disk of {}: {}",
+                    folder.display(),
+                    self.message
+                ),
+            },
+            None => self,
+        }
+    }
+
+    /// A program that could not be started or watched.
+    pub(super) fn of_spawn(error: &SpawnError) -> Self {
+        let lasts = error.lasts();
+        let class = if lasts { FailureClass::Setup } else { FailureClass::Infrastructure };
+        Self { class, message: error.to_string() }
+    }
+}
+
+impl From<Failure> for StageOutcome {
+    fn from(failure: Failure) -> Self {
+        Self { failure: Some(failure), ..Self::default() }
+    }
 }
 
 impl StageOutcome {
@@ -191,11 +254,15 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
         return StageOutcome::failed(FailureClass::NoDevice, message);
     }
     match &job.stored.definition {
-        Definition::Command(work) => command::run(work, &command::Setting { job, shared, ctx }),
+        Definition::Command(work) => {
+            let ground = command::Ground::Project;
+            command::run(work, &command::Setting { job, shared, ctx, ground })
+        }
         Definition::Best(best) => best::run(best, &job.members, shared.store),
         Definition::Compile(c) => {
             let def = compile_def(c, job, shared.root, ctx.env);
-            in_scratch(&ctx, || compile::run(&def, &ctx))
+            let outcome = in_scratch(&ctx, || compile::run(&def, &ctx));
+            if job.is_reference() { of_problem(outcome) } else { outcome }
         }
         Definition::Check(c) => {
             let (kernel, reference) = binaries(job, shared.root);
@@ -271,6 +338,15 @@ fn compile_def(
     }
 }
 
+/// A reference that does not compile is a mistake in the problem's files, and no candidate's failure.
+fn of_problem(mut outcome: StageOutcome) -> StageOutcome {
+    if let Some(failure) = outcome.failure.as_mut().filter(|f| f.class == FailureClass::Failed) {
+        failure.class = FailureClass::Setup;
+        failure.message = format!("the reference does not compile: {}", failure.message);
+    }
+    outcome
+}
+
 /// A stage's own build of the kernel; it keeps what comes of it in its own folder.
 fn rebuild(
     build: &Sources,
@@ -330,8 +406,8 @@ fn loading(
 
 fn in_scratch(ctx: &StageContext<'_>, go: impl FnOnce() -> StageOutcome) -> StageOutcome {
     if let Err(e) = std::fs::create_dir_all(ctx.scratch) {
-        let message = format!("cannot make {}: {e}", ctx.scratch.display());
-        return StageOutcome::failed(FailureClass::Infrastructure, message);
+        let what = format!("cannot make {}", ctx.scratch.display());
+        return Failure::of_io(&what, &e).into();
     }
     let outcome = go();
     // What stays is swept up by the next run.

@@ -68,7 +68,8 @@ fn cpu_peaks(ctx: &StageContext<'_>, core: Option<u32>) -> Result<Peaks, String>
         marker: &format!("{}.peaks", ctx.marker),
         cancel: ctx.cancel,
     };
-    peaks::cached(&ctx.state.join("devices"), &request).map_err(|e| e.to_string())
+    let measuring = || (ctx.progress)(0.95, "measuring the machine's peaks, once");
+    peaks::cached(&ctx.state.join("devices"), &request, &measuring).map_err(|e| e.to_string())
 }
 
 /// What one launch of a case has to do; `None` when the problem does not say.

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Pair, Scoring, Side, Spent};
-use crate::stats::block::Scale;
+use super::{Decision, Pair, Scoring, Side, Spent, decision};
+use crate::pipeline::Guard;
+use crate::stats::block::{Guard as CaseGuard, Harmed, Scale};
 use crate::stats::sequential::gain;
 use crate::stats::{LEVEL, Rule, Verdict, deterministic, signed_rank};
 
@@ -41,6 +42,27 @@ pub struct Comparison {
     pub seconds: f64,
     /// What it took.
     pub spent: Spent,
+    /// What becomes of a gain that harms single cases; in what was recorded before this was: nothing.
+    #[serde(default = "unguarded")]
+    pub guard: Guard,
+    /// The cases that surely got slower, where the guard looks at them.
+    #[serde(default)]
+    pub harmed: Vec<Harmed>,
+}
+
+fn unguarded() -> Guard {
+    Guard::Off
+}
+
+/// What launches say when they are asked once more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Again {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The cases that surely got slower, where the guard looks at them.
+    pub harmed: Vec<Harmed>,
+    /// What is to be done.
+    pub decision: Decision,
 }
 
 /// What a comparison reports: a gain with its interval, at 95 % where there are pairs enough and
@@ -92,11 +114,46 @@ impl Comparison {
     ///
     /// # Errors
     /// Which launch has no value.
-    pub fn again(&self) -> Result<Verdict, String> {
-        if self.deterministic {
-            return self.values_again();
+    pub fn again(&self) -> Result<Again, String> {
+        let verdict = if self.deterministic {
+            self.values_again()?
+        } else {
+            self.rule.judge(&self.d()?, &self.confirm_d()?)
+        };
+        let harmed = self.harmed_again()?;
+        let decision = decision(&verdict, self.guard, &harmed);
+        Ok(Again { verdict, harmed, decision })
+    }
+
+    /// Whether it holds what its launches say.
+    pub fn holds(&self, again: &Again) -> bool {
+        self.verdict == again.verdict && self.harmed == again.harmed
+    }
+
+    /// What is to be done about the candidate.
+    pub fn decision(&self) -> Decision {
+        decision(&self.verdict, self.guard, &self.harmed)
+    }
+
+    /// Whether only the guard keeps it from being a gain.
+    pub fn is_guarded(&self) -> bool {
+        self.verdict.is_keep() && self.decision() == Decision::Revert
+    }
+
+    /// As it was measured, with the cases that surely got slower.
+    #[must_use]
+    pub fn guarded(mut self) -> Self {
+        // A launch without a value has ended the comparison before.
+        self.harmed = self.harmed_again().unwrap_or_default();
+        self
+    }
+
+    fn harmed_again(&self) -> Result<Vec<Harmed>, String> {
+        if self.guard == Guard::Off {
+            return Ok(Vec::new());
         }
-        Ok(self.rule.judge(&self.d()?, &self.confirm_d()?))
+        let by_case = self.d_by_case()?;
+        Ok(if by_case.len() < 2 { Vec::new() } else { CaseGuard::default().harmed(&by_case) })
     }
 
     fn values_again(&self) -> Result<Verdict, String> {

@@ -6,6 +6,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::{Comparison, Cut, Pair, Pairs, Scoring, Stop};
+use crate::pipeline::Guard;
 use crate::stats::{Look, Next, Rule};
 
 /// Pairs after which the rule knows what is grossly slower, before its first look.
@@ -22,6 +23,8 @@ pub struct Terms {
     pub seed: u64,
     /// No look is begun that would end after this; confirming is not cut short.
     pub budget: Option<Duration>,
+    /// What becomes of a gain that harms single cases.
+    pub guard: Guard,
 }
 
 /// What a decision says on its way.
@@ -72,7 +75,7 @@ pub fn decide(
         Found::Cut(cut) => (Vec::new(), Some(cut)),
     };
     let confirm_d = trial.scores(&confirm)?;
-    Ok(Comparison {
+    let comparison = Comparison {
         rule: terms.rule.clone(),
         scoring: terms.scoring.clone(),
         seed: terms.seed,
@@ -83,7 +86,10 @@ pub fn decide(
         spent: trial.source.spent(),
         pairs: trial.pairs,
         confirm,
-    })
+        guard: terms.guard,
+        harmed: Vec::new(),
+    };
+    Ok(comparison.guarded())
 }
 
 /// How a search ended.

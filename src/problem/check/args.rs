@@ -51,12 +51,19 @@ impl Checker<'_> {
         let writes =
             |file: &Spanned<ArgFile>| file.role.as_ref().is_some_and(|role| role.value != Role::In);
         let torn = files.iter().any(|file| self.is_torn(&file.span));
-        if !torn && !files.iter().any(writes) {
+        if !torn && self.written_args() == files.len() && !files.iter().any(writes) {
             let span = entry.map_or(0..0, |entry| entry.span.clone());
             let label = "no argument has the role `out` or `inout`";
             self.tell("no-output", "the kernel writes nothing", span, label);
             self.advise("give the buffers that it writes `role = \"out\"`");
         }
+    }
+
+    /// How many arguments the file has, those among them that a mistake of form has left out.
+    fn written_args(&self) -> usize {
+        let (table, _told) = toml::de::DeTable::parse_recoverable(&self.source.text);
+        let args = table.get_ref().get("args").and_then(|args| args.get_ref().as_array());
+        args.map_or(0, |args| args.len())
     }
 
     fn kind(&mut self, file: &Spanned<ArgFile>) -> Option<ArgKind> {

@@ -78,6 +78,9 @@ impl<'a> Checker<'a> {
         self.memory(args.as_deref().unwrap_or_default());
         let reference = file.reference.as_ref().map(|reference| self.reference(reference));
         let tolerance = self.tolerance(&file.tolerance);
+        if let Some(given) = &file.tolerance.equal_nan {
+            self.equal_nan(given, args.as_deref().unwrap_or_default());
+        }
         let growth = file.tolerance.growth.as_ref();
         let growth = growth.map(|growth| {
             let cases = cases.as_deref().unwrap_or_default();

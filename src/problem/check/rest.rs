@@ -10,7 +10,7 @@ use crate::problem::case::input_elements;
 use crate::problem::expr::eval_f64;
 use crate::problem::file::{CudaFile, ReferenceFile, Size, ToleranceFile, Value};
 use crate::problem::load::{absolute, beside};
-use crate::problem::{Arg, Case, CudaLaunch, geometry};
+use crate::problem::{Arg, ArgKind, Case, CudaLaunch, Role, geometry};
 use crate::verify::Tolerance;
 
 const BLOCK: [&str; 3] = ["block.x", "block.y", "block.z"];
@@ -71,7 +71,24 @@ impl Checker<'_> {
             }
             value.value
         };
-        Tolerance { rtol: part("rtol", &file.rtol), atol: part("atol", &file.atol) }
+        Tolerance {
+            rtol: part("rtol", &file.rtol),
+            atol: part("atol", &file.atol),
+            equal_nan: file.equal_nan.as_ref().is_some_and(|given| given.value),
+        }
+    }
+
+    /// `equal_nan` where no output can be NaN is a misunderstanding.
+    pub(super) fn equal_nan(&mut self, given: &Spanned<bool>, args: &[(Arg, Range<usize>)]) {
+        let is_output =
+            |arg: &Arg| matches!(arg.kind, ArgKind::Buffer { role: Role::Out | Role::Inout, .. });
+        let mut outputs = args.iter().map(|(arg, _)| arg).filter(|arg| is_output(arg)).peekable();
+        if outputs.peek().is_some() && !outputs.any(|arg| arg.dtype.is_float()) {
+            let message = "`equal_nan` without an output that could be NaN";
+            let label = "no output is of a floating-point type";
+            self.tell("equal-nan-of-integers", message, given.span.clone(), label);
+            self.advise("leave it out: integers are compared as integers");
+        }
     }
 
     /// The exponent of [`crate::problem::Problem::growth`]: a line through fewer than three sizes

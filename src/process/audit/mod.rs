@@ -85,6 +85,17 @@ pub enum AuditError {
     },
 }
 
+impl AuditError {
+    /// True when the next try would fail as well.
+    pub fn lasts(&self) -> bool {
+        match self {
+            Self::Spawn(error) => error.lasts(),
+            Self::NotPermitted { .. } => true,
+            Self::Broken { .. } => false,
+        }
+    }
+}
+
 /// A watched command that has ended.
 #[derive(Debug)]
 pub struct Watched {

@@ -31,7 +31,7 @@ pub(super) fn plan_revert(state: &Path, intent: &mut Intent) -> Result<(), Strin
     let incumbent = current(state, place)?.ok_or_else(|| no_incumbent(place))?;
     let name = incumbent.folder().file_name().unwrap_or_default();
     intent.folder = name.to_string_lossy().into_owned();
-    for (source, kept) in incumbent.sources() {
+    for (source, kept) in incumbent.files() {
         whole(&kept, source.digest)?;
         let before = digest_of(&target(state, &source.path)?)?;
         let path = source.path.clone();

@@ -18,6 +18,7 @@ pub(super) fn of(state: &Path, intent: &Intent) -> PathBuf {
 /// Says which folder a new incumbent gets, and what its files are.
 pub(super) fn plan(state: &Path, intent: &mut Intent, install: &Install) {
     intent.line.sources = install.sources.iter().map(Content::source).collect();
+    intent.line.headers = install.headers.iter().map(Content::source).collect();
     let place = intent.line.place.folder(state);
     intent.folder = free_name(&intent.line.candidate, |name| !place.join(name).exists());
 }
@@ -69,12 +70,15 @@ fn about(intent: &Intent, install: &Install) -> Incumbent {
             .as_ref()
             .map(|binary| Source { path: binary_name(binary), digest: Digest::of(&binary.bytes) }),
         sources: line.sources.clone(),
+        headers: line.headers.clone(),
+        build: install.build.clone(),
         metrics: install
             .metrics
             .iter()
             .filter(|(_, value)| value.is_finite())
             .map(|(name, value)| (name.clone(), *value))
             .collect(),
+        key: install.key,
         gain: line.gain,
         commit: line.commit.clone(),
         folder: PathBuf::new(),
@@ -92,7 +96,7 @@ fn fill(folder: &Path, install: &Install, about: &[u8]) -> io::Result<()> {
     if let Some(binary) = &install.binary {
         durable::write(&folder.join(binary_name(binary)), &binary.bytes)?;
     }
-    for source in &install.sources {
+    for source in install.sources.iter().chain(&install.headers) {
         let path = folder.join("sources").join(stored(&source.path));
         durable::make_folder(path.parent().unwrap_or(folder))?;
         durable::write(&path, &source.bytes)?;

@@ -79,8 +79,9 @@ pub fn recover(
 /// For a revert, which may have written files; for a transition that the ledger knows; and what
 /// could not be removed.
 pub fn abandon(state: &Path, intent: &Intent) -> Result<(), String> {
-    if intent.restores() {
-        return Err("a revert that has begun can only be ended".to_owned());
+    if !intent.installs() {
+        let what = intent.line.event.word();
+        return Err(format!("a {what} that has begun can only be ended"));
     }
     if ledger::read(state)?.of_intent(&intent.id).is_some() {
         return Err(format!("the ledger knows of this {} already", intent.line.event.word()));
@@ -92,7 +93,7 @@ pub fn abandon(state: &Path, intent: &Intent) -> Result<(), String> {
 pub(super) fn take_back(state: &Path, intent: &Intent) -> Result<(), String> {
     files::clear_stage(state)?;
     durable::remove(&path_of(state))?;
-    if intent.restores() {
+    if !intent.installs() {
         return Ok(());
     }
     // Moved first: a folder of that name is a whole one. What is left of it takes room only.

@@ -11,8 +11,9 @@ use crate::record::ledger::{self, Ledger, Line, What};
 const FILES: [&str; 2] = ["k.c", "inc/k.h"];
 
 fn place() -> Place {
-    let [problem, device, metric] = ["softmax", "cpu: model, 2 cores", "median_us"].map(Into::into);
-    Place { problem, device, metric }
+    let [problem, device, metric, mode] =
+        ["softmax", "cpu: model, 2 cores", "median_us", "hot"].map(Into::into);
+    Place { problem, question: Digest::of(b"softmax"), device, metric, mode }
 }
 
 /// The built kernel of a version. The last two versions are one binary from different files.
@@ -33,12 +34,16 @@ fn install(event: What, version: u8, commit: Commit) -> Change {
     Change::Install(Box::new(Install {
         line: line(event, version),
         binary: Some(Content { path: "out/x.so".to_owned(), bytes: vec![version.min(3)] }),
-        sources: FILES.iter().map(source).collect(),
+        sources: FILES[..1].iter().map(source).collect(),
+        headers: FILES[1..].iter().map(source).collect(),
+        build: None,
         metrics: BTreeMap::from([
             ("median_us".to_owned(), f64::from(version) + 0.1),
             ("nothing".to_owned(), f64::NAN),
         ]),
+        key: Digest::of(b"key"),
         commit,
+        commits: vec![FILES[0].to_owned()],
     }))
 }
 
@@ -183,12 +188,13 @@ fn an_incumbent_is_kept_with_all_that_made_it() {
     assert_eq!(fs::read(now.binary().expect("binary")).expect("read"), [1]);
     assert!(now.binary().expect("binary").ends_with("kernel.so"));
     assert_eq!(now.commit, Some(format!("commit of {}", digest(1).short())));
-    for (source, kept) in now.sources() {
+    assert_eq!((now.sources().count(), now.files().count()), (1, FILES.len()));
+    for (source, kept) in now.files() {
         assert_eq!(fs::read(kept).expect("read"), bytes(&source.path, 1));
     }
     let line = world.ledger().lines.pop().expect("line");
     assert_eq!((line.seq, line.event, line.incumbent), (2, What::Keep, Some(digest(0))));
-    assert_eq!(line.sources, now.sources);
+    assert_eq!((line.sources, line.headers), (now.sources, now.headers));
     assert_eq!(baseline(&world.state, &place()).expect("read").expect("is").digest, digest(0));
 }
 
@@ -420,10 +426,10 @@ fn a_later_version_is_refused_with_its_file() {
     let world = World::with_baseline();
     let folder = place().folder(&world.state);
     for file in [folder.join("current"), recovery::path_of(&world.state)] {
-        fs::write(&file, "{\"version\":2}").expect("written");
+        fs::write(&file, "{\"version\":3}").expect("written");
         let refusals = [current(&world.state, &place()).map(drop), pending(&world.state).map(drop)];
         let refusal = refusals.into_iter().find_map(Result::err).expect("refused");
-        assert!(refusal.contains("version 2"), "{refusal}");
+        assert!(refusal.contains("version 3"), "{refusal}");
         fs::remove_file(&file).expect("removed");
     }
 }

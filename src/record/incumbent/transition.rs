@@ -17,7 +17,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::files::{self, Restore};
-use super::{INCUMBENT_VERSION, Incumbent, Name, Pointer, folder, json_line, recovery};
+use super::names::{self, Name, Naming};
+use super::{Build, INCUMBENT_VERSION, Incumbent, folder, json_line, recovery};
 use crate::digest::Digest;
 use crate::record::durable;
 use crate::record::ledger::{self, Line, Place, Source, What};
@@ -32,7 +33,8 @@ pub struct Content {
 }
 
 impl Content {
-    pub(super) fn source(&self) -> Source {
+    /// The name, and a digest of the bytes.
+    pub fn source(&self) -> Source {
         Source { path: self.path.clone(), digest: Digest::of(&self.bytes) }
     }
 }
@@ -50,16 +52,25 @@ pub enum Commit {
 /// A kernel that becomes the incumbent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Install {
-    /// The ledger's line: [`What::Baseline`] or [`What::Keep`]. Its sources are taken from below.
+    /// The ledger's line: [`What::Baseline`], [`What::Keep`] or [`What::Set`]. Its sources are taken
+    /// from below.
     pub line: Line,
     /// The built kernel, as `kernel.so`; none when only a command can build it.
     pub binary: Option<Content>,
     /// The kernel's files.
     pub sources: Vec<Content>,
+    /// The project's other files that it was built from.
+    pub headers: Vec<Content>,
+    /// How it was built.
+    pub build: Option<Build>,
     /// As measured; what is not finite is left out.
     pub metrics: BTreeMap<String, f64>,
+    /// The key of that measurement.
+    pub key: Digest,
     /// Whether a commit is made of it.
     pub commit: Commit,
+    /// What that commit holds, below the root.
+    pub commits: Vec<String>,
 }
 
 /// What is to happen to a place's incumbent.
@@ -70,6 +81,9 @@ pub enum Change {
     /// The incumbent's files are put back where the candidate's are. The ledger's line is a
     /// [`What::Revert`] or [`What::Undecided`] whose candidate is what goes.
     Revert(Box<Line>),
+    /// Nothing is written but what stands for the best and the baseline: nothing after a
+    /// [`What::Reset`], and what did before the last change after a [`What::Undo`].
+    Rename(Box<Line>),
 }
 
 /// A transition that has begun: all that is needed to end it.
@@ -83,18 +97,29 @@ pub struct Intent {
     pub line: Line,
     /// Whether a commit belongs to it.
     pub commit: Commit,
+    /// What that commit holds, below the root.
+    #[serde(default)]
+    pub commits: Vec<String>,
     /// The incumbent's folder, beside `current`: the one that comes, or whose files are put back.
     pub folder: String,
     /// Files to put back.
     pub files: Vec<Restore>,
     /// Where the candidate's files are kept that are written over, below the state folder.
     pub kept: String,
+    /// What the place's names stand for then.
+    #[serde(default)]
+    pub(super) names: Vec<Naming>,
 }
 
 impl Intent {
     /// Whether it puts the incumbent's files back, rather than making another the incumbent.
     pub fn restores(&self) -> bool {
         matches!(self.line.event, What::Revert | What::Undecided)
+    }
+
+    /// Whether it brings a kernel with a folder of its own.
+    pub fn installs(&self) -> bool {
+        matches!(self.line.event, What::Baseline | What::Keep | What::Set)
     }
 }
 
@@ -124,8 +149,8 @@ pub(super) enum Step {
     Restore(usize),
     /// The ledger's line is appended.
     Record,
-    /// A name is set.
-    Point(Name),
+    /// A name is set or removed.
+    Point(usize),
     /// The intent is removed.
     Clear,
 }
@@ -189,11 +214,12 @@ impl<'a> Transition<'a> {
         let known = ledger::read(state)?;
         let (given, install) = match change {
             Change::Install(install) => (&install.line, Some(&**install)),
-            Change::Revert(line) => (&**line, None),
+            Change::Revert(line) | Change::Rename(line) => (&**line, None),
         };
         let fits = match given.event {
-            What::Baseline | What::Keep => install.is_some(),
-            What::Revert | What::Undecided => install.is_none(),
+            What::Baseline | What::Keep | What::Set => install.is_some(),
+            What::Revert | What::Undecided => matches!(change, Change::Revert(_)),
+            What::Reset | What::Undo => matches!(change, Change::Rename(_)),
             What::Anchor => false,
         };
         if !fits {
@@ -206,18 +232,24 @@ impl<'a> Transition<'a> {
             id,
             line,
             commit: install.map_or(Commit::Unwanted, |install| install.commit),
+            commits: install.map_or_else(Vec::new, |install| install.commits.clone()),
             folder: String::new(),
             files: Vec::new(),
             kept: String::new(),
+            names: Vec::new(),
         };
         if let Some(standing) = known.standing(&given.place) {
             intent.line.incumbent.get_or_insert(standing.candidate);
         } else if given.event == What::Keep {
             return Err(no_incumbent(&given.place));
         }
-        match install {
-            Some(install) => folder::plan(state, &mut intent, install),
-            None => files::plan_revert(state, &mut intent)?,
+        match (change, install) {
+            (Change::Rename(_), _) => intent.names = renamed(state, &known, given)?,
+            (_, None) => files::plan_revert(state, &mut intent)?,
+            (_, Some(install)) => {
+                folder::plan(state, &mut intent, install);
+                intent.names = names::of_new(&known, given, &intent.folder);
+            }
         }
         Ok(Self { state, intent, install, warnings: Vec::new() })
     }
@@ -226,24 +258,30 @@ impl<'a> Transition<'a> {
     pub(super) fn opening(&self) -> Vec<Step> {
         match self.intent.line.event {
             What::Revert | What::Undecided => vec![Step::Preserve, Step::Stage, Step::Intend],
+            What::Reset | What::Undo => vec![Step::Intend],
             _ => vec![Step::Folder, Step::Intend],
         }
     }
 
     /// The steps of [`finish`].
     pub(super) fn closing(&self) -> Vec<Step> {
-        let current = Step::Point(Name::Current);
-        match self.intent.line.event {
-            What::Revert | What::Undecided => (0..self.intent.files.len())
-                .map(Step::Restore)
-                .chain([Step::Record, Step::Clear])
-                .collect(),
-            What::Baseline => {
-                let baseline = Step::Point(Name::Baseline);
-                vec![Step::About, Step::Record, baseline, current, Step::Clear]
-            }
-            _ => vec![Step::About, Step::Record, current, Step::Clear],
+        let first = if self.intent.installs() { vec![Step::About] } else { Vec::new() };
+        let files = (0..self.intent.files.len()).map(Step::Restore);
+        let names = (0..self.names().len()).map(Step::Point);
+        let steps = first.into_iter().chain(files).chain([Step::Record]);
+        steps.chain(names).chain([Step::Clear]).collect()
+    }
+
+    /// What the names stand for then; an intent of an older version does not say.
+    fn names(&self) -> Vec<Naming> {
+        let Intent { line, folder, names, .. } = &self.intent;
+        if !names.is_empty() || !self.intent.installs() {
+            return names.clone();
         }
+        names::of_new(&ledger::Ledger::default(), line, folder)
+            .into_iter()
+            .filter(|naming| line.event == What::Baseline || naming.name == Name::Current)
+            .collect()
     }
 
     pub(super) fn perform(&mut self, step: Step) -> Result<(), String> {
@@ -295,22 +333,30 @@ impl<'a> Transition<'a> {
         Ok(())
     }
 
-    fn point(&self, name: Name) -> Result<(), String> {
-        let pointer = Pointer {
-            version: INCUMBENT_VERSION,
-            digest: self.intent.line.candidate,
-            folder: self.intent.folder.clone(),
-        };
-        let file = name.file(self.state, &self.intent.line.place);
-        durable::replace(self.state, &file, &json_line(&pointer)?)
+    fn point(&self, at: usize) -> Result<(), String> {
+        match self.names().get(at) {
+            Some(naming) => names::write(self.state, &self.intent.line.place, naming),
+            None => Ok(()),
+        }
     }
+}
+
+/// The names after a change that brings no kernel.
+fn renamed(state: &Path, known: &ledger::Ledger, line: &Line) -> Result<Vec<Naming>, String> {
+    let stands = known.stands(&line.place);
+    let before = match line.event {
+        What::Undo => stands.len().checked_sub(2).and_then(|at| stands.get(at)),
+        _ => None,
+    };
+    let (current, baseline) = before.map_or((None, None), |stand| (stand.current, stand.baseline));
+    names::of_lines(state, current, baseline)
 }
 
 /// Says that a place has no incumbent yet.
 pub(super) fn no_incumbent(place: &Place) -> String {
     format!(
-        "there is no incumbent of `{}` by {} on this device yet: the first comparing run makes one",
-        place.problem, place.metric
+        "there is no incumbent of {} on this device yet: the first comparing run makes one",
+        place.words()
     )
 }
 

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const EXACT: Tolerance = Tolerance { rtol: 0.0, atol: 0.0 };
+const EXACT: Tolerance = Tolerance { rtol: 0.0, atol: 0.0, equal_nan: false };
 
 fn f32s(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_ne_bytes()).collect()
@@ -17,7 +17,7 @@ fn check_f32(got: f32, want: f32, tolerance: Tolerance, passes: bool) {
 #[test]
 fn values_that_are_not_finite_equal_only_their_own_class() {
     let inf = f32::INFINITY;
-    let wide = Tolerance { rtol: 1.0, atol: 1e30 };
+    let wide = Tolerance { rtol: 1.0, atol: 1e30, equal_nan: false };
     for (got, want, passes) in [
         (inf, inf, true),
         (-inf, -inf, true),
@@ -37,7 +37,7 @@ fn values_that_are_not_finite_equal_only_their_own_class() {
 
 #[test]
 fn the_tolerance_is_relative_to_the_wanted_value_and_its_bound_is_inside() {
-    let half = Tolerance { rtol: 0.5, atol: 0.25 };
+    let half = Tolerance { rtol: 0.5, atol: 0.25, equal_nan: false };
     for (got, want, passes) in [
         (3.25, 2.0, true),
         (3.26, 2.0, false),
@@ -56,6 +56,33 @@ fn a_nan_in_the_reference_is_counted() {
     let want = f32s(&[1.0, f32::NAN, f32::NAN]);
     let found = compare(&want, &want, Dtype::F32, &EXACT);
     assert_eq!((found.want_nan, found.mismatches, found.passed()), (2, 2, false));
+}
+
+#[test]
+fn nan_equals_nan_where_it_is_let_and_nothing_else() {
+    let lenient = Tolerance { equal_nan: true, ..EXACT };
+    for (got, want, passes) in [
+        (f32::NAN, f32::NAN, true),
+        (-f32::NAN, f32::NAN, true),
+        (1.0, f32::NAN, false),
+        (f32::NAN, 1.0, false),
+        (f32::INFINITY, f32::NAN, false),
+        (1.0, 1.0, true),
+    ] {
+        check_f32(got, want, lenient, passes);
+    }
+    let found = compare(&f32s(&[1.0]), &f32s(&[f32::NAN]), Dtype::F32, &lenient);
+    assert_eq!((found.want_nan, found.not_finite, found.mismatches), (0, 1, 1));
+}
+
+#[test]
+fn a_tolerance_of_integers_beyond_2_to_the_53_is_exact() {
+    let (got, want) = (i64::MAX - 1, i64::MAX - 11);
+    for (atol, passes) in [(9.0, false), (10.0, true), (10.9, true), (11.0, true)] {
+        let tolerance = Tolerance { atol, ..EXACT };
+        let found = compare(&got.to_ne_bytes(), &want.to_ne_bytes(), Dtype::I64, &tolerance);
+        assert_eq!((found.passed(), found.max_int), (passes, Some(10)), "{atol}");
+    }
 }
 
 #[test]
@@ -110,7 +137,7 @@ fn integers_are_exact_unless_a_tolerance_is_given() {
     let (got, want) = (f64::MAX.to_bits() as i64, f64::MAX.to_bits() as i64 + 1);
     let (got, want) = (got.to_ne_bytes(), want.to_ne_bytes());
     assert!(!compare(&got, &want, Dtype::I64, &EXACT).passed(), "equal as f64, not as integers");
-    let one = Tolerance { rtol: 0.0, atol: 1.0 };
+    let one = Tolerance { rtol: 0.0, atol: 1.0, equal_nan: false };
     assert!(compare(&got, &want, Dtype::I64, &one).passed());
     let far = compare(&i64::MIN.to_ne_bytes(), &i64::MAX.to_ne_bytes(), Dtype::I64, &one);
     assert_eq!((far.passed(), far.max_abs), (false, 2f64.powi(64)));
@@ -157,7 +184,7 @@ proptest! {
     #[test]
     fn the_count_is_that_of_the_definition(pairs in pairs(), rtol in 0f64..0.01, atol in 0f64..0.01) {
         let (got, want) = split(&pairs);
-        let tolerance = Tolerance { rtol, atol };
+        let tolerance = Tolerance { rtol, atol, equal_nan: false };
         let found = compare(&got, &want, Dtype::F32, &tolerance);
         let expected = naive(&pairs, &tolerance);
         prop_assert_eq!(found.mismatches, expected);
@@ -168,7 +195,7 @@ proptest! {
     #[test]
     fn chunking_does_not_matter(pairs in pairs(), chunk in 1usize..64) {
         let (got, want) = split(&pairs);
-        let tolerance = Tolerance { rtol: 1e-4, atol: 1e-3 };
+        let tolerance = Tolerance { rtol: 1e-4, atol: 1e-3, equal_nan: false };
         let whole = compare_in_chunks(&got, &want, Dtype::F32, &tolerance, 1 << 20);
         let parts = compare_in_chunks(&got, &want, Dtype::F32, &tolerance, chunk);
         // Text, since a kept NaN is not equal to itself.
@@ -176,9 +203,22 @@ proptest! {
     }
 
     #[test]
+    fn parts_put_together_are_the_whole(pairs in pairs(), part in 1usize..64) {
+        let (got, want) = split(&pairs);
+        let tolerance = Tolerance { rtol: 1e-4, atol: 1e-3, equal_nan: false };
+        let whole = compare(&got, &want, Dtype::F32, &tolerance);
+        let parts = got.chunks(4 * part).zip(want.chunks(4 * part)).enumerate();
+        let together = parts.fold(Comparison::empty(tolerance), |all, (i, (got, want))| {
+            let place = (Dtype::F32, (i * part) as u64);
+            all.append(compare_part(got, want, place, &tolerance))
+        });
+        prop_assert_eq!(format!("{whole:?}"), format!("{together:?}"));
+    }
+
+    #[test]
     fn an_absolute_tolerance_is_symmetric(pairs in pairs(), atol in 0f64..0.02) {
         let (got, want) = split(&pairs);
-        let tolerance = Tolerance { rtol: 0.0, atol };
+        let tolerance = Tolerance { rtol: 0.0, atol, equal_nan: false };
         let there = compare(&got, &want, Dtype::F32, &tolerance);
         let back = compare(&want, &got, Dtype::F32, &tolerance);
         prop_assert_eq!(there.mismatches, back.mismatches);
@@ -191,7 +231,7 @@ proptest! {
     ) {
         let (got, want) = split(&pairs);
         let count = |rtol, atol| {
-            compare(&got, &want, Dtype::F32, &Tolerance { rtol, atol }).mismatches
+            compare(&got, &want, Dtype::F32, &Tolerance { rtol, atol, equal_nan: false }).mismatches
         };
         let narrow = count(rtol, atol);
         prop_assert!(count(rtol + more, atol) <= narrow);
@@ -204,7 +244,7 @@ proptest! {
     ) {
         let got: Vec<u8> = pairs.iter().flat_map(|p| p.0.to_ne_bytes()).collect();
         let want: Vec<u8> = pairs.iter().flat_map(|p| p.1.to_ne_bytes()).collect();
-        let tolerance = Tolerance { rtol: 0.0, atol: f64::from(atol) };
+        let tolerance = Tolerance { rtol: 0.0, atol: f64::from(atol), equal_nan: false };
         let expected = pairs.iter().filter(|p| p.0.abs_diff(p.1) > u16::from(atol)).count();
         let found = compare(&got, &want, Dtype::I16, &tolerance);
         prop_assert_eq!(found.mismatches, expected as u64);
@@ -299,14 +339,14 @@ proptest! {
         chunk in prop_oneof![Just(CHUNK), 1usize..300], exact in 0..3_usize,
         nth in any::<prop::sample::Index>(),
     ) {
-        let mut tolerance = Tolerance { rtol, atol };
+        let mut tolerance = Tolerance { rtol, atol, equal_nan: false };
         // Half of the time the bound is exactly the error of one element.
         let size = dtype.size_bytes();
         let at = nth.index(got.len() / size) * size;
         let one = slow(&got[at..at + size], &want[at..at + size], dtype, tolerance);
         match exact {
-            1 => tolerance = Tolerance { rtol: 0.0, atol: one.max_abs },
-            2 => tolerance = Tolerance { rtol: one.max_rel, atol: 0.0 },
+            1 => tolerance = Tolerance { rtol: 0.0, atol: one.max_abs, equal_nan: false },
+            2 => tolerance = Tolerance { rtol: one.max_rel, atol: 0.0, equal_nan: false },
             _ => {}
         }
         let expected = slow(&got, &want, dtype, tolerance);
@@ -319,7 +359,7 @@ proptest! {
     fn unaligned_buffers_are_compared_alike(pairs in pairs(), by in 1usize..8) {
         let (got, want) = split(&pairs);
         let shifted = |bytes: &[u8]| [&vec![0; by], bytes].concat();
-        let tolerance = Tolerance { rtol: 1e-3, atol: 1e-3 };
+        let tolerance = Tolerance { rtol: 1e-3, atol: 1e-3, equal_nan: false };
         let expected = compare(&got, &want, Dtype::F32, &tolerance);
         let found = compare(&shifted(&got)[by..], &shifted(&want)[by..], Dtype::F32, &tolerance);
         prop_assert_eq!(format!("{found:?}"), format!("{expected:?}"));
@@ -342,7 +382,7 @@ fn every_f16_is_widened_to_its_value() {
 fn a_chunk_that_agrees_goes_the_swift_way_and_others_do_not() {
     let want: Vec<f32> = (0..1000).map(|i| 1.0 + i as f32).collect();
     let near: Vec<f32> = want.iter().map(|x| x * (1.0 + 2.0 * f32::EPSILON)).collect();
-    let tolerance = Tolerance { rtol: 1e-6, atol: 0.0 };
+    let tolerance = Tolerance { rtol: 1e-6, atol: 0.0, equal_nan: false };
     let way = |got: &[f32]| {
         let (got, want) = (f32s(got), f32s(&want));
         swift((&got, &want), &tolerance, Maxima::default(), f32::from_ne_bytes)
@@ -397,7 +437,8 @@ fn of_like_size() -> impl Strategy<Value = (f32, f32)> {
 #[test]
 fn a_difference_that_f32_rounds_down_to_half_is_seen_for_what_it_is() {
     let (got, want) = (0.5 - 2f32.powi(-25), 1.0_f32);
-    let (wide, seen) = (Tolerance { rtol: 1.0, atol: 1.0 }, Maxima { abs: 0.5, rel: 0.5 });
+    let (wide, seen) =
+        (Tolerance { rtol: 1.0, atol: 1.0, equal_nan: false }, Maxima { abs: 0.5, rel: 0.5 });
     let found = swift((&f32s(&[got; 64]), &f32s(&[want; 64])), &wide, seen, f32::from_ne_bytes);
     let error = 0.5 + 2f64.powi(-25);
     assert_eq!(found, Some(Maxima { abs: error, rel: error }));
@@ -419,6 +460,7 @@ proptest! {
         let tolerance = Tolerance {
             atol: if wide { 1e300 } else { f64::from(u8::from(atol_counts)) * edge(difference, 0) },
             rtol: f64::from(u8::from(rtol_counts)) * edge(rel, 1),
+            equal_nan: false,
         };
         let seen = Maxima { abs: edge(difference, 2), rel: edge(rel, 3) };
         let expected = one_pair(g, w, &tolerance, seen);

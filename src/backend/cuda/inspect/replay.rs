@@ -75,6 +75,8 @@ pub fn prepare(replay: &Replay<'_>, file: &Path) -> io::Result<Vec<OsString>> {
         Argument::Scalar(bytes) => Kept::Scalar(bytes.to_vec()),
         Argument::In(bytes) => Kept::In(bytes.to_vec()),
         Argument::Inout(bytes) => Kept::Inout(bytes.to_vec()),
+        Argument::Drawn(draw) => Kept::In(draw.to_vec()),
+        Argument::DrawnInout(draw) => Kept::Inout(draw.to_vec()),
         Argument::Out(bytes) => Kept::Out(bytes as u64),
     };
     let arguments = replay.arguments.iter().map(keep).collect();

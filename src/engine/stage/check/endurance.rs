@@ -1,14 +1,17 @@
 //! Many launches in one process, every one compared: finds kernels that are right at first only, or
 //! every second time.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::super::judge::{Judge, arguments};
+use super::super::judge::{Judge, Load, arguments};
 use super::super::{Failure, FailureClass};
 use super::rounds::launch;
 use crate::backend::Session;
+
+/// How long large sets are launched in a row.
+const LARGE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Sets that take turns.
 const POOL: u32 = 8;
@@ -39,6 +42,9 @@ pub(super) fn run(
         return Ok(done);
     }
     let pool = judge.draw(case, POOL.min(wanted).max(2))? as usize;
+    if judge.is_large(case) {
+        return large(judge, session, done, (case, until.min(Instant::now() + LARGE_PATIENCE)));
+    }
     let mut turn = 0;
     while done.launches < wanted && Instant::now() < until {
         // Another order each time, so that no buffer gets its old content back.
@@ -53,6 +59,24 @@ pub(super) fn run(
             done.launches += 1;
             one(judge, session, (case, slot as u32, set), done.launches)?;
         }
+    }
+    Ok(done)
+}
+
+/// The same for a large case: the first set again and again, in outputs poisoned anew, for a shorter
+/// time.
+fn large(
+    judge: &mut Judge<'_>,
+    session: &mut dyn Session,
+    mut done: Endurance,
+    (case, until): (usize, Instant),
+) -> Result<Endurance, Failure> {
+    while done.launches < done.wanted && Instant::now() < until {
+        judge.shape(case, session);
+        let loaded = judge.load_large(case, Load::One(0), session)?;
+        loaded.map_err(|fault| judge.failure(case, &fault))?;
+        done.launches += 1;
+        one(judge, session, (case, 0, 0), done.launches)?;
     }
     Ok(done)
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::super::Failure;
-use super::super::judge::{Drawn, Judge, Judged, arguments, outputs};
+use super::super::judge::{Drawn, Judge, Judged, Load, arguments, outputs};
 use super::growth::{Error, errors};
 use crate::backend::{Argument, Fault, Mode, Order, Session};
 use crate::digest::Digest;
@@ -68,7 +68,8 @@ impl Table<'_, '_> {
     /// A near twin of a set and an exact repeat of another.
     fn again(&mut self, each: usize, drawn: usize, round: &mut Round) -> Result<(), Failure> {
         let of = if drawn > each { each } else { 0 };
-        let twin = self.judge.twin(self.case, of)?;
+        let mut twin = self.judge.twin(self.case, of)?;
+        self.prepare_made(&mut twin)?;
         let words = "inputs that differ from earlier ones in a few elements";
         self.more(&[Source::Made(&twin)], each, words, round)?;
         if !round.judged.passed() {
@@ -77,7 +78,7 @@ impl Table<'_, '_> {
         self.load(&[Source::Pool(0)], each)?;
         let launched = self.launch(0, Source::Pool(0))?;
         round.judged.merge(launched.judged.on("inputs that it was launched on before"));
-        round.unsteady = self.differing(&round.left, &launched.got);
+        round.unsteady = self.differing(&round.left, &launched.left);
         Ok(())
     }
 
@@ -87,9 +88,11 @@ impl Table<'_, '_> {
         for (slot, source) in sets.iter().enumerate() {
             let launched = self.launch(slot as u32, *source)?;
             if slot == 0 {
-                round.left = digests(&launched.got);
+                round.left = launched.left;
                 if self.judge.problem.growth.is_some() && !self.judge.is_secret(self.case) {
-                    round.errors = errors(source.drawn(self.judge, self.case), &launched.got);
+                    let got = self.session.outputs(slot as u32);
+                    let got = got.map_err(|fault| self.judge.failure(self.case, &fault))?;
+                    round.errors = errors(source.drawn(self.judge, self.case), &got);
                 }
             }
             round.judged.merge(launched.judged);
@@ -128,20 +131,46 @@ impl Table<'_, '_> {
         self.load(&[Source::Pool(0)], 1)?;
         let launched = self.launch(0, Source::Pool(0))?;
         round.judged.merge(launched.judged.on("the first inputs in a fresh process"));
-        Ok((self.differing(&round.left, &launched.got), launched.ns))
+        Ok((self.differing(&round.left, &launched.left), launched.ns))
     }
 
-    /// Stages `sets`, filled up to `count` with sets of the pool that are not launched.
+    /// Stages `sets`, filled up to `count` with sets of the pool that are not launched; of a large case
+    /// one at a time.
     fn load(&mut self, sets: &[Source<'_>], count: usize) -> Result<(), Failure> {
-        let all: Vec<Vec<Argument<'_>>> = sets
-            .iter()
-            .copied()
-            .chain((0..count.saturating_sub(sets.len())).map(Source::Pool))
-            .map(|source| arguments(&source.drawn(self.judge, self.case).staged))
-            .collect();
         self.judge.shape(self.case, self.session);
-        let loaded = self.session.load(&all);
+        let loaded = if self.judge.is_large(self.case) {
+            // What was made is loaded since it was answered.
+            match sets.first() {
+                Some(Source::Pool(set)) => self.load_large(Load::One(*set))?,
+                _ => Ok(()),
+            }
+        } else {
+            let all: Vec<Vec<Argument<'_>>> = sets
+                .iter()
+                .copied()
+                .chain((0..count.saturating_sub(sets.len())).map(Source::Pool))
+                .map(|source| arguments(&source.drawn(self.judge, self.case).staged))
+                .collect();
+            self.session.load(&all)
+        };
         loaded.map_err(|fault| self.judge.failure(self.case, &fault))
+    }
+
+    /// Has the reference answer a set that was made of another, where it has not.
+    fn prepare_made(&mut self, made: &mut Drawn) -> Result<(), Failure> {
+        if !self.judge.is_large(self.case) {
+            return Ok(());
+        }
+        self.judge.shape(self.case, self.session);
+        let loaded = self.load_large(Load::Made(made))?;
+        loaded.map_err(|fault| self.judge.failure(self.case, &fault))
+    }
+
+    fn load_large(&mut self, load: Load<'_>) -> Result<Result<(), Fault>, Failure> {
+        let loaded = self.judge.load_large(self.case, load, self.session)?;
+        // How long a launch may take is known from the reference's answer.
+        self.judge.shape(self.case, self.session);
+        Ok(loaded)
     }
 
     fn launch(&mut self, slot: u32, source: Source<'_>) -> Result<Launched, Failure> {
@@ -151,21 +180,18 @@ impl Table<'_, '_> {
     }
 
     /// Names of the outputs whose bits are others.
-    fn differing(&self, left: &[Digest], got: &[Vec<u8>]) -> Vec<String> {
+    fn differing(&self, left: &[Digest], now: &[Digest]) -> Vec<String> {
         let names = outputs(&self.judge.drawn(self.case)[0].staged);
-        let pairs = left.iter().zip(digests(got));
-        names.zip(pairs).filter(|(_, (a, b))| **a != *b).map(|(o, _)| o.name.to_owned()).collect()
+        let pairs = left.iter().zip(now);
+        names.zip(pairs).filter(|(_, (a, b))| a != b).map(|(o, _)| o.name.to_owned()).collect()
     }
-}
-
-fn digests(got: &[Vec<u8>]) -> Vec<Digest> {
-    got.iter().map(|bytes| Digest::of(bytes)).collect()
 }
 
 /// One launch, compared.
 pub(super) struct Launched {
     pub(super) judged: Judged,
-    got: Vec<Vec<u8>>,
+    /// A digest of each output.
+    left: Vec<Digest>,
     ns: u64,
 }
 
@@ -178,8 +204,7 @@ pub(super) fn launch(
     drawn: &Drawn,
 ) -> Result<Launched, Fault> {
     let ns = session.launch(Order { first: slot, count: 1, mode: Mode::Hot })?.reported_ns;
-    let got = session.outputs(slot)?;
-    let judged = judge.compare_with(case, drawn, &got);
+    let (judged, left) = judge.compare_in_parts(case, (drawn, slot), session)?;
     if !judged.passed() {
         let later = session.reread(slot, PAUSE)?;
         if judge.compare_with(case, drawn, &later).passed() {
@@ -187,5 +212,5 @@ pub(super) fn launch(
             return Err(Fault::Cheating { what });
         }
     }
-    Ok(Launched { judged, got, ns })
+    Ok(Launched { judged, left, ns })
 }

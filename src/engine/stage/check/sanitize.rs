@@ -147,7 +147,14 @@ fn build_and_launch(
             let failure = Failure { class: FailureClass::Interrupted, message };
             return (Sanitized::without("interrupted"), Some(failure));
         }
-        Err(failure) => return (Sanitized::without(failure.message), None),
+        // Left out is what this machine lacks. A full disk is no such thing: what was not looked at for
+        // that is not correct yet.
+        Err(failure) => {
+            let failure = failure.unless_full("", &[bench.ctx.scratch.to_owned()]);
+            let left_out = Sanitized::without(failure.message.clone());
+            let passes = failure.class == FailureClass::Infrastructure;
+            return (left_out, passes.then_some(failure));
+        }
     };
     launch_all(def, &bench.until(end(bench)), judge, (&library, &runtime, log))
 }
@@ -155,7 +162,7 @@ fn build_and_launch(
 /// When this must be over.
 fn end(bench: &Bench<'_>) -> Instant {
     let now = Instant::now();
-    let left = bench.deadline.map(|deadline| deadline.saturating_duration_since(now) / SHARE);
+    let left = bench.allowance.left().map(|left| left / SHARE);
     now + left.unwrap_or(Duration::from_mins(1)).max(LEAST)
 }
 
@@ -222,7 +229,7 @@ fn launch_all(
         log.extend(text.as_bytes());
         let Some(finding) = finding(&fault, &text, def) else {
             done.ran = done.cases > 0;
-            done.why = Some(format!("the sanitizer build {fault}, and the plain one does not"));
+            done.why = Some(unlike_the_plain_one(&fault, &judge.cases[case].label));
             return (done, None);
         };
         let failure = judge.failure(case, &Fault::Sanitizer { what: finding.clone() });
@@ -239,6 +246,18 @@ fn with_lines(printed: &[u8], library: &Path) -> String {
     match fs::read(library) {
         Ok(object) => lines::named(&text, &library.to_string_lossy(), &object),
         Err(_) => text.into_owned(),
+    }
+}
+
+/// Why the looking ended without a finding. That time was up says nothing of the kernel: code with
+/// sanitizers is many times as slow, and so may the machine be.
+fn unlike_the_plain_one(fault: &Fault, label: &str) -> String {
+    match fault {
+        Fault::TimedOut => format!(
+            "its time was up at {label}, where code with sanitizers is slow; with a longer `timeout` \
+             it is given more"
+        ),
+        _ => format!("the sanitizer build {fault}, and the plain one does not"),
     }
 }
 
@@ -303,4 +322,21 @@ fn environment(runtime: &Runtime) -> Vec<(OsString, OsString)> {
         ),
         ("UBSAN_OPTIONS".into(), format!("{common}:print_stacktrace=1:halt_on_error=1").into()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_time_was_up_is_never_the_kernels_fault() {
+        let why = unlike_the_plain_one(&Fault::TimedOut, "n=16");
+        assert!(why.contains("at n=16") && why.contains("longer `timeout`"), "{why}");
+        assert!(!why.contains("the plain one does not") && !why.contains("deadline"), "{why}");
+        let why = unlike_the_plain_one(&Fault::Exited { code: 1 }, "n=16");
+        assert!(
+            why.ends_with("exit code 1 instead of returning, and the plain one does not"),
+            "{why}"
+        );
+    }
 }

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use super::super::numbers::throttled;
 use super::super::{Failure, FailureClass};
 use super::Compared;
-use crate::measure::pairs::{Comparison, Cut, Reported};
-use crate::pipeline::{Guard, RuleWork};
-use crate::stats::block::{Guard as CaseGuard, Harmed, Scale};
+use crate::measure::pairs::{Comparison, Cut, Decision, Reported};
+use crate::pipeline::Guard;
+use crate::stats::block::Scale;
 use crate::stats::calibration::{Noise, robust_sd};
 use crate::stats::sequential::{Reason, Rule, Verdict};
-use crate::stats::signed_rank;
+use crate::stats::{LEVEL, signed_rank};
 
 /// Above this pair sd the machine is what keeps small gains from being seen.
 const NOISY: f64 = 0.01;
@@ -21,21 +21,15 @@ const NOISY: f64 = 0.01;
 pub(in crate::engine::stage) struct Told<'a> {
     comparison: &'a Comparison,
     against: &'a str,
-    guard: Guard,
     /// Label, incumbent's and candidate's time in µs of each case; empty for commands.
     cases: Vec<(String, f64, f64)>,
-    harmed: Vec<Harmed>,
     noise: Option<Noise>,
     /// What is wrong with the calibration that it rests on.
     doubts: Vec<String>,
 }
 
 impl<'a> Told<'a> {
-    pub(in crate::engine::stage) fn of_kernels(
-        compared: &'a Compared,
-        against: &'a str,
-        rule: &RuleWork,
-    ) -> Self {
+    pub(in crate::engine::stage) fn of_kernels(compared: &'a Compared, against: &'a str) -> Self {
         let times = |m: &crate::measure::Measurement, case: usize| {
             let statistic = compared.comparison.scoring.statistic;
             m.cases.get(case)?.estimate(statistic).map(|e| e.interval.value)
@@ -45,23 +39,17 @@ impl<'a> Told<'a> {
             let candidate = times(&compared.candidate, number).unwrap_or_default();
             (case.label.clone(), incumbent, candidate)
         });
-        Self::new(&compared.comparison, against, (rule, compared.per_process), cases.collect())
+        Self::new(&compared.comparison, against, compared.per_process, cases.collect())
     }
 
     pub(super) fn new(
         comparison: &'a Comparison,
         against: &'a str,
-        (rule, per_process): (&RuleWork, u32),
+        per_process: u32,
         cases: Vec<(String, f64, f64)>,
     ) -> Self {
-        let harmed = match (rule.guard, comparison.d_by_case()) {
-            (Guard::Off, _) | (_, Err(_)) => Vec::new(),
-            (_, Ok(by_case)) if by_case.len() < 2 => Vec::new(),
-            (_, Ok(by_case)) => CaseGuard::default().harmed(&by_case),
-        };
         let noise = noise(comparison, per_process);
-        let (guard, doubts) = (rule.guard, Vec::new());
-        Self { comparison, against, guard, cases, harmed, noise, doubts }
+        Self { comparison, against, cases, noise, doubts: Vec::new() }
     }
 
     /// Adds what is wrong with the calibration.
@@ -122,7 +110,7 @@ impl<'a> Told<'a> {
                     "incumbent_us": incumbent,
                     "candidate_us": candidate,
                     "gain": estimate.map(|d| self.gain_of(d)),
-                    "harmed": self.harmed.iter().any(|h| h.case == number),
+                    "harmed": comparison.harmed.iter().any(|h| h.case == number),
                 })
             })
             .collect();
@@ -130,6 +118,8 @@ impl<'a> Told<'a> {
             "against": self.against,
             "reason": verdict.reason,
             "better": self.failure().is_none(),
+            "decision": comparison.decision(),
+            "guard": comparison.guard,
             "gain": reported.map(|r| r.gain),
             "gain_lower": reported.map(|r| r.lower),
             "gain_upper": reported.map(|r| r.upper),
@@ -153,14 +143,10 @@ impl<'a> Told<'a> {
 
     /// Why this is no win; `None` for one.
     pub(in crate::engine::stage) fn failure(&self) -> Option<Failure> {
-        let verdict = self.verdict();
-        let harmed = self.guard == Guard::Revert && !self.harmed.is_empty();
-        if verdict.is_keep() && !harmed {
-            return None;
-        }
-        let class = match verdict.reason {
-            Reason::Inconclusive => FailureClass::Inconclusive,
-            _ => FailureClass::NotBetter,
+        let class = match self.comparison.decision() {
+            Decision::Keep => return None,
+            Decision::Revert => FailureClass::NotBetter,
+            Decision::Undecided => FailureClass::Inconclusive,
         };
         Some(Failure { class, message: self.words() })
     }
@@ -176,7 +162,7 @@ impl<'a> Told<'a> {
             text = format!("a gain over {} was seen and not confirmed", self.against);
         }
         text.push_str(&format!(": {}", self.numbers()));
-        if self.guard == Guard::Revert && verdict.is_keep() {
+        if self.comparison.is_guarded() {
             text.push_str(&format!("; but {}", self.harmed_words()));
         }
         let helps = self.what_helps();
@@ -186,9 +172,13 @@ impl<'a> Told<'a> {
         text
     }
 
-    /// Kernels are faster or slower; what a command counts is better or worse.
+    /// Kernels are faster or slower; what a command counts is better or worse. The rule asks one side
+    /// of its interval only: where the one that is shown holds 0, slower is more than can be said.
     fn lead(&self) -> &'static str {
+        let open = self.reported().is_some_and(|r| r.lower <= 0.0 && r.upper >= 0.0);
         match self.verdict().reason {
+            Reason::Slower | Reason::GrosslySlower if open && self.cases.is_empty() => "not better",
+            Reason::Slower | Reason::GrosslySlower if open => "not faster",
             Reason::Faster if self.cases.is_empty() => "better",
             Reason::Slower if self.cases.is_empty() => "worse",
             Reason::GrosslySlower if self.cases.is_empty() => "grossly worse",
@@ -199,14 +189,13 @@ impl<'a> Told<'a> {
     fn numbers(&self) -> String {
         let Some(r) = self.reported() else { return "no pairs".to_owned() };
         let verdict = self.verdict();
-        let lead = if r.gain < -1.0 { "" } else { "gain " };
-        let mut text = format!("{lead}{}", self.percent(r.gain));
+        let unit = self.unit(&r);
+        let lead = if unit == Unit::Times { "" } else { "gain " };
+        let mut text = format!("{lead}{}", unit.whole(r.gain));
         if self.comparison.deterministic {
             text.push_str(" (the same in each run)");
         } else {
-            let (level, lower, upper) =
-                (100.0 * r.level, self.percent(r.lower), self.percent(r.upper));
-            text.push_str(&format!(" ({level:.0} %: {lower} .. {upper})"));
+            text.push_str(&format!(" ({}: {})", certainty(&r, verdict), unit.interval(&r)));
         }
         let confirm = verdict.confirmed.map_or_else(String::new, |c| format!(" + {}", c.pairs));
         text.push_str(&format!(
@@ -219,17 +208,25 @@ impl<'a> Told<'a> {
         text
     }
 
-    fn percent(&self, gain: f64) -> String {
+    /// One unit for a gain and both ends of its interval. Shares of what is many times as long say
+    /// little.
+    fn unit(&self, r: &Reported) -> Unit {
+        let many_times = [r.gain, r.lower, r.upper].iter().any(|gain| *gain < -1.0);
         match self.comparison.scoring.metric.scale {
-            // Shares of what is many times as long say little.
-            Scale::Log if gain < -1.0 => format!("{:.1}x the time", 1.0 - gain),
-            Scale::Log => format!("{:.2} %", 100.0 * gain),
-            Scale::Difference => format!("{gain}"),
+            Scale::Log if many_times => Unit::Times,
+            Scale::Log => Unit::Percent,
+            Scale::Difference => Unit::Own,
         }
+    }
+
+    fn percent(&self, gain: f64) -> String {
+        let alone = Reported { gain, lower: gain, upper: gain, level: 0.0 };
+        self.unit(&alone).whole(gain)
     }
 
     fn harmed_words(&self) -> String {
         let labels: Vec<&str> = self
+            .comparison
             .harmed
             .iter()
             .map(|h| self.cases.get(h.case).map_or("a case", |(label, ..)| label.as_str()))
@@ -240,7 +237,8 @@ impl<'a> Told<'a> {
     /// What people should know beside the verdict.
     pub(in crate::engine::stage) fn warnings(&self) -> Vec<String> {
         let mut warnings = self.doubts.clone();
-        if self.guard == Guard::Warn && self.verdict().is_keep() && !self.harmed.is_empty() {
+        let warns = self.comparison.guard == Guard::Warn && self.verdict().is_keep();
+        if warns && !self.comparison.harmed.is_empty() {
             warnings.push(self.harmed_words());
         }
         warnings.extend(self.noise.filter(|n| n.pair_sd > NOISY).map(|n| {
@@ -275,6 +273,46 @@ impl<'a> Told<'a> {
     }
 }
 
+/// How gains are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    /// As multiples of the incumbent's time.
+    Times,
+    /// As shares of it.
+    Percent,
+    /// In the metric's own.
+    Own,
+}
+
+impl Unit {
+    fn number(self, gain: f64) -> String {
+        match self {
+            Self::Times => format!("{:.1}x", 1.0 - gain),
+            Self::Percent => format!("{:.2} %", 100.0 * gain),
+            Self::Own => format!("{gain}"),
+        }
+    }
+
+    /// One gain by itself.
+    fn whole(self, gain: f64) -> String {
+        let number = self.number(gain);
+        if self == Self::Times { number + " the time" } else { number }
+    }
+
+    /// From the smaller number to the larger one: a smaller gain is a larger multiple.
+    fn interval(self, r: &Reported) -> String {
+        let (first, last) =
+            if self == Self::Times { (r.upper, r.lower) } else { (r.lower, r.upper) };
+        format!("{} .. {}", self.number(first), self.number(last))
+    }
+}
+
+/// What an interval stands for: so few pairs that 95 % is out of reach are named instead.
+fn certainty(r: &Reported, verdict: &Verdict) -> String {
+    let counted = verdict.confirmed.map_or(verdict.pairs, |c| c.pairs);
+    if r.level < LEVEL { format!("{counted} pairs only") } else { "95 %".to_owned() }
+}
+
 /// How much pairs and processes differ, around the estimate.
 fn noise(comparison: &Comparison, per_process: u32) -> Option<Noise> {
     let mut d = comparison.d().ok()?;
@@ -291,3 +329,7 @@ fn noise(comparison: &Comparison, per_process: u32) -> Option<Noise> {
         pairs_per_process: per_process,
     })
 }
+
+#[cfg(test)]
+#[path = "account_tests.rs"]
+mod tests;

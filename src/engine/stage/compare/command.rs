@@ -1,21 +1,26 @@
 //! Compares what a command prints for the candidate with what it prints for the incumbent.
 
+use std::sync::PoisonError;
 use std::time::Instant;
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::super::command::{self, Setting};
+use super::super::command::Setting;
+use super::super::reading::Reading;
 use super::super::{Failure, FailureClass, StageOutcome, judge};
 use super::account::Told;
-use super::{budget, rule, tell};
+use super::identical::{Identical, Numbers};
+use super::probe::Probe;
+use super::sides::{Kernel, Sides};
+use super::{budget, incumbents, rule, tell};
 use crate::backend::Fault;
 use crate::measure::Halt;
 use crate::measure::Statistic;
 use crate::measure::pairs::{
     CasePair, Comparison, Pair, Pairs, Scoring, Side, Spent, Stop, Terms, decide,
 };
-use crate::pipeline::{CommandMetric, CommandWork, Direction, MetricScale, Opponent};
+use crate::pipeline::{CommandMetric, CommandWork, Direction, MetricScale, Opponent, TimeUnit};
 use crate::stats::block::{Better, Combine, Metric, Scale};
 use crate::stats::deterministic;
 
@@ -26,62 +31,174 @@ const RUNS: u32 = 2;
 /// steps: coarse ones are equal by chance.
 const STEPS: f64 = 1000.0;
 
-/// Runs the command on both, as often as it takes.
+/// Runs the command: on the candidate alone, or on both sides as often as it takes.
 pub(in crate::engine::stage) fn run(
     work: &CommandWork,
-    opponent: &Opponent,
     metric: &CommandMetric,
     setting: &Setting<'_>,
 ) -> StageOutcome {
-    if setting.job.itself().is_some() {
-        let mut outcome = command::once(work, setting);
-        outcome.detail = serde_json::json!({ "identical": { "against": opponent.called } });
-        return outcome;
-    }
-    let seed = judge::seed(None);
-    let mut runs = Runs { work, opponent, metric, setting, spent: Spent::default(), last: None };
-    let compared = runs.compare(seed);
-    let mut outcome = runs.last.take().unwrap_or_default();
-    outcome.failure = None;
-    match compared {
-        Ok(comparison) => {
-            let middle = middle(&comparison);
-            outcome.metrics.extend(middle.map(|value| (metric.name.clone(), value)));
-            let told = Told::new(&comparison, &opponent.called, (&work.rule, 1), Vec::new());
-            told.metrics(&mut outcome.metrics);
-            outcome.detail = serde_json::json!({
-                "metric": metric.name,
-                "comparison": told.detail(),
-                "words": told.words(),
-                "warnings": told.warnings(),
-            });
-            outcome.failure = told.failure();
+    // Comparisons of one run take turns: their trees may be the same.
+    let _turn = setting.shared.trees.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut sides = match Sides::open(work, setting) {
+        Ok(sides) => sides,
+        Err(failure) => return failed(failure),
+    };
+    let mut outcome = match &work.opponent {
+        Some(opponent) if setting.job.itself().is_none() => {
+            let incumbent = Opposed { work, opponent, metric, setting };
+            incumbent.compare(&mut sides)
         }
-        Err(failure) => outcome.failure = Some(failure),
+        opponent => {
+            let same = opponent.as_ref().map(|opponent| Identical {
+                against: &opponent.called,
+                metric: &metric.name,
+                numbers: Numbers::Measured,
+            });
+            alone(&mut sides, same.as_ref())
+        }
+    };
+    let ran = outcome.failure.as_ref().is_none_or(|failure| {
+        matches!(failure.class, FailureClass::NotBetter | FailureClass::Inconclusive)
+    });
+    if ran && let Err(failure) = sides.hand_over() {
+        outcome.failure.get_or_insert(failure);
     }
     outcome
 }
 
-/// Where pairs of runs come from.
-struct Runs<'a> {
+fn failed(failure: Failure) -> StageOutcome {
+    StageOutcome { failure: Some(failure), ..StageOutcome::default() }
+}
+
+/// One run of the candidate, with nothing beside it or only itself.
+fn alone(sides: &mut Sides<'_>, itself: Option<&Identical<'_>>) -> StageOutcome {
+    let mut outcome = match sides.run(Side::Candidate) {
+        Ok(ran) => ran.outcome,
+        Err(failure) => return failed(failure),
+    };
+    if let serde_json::Value::Object(detail) = &mut outcome.detail {
+        detail.insert("trees".to_owned(), sides.account());
+    }
+    if let Some(same) = itself.filter(|_| outcome.failure.is_none()) {
+        same.tell(&mut outcome.metrics, &mut outcome.detail);
+    }
+    outcome
+}
+
+/// A command with an incumbent that differs from the candidate.
+struct Opposed<'a> {
     work: &'a CommandWork,
     opponent: &'a Opponent,
     metric: &'a CommandMetric,
     setting: &'a Setting<'a>,
-    spent: Spent,
-    /// What the candidate's latest run gave.
-    last: Option<StageOutcome>,
 }
 
-impl Runs<'_> {
+impl Opposed<'_> {
+    fn compare(&self, sides: &mut Sides<'_>) -> StageOutcome {
+        let Self { work, opponent, metric, setting } = *self;
+        if let Err(failed) = (Probe { work, metric, setting }).show(sides) {
+            let outcome = failed.ran.map(|ran| ran.outcome).unwrap_or_default();
+            return StageOutcome { failure: Some(failed.failure), ..outcome };
+        }
+        if let Err(failure) = sides.put(Side::Incumbent, Kernel::Files(&opponent.kernel)) {
+            return failed(failure);
+        }
+        let mut runs = Runs::new(self, sides);
+        let compared = runs.compare(judge::seed(None));
+        let matches = runs.matches;
+        let mut outcome = runs.last.take().unwrap_or_default();
+        outcome.failure = None;
+        match compared {
+            Ok(comparison) => self.account(&comparison, matches, &mut outcome),
+            Err(failure) => outcome.failure = Some(failure),
+        }
+        if let serde_json::Value::Object(detail) = &mut outcome.detail {
+            detail.insert("trees".to_owned(), sides.account());
+        }
+        outcome
+    }
+
+    fn account(&self, comparison: &Comparison, matches: Matches, outcome: &mut StageOutcome) {
+        let Self { work, opponent, metric, .. } = *self;
+        let middle = middle(comparison);
+        outcome.metrics.extend(middle.map(|value| (metric.name.clone(), value)));
+        let told = Told::new(comparison, &opponent.called, 1, Vec::new());
+        told.metrics(&mut outcome.metrics);
+        let mut warnings = told.warnings();
+        warnings.extend(matches.warning(&metric.name));
+        outcome.detail = serde_json::json!({
+            "metric": metric.name,
+            "unit": metric.unit.map(TimeUnit::word),
+            "matches": matches.candidate,
+            "incumbent_matches": matches.incumbent,
+            "purpose": work.purpose,
+            "comparison": told.detail(),
+            // Where its code lies is the command's own affair.
+            "layouts": { "candidate": { "count": 1 }, "incumbent": { "count": 1 } },
+            "words": told.words(),
+            "warnings": warnings,
+        });
+        outcome.failure = told.failure();
+    }
+}
+
+/// How often each side's output had the metric, the last time.
+#[derive(Debug, Clone, Copy, Default)]
+struct Matches {
+    incumbent: usize,
+    candidate: usize,
+}
+
+impl Matches {
+    fn warning(self, name: &str) -> Option<String> {
+        let Self { incumbent, candidate } = self;
+        (incumbent != candidate).then(|| {
+            format!(
+                "`{name}` is printed {candidate} times for the candidate and {incumbent} times for \
+                 the incumbent: not the same was run"
+            )
+        })
+    }
+}
+
+/// Where pairs of runs come from.
+struct Runs<'a, 's> {
+    of: &'a Opposed<'a>,
+    sides: &'a mut Sides<'s>,
+    spent: Spent,
+    matches: Matches,
+    /// The first number of all.
+    first: Option<Reading>,
+    /// What the candidate's latest run gave.
+    last: Option<StageOutcome>,
+    /// A failure that is no side's, kept on its way through the protocol.
+    failure: Option<Failure>,
+    /// How the incumbent's run failed, if one did.
+    incumbents: FailureClass,
+}
+
+impl<'a, 's> Runs<'a, 's> {
+    fn new(of: &'a Opposed<'a>, sides: &'a mut Sides<'s>) -> Self {
+        Self {
+            of,
+            sides,
+            spent: Spent::default(),
+            matches: Matches::default(),
+            first: None,
+            last: None,
+            failure: None,
+            incumbents: FailureClass::Failed,
+        }
+    }
+
     fn compare(&mut self, seed: u64) -> Result<Comparison, Failure> {
         let started = Instant::now();
-        let (work, ctx) = (self.work, &self.setting.ctx);
-        let scoring = Scoring { statistic: Statistic::Median, metric: scoring(self.metric) };
+        let (work, ctx) = (self.of.work, &self.of.setting.ctx);
+        let scoring = Scoring { statistic: Statistic::Median, metric: scoring(self.of.metric) };
         let rule = rule(&work.rule, &work.repeats, 1);
         let last = rule.looks.last().copied().unwrap_or(1);
         let time = budget(&work.rule, work.limits.timeout_ms);
-        let terms = Terms { rule, scoring, seed, budget: Some(time) };
+        let terms = Terms { rule, scoring, seed, budget: Some(time), guard: work.rule.guard };
         let mut begun = Begun { runs: self, first: Vec::new() };
         let decided = begun.deterministic(&terms).and_then(|found| match found {
             Some(comparison) => Ok(comparison),
@@ -89,37 +206,58 @@ impl Runs<'_> {
                 tell(ctx, last, heard);
             }),
         });
-        decided.map_err(|stop| self.blame(stop))
+        let own = self.failure.take();
+        decided.map_err(|stop| own.unwrap_or_else(|| self.blame(stop)))
     }
 
     /// One run on one side.
     fn value(&mut self, side: Side) -> Result<f64, Stop> {
         self.spent.launches += 1;
         self.spent.processes += 1;
-        let theirs;
-        let work = match side {
-            Side::Candidate => self.work,
-            Side::Incumbent => {
-                theirs = CommandWork { run: self.opponent.run.clone(), ..self.work.clone() };
-                &theirs
-            }
-        };
-        let outcome = command::once(work, self.setting);
-        let value = outcome.metrics.get(&self.metric.name).copied();
-        let failure = outcome.failure.clone();
+        let ran = self.sides.run(side).map_err(|failure| self.stop(failure))?;
+        let failure = ran.outcome.failure.clone();
         if side == Side::Candidate {
-            self.last = Some(outcome);
-        } else if failure.is_some() {
-            self.last = Some(StageOutcome { log: outcome.log, ..StageOutcome::default() });
+            self.last = Some(ran.outcome);
+        } else if let Some(failure) = &failure {
+            self.incumbents = failure.class;
+            self.last = Some(StageOutcome { log: ran.outcome.log, ..StageOutcome::default() });
         }
-        match (value, failure) {
-            (Some(value), None) => Ok(value),
+        match (ran.reading, failure) {
+            (Some(reading), None) => self.read(side, reading),
             (_, failure) => {
                 let what = failure.map_or_else(|| "it printed no number".into(), |f| f.message);
                 let fault = Fault::Infrastructure { what };
                 Err(Stop { side: Some(side), halt: Halt::Fault { case: 0, fault } })
             }
         }
+    }
+
+    /// Takes a number in. Numbers of several units have no ratio.
+    fn read(&mut self, side: Side, reading: Reading) -> Result<f64, Stop> {
+        match side {
+            Side::Candidate => self.matches.candidate = reading.matches,
+            Side::Incumbent => self.matches.incumbent = reading.matches,
+        }
+        let before = self.first.get_or_insert(reading).unread;
+        if before == reading.unread {
+            return Ok(reading.value);
+        }
+        let word = |unit: Option<TimeUnit>| unit.map_or("no unit", TimeUnit::word);
+        let mut units = [word(before), word(reading.unread)];
+        units.sort_unstable();
+        let message = format!(
+            "`{}` is printed in {}, which cannot be compared as they are: add unit = \"us\" to the \
+             metric, and all are read as microseconds",
+            self.of.metric.name,
+            units.join(" and in ")
+        );
+        Err(self.stop(Failure { class: FailureClass::Failed, message }))
+    }
+
+    fn stop(&mut self, failure: Failure) -> Stop {
+        let what = failure.message.clone();
+        self.failure = Some(failure);
+        Stop::nobodys(what)
     }
 
     fn pair(&mut self, group: u32, rng: &mut ChaCha8Rng) -> Result<Pair, Stop> {
@@ -137,18 +275,15 @@ impl Runs<'_> {
             Halt::Fault { fault, .. } => fault.to_string(),
             Halt::Wrong { report, .. } => report,
         };
-        if self.setting.ctx.cancel.is_set() {
+        if self.of.setting.ctx.cancel.is_set() {
             return Failure { class: FailureClass::Interrupted, message };
         }
         match stop.side {
             Some(Side::Candidate) => Failure { class: FailureClass::Failed, message },
-            Some(Side::Incumbent) => Failure {
-                class: FailureClass::Infrastructure,
-                message: format!(
-                    "the incumbent ({}) failed, so there is nothing to compare with: {message}",
-                    self.opponent.called
-                ),
-            },
+            Some(Side::Incumbent) => {
+                let failure = Failure { class: self.incumbents, message };
+                incumbents(&self.of.work.incumbent, &self.of.opponent.called, &failure)
+            }
             None => Failure { class: FailureClass::Infrastructure, message },
         }
     }
@@ -162,16 +297,16 @@ fn middle(comparison: &Comparison) -> Option<f64> {
 }
 
 /// Runs of which the first pairs are there already.
-struct Begun<'r, 'a> {
-    runs: &'r mut Runs<'a>,
+struct Begun<'r, 'a, 's> {
+    runs: &'r mut Runs<'a, 's>,
     first: Vec<Pair>,
 }
 
-impl Begun<'_, '_> {
+impl Begun<'_, '_, '_> {
     /// The verdict of a metric that is the same each time: four runs.
     fn deterministic(&mut self, terms: &Terms) -> Result<Option<Comparison>, Stop> {
         use rand::SeedableRng;
-        if self.runs.metric.deterministic == Some(false) {
+        if self.runs.of.metric.deterministic == Some(false) {
             return Ok(None);
         }
         let started = Instant::now();
@@ -184,7 +319,7 @@ impl Begun<'_, '_> {
             self.first.iter().flat_map(|p| p.cases[0].of(side).to_vec()).collect()
         };
         let (incumbent, candidate) = (side(Side::Incumbent), side(Side::Candidate));
-        let declared = self.runs.metric.deterministic == Some(true);
+        let declared = self.runs.of.metric.deterministic == Some(true);
         if !declared && !incumbent.iter().chain(&candidate).all(|&v| has_many_steps(v)) {
             return Ok(None);
         }
@@ -201,11 +336,14 @@ impl Begun<'_, '_> {
             deterministic: true,
             seconds: started.elapsed().as_secs_f64(),
             spent: self.runs.spent,
+            // One number of one run: there are no cases.
+            guard: terms.guard,
+            harmed: Vec::new(),
         }))
     }
 }
 
-impl Pairs for Begun<'_, '_> {
+impl Pairs for Begun<'_, '_, '_> {
     fn group(&mut self, count: u32, rng: &mut ChaCha8Rng) -> Result<Vec<Pair>, Stop> {
         let mut pairs = Vec::with_capacity(count as usize);
         while (pairs.len() as u32) < count {
@@ -230,7 +368,7 @@ impl Pairs for Begun<'_, '_> {
 }
 
 /// Whole numbers of some size: cycles, instructions, bytes.
-fn has_many_steps(value: f64) -> bool {
+pub(super) fn has_many_steps(value: f64) -> bool {
     value.abs() >= STEPS && value.fract() == 0.0
 }
 

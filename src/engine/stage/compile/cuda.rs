@@ -121,7 +121,7 @@ fn nvrtc(def: &CompileDef, ctx: &StageContext<'_>) -> Result<Tool, Failure> {
     let places = Places::of(ctx.env);
     let found = || Some(places.find(Library::Nvrtc)?.path);
     let library = def.compiler.clone().or_else(found).ok_or_else(|| Failure {
-        class: FailureClass::Infrastructure,
+        class: FailureClass::Setup,
         message: format!("NVRTC was not found: {}", compiler::without_nvrtc()),
     })?;
     let toolkit_dirs = places.headers(&library);
@@ -166,7 +166,7 @@ fn said(asked: &Asked<'_>, code: i32, words: &str) -> Failure {
         && [EXIT_NO_NVRTC, EXIT_MISUSED].map(i32::from).contains(&code)
     {
         let message = format!("{}; {}", words.trim_end(), compiler::without_nvrtc());
-        return Failure { class: FailureClass::Infrastructure, message };
+        return Failure { class: FailureClass::Setup, message };
     }
     let mut message = shortened(words);
     if let Some(hint) = compiler::hint(words) {

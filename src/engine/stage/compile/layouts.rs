@@ -35,7 +35,16 @@ pub(super) fn add(
                 parts.push(read(&output)?);
             }
         }
-        Err(Trouble::Refused(said)) => why = Some(said),
+        // One layout is all that a linker can be had to make, and not all that a full disk has room for.
+        Err(Trouble::Refused(said)) => {
+            let folders = [ctx.scratch.to_owned()];
+            let refused = Failure { class: FailureClass::Failed, message: said.clone() };
+            let refused = refused.unless_full(&said, &folders);
+            if refused.class != FailureClass::Failed {
+                return Err(refused);
+            }
+            why = Some(refused.message);
+        }
         Err(Trouble::Failed(failure)) => return Err(failure),
     }
     // What the padding did not move is no layout of its own.
@@ -136,8 +145,8 @@ fn link_one(
     let limit = Duration::from_millis(def.compile.timeout_ms);
     spec.timeout = (!limit.is_zero()).then_some(limit);
     let failed = |failure| Err(Trouble::Failed(failure));
-    let finished = process::run(&spec, ctx.cancel)
-        .map_err(|e| Trouble::Failed(cannot("starting a linker", &e)))?;
+    let finished =
+        process::run(&spec, ctx.cancel).map_err(|e| Trouble::Failed(Failure::of_spawn(&e)))?;
     match finished.exit {
         Exit::Code(0) => Ok(()),
         Exit::Code(_) => {
@@ -147,7 +156,8 @@ fn link_one(
         }
         Exit::TimedOut => Err(Trouble::Refused("linking it again takes too long".to_owned())),
         Exit::Signal(signal) => {
-            failed(cannot("a linker was ended from outside", &format!("signal {signal}")))
+            let message = format!("a linker was ended from outside: signal {signal}");
+            failed(Failure { class: FailureClass::Infrastructure, message })
         }
         Exit::Cancelled => {
             failed(Failure { class: FailureClass::Interrupted, message: "interrupted".to_owned() })

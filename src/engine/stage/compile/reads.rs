@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use super::super::StageContext;
-use super::{CompileDef, cannot};
+use super::CompileDef;
 use crate::engine::stage::Failure;
 use crate::process::audit::{self, AuditError, Look, LookKind, Watched};
 use crate::process::{self, CommandSpec, Finished};
@@ -45,7 +45,6 @@ impl Reads {
         spec: &CommandSpec,
         ctx: &StageContext<'_>,
     ) -> Result<Finished, Failure> {
-        let start = |e: &dyn std::fmt::Display| cannot("starting the compiler", e);
         match audit::watch(spec, ctx.cancel) {
             Ok(Watched { finished, looks, complete }) => {
                 self.looks.borrow_mut().extend(looks);
@@ -55,18 +54,20 @@ impl Reads {
                 }
                 Ok(finished)
             }
-            Err(AuditError::Broken { source, .. }) => Err(start(&source)),
+            Err(AuditError::Broken { source, .. }) => {
+                Err(Failure::of_io("watching the compiler", &source))
+            }
             Err(
                 AuditError::NotPermitted { source }
                 | AuditError::Spawn(process::SpawnError::Start { source, .. }),
             ) => {
                 // What cannot start at all says so once more, in its own words.
-                let finished = process::run(spec, ctx.cancel).map_err(|e| start(&e))?;
+                let finished = process::run(spec, ctx.cancel).map_err(|e| Failure::of_spawn(&e))?;
                 let why = format!("tracing is not permitted here ({source})");
                 self.unseen.borrow_mut().get_or_insert(why);
                 Ok(finished)
             }
-            Err(AuditError::Spawn(e)) => Err(start(&e)),
+            Err(AuditError::Spawn(e)) => Err(Failure::of_spawn(&e)),
         }
     }
 

@@ -1,7 +1,9 @@
 //! Comparing outputs where they lie, with the host's comparison as the last word.
 
-use super::{Judge, Judged};
+use super::judged::{InParts, PART};
+use super::{Drawn, Judge, Judged};
 use crate::backend::{Fault, Session};
+use crate::digest::Digest;
 use crate::measure::SlotEnd;
 use crate::problem::{ArgKind, Problem, Role};
 use crate::verify::{Dtype, Tolerance};
@@ -32,8 +34,31 @@ impl Judge<'_> {
         if told == Some(true) && !rand::random::<u32>().is_multiple_of(SPOTS) {
             return Ok(());
         }
+        if self.is_large(case) {
+            let drawn = &self.pools[case][set as usize];
+            let (judged, _) = self.compare_in_parts(case, (drawn, set), session)?;
+            return settled(told, &judged);
+        }
         session.outputs_into(set, outputs)?;
         settled(told, &self.compare(case, set, outputs))
+    }
+
+    /// Compares what a launch on a set left, where it lies, with what the reference left; and a digest
+    /// of each output. `slot` is the set's number among those that are loaded.
+    pub(in crate::engine::stage) fn compare_in_parts(
+        &self,
+        case: usize,
+        (drawn, slot): (&Drawn, u32),
+        session: &mut dyn Session,
+    ) -> Result<(Judged, Vec<Digest>), Fault> {
+        if self.is_large(case) {
+            (self.bench.ctx.progress)(0.0, &format!("comparing, {}", self.cases[case].label));
+        }
+        let parts = InParts::new(self.problem, &drawn.staged, &drawn.want);
+        session
+            .outputs_in_parts(slot, PART, &|output, start, got| parts.look(output, start, got))?;
+        let (judged, digests) = parts.judged();
+        Ok((if self.is_secret(case) { judged.withheld() } else { judged }, digests))
     }
 }
 

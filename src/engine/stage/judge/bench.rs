@@ -8,7 +8,7 @@ use super::super::StageContext;
 use super::built;
 use crate::backend::cpu::{CpuSession, SessionOptions};
 use crate::backend::cuda::{CudaOptions, CudaSession, Journal};
-use crate::backend::{Fault, Session};
+use crate::backend::{Allowance, Fault, Session};
 use crate::pipeline::{self, Cores, Limits, Target};
 use crate::plan::kernel::{CUDA_ENV, WORKER_ENV};
 use crate::process::sandbox::{SandboxLevel, SandboxMode};
@@ -19,7 +19,8 @@ pub(in crate::engine::stage) struct Bench<'a> {
     /// Where the kernel runs; the reference always runs on a core.
     pub(in crate::engine::stage) target: &'a Target,
     pub(in crate::engine::stage) core: Option<u32>,
-    pub(in crate::engine::stage) deadline: Option<Instant>,
+    /// How long the kernel may run: the stage's limit, which its launches share.
+    pub(in crate::engine::stage) allowance: Allowance,
     pub(in crate::engine::stage) sandbox: SandboxMode,
     /// Where a device's conditions are noted.
     journal: Journal,
@@ -32,12 +33,12 @@ impl<'a> Bench<'a> {
         target: &'a Target,
     ) -> Self {
         let limit = Duration::from_millis(limits.timeout_ms);
-        let deadline = (!limit.is_zero()).then(|| Instant::now() + limit);
+        let allowance = Allowance::new((!limit.is_zero()).then_some(limit));
         Self {
             ctx,
             target,
             core: core(target),
-            deadline,
+            allowance,
             sandbox: SandboxMode::Auto,
             journal: Journal::default(),
         }
@@ -74,10 +75,10 @@ impl<'a> Bench<'a> {
         self.level().describe()
     }
 
-    /// The same with an end that is no later than `end`.
+    /// The same for launches that may take no longer than until `end`.
     pub(in crate::engine::stage) fn until(&self, end: Instant) -> Self {
-        let deadline = Some(self.deadline.map_or(end, |deadline| deadline.min(end)));
-        Self { deadline, journal: self.journal.clone(), ..*self }
+        let most = end.saturating_duration_since(Instant::now());
+        Self { allowance: self.allowance.capped(most), journal: self.journal.clone(), ..*self }
     }
 
     /// A worker on the processor, as the reference runs in.
@@ -148,7 +149,7 @@ impl<'a> Bench<'a> {
             marker: self.ctx.marker,
             device,
             kernels: &kernels,
-            deadline: self.deadline,
+            allowance: self.allowance.clone(),
             sandbox: self.sandbox,
             dir: self.ctx.scratch,
             journal: Some(&self.journal),
@@ -192,7 +193,7 @@ impl<'a> Bench<'a> {
             marker: self.ctx.marker,
             library,
             cpu: self.core,
-            deadline: self.deadline,
+            allowance: self.allowance.clone(),
             memory_bytes,
             sandbox: self.sandbox,
             dir: self.ctx.scratch,
@@ -201,12 +202,57 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// What the system could give without swapping; a modest guess where it does not say.
+/// What the machine has, of what may be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Memory {
+    /// All of it, or what this process is allowed.
+    pub(super) whole: u64,
+    /// What nobody uses.
+    pub(super) free: u64,
+}
+
+/// What the system could give without swapping, and this process may take; a modest guess where it
+/// does not say.
 pub(in crate::engine::stage) fn free_bytes() -> u64 {
+    memory().free
+}
+
+/// The memory of this machine, or of the control group that this process is in.
+pub(super) fn memory() -> Memory {
     let told = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = told.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kib: Option<u64> = line.and_then(|l| l.trim().trim_end_matches(" kB").parse().ok());
-    kib.map_or(1 << 30, |kib| kib * 1024)
+    let kib = |name: &str| -> Option<u64> {
+        let line = told.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().trim_end_matches(" kB").parse().ok()
+    };
+    let (whole, free) = (kib("MemTotal:"), kib("MemAvailable:"));
+    let machine = Memory {
+        whole: whole.map_or(1 << 30, |kib| kib * 1024),
+        free: free.map_or(1 << 30, |kib| kib * 1024),
+    };
+    let group = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    within_groups(machine, &group, &|path| std::fs::read_to_string(path).ok())
+}
+
+/// What the control groups of version 2 above a process leave of the machine's memory; pages of files
+/// that a group holds can be given back.
+fn within_groups(machine: Memory, groups: &str, read: &dyn Fn(&Path) -> Option<String>) -> Memory {
+    let mut memory = machine;
+    let Some(own) = groups.lines().find_map(|line| line.strip_prefix("0::/")) else {
+        return memory;
+    };
+    let root = Path::new("/sys/fs/cgroup");
+    for group in Path::new(own).ancestors() {
+        let folder = root.join(group);
+        let number = |name: &str| -> Option<u64> { read(&folder.join(name))?.trim().parse().ok() };
+        let Some(limit) = number("memory.max") else { continue };
+        let stat = read(&folder.join("memory.stat")).unwrap_or_default();
+        let cached =
+            stat.lines().find_map(|line| line.strip_prefix("inactive_file ")?.parse().ok());
+        let used = number("memory.current").unwrap_or(0).saturating_sub(cached.unwrap_or(0));
+        memory.whole = memory.whole.min(limit);
+        memory.free = memory.free.min(limit.saturating_sub(used));
+    }
+    memory
 }
 
 /// The core that workers on the processor are pinned to; `None` for all of them. The engine picks the
@@ -216,5 +262,31 @@ pub(in crate::engine::stage) fn core(target: &Target) -> Option<u32> {
         Target::Cpu(Cores::Picked) | Target::Cuda(_) => crate::backend::cpu::last_core(),
         Target::Cpu(Cores::One(core)) => Some(*core),
         Target::Cpu(Cores::All) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tightest_group_above_a_process_bounds_its_memory() {
+        let machine = Memory { whole: 1000, free: 800 };
+        let read = |path: &Path| {
+            let text = match path.to_str()? {
+                "/sys/fs/cgroup/a/b/memory.max" => "500\n",
+                "/sys/fs/cgroup/a/b/memory.current" => "100\n",
+                "/sys/fs/cgroup/a/memory.max" => "300\n",
+                "/sys/fs/cgroup/a/memory.current" => "270\n",
+                "/sys/fs/cgroup/a/memory.stat" => "anon 250\ninactive_file 20\n",
+                "/sys/fs/cgroup/memory.max" => "max\n",
+                _ => return None,
+            };
+            Some(text.to_owned())
+        };
+        let groups = "0::/a/b\n";
+        assert_eq!(within_groups(machine, groups, &read), Memory { whole: 300, free: 50 });
+        assert_eq!(within_groups(machine, "1:cpu:/a\n", &read), machine);
+        assert_eq!(within_groups(machine, "0::/\n", &read), machine);
     }
 }

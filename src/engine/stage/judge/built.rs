@@ -40,10 +40,8 @@ impl Built {
         if matches!(bench.target, Target::Cpu(_)) {
             return Ok(Self::default());
         }
-        let bundle = Bundle::read(kernel).map_err(|e| Failure {
-            class: FailureClass::Infrastructure,
-            message: format!("cannot read {}: {e}", kernel.display()),
-        })?;
+        let bundle = Bundle::read(kernel)
+            .map_err(|e| Failure::of_io(&format!("cannot read {}", kernel.display()), &e))?;
         if bundle.kind == ImageKind::Shared {
             return Ok(Self::default());
         }
@@ -154,7 +152,7 @@ mod tests {
             holdout: None,
             args: Vec::new(),
             reference: std::path::PathBuf::new(),
-            tolerance: Tolerance { rtol: 0.0, atol: 0.0 },
+            tolerance: Tolerance { rtol: 0.0, atol: 0.0, equal_nan: false },
             growth: None,
             deterministic: false,
             flops: None,

@@ -9,6 +9,7 @@ pub(in crate::engine::stage) fn kernel_failure(place: &str, fault: &Fault) -> Fa
     let message = match fault {
         Fault::Interrupted => fault.to_string(),
         Fault::Infrastructure { what } => format!("case {place}: {what}"),
+        Fault::Setup { what } => what.clone(),
         Fault::Device { trouble, .. } if !blames_kernel(*trouble) => {
             format!("case {place}: {fault}")
         }
@@ -16,6 +17,13 @@ pub(in crate::engine::stage) fn kernel_failure(place: &str, fault: &Fault) -> Fa
         _ => format!("case {place}: the kernel {fault}"),
     };
     Failure { class: class(fault), message }
+}
+
+/// Keeps a failure that is not the kernel's; the protocol ends with the fault.
+pub(in crate::engine::stage) fn kept(place: &mut Option<Failure>, failure: Failure) -> Fault {
+    let what = failure.message.clone();
+    *place = Some(failure);
+    Fault::Infrastructure { what }
 }
 
 fn class(fault: &Fault) -> FailureClass {
@@ -28,9 +36,10 @@ fn class(fault: &Fault) -> FailureClass {
             FailureClass::Failed
         }
         Fault::Stray { .. } => FailureClass::Wrong,
-        Fault::TimedOut => FailureClass::TimedOut,
+        Fault::TimedOut | Fault::Overlong { .. } => FailureClass::TimedOut,
         Fault::Cheating { .. } => FailureClass::Cheating,
         Fault::Device { .. } | Fault::Infrastructure { .. } => FailureClass::Infrastructure,
+        Fault::Setup { .. } => FailureClass::Setup,
         Fault::Interrupted => FailureClass::Interrupted,
     }
 }
@@ -40,18 +49,21 @@ fn blames_kernel(trouble: Trouble) -> bool {
     matches!(trouble, Trouble::Crashed | Trouble::Refused)
 }
 
-/// The reference is the problem author's: what it does wrong is never the candidate's crash.
+/// The reference is the problem author's: what it does wrong is a mistake in the problem's files, and
+/// never the candidate's crash.
 pub(super) fn reference_failure(problem: &Problem, fault: &Fault) -> Failure {
     // The time limit is the whole stage's: it may be the candidate that used it up.
     let class = match class(fault) {
         class @ (FailureClass::Infrastructure
         | FailureClass::Interrupted
         | FailureClass::TimedOut) => class,
-        _ => FailureClass::Failed,
+        _ => FailureClass::Problem,
     };
     let name = &problem.name;
     let message = match fault {
-        Fault::Interrupted | Fault::Infrastructure { .. } => fault.to_string(),
+        Fault::Interrupted | Fault::Infrastructure { .. } | Fault::Setup { .. } => {
+            fault.to_string()
+        }
         Fault::TimedOut => format!(
             "the stage's time was up while the reference of problem `{name}` answered; raise \
              `timeout` unless one of the two kernels hangs"
@@ -65,7 +77,10 @@ pub(super) fn reference_failure(problem: &Problem, fault: &Fault) -> Failure {
 /// make of them.
 pub(super) fn withheld_failure(label: &str, fault: &Fault) -> Failure {
     let what = match fault {
-        Fault::Interrupted | Fault::Infrastructure { .. } | Fault::Unloadable { .. } => {
+        Fault::Interrupted
+        | Fault::Infrastructure { .. }
+        | Fault::Setup { .. }
+        | Fault::Unloadable { .. } => {
             return kernel_failure(label, fault);
         }
         Fault::Device { trouble, .. } if !blames_kernel(*trouble) => {
@@ -76,7 +91,7 @@ pub(super) fn withheld_failure(label: &str, fault: &Fault) -> Failure {
         Fault::Exited { .. } => "ended its process instead of returning",
         Fault::Sanitizer { .. } => "was stopped by a sanitizer",
         Fault::Stray { .. } => "wrote where it must not",
-        Fault::TimedOut => "was not back before the deadline",
+        Fault::TimedOut | Fault::Overlong { .. } => "was not back before the deadline",
         Fault::Cheating { .. } => "tampered with the measurement",
     };
     Failure {
@@ -102,6 +117,7 @@ mod tests {
             (Fault::Unloadable { what: what() }, FailureClass::Failed),
             (Fault::Cheating { what: what() }, FailureClass::Cheating),
             (Fault::Infrastructure { what: what() }, FailureClass::Infrastructure),
+            (Fault::Setup { what: what() }, FailureClass::Setup),
             (device(Trouble::Crashed), FailureClass::Crashed),
             (device(Trouble::Refused), FailureClass::Failed),
             (device(Trouble::OutOfMemory), FailureClass::Infrastructure),

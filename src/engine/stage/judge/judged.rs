@@ -1,7 +1,10 @@
 //! Comparing what a launch left with what the reference left.
 
+use std::sync::{Mutex, PoisonError};
+
 use serde::Serialize;
 
+use crate::digest::Digest;
 use crate::problem::{Problem, Role, Staged, StagedArg};
 use crate::verify::{self, Comparison, Dtype};
 
@@ -75,11 +78,71 @@ pub(in crate::engine::stage) struct Output<'a> {
 /// The outputs of a launch, in argument order.
 pub(in crate::engine::stage) fn outputs(staged: &Staged) -> impl Iterator<Item = Output<'_>> {
     staged.args.iter().filter_map(|arg| match arg {
-        StagedArg::Buffer { name, dtype, role: Role::Out | Role::Inout, shape, .. } => {
+        StagedArg::Buffer { name, dtype, role: Role::Out | Role::Inout, shape, .. }
+        | StagedArg::Later { name, dtype, role: Role::Inout, shape, .. } => {
             Some(Output { name, dtype: *dtype, shape })
         }
         _ => None,
     })
+}
+
+/// Bytes of an output that a thread reads and compares at once: they fit its second-level cache.
+pub(super) const PART: usize = 128 * 1024;
+
+/// Outputs that are compared part by part, as they are read.
+pub(super) struct InParts<'a> {
+    problem: &'a Problem,
+    outputs: Vec<Output<'a>>,
+    want: &'a [Vec<u8>],
+    found: Mutex<Vec<Found>>,
+}
+
+/// What a part of an output showed.
+struct Found {
+    output: usize,
+    start: usize,
+    comparison: Comparison,
+    digest: Digest,
+}
+
+impl<'a> InParts<'a> {
+    pub(super) fn new(problem: &'a Problem, staged: &'a Staged, want: &'a [Vec<u8>]) -> Self {
+        Self { problem, outputs: outputs(staged).collect(), want, found: Mutex::default() }
+    }
+
+    /// Takes in a part of an output, on any thread.
+    pub(super) fn look(&self, output: usize, start: usize, got: &[u8]) {
+        let want = self.want.get(output).and_then(|want| want.get(start..start + got.len()));
+        let (Some(want), Some(Output { dtype, .. })) = (want, self.outputs.get(output)) else {
+            return;
+        };
+        let first = (start / dtype.size_bytes()) as u64;
+        let tolerance = &self.problem.tolerance;
+        let comparison = verify::compare_part(got, want, (*dtype, first), tolerance);
+        let digest = Digest::of(got);
+        let found = Found { output, start, comparison, digest };
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).push(found);
+    }
+
+    /// What all parts show together, and a digest of each output.
+    pub(super) fn judged(self) -> (Judged, Vec<Digest>) {
+        let mut found = self.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        found.sort_by_key(|found| (found.output, found.start));
+        let mut found = found.into_iter().peekable();
+        let mut judged = Judged::default();
+        let mut digests = Vec::with_capacity(self.outputs.len());
+        for (number, output) in self.outputs.iter().enumerate() {
+            let mut all = Comparison::empty(self.problem.tolerance);
+            let mut parts = Vec::new();
+            while let Some(part) = found.next_if(|found| found.output == number) {
+                all = all.append(part.comparison);
+                parts.extend(part.digest.0);
+            }
+            judged.add(&all, output.name, output.shape);
+            digests.push(Digest::of(&parts));
+        }
+        (judged, digests)
+    }
 }
 
 /// Compares every output with the reference's.

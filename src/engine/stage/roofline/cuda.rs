@@ -60,11 +60,10 @@ pub(super) fn cuda_peaks(bench: &Bench<'_>, name: &str) -> Result<Peaks, String>
     let identity = device::identity(bench.target, bench.ctx.env);
     let text = format!("cuda {VERSION} {identity} {}", Digest::of(HELPERS.as_bytes()).hex());
     let digest = Digest::of(text.as_bytes());
-    let measured = || {
-        (bench.ctx.progress)(0.95, "peaks of the device");
-        measured(bench, name, &device).map_err(PeakError::Device)
-    };
-    peaks::kept(&bench.ctx.state.join("devices"), &digest, measured).map_err(|e| e.to_string())
+    let measuring = || (bench.ctx.progress)(0.95, "measuring the device's peaks, once");
+    let measured = || measured(bench, name, &device).map_err(PeakError::Device);
+    let folder = bench.ctx.state.join("devices");
+    peaks::kept(&folder, &digest, &measuring, measured).map_err(|e| e.to_string())
 }
 
 fn measured(bench: &Bench<'_>, name: &str, device: &CudaDevice) -> Result<Peaks, String> {

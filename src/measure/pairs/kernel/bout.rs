@@ -6,7 +6,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use super::{Both, Contest, Known, SlotPlan, coin};
-use crate::backend::{Fault, Launched, Order, Session};
+use crate::backend::{Fault, LaunchLimit, Launched, Model, Order, Session};
 use crate::measure::pairs::{CasePair, Side, Spent, Stop};
 use crate::measure::protocol::Halt;
 use crate::measure::slot::{Again, Sample, SlotEnd, WARM_SETS, loops, sample};
@@ -14,7 +14,7 @@ use crate::stats::Statistic;
 
 /// A launch of the candidate may take so many times as long as the incumbent's, and this longer
 /// (decision-rule, section 5, step 1).
-const LIMIT_FACTOR: f64 = 3.0;
+const LIMIT_FACTOR: u32 = 3;
 const LIMIT_MORE: Duration = Duration::from_secs(1);
 
 /// In one pair of so many, outputs are read in the middle of both slots, after a launch drawn in
@@ -301,12 +301,11 @@ impl Bout<'_> {
 
     /// Says how long the candidate may take, as far as that is known.
     fn limit(&mut self) {
-        let looped = self.known.shape.map_or(1, |shape| shape.looped);
-        let limit = self.known.incumbent_ns.map(|ns| {
-            let ns = LIMIT_FACTOR * ns * f64::from(looped);
-            LIMIT_MORE.saturating_add(Duration::from_nanos(ns as u64))
-        });
-        self.sessions.candidate.limit(limit);
+        if let Some(ns) = self.known.incumbent_ns {
+            let takes = Duration::from_nanos(ns as u64);
+            let (model, times, more) = (Model::Incumbent, LIMIT_FACTOR, LIMIT_MORE);
+            self.sessions.candidate.limit(Some(LaunchLimit { model, takes, times, more }));
+        }
     }
 
     fn stopped(&self, side: Side, fault: Fault) -> Stop {

@@ -1,0 +1,154 @@
+//! The best by somebody's word: set to a kernel that passed its check, begun anew, and the last
+//! change of it taken back.
+
+use std::path::{Path, PathBuf};
+
+use super::present::{self, Proof};
+use super::{Ground, Measured, Refused, Said, Says, line, say};
+use crate::record::incumbent::{self, Change, Commit, Content, Install};
+use crate::record::ledger::{self, Line, Place, What};
+
+/// A best that was set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Set {
+    /// The ledger's line.
+    pub line: Line,
+    /// Where the incumbent lies.
+    pub folder: PathBuf,
+    /// What people should know.
+    pub warnings: Vec<String>,
+}
+
+/// A change that took one away or brought one back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changed {
+    /// The ledger's line.
+    pub line: Line,
+    /// The change that was taken back, for an undo.
+    pub undone: Option<Line>,
+    /// What made the best that stands now; none when there is none.
+    pub standing: Option<Line>,
+}
+
+/// How a kernel that was measured becomes the best.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named<'a> {
+    /// The pipeline's kernel files, below the root: what is set is filed as these.
+    pub kernel: &'a [String],
+    /// The commit that holds it, where it is a revision.
+    pub commit: Option<String>,
+}
+
+/// Makes what was just measured alone the best, whatever the best was.
+///
+/// # Errors
+/// Why not; nothing has changed then.
+pub fn set(
+    ground: &Ground<'_>,
+    measured: &Measured,
+    named: &Named<'_>,
+    said: &Said,
+) -> Result<Set, Refused> {
+    let passed = measured.artifact.status == "passed";
+    if !passed || !matches!(measured.says, Says::Alone) {
+        let what = format!("{} is no measurement that passed", measured.name);
+        return Err(Refused::unfit(what, "set a kernel that passes its check"));
+    }
+    let mut candidate = present::candidate(ground, measured, Proof::Passed)?;
+    rename(&mut candidate.sources, &candidate.headers, named.kernel)?;
+    let mut line = line(What::Set, ground, measured, candidate.digest);
+    line.commit.clone_from(&named.commit);
+    say(&mut line, said);
+    let install = Change::Install(Box::new(Install {
+        line,
+        binary: candidate.binary,
+        sources: candidate.sources,
+        headers: candidate.headers,
+        build: candidate.build,
+        metrics: measured.artifact.metrics.clone(),
+        key: measured.artifact.key.parse().unwrap_or_default(),
+        commit: Commit::Unwanted,
+        commits: Vec::new(),
+    }));
+    let intent = incumbent::begin(ground.folder(), &install).map_err(Refused::Broken)?;
+    let folder = ground.place.folder(ground.folder()).join(&intent.folder);
+    let finished = incumbent::finish(ground.folder(), intent, None).map_err(Refused::Broken)?;
+    Ok(Set { line: finished.line, folder, warnings: finished.warnings })
+}
+
+/// Files a kernel under the names that the pipeline has for it: that is where a revert puts it.
+fn rename(sources: &mut [Content], headers: &[Content], kernel: &[String]) -> Result<(), Refused> {
+    let folder = |path: &str| Path::new(path).parent().map(Path::to_owned);
+    for (source, own) in sources.iter_mut().zip(kernel) {
+        if folder(&source.path) != folder(own)
+            && let Some(header) = headers.first()
+        {
+            return Err(Refused::unfit(
+                format!(
+                    "{} reads {} from where it lies, and is not {own}",
+                    source.path, header.path
+                ),
+                format!("copy it to {own} and set that"),
+            ));
+        }
+        source.path.clone_from(own);
+    }
+    Ok(())
+}
+
+/// Leaves a place without a best: the next run sets the baseline.
+///
+/// # Errors
+/// When there is none, or something could not be written.
+pub fn reset(state: &Path, place: &Place, said: &Said, at: String) -> Result<Changed, Refused> {
+    let best = incumbent::current(state, place).map_err(Refused::Broken)?;
+    let best = best.ok_or_else(|| {
+        let what = format!("there is no best of {}", place.words());
+        Refused::unfit(what, "the next passing run of the pipeline sets it")
+    })?;
+    let mut line = Line::new(What::Reset, place.clone(), best.digest, at);
+    say(&mut line, said);
+    let line = change(state, line)?;
+    Ok(Changed { line, undone: None, standing: None })
+}
+
+/// Takes the last change of a place's best back: the one before it is the best again. git is left
+/// alone.
+///
+/// # Errors
+/// When there is none, or none of the kind that is asked for, or something could not be written.
+pub fn undo(
+    state: &Path,
+    place: &Place,
+    only: Option<What>,
+    at: String,
+) -> Result<Changed, Refused> {
+    let known = ledger::read(state).map_err(Refused::Broken)?;
+    let stands = known.stands(place);
+    let last = stands.last().map(|stand| stand.change);
+    let last = last.filter(|last| last.event != What::Baseline || stands.len() > 1);
+    let of = place.words();
+    let last = last.ok_or_else(|| {
+        let what = format!("nothing was done to the best of {of} that could be taken back");
+        Refused::unfit(what, "`optloop best reset` begins anew")
+    })?;
+    if only.is_some_and(|only| only != last.event) {
+        let what = format!("the last change of the best of {of} is a {}", last.event.word());
+        return Err(Refused::unfit(what, "take that back with `optloop best undo`"));
+    }
+    let before = stands.len().checked_sub(2).and_then(|at| stands.get(at));
+    let standing = before.and_then(|stand| stand.current).cloned();
+    let digest = standing.as_ref().map_or(last.candidate, |line| line.candidate);
+    let mut line = Line::new(What::Undo, place.clone(), digest, at);
+    line.incumbent = Some(last.candidate);
+    let undone = Some(last.clone());
+    let line = change(state, line)?;
+    Ok(Changed { line, undone, standing })
+}
+
+fn change(state: &Path, line: Line) -> Result<Line, Refused> {
+    let intent = incumbent::begin(state, &Change::Rename(Box::new(line)));
+    let intent = intent.map_err(Refused::Broken)?;
+    let finished = incumbent::finish(state, intent, None).map_err(Refused::Broken)?;
+    Ok(finished.line)
+}

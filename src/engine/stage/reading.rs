@@ -1,0 +1,277 @@
+//! The number in what a command printed.
+
+use regex::Regex;
+use serde_json::Value;
+
+use crate::pipeline::{CommandMetric, MetricSource, MetricStream, TimeUnit};
+
+/// A number that was read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Reading {
+    /// In the metric's unit, where it has one.
+    pub(super) value: f64,
+    /// How often the metric was found; the last one counts.
+    pub(super) matches: usize,
+    /// The unit that stands at the number and that the metric says nothing of.
+    pub(super) unread: Option<TimeUnit>,
+}
+
+/// What a command printed.
+#[derive(Clone, Copy)]
+pub(super) struct Printed<'a> {
+    pub(super) stdout: &'a [u8],
+    pub(super) stderr: &'a [u8],
+}
+
+impl Printed<'_> {
+    fn on(&self, stream: MetricStream) -> String {
+        String::from_utf8_lossy(match stream {
+            MetricStream::Stdout => self.stdout,
+            MetricStream::Stderr => self.stderr,
+        })
+        .into_owned()
+    }
+}
+
+/// A number as it is printed.
+struct Found {
+    text: String,
+    matches: usize,
+    /// What the group `unit` read.
+    unit: Option<String>,
+    /// What stands behind the number.
+    behind: String,
+}
+
+/// Reads the number.
+///
+/// # Errors
+/// What there is in its place, in words.
+pub(super) fn read(metric: &CommandMetric, printed: &Printed<'_>) -> Result<Reading, String> {
+    let found = find(metric, &printed.on(metric.stream)).map_err(|why| {
+        let (other, word) = metric.stream.other();
+        match find(metric, &printed.on(other)) {
+            Ok(found) => {
+                let (where_, text) = (other.words(), found.text);
+                format!("{why}; {where_} has one, {text}: add stream = \"{word}\" to the metric")
+            }
+            Err(_) => why,
+        }
+    })?;
+    let value = found.text.parse::<f64>().ok().filter(|v| v.is_finite()).ok_or_else(|| {
+        let (name, text) = (&metric.name, &found.text);
+        format!("`{name}` on its {} is `{text}`, not a number", metric.stream.words())
+    })?;
+    in_unit(metric, value, &found)
+}
+
+/// The value in the unit of its metric.
+fn in_unit(metric: &CommandMetric, value: f64, found: &Found) -> Result<Reading, String> {
+    let matches = found.matches;
+    let behind = found.behind.trim_start_matches([' ', '\t']);
+    let end = behind.find(|c: char| !c.is_alphabetic()).unwrap_or(behind.len());
+    let beside = TimeUnit::read(&behind[..end]);
+    let Some(unit) = metric.unit else {
+        return Ok(Reading { value, matches, unread: beside });
+    };
+    let printed = match &found.unit {
+        Some(text) => Some(TimeUnit::read(text).ok_or_else(|| {
+            format!("`{}` is printed in `{text}`, which is none of ns, us, ms and s", metric.name)
+        })?),
+        None => beside,
+    };
+    let value = printed.map_or(value, |printed| printed.to(unit, value));
+    Ok(Reading { value, matches, unread: None })
+}
+
+fn find(metric: &CommandMetric, text: &str) -> Result<Found, String> {
+    let on = metric.stream.words();
+    match &metric.from {
+        MetricSource::Regex(pattern) => by_regex(pattern, text, on),
+        MetricSource::JsonPath(path) => by_json(path, text, on),
+    }
+}
+
+fn by_regex(pattern: &str, text: &str, on: &str) -> Result<Found, String> {
+    // The pipeline has checked that it compiles.
+    let regex = Regex::new(pattern).map_err(|e| e.to_string())?;
+    let unnamed = regex.capture_names().enumerate().skip(1);
+    let first = unnamed.filter(|(_, name)| *name != Some("unit")).map(|(at, _)| at).next();
+    let (mut matches, mut last) = (0, None);
+    for captures in regex.captures_iter(text) {
+        matches += 1;
+        last = Some(captures);
+    }
+    let last = last.ok_or_else(|| format!("nothing on its {on} matches /{pattern}/"))?;
+    let number = last.name("value").or_else(|| first.and_then(|at| last.get(at)));
+    let number = number.or_else(|| last.get(0)).ok_or_else(|| "an empty match".to_owned())?;
+    Ok(Found {
+        text: number.as_str().to_owned(),
+        matches,
+        unit: last.name("unit").map(|unit| unit.as_str().to_owned()),
+        behind: text[number.end()..].chars().take(16).collect(),
+    })
+}
+
+/// The last line or text from the first brace that is a JSON document.
+fn by_json(path: &str, text: &str, on: &str) -> Result<Found, String> {
+    let parsed = serde_json_path::JsonPath::parse(path).map_err(|e| e.to_string())?;
+    let document = text
+        .lines()
+        .rev()
+        .filter(|l| l.trim_start().starts_with(['{', '[']))
+        .find_map(|l| serde_json::from_str::<Value>(l).ok())
+        .or_else(|| {
+            let start = text.find(['{', '['])?;
+            serde_json::from_str(&text[start..]).ok()
+        })
+        .ok_or_else(|| format!("its {on} holds no JSON document"))?;
+    match parsed.query(&document).all()[..] {
+        [value] => {
+            let text = match value {
+                Value::String(text) => text.clone(),
+                value => value.to_string(),
+            };
+            let number = text.trim_end_matches(|c: char| !c.is_ascii_digit()).to_owned();
+            let behind = text[number.len()..].to_owned();
+            let is_time = TimeUnit::read(&behind).is_some();
+            let (text, behind) = if is_time { (number, behind) } else { (text, String::new()) };
+            Ok(Found { text, matches: 1, unit: None, behind })
+        }
+        [] => Err(format!("the JSON on its {on} has nothing at {path}")),
+        ref several => Err(too_many(path, several, on)),
+    }
+}
+
+/// Several values are not one number.
+fn too_many(path: &str, values: &[&Value], on: &str) -> String {
+    const SHOWN: usize = 4;
+    let mut shown: Vec<String> = values.iter().take(SHOWN).map(|value| short(value)).collect();
+    if values.len() > SHOWN {
+        shown.push("…".to_owned());
+    }
+    let one = path.replacen("[*]", "[0]", 1);
+    let one = if one == path { "$.results[0].time".to_owned() } else { one };
+    let filter = path.replacen("[*]", "[?@.name==\"mean\"]", 1);
+    let or = if filter == path { String::new() } else { format!(", or by its name: {filter}") };
+    format!(
+        "the JSON on its {on} has {} values at {path} ({}): name one, as in {one}{or}",
+        values.len(),
+        shown.join(", ")
+    )
+}
+
+fn short(value: &Value) -> String {
+    const LONGEST: usize = 24;
+    let text = value.to_string();
+    if text.chars().count() <= LONGEST {
+        return text;
+    }
+    text.chars().take(LONGEST).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::{Direction, MetricScale};
+
+    fn metric(from: MetricSource) -> CommandMetric {
+        CommandMetric {
+            name: "m".to_owned(),
+            from,
+            stream: MetricStream::Stdout,
+            unit: None,
+            better: Direction::Lower,
+            scale: MetricScale::Ratio,
+            deterministic: None,
+        }
+    }
+
+    fn regex(pattern: &str) -> CommandMetric {
+        metric(MetricSource::Regex(pattern.to_owned()))
+    }
+
+    fn json(path: &str) -> CommandMetric {
+        metric(MetricSource::JsonPath(path.to_owned()))
+    }
+
+    fn on_stdout(metric: &CommandMetric, text: &str) -> Result<Reading, String> {
+        read(metric, &Printed { stdout: text.as_bytes(), stderr: b"" })
+    }
+
+    fn check(metric: &CommandMetric, text: &str, expected: Result<(f64, usize), &str>) {
+        match (on_stdout(metric, text), expected) {
+            (Ok(got), Ok((value, matches))) => {
+                assert!((got.value / value - 1.0).abs() < 1e-12, "{text}: {got:?}");
+                assert_eq!(got.matches, matches, "{text}");
+            }
+            (Err(got), Err(part)) => assert!(got.contains(part), "{got}"),
+            (got, want) => panic!("{text}: {got:?}, wanted {want:?}"),
+        }
+    }
+
+    #[test]
+    fn the_last_match_of_a_regex_counts_and_all_are_counted() {
+        let cycles = regex(r"CYCLES: (\d+)");
+        check(&cycles, "CYCLES: 12\nCYCLES: 34\n", Ok((34.0, 2)));
+        check(&cycles, "nothing", Err("nothing on its standard output matches"));
+        check(&regex("[a-z]+"), "abc", Err("not a number"));
+        check(&regex(r"\d+\.\d+"), "t 1.5 s", Ok((1.5, 1)));
+        check(&regex(r"(\w+): (?<value>\d+)"), "a: 7", Ok((7.0, 1)));
+    }
+
+    #[test]
+    fn a_json_path_reads_the_last_document() {
+        let mean = json("$.results[0].mean");
+        let two = "noise\n{\"results\":[{\"mean\":1}]}\n{\"results\":[{\"mean\":2.5}]}\n";
+        check(&mean, two, Ok((2.5, 1)));
+        check(&mean, "log\n{\n \"results\": [{\"mean\": \"7\"}]\n}\n", Ok((7.0, 1)));
+        check(&mean, "{\"results\":[]}", Err("has nothing at $.results[0].mean"));
+        check(&mean, "plain", Err("standard output holds no JSON"));
+    }
+
+    #[test]
+    fn several_nodes_of_a_json_path_are_no_number() {
+        let text = r#"{"b":[{"name":"mean","t":1.5},{"name":"cv","t":0.0054}]}"#;
+        check(&json("$.b[*].t"), text, Err("has 2 values at $.b[*].t (1.5, 0.0054)"));
+        check(&json("$.b[*].t"), text, Err("as in $.b[0].t"));
+        check(&json("$.b[?@.name==\"mean\"].t"), text, Ok((1.5, 1)));
+    }
+
+    #[test]
+    fn standard_error_is_read_when_it_is_named_and_hinted_at_when_it_is_not() {
+        let time = regex(r"time: (\d+)");
+        let printed = Printed { stdout: b"hello\n", stderr: b"time: 99 us\n" };
+        let why = read(&time, &printed).expect_err("not on standard output");
+        assert!(why.contains("standard error has one, 99: add stream = \"stderr\""), "{why}");
+        let there = CommandMetric { stream: MetricStream::Stderr, ..time };
+        let got = read(&there, &printed).map(|reading| reading.value);
+        assert_eq!(got, Ok(99.0));
+    }
+
+    #[test]
+    fn times_are_read_in_one_unit() {
+        let us = |pattern: &str| CommandMetric { unit: Some(TimeUnit::Us), ..regex(pattern) };
+        let grouped = us(r"time: ([0-9.]+) ?(?<unit>\S+)");
+        check(&grouped, "time: 930.1 us", Ok((930.1, 1)));
+        check(&grouped, "time: 1.302 ms", Ok((1302.0, 1)));
+        check(&grouped, "time: 7 \u{b5}s", Ok((7.0, 1)));
+        check(&grouped, "time: 7 MB", Err("`m` is printed in `MB`"));
+        // Without a group what stands behind the number counts, if anything does.
+        let plain = us("time: ([0-9.]+)");
+        check(&plain, "time: 1.302 ms", Ok((1302.0, 1)));
+        check(&plain, "time: 1.302ms (p50)", Ok((1302.0, 1)));
+        check(&plain, "time: 930.1", Ok((930.1, 1)));
+        let quoted = CommandMetric { unit: Some(TimeUnit::Us), ..json("$.t") };
+        check(&quoted, r#"{"t":"1.302 ms"}"#, Ok((1302.0, 1)));
+    }
+
+    #[test]
+    fn a_unit_that_nobody_asked_for_is_noticed() {
+        let unread = |text: &str| on_stdout(&regex("time: ([0-9.]+)"), text).map(|r| r.unread);
+        assert_eq!(unread("time: 930.1 us"), Ok(Some(TimeUnit::Us)));
+        assert_eq!(unread("time: 1.302ms"), Ok(Some(TimeUnit::Ms)));
+        assert_eq!(unread("time: 5 steps"), Ok(None));
+        assert_eq!(unread("time: 5"), Ok(None));
+    }
+}
