@@ -9,9 +9,11 @@
 //! Rooms are listed in floor order: each may use only rooms above it in this list that stand on
 //! a lower floor (`tests/tidy.rs` holds the table).
 
-// leaves: maths, comparators, spawning, copies of a project, hashing, spans
-pub mod diagnostic;
+// leaves: hashing, paths as text
 pub mod digest;
+pub mod paths;
+// maths, comparators, spawning, copies of a project, spans
+pub mod diagnostic;
 pub mod process;
 pub mod stats;
 pub mod tree;

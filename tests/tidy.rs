@@ -18,7 +18,8 @@ use rust_text::{Body, Token, bodies, code_only, tokens};
 
 /// The rooms, lowest floor first. A room may use only rooms on lower floors.
 const FLOORS: &[&[&str]] = &[
-    &["stats", "verify", "process", "tree", "digest", "diagnostic"],
+    &["digest", "paths"],
+    &["stats", "verify", "process", "tree", "diagnostic"],
     &["pipeline", "problem", "cache", "adapter", "backend"],
     &["plan", "measure"],
     &["engine"],

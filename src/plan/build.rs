@@ -2,7 +2,7 @@
 //! they need.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use super::graph::Graph;
 use super::incumbent::{self, Incumbents};
@@ -11,6 +11,7 @@ use super::{Best, Definition, Origin, Plan, PlanNode, StoredNode, glob, kernel};
 use crate::cache::Kind;
 use crate::cache::index::flag;
 use crate::diagnostic::{Diagnostic, nearest};
+use crate::paths::plain;
 use crate::pipeline::{CommandWork, Loader, Pipeline, Reuse, Run, Stage, Target, Variant, Work};
 use crate::problem::Problem;
 
@@ -45,14 +46,7 @@ pub fn build(request: Request<'_>) -> Result<Plan, Vec<Diagnostic>> {
 /// A path relative to the root where it lies below it, else absolute; `.` and `..` resolved by
 /// their text.
 pub fn relative(root: &Path, dir: &Path, path: &str) -> String {
-    let mut clean = PathBuf::new();
-    for part in root.join(dir).join(path).components() {
-        match part {
-            Component::ParentDir => drop(clean.pop()),
-            Component::CurDir => {}
-            other => clean.push(other),
-        }
-    }
+    let clean = plain(&root.join(dir).join(path));
     let below = clean.strip_prefix(root).unwrap_or(&clean);
     if below.as_os_str().is_empty() {
         return ".".to_owned();

@@ -7,7 +7,8 @@
 //! | enters | as |
 //! |---|---|
 //! | this recipe's version | `format` |
-//! | kind and every field of the definition, presets and variables put in | `definition.…` |
+//! | kind and every field of the definition that says what comes out, presets and variables put in | `definition.…` |
+//! | how a comparison is made, for stages that make one | `definition.…` |
 //! | flags that every C and C++ kernel is compiled with before its own | `definition.align` |
 //! | operating system and processor architecture | `platform` |
 //! | folder of a command | `dir` |
@@ -23,7 +24,9 @@
 //! of the stage, and keys of upstream stages (what is *read* from them counts, so an unchanged
 //! output stops the wave).
 
-use serde_json::Value;
+mod fields;
+
+use fields::{Fields, KeyFields as _};
 
 use super::{Definition, StoredNode, cuda};
 use crate::backend::cpu::compiler::ALIGNED;
@@ -31,26 +34,7 @@ use crate::cache::Kind;
 use crate::digest::Digest;
 
 /// Rises with any change to the recipe: old results then count as unknown.
-pub const KEY_VERSION: u32 = 4;
-
-/// Fields of definitions that change how a stage is run, not what comes out of it; and what a
-/// binary's own digest already tells.
-const LEFT_OUT: [&str; 14] = [
-    "definition.limits",
-    "definition.cache",
-    "definition.exclusive",
-    "definition.work.limits",
-    "definition.work.cache",
-    "definition.work.timeout_ms",
-    "definition.work.compile",
-    "definition.compiler",
-    "definition.problem.reference",
-    "definition.against",
-    "definition.measured",
-    "definition.opponent.measured",
-    "definition.work.incumbent",
-    "definition.incumbent",
-];
+pub const KEY_VERSION: u32 = 5;
 
 /// A walk under way: hasher and record are fed together.
 #[derive(Clone, Default)]
@@ -77,47 +61,12 @@ impl Walk {
     }
 
     fn definition(&mut self, definition: &Definition) {
-        let value = match definition {
-            Definition::Command(d) => serde_json::to_value(d),
-            Definition::Compile(d) => serde_json::to_value(d),
-            Definition::Check(d) => serde_json::to_value(d),
-            Definition::Bench(d) => serde_json::to_value(d),
-            Definition::Best(d) => serde_json::to_value(d),
-        };
         if let Definition::Compile(compile) = definition
             && !cuda::are_cuda(&compile.sources)
         {
             self.field("definition.align", &ALIGNED.join(" "));
         }
-        // These types hold no maps with other than text keys, the only thing JSON refuses.
-        self.flatten("definition", &value.unwrap_or_default());
-    }
-
-    /// Objects become dotted names; lists of objects get positions; everything else is text.
-    fn flatten(&mut self, name: &str, value: &Value) {
-        match value {
-            // So a processor's cores were called before there were other targets.
-            Value::Object(map) if name == "definition.target" && map.contains_key("Cpu") => {
-                self.flatten("definition.cores", &map["Cpu"]);
-            }
-            // What nobody asks for is called nothing, as before it could be asked for.
-            Value::String(text) if name == "definition.work.clocks" && text == "as-is" => {}
-            Value::Object(map) => {
-                for (key, inner) in map {
-                    let name = format!("{name}.{key}");
-                    if !LEFT_OUT.contains(&name.as_str()) {
-                        self.flatten(&name, inner);
-                    }
-                }
-            }
-            Value::Array(items) if items.iter().any(Value::is_object) => {
-                for (i, item) in items.iter().enumerate() {
-                    self.flatten(&format!("{name}[{i}]"), item);
-                }
-            }
-            Value::String(text) => self.field(name, text),
-            other => self.field(name, &other.to_string()),
-        }
+        definition.walk(&mut Fields::new(self, "definition"));
     }
 
     /// Adds an entry that is read.
@@ -180,7 +129,8 @@ pub fn changes(old: &[(String, String)], new: &[(String, String)]) -> Vec<Change
 mod tests {
     use super::*;
     use crate::pipeline::{
-        Clocks, CommandWork, Cores, Incumbent, Limits, Purpose, Reuse, RuleWork, Run, Target,
+        CommandMetric, CommandWork, Cores, Direction, Incumbent, Limits, MetricScale, MetricSource,
+        MetricStream, Purpose, Reuse, RuleWork, Run, Target,
     };
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -205,6 +155,18 @@ mod tests {
             carry: Vec::new(),
             kernel: Vec::new(),
             opponent: None,
+        }
+    }
+
+    fn metric() -> CommandMetric {
+        CommandMetric {
+            name: "cycles".to_owned(),
+            from: MetricSource::Regex(r"(\d+)".to_owned()),
+            stream: MetricStream::Stdout,
+            unit: None,
+            better: Direction::Lower,
+            scale: MetricScale::Ratio,
+            deterministic: None,
         }
     }
 
@@ -247,7 +209,7 @@ mod tests {
         assert_eq!(changed(|w| w.depfile = Some("d".to_owned())), ["definition.depfile"]);
         assert_eq!(changed(|w| w.salt = "x".to_owned()), ["definition.salt"]);
         assert_eq!(changed(|w| w.purpose = Purpose::Final), ["definition.purpose"]);
-        assert_eq!(changed(|w| w.carry.push("data".to_owned())), ["definition.carry"]);
+        assert_eq!(changed(|w| w.metric = Some(metric())).len(), 7);
     }
 
     #[test]
@@ -262,8 +224,7 @@ mod tests {
     fn a_processors_target_is_called_cores_and_a_cuda_device_by_its_name() {
         let fields = |target: Target| {
             let mut walk = Walk::default();
-            let value = serde_json::json!({ "a": 1, "target": target, "z": 2 });
-            walk.flatten("definition", &value);
+            target.walk(&mut Fields::new(&mut walk, "definition"));
             let fields = walk.finish().1;
             fields.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
         };
@@ -272,22 +233,30 @@ mod tests {
             (Target::Cpu(Cores::One(3)), "cores.One=3"),
             (Target::Cuda("0".into()), "target.Cuda=0"),
         ] {
-            let expected = ["a=1", expected, "z=2"].map(|f| format!("definition.{f}"));
-            assert_eq!(fields(target), expected);
+            assert_eq!(fields(target), [format!("definition.{expected}")]);
         }
     }
 
     #[test]
-    fn a_clock_counts_where_it_is_locked() {
-        let fields = |clocks: Clocks| {
-            let mut walk = Walk::default();
-            let value = serde_json::json!({ "work": { "clocks": clocks, "mode": "hot" } });
-            walk.flatten("definition", &value);
-            walk.finish().1
+    fn how_a_comparison_is_made_counts_where_one_is_made() {
+        let compares = |work: &mut CommandWork| {
+            work.metric = Some(metric());
+            work.incumbent = Incumbent::Best;
         };
-        let field = |name: &str, value: &str| (format!("definition.work.{name}"), value.to_owned());
-        assert_eq!(fields(Clocks::AsIs), [field("mode", "hot")]);
-        assert_eq!(fields(Clocks::Lock), [field("clocks", "lock"), field("mode", "hot")]);
+        let alone = record(&node(command()));
+        assert!(!alone.iter().any(|(name, _)| name.starts_with("definition.rule")), "{alone:?}");
+        let mut work = command();
+        compares(&mut work);
+        let fields = record(&node(work.clone()));
+        let other = |edit: fn(&mut CommandWork)| {
+            let mut changed = work.clone();
+            edit(&mut changed);
+            let found = changes(&fields, &record(&node(changed)));
+            found.into_iter().map(|change| change.field).collect::<Vec<_>>()
+        };
+        assert_eq!(other(|w| w.carry.push("data".to_owned())), ["definition.carry"]);
+        assert_eq!(other(|w| w.repeats.push(8)), ["definition.repeats"]);
+        assert_eq!(other(|w| w.rule.timed = 9), ["definition.rule.timed"]);
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //! by name. Comments and white space are left out, so that a remark costs no measurements.
 
 use std::collections::BTreeSet;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
+use crate::paths;
 
 /// A reference's code.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +35,8 @@ struct Found<'a> {
 
 impl Found<'_> {
     fn follow(&mut self, path: &Path) {
-        let path = plain(path);
+        // So that a circle of includes ends.
+        let path = paths::plain(path);
         if !self.seen.insert(path.clone()) {
             return;
         }
@@ -50,19 +52,6 @@ impl Found<'_> {
             self.follow(&file);
         }
     }
-}
-
-/// `a/b/../c` as `a/c`, so that a circle of includes ends.
-fn plain(path: &Path) -> PathBuf {
-    let mut clean = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => drop(clean.pop()),
-            Component::CurDir => {}
-            other => clean.push(other),
-        }
-    }
-    clean
 }
 
 /// The name in `#include "NAME"`.

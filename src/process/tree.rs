@@ -83,8 +83,11 @@ pub(super) struct Tree {
 impl Tree {
     /// Announces a command that is about to start.
     pub(super) fn announce(marker: &str) -> Self {
+        // Counted under the lock: who holds it sees as many as were ever in the list.
+        let mut flights = flights();
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        flights().push(Flight { id, leader: 0, marker: marker.to_owned() });
+        flights.push(Flight { id, leader: 0, marker: marker.to_owned() });
+        drop(flights);
         Self { id, leader: 0, marker: marker.to_owned(), known: HashSet::new() }
     }
 
@@ -117,9 +120,9 @@ impl Tree {
 
     /// Live members, from a walk over `/proc`; remembers them.
     pub(super) fn living(&mut self) -> Vec<Proc> {
-        // The table first: whatever is in it was announced before, so `company` knows of it.
+        let before = self.others();
         let table = procfs::all();
-        let company = self.company();
+        let company = self.company(before);
         let members = members(self, &company, &table, marker_of);
         self.known.extend(members.iter().map(|member| (member.pid, member.start)));
         reap_orphans(&table, &company);
@@ -128,21 +131,23 @@ impl Tree {
 
     /// What is still there after a normal end. One small read when there is nothing.
     pub(super) fn leftovers(&mut self) -> Vec<Proc> {
+        let before = self.others();
         let Some(children) = procfs::children_of_main() else {
             return self.living();
         };
         if children.iter().all(|&pid| pid == self.leader) {
             return Vec::new();
         }
-        let company = self.company();
+        let others = self.others().and(before);
         let orphans: Vec<Proc> = children
             .into_iter()
-            .filter(|pid| *pid != self.leader && !company.leaders.contains(pid))
+            .filter(|pid| *pid != self.leader && !others.leaders.contains(pid))
             .filter_map(Proc::read)
             .collect();
         if orphans.is_empty() {
             return Vec::new();
         }
+        let company = self.company(others);
         reap_orphans(&orphans, &company);
         let is_ours = |orphan: &Proc| self.owns_orphan(orphan, &company, marker_of);
         if orphans.iter().any(is_ours) { self.living() } else { Vec::new() }
@@ -168,17 +173,17 @@ impl Tree {
     }
 
     fn owns_orphan(&self, orphan: &Proc, company: &Company, marker: MarkerOf) -> bool {
-        if orphan.is_zombie() || company.leaders.contains(&orphan.pid) {
+        if orphan.is_zombie() || company.others.leaders.contains(&orphan.pid) {
             return false;
         }
         match marker(orphan.pid) {
             Some(found) if found == self.marker.as_bytes() => true,
-            Some(found) if company.markers.iter().any(|other| found == other.as_bytes()) => false,
+            Some(found) if company.others.markers.iter().any(|m| found == m.as_bytes()) => false,
             // Its environment was cleared. What came to us after this command had started can
             // only be of this command when no other one is in flight, unless it is a helper of
             // our own, or we are a container's init, to whom every orphan comes.
             _ => {
-                company.markers.is_empty()
+                company.others.are_none
                     && orphan.start >= company.born
                     && orphan.group != company.own_group
                     && company.own_pid != 1
@@ -186,14 +191,19 @@ impl Tree {
         }
     }
 
-    fn company(&self) -> Company {
+    fn others(&self) -> Others {
         let flights = flights();
         let others = flights.iter().filter(|flight| flight.id != self.id);
-        let (leaders, markers) =
+        let (leaders, markers): (Vec<_>, Vec<_>) =
             others.map(|flight| (flight.leader, flight.marker.clone())).unzip();
+        let announced = NEXT_ID.load(Ordering::Relaxed);
+        Others { are_none: leaders.is_empty(), leaders, markers, announced }
+    }
+
+    /// What stands around this tree now; the other commands are those of any time since `before`.
+    fn company(&self, before: Others) -> Company {
         Company {
-            leaders,
-            markers,
+            others: self.others().and(before),
             own_pid: std::process::id() as i32,
             own_group: getpgrp().as_raw_pid(),
             born: Proc::read(self.leader).map_or(u64::MAX, |leader| leader.start),
@@ -207,14 +217,34 @@ impl Drop for Tree {
     }
 }
 
-/// Who else is there while a tree is looked for.
-struct Company {
+/// The other commands in flight.
+struct Others {
     leaders: Vec<i32>,
     markers: Vec<String>,
+    are_none: bool,
+    /// How many commands were ever announced.
+    announced: u64,
+}
+
+/// What stands around a tree that is looked for.
+struct Company {
+    others: Others,
     own_pid: i32,
     own_group: i32,
     /// When the leader of the tree was started; never, when that is not known.
     born: u64,
+}
+
+impl Others {
+    /// The commands that were in flight at any time since `before`. One that began and ended in
+    /// between shows in the count alone: a process of it can still stand in a table that was read
+    /// meanwhile.
+    fn and(mut self, before: Self) -> Self {
+        self.are_none &= before.are_none && self.announced == before.announced;
+        self.leaders.extend(before.leaders);
+        self.markers.extend(before.markers);
+        self
+    }
 }
 
 type MarkerOf = fn(i32) -> Option<Vec<u8>>;
@@ -321,8 +351,12 @@ mod tests {
         tree.leader = 100;
         tree.known.insert((300, 60));
         let company = Company {
-            leaders: in_flight.iter().map(|(pid, _)| *pid).collect(),
-            markers: in_flight.iter().map(|(_, marker)| (*marker).to_owned()).collect(),
+            others: Others {
+                leaders: in_flight.iter().map(|(pid, _)| *pid).collect(),
+                markers: in_flight.iter().map(|(_, marker)| (*marker).to_owned()).collect(),
+                are_none: in_flight.is_empty(),
+                announced: 0,
+            },
             own_pid: 10,
             own_group: 9,
             born: 50,
@@ -385,6 +419,28 @@ mod tests {
         check(&[(701, 10, 701, b'S')], &[(200, "stage b")], &[]);
         // A child that we had before this command started is nobody's orphan.
         check(&[(799, 10, 799, b'S')], &[], &[]);
+    }
+
+    #[test]
+    fn a_command_that_began_and_ended_during_a_look_was_in_flight() {
+        let tree = Tree::announce("stage a");
+        let before = tree.others();
+        let since = before.announced;
+        drop(Tree::announce("stage b"));
+        let others = tree.company(before).others;
+        assert!(others.announced > since);
+        assert!(!others.are_none);
+    }
+
+    #[test]
+    fn a_command_that_ended_during_a_look_was_in_flight() {
+        let tree = Tree::announce("stage a");
+        let other = Tree::announce("stage b");
+        let before = tree.others();
+        drop(other);
+        let others = tree.company(before).others;
+        assert!(others.markers.iter().any(|marker| marker == "stage b"));
+        assert!(!others.are_none);
     }
 
     #[test]

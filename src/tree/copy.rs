@@ -3,12 +3,13 @@
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
 
 use super::listing::Item;
+use crate::paths::plain;
 
 /// Copies a file to where nothing is: as a reflink where the file system has them, else at the
 /// speed of the disk.
@@ -54,19 +55,6 @@ pub(super) fn target(item: &Item, (root, place): (&Path, &Path)) -> io::Result<P
         Ok(_) => target,
         Err(_) => led_to,
     })
-}
-
-/// The path without `.` and `..`, by its text.
-fn plain(path: &Path) -> PathBuf {
-    let mut clean = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => drop(clean.pop()),
-            Component::CurDir => {}
-            other => clean.push(other),
-        }
-    }
-    clean
 }
 
 /// Removes a file or folder, if there is one; no link is followed.

@@ -21,6 +21,7 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -38,6 +39,10 @@ pub struct Tree {
     /// The file that says what the last update left in it.
     list: PathBuf,
     held: Vec<Held>,
+}
+
+fn bytes(name: &Path) -> &[u8] {
+    name.as_os_str().as_bytes()
 }
 
 /// How a copy is.
@@ -161,14 +166,14 @@ impl Tree {
     /// # Errors
     /// When something cannot be removed.
     pub fn clean(&mut self) -> io::Result<()> {
-        let held: HashSet<PathBuf> = self.held.iter().map(Held::name).collect();
+        let held: HashSet<&[u8]> = self.held.iter().map(Held::bytes).collect();
         for entry in walkdir::WalkDir::new(&self.place).min_depth(1).contents_first(true) {
             let Ok(entry) = entry else { continue };
             let name = entry.path().strip_prefix(&self.place).unwrap_or(Path::new(""));
             if entry.file_type().is_dir() {
                 // One that is not empty stays, and the next update makes those that are missing.
                 drop(fs::remove_dir(entry.path()));
-            } else if !held.contains(name) {
+            } else if !held.contains(bytes(name)) {
                 copy::remove(entry.path())?;
             }
         }
@@ -192,10 +197,10 @@ impl Tree {
 
     /// How the copy of each file is.
     fn look(&self, items: &[&Item], wanted: &Listing) -> Vec<Looked> {
-        let known: HashMap<PathBuf, &Held> =
-            self.held.iter().map(|held| (held.name(), held)).collect();
+        let known: HashMap<&[u8], &Held> =
+            self.held.iter().map(|held| (held.bytes(), held)).collect();
         let one = |item: &&Item| {
-            let Some(held) = known.get(&item.name) else { return Looked::Stale };
+            let Some(held) = known.get(bytes(&item.name)) else { return Looked::Stale };
             let place = self.place.join(&item.name);
             if !held.is_untouched(&place) {
                 return if held.is_source(item) {
@@ -240,15 +245,15 @@ impl Tree {
 
     /// Removes what belongs to the project no longer, and folders that are empty then.
     fn remove_others(&self, wanted: &Listing) -> io::Result<usize> {
-        let files: HashSet<&Path> = wanted.files().map(|item| item.name.as_path()).collect();
+        let files: HashSet<&[u8]> = wanted.files().map(|item| bytes(&item.name)).collect();
         let mut removed = 0;
-        for name in self.held.iter().map(Held::name).filter(|name| !files.contains(name.as_path()))
-        {
+        for held in self.held.iter().filter(|held| !files.contains(held.bytes())) {
+            let name = held.name();
             // What lies behind a link that a command made is no copy of ours.
-            if wanted.has_folder(&name) || !self.is_within(&name) {
+            if wanted.has_folder(name) || !self.is_within(name) {
                 continue;
             }
-            copy::remove(&self.place.join(&name))?;
+            copy::remove(&self.place.join(name))?;
             removed += 1;
             for folder in name.ancestors().skip(1).filter(|f| !f.as_os_str().is_empty()) {
                 // One that still holds something stays.

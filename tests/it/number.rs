@@ -13,6 +13,7 @@ const PIPELINE: &str = r#"
 kernel = "k.c"
 problem = "problem.toml"
 compile.flags = ["-O1"]
+compile.layouts = 1
 [stages.candidate]
 repeats = [4]
 warmup = 1

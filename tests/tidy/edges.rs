@@ -184,7 +184,7 @@ fn rooms_use_only_lower_floors() {
         &[
             ("src/plan/mod.rs", "use crate::engine::Run;"),
             ("src/pipeline/mod.rs", "use crate::problem::Case;"),
-            ("src/stats/mod.rs", "use crate::{\n    stats::Mean,\n    digest::Digest,\n};"),
+            ("src/stats/mod.rs", "use crate::{\n    stats::Mean,\n    verify::Dtype,\n};"),
             ("src/cache/store.rs", "fn f() -> crate::record::Id { todo() }"),
             ("src/verify.rs", "use super::engine::Run;"),
             ("src/cache/store.rs", "use super::super::record::Id;"),

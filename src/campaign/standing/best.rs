@@ -3,9 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::keep::installed;
 use super::present::{self, Proof};
 use super::{Ground, Measured, Refused, Said, Says, line, say};
-use crate::record::incumbent::{self, Change, Commit, Content, Install};
+use crate::record::incumbent::{self, Change, Content};
 use crate::record::ledger::{self, Line, Place, What};
 
 /// A best that was set.
@@ -59,17 +60,7 @@ pub fn set(
     let mut line = line(What::Set, ground, measured, candidate.digest);
     line.commit.clone_from(&named.commit);
     say(&mut line, said);
-    let install = Change::Install(Box::new(Install {
-        line,
-        binary: candidate.binary,
-        sources: candidate.sources,
-        headers: candidate.headers,
-        build: candidate.build,
-        metrics: measured.artifact.metrics.clone(),
-        key: measured.artifact.key.parse().unwrap_or_default(),
-        commit: Commit::Unwanted,
-        commits: Vec::new(),
-    }));
+    let install = installed(line, candidate, measured, None);
     let intent = incumbent::begin(ground.folder(), &install).map_err(Refused::Broken)?;
     let folder = ground.place.folder(ground.folder()).join(&intent.folder);
     let finished = incumbent::finish(ground.folder(), intent, None).map_err(Refused::Broken)?;

@@ -189,7 +189,7 @@ pub(super) fn same_incumbent(measured: &Measured, current: &Incumbent) -> Result
 }
 
 /// The transition; with the files of a commit, it is tied to one.
-fn installed(
+pub(super) fn installed(
     line: Line,
     candidate: Candidate,
     measured: &Measured,

@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use super::super::StageContext;
 use super::CompileDef;
 use crate::engine::stage::Failure;
+use crate::paths;
 use crate::process::audit::{self, AuditError, Look, LookKind, Watched};
 use crate::process::{self, CommandSpec, Finished};
 
@@ -99,14 +100,7 @@ fn spelling(path: &Path) -> Option<PathBuf> {
         // Doubled slashes go, and what is left is the same path.
         return Some(path.components().collect());
     }
-    let mut clean = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => drop(clean.pop()),
-            Component::CurDir => {}
-            other => clean.push(other),
-        }
-    }
+    let clean = paths::plain(path);
     match (path.canonicalize(), clean.canonicalize()) {
         (Ok(real), Ok(same)) if real == same => Some(clean),
         (Ok(real), _) => Some(real),

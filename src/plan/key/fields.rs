@@ -1,0 +1,451 @@
+//! The fields of definitions, each under its name.
+//!
+//! Every definition is taken apart whole: a new field does not compile until somebody says here
+//! whether it counts. What is bound to `_` changes how a stage is run and not what comes out of it,
+//! or is told by the digest of a binary.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::Walk;
+use crate::pipeline::{
+    BenchWork, CheckWork, Clocks, CommandMetric, CommandWork, CompileWork, Cores, KernelFile,
+    MetricSource, Opponent, RuleWork, Run, Target,
+};
+use crate::plan::{Bench, Best, Check, Compile, Definition, Sources};
+use crate::problem::{Arg, ArgKind, Case, CudaLaunch, Fill, Holdout, Problem};
+use crate::verify::Tolerance;
+
+/// What has fields that count.
+pub(super) trait KeyFields {
+    /// Adds them below the name that the walk stands at.
+    fn walk(&self, at: &mut Fields<'_>);
+}
+
+/// A place in a walk: fields are added below its dotted name.
+pub(super) struct Fields<'w> {
+    walk: &'w mut Walk,
+    name: String,
+}
+
+impl<'w> Fields<'w> {
+    pub(super) fn new(walk: &'w mut Walk, name: &str) -> Self {
+        Self { walk, name: name.to_owned() }
+    }
+
+    /// With `.key` behind the name.
+    fn below(&mut self, key: &str, add: impl FnOnce(&mut Self)) {
+        let end = self.name.len();
+        self.name.push('.');
+        self.name.push_str(key);
+        add(self);
+        self.name.truncate(end);
+    }
+
+    fn all(&mut self, key: &str, value: &impl KeyFields) {
+        self.below(key, |at| value.walk(at));
+    }
+
+    /// What is absent has no field.
+    fn optional(&mut self, key: &str, value: Option<&impl KeyFields>) {
+        if let Some(value) = value {
+            self.all(key, value);
+        }
+    }
+
+    /// Each under its position.
+    fn each(&mut self, key: &str, values: &[impl KeyFields]) {
+        if values.is_empty() {
+            self.text(key, "[]");
+        }
+        for (position, value) in values.iter().enumerate() {
+            self.all(&format!("{key}[{position}]"), value);
+        }
+    }
+
+    fn map(&mut self, key: &str, values: &BTreeMap<String, String>) {
+        self.below(key, |at| values.iter().for_each(|(name, value)| at.text(name, value)));
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        self.below(key, |at| at.walk.field(&at.name, value));
+    }
+
+    /// Numbers, words of an enum, what may be absent, and lists of such: as JSON, text without its
+    /// quotes.
+    fn plain(&mut self, key: &str, value: &impl Serialize) {
+        // Neither maps nor floats that are no numbers get here, which are all that JSON refuses.
+        let json = serde_json::to_string(value).unwrap_or_default();
+        let bare = json.strip_prefix('"').and_then(|json| json.strip_suffix('"'));
+        self.text(key, bare.unwrap_or(&json));
+    }
+}
+
+impl KeyFields for Definition {
+    fn walk(&self, at: &mut Fields<'_>) {
+        match self {
+            Self::Command(command) => command.walk(at),
+            Self::Compile(compile) => compile.walk(at),
+            Self::Check(check) => check.walk(at),
+            Self::Bench(bench) => bench.walk(at),
+            Self::Best(best) => best.walk(at),
+        }
+    }
+}
+
+impl KeyFields for CommandWork {
+    fn walk(&self, at: &mut Fields<'_>) {
+        let Self {
+            run,
+            inputs,
+            outputs,
+            env,
+            pass_env,
+            depfile,
+            metric,
+            limits: _,
+            cache: _,
+            exclusive: _,
+            salt,
+            purpose,
+            incumbent: _,
+            repeats,
+            rule,
+            carry,
+            kernel,
+            opponent,
+        } = self;
+        at.all("run", run);
+        at.plain("inputs", inputs);
+        at.plain("outputs", outputs);
+        at.map("env", env);
+        at.plain("pass_env", pass_env);
+        at.optional("depfile", depfile.as_ref());
+        at.optional("metric", metric.as_ref());
+        at.text("salt", salt);
+        at.plain("purpose", purpose);
+        // How a comparison is made counts where one is made.
+        if self.compares() {
+            at.plain("repeats", repeats);
+            at.all("rule", rule);
+            at.plain("carry", carry);
+            at.each("kernel", kernel);
+            at.optional("opponent", opponent.as_ref());
+        }
+    }
+}
+
+impl KeyFields for Run {
+    fn walk(&self, at: &mut Fields<'_>) {
+        match self {
+            Self::Shell(script) => at.text("Shell", script),
+            Self::Argv(argv) => at.plain("Argv", argv),
+        }
+    }
+}
+
+impl KeyFields for CommandMetric {
+    fn walk(&self, at: &mut Fields<'_>) {
+        let Self { name, from, stream, unit, better, scale, deterministic } = self;
+        at.text("name", name);
+        at.all("from", from);
+        at.plain("stream", stream);
+        at.plain("unit", unit);
+        at.plain("better", better);
+        at.plain("scale", scale);
+        at.plain("deterministic", deterministic);
+    }
+}
+
+impl KeyFields for MetricSource {
+    fn walk(&self, at: &mut Fields<'_>) {
+        match self {
+            Self::Regex(pattern) => at.text("Regex", pattern),
+            Self::JsonPath(path) => at.text("JsonPath", path),
+        }
+    }
+}
+
+impl KeyFields for KernelFile {
+    fn walk(&self, at: &mut Fields<'_>) {
+        let Self { file, places } = self;
+        at.text("file", file);
+        at.plain("places", places);
+    }
+}
+
+impl KeyFields for Opponent {
+    fn walk(&self, at: &mut Fields<'_>) {
+        let Self { kernel, called, measured: _ } = self;
+        at.plain("kernel", kernel);
+        at.text("called", called);
+    }
+}
+
+impl KeyFields for RuleWork {
+    fn walk(&self, at: &mut Fields<'_>) {
+        let Self {
+            min_effect,
+            gross,
+            lower_levels,
+            upper_levels,
+            confirm,
+            confirm_fraction,
+            confirm_fewest,
+            confirm_threshold,
+            discard,
+            timed,
+            pairs_per_process,
+            guard,
+            weights,
+            budget_ms,
+        } = self;
+        at.plain("min_effect", min_effect);
+        at.plain("gross", gross);
+        at.plain("lower_levels", lower_levels);
+        at.plain("upper_levels", upper_levels);
+        at.plain("confirm", confirm);
+        at.plain("confirm_fraction", confirm_fraction);
+        at.plain("confirm_fewest", confirm_fewest);
+        at.plain("confirm_threshold", confirm_threshold);
+        at.plain("discard", discard);
+        at.plain("timed", timed);
+        at.plain("pairs_per_process", pairs_per_process);
+        at.plain("guard", guard);
+        at.plain("weights", weights);
+        at.plain("budget_ms", budget_ms);
+    }
+}
+
+impl KeyFields for Compile {
+    fn walk(&self, at: &mut Fields<'_>) {
+        // The compiler counts by its content.
+        let Self { sources, problem, work, compiler: _, include_dirs } = self;
+        at.plain("sources", sources);
+        at.all("problem", problem);
+        at.all("work", work);
+        at.plain("include_dirs", include_dirs);
+    }
+}
+
+impl KeyFields for CompileWork {
+    fn walk(&self, at: &mut Fields<'_>) {
+        let Self { cc, flags, defines, include_dirs, arch, host, layouts, timeout_ms: _ } = self;
+        at.text("cc", cc);
+        at.plain("flags", flags);
+        at.map("defines", defines);
+        at.plain("include_dirs", include_dirs);
+        at.text("arch", arch);
+        at.plain("host", host);
+        at.plain("layouts", layouts);
+    }
+}
+
+impl KeyFields for Sources {
+    fn walk(&self, at: &mut Fields<'_>) {
+        let Self { sources, compiler, flags, defines, include_dirs } = self;
+        at.plain("sources", sources);
+        at.text("compiler", compiler);
+        at.plain("flags", flags);
+        at.map("defines", defines);
+        at.plain("include_dirs", include_dirs);
+    }
+}
+
+impl KeyFields for Check {
+    fn walk(&self, at: &mut Fields<'_>) {
+        let Self { problem, work, target, build } = self;
+        at.all("problem", problem);
+        at.all("work", work);
+        target.walk(at);
+        at.optional("build", build.as_ref());
+    }
+}
+
+impl KeyFields for CheckWork {
+    fn walk(&self, at: &mut Fields<'_>) {
+        let Self { compile: _, launches, endurance, sanitize, sandbox, limits: _ } = self;
+        at.plain("launches", launches);
+        at.plain("endurance", endurance);
+        at.plain("sanitize", sanitize);
+        at.plain("sandbox", sandbox);
+    }
+}
+
+impl KeyFields for Bench {
+    fn walk(&self, at: &mut Fields<'_>) {
+        let Self { problem, work, target, build, against: _, measured: _ } = self;
+        at.all("problem", problem);
+        at.all("work", work);
+        target.walk(at);
+        at.optional("build", build.as_ref());
+    }
+}
+
+impl KeyFields for BenchWork {
+    fn walk(&self, at: &mut Fields<'_>) {
+        let Self {
+            purpose,
+            compile: _,
+            repeats,
+            warmup,
+            early_stop_us,
+            precision,
+            mode,
+            clocks,
+            sandbox,
+            telemetry,
+            metric,
+            incumbent: _,
+            rule,
+            limits: _,
+            cache: _,
+        } = self;
+        at.plain("purpose", purpose);
+        at.plain("repeats", repeats);
+        at.plain("warmup", warmup);
+        at.plain("early_stop_us", early_stop_us);
+        at.plain("precision", precision);
+        at.plain("mode", mode);
+        if *clocks != Clocks::AsIs {
+            at.plain("clocks", clocks);
+        }
+        at.plain("sandbox", sandbox);
+        at.optional("telemetry", telemetry.as_ref());
+        at.text("metric", metric);
+        at.all("rule", rule);
+    }
+}
+
+impl KeyFields for Best {
+    fn walk(&self, at: &mut Fields<'_>) {
+        let Self { by, better } = self;
+        at.text("by", by);
+        at.plain("better", better);
+    }
+}
+
+impl KeyFields for Target {
+    fn walk(&self, at: &mut Fields<'_>) {
+        match self {
+            Self::Cpu(Cores::One(core)) => at.below("cores", |at| at.plain("One", core)),
+            Self::Cpu(cores) => at.plain("cores", cores),
+            Self::Cuda(name) => at.below("target", |at| at.text("Cuda", name)),
+        }
+    }
+}
+
+impl KeyFields for Problem {
+    fn walk(&self, at: &mut Fields<'_>) {
+        let Self {
+            name,
+            entry,
+            cases,
+            holdout,
+            args,
+            // Its code counts by the reference's own compile.
+            reference: _,
+            tolerance,
+            growth,
+            deterministic,
+            flops,
+            bytes,
+            cuda,
+        } = self;
+        at.text("name", name);
+        at.text("entry", entry);
+        at.each("cases", cases);
+        at.optional("holdout", holdout.as_ref());
+        at.each("args", args);
+        at.all("tolerance", tolerance);
+        at.plain("growth", growth);
+        at.plain("deterministic", deterministic);
+        at.optional("flops", flops.as_ref());
+        at.optional("bytes", bytes.as_ref());
+        at.optional("cuda", cuda.as_ref());
+    }
+}
+
+impl KeyFields for String {
+    fn walk(&self, at: &mut Fields<'_>) {
+        at.walk.field(&at.name, self);
+    }
+}
+
+impl KeyFields for Case {
+    fn walk(&self, at: &mut Fields<'_>) {
+        let Self { label, sizes } = self;
+        at.text("label", label);
+        at.below("sizes", |at| sizes.iter().for_each(|(name, size)| at.plain(name, size)));
+    }
+}
+
+impl KeyFields for Holdout {
+    fn walk(&self, at: &mut Fields<'_>) {
+        let Self { ranges, count } = self;
+        at.below("ranges", |at| ranges.iter().for_each(|(name, range)| at.plain(name, range)));
+        at.plain("count", count);
+    }
+}
+
+impl KeyFields for Arg {
+    fn walk(&self, at: &mut Fields<'_>) {
+        let Self { name, dtype, kind, is_const } = self;
+        at.text("name", name);
+        at.text("dtype", dtype.name());
+        at.all("kind", kind);
+        at.plain("is_const", is_const);
+    }
+}
+
+impl KeyFields for ArgKind {
+    fn walk(&self, at: &mut Fields<'_>) {
+        match self {
+            Self::Scalar(value) => at.text("Scalar", value),
+            Self::Buffer { shape, role, fill } => at.below("Buffer", |at| {
+                at.plain("shape", shape);
+                at.plain("role", role);
+                at.all("fill", fill);
+            }),
+        }
+    }
+}
+
+impl KeyFields for Fill {
+    fn walk(&self, at: &mut Fields<'_>) {
+        let mut bounds = |kind: &str, of: [(&str, f64); 2]| {
+            at.below(kind, |at| of.iter().for_each(|(name, value)| at.plain(name, value)));
+        };
+        match self {
+            Self::Normal { mean, std } => bounds("Normal", [("mean", *mean), ("std", *std)]),
+            Self::Uniform { low, high } => bounds("Uniform", [("low", *low), ("high", *high)]),
+            Self::Integers { low, high } => at.below("Integers", |at| {
+                at.plain("low", low);
+                at.plain("high", high);
+            }),
+            Self::Constant(value) => at.plain("Constant", value),
+            Self::Zeros | Self::Ones | Self::Iota | Self::Permutation | Self::Adversarial => {
+                at.walk.field(&at.name, &format!("{self:?}"));
+            }
+        }
+    }
+}
+
+impl KeyFields for Tolerance {
+    fn walk(&self, at: &mut Fields<'_>) {
+        let Self { rtol, atol, equal_nan } = self;
+        at.plain("rtol", rtol);
+        at.plain("atol", atol);
+        at.plain("equal_nan", equal_nan);
+    }
+}
+
+impl KeyFields for CudaLaunch {
+    fn walk(&self, at: &mut Fields<'_>) {
+        let Self { grid, block, shared } = self;
+        at.plain("grid", grid);
+        at.plain("block", block);
+        at.text("shared", shared);
+    }
+}
