@@ -11,8 +11,7 @@ use std::process::ExitCode;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use serde::{Deserialize, Serialize};
 
-use super::super::Argument;
-use super::super::worker::LAUNCH_SYMBOL;
+use super::super::{Argument, LAUNCH_SYMBOL};
 use crate::process::sandbox::{self, Confinement};
 
 /// The argument that makes this executable a replay.

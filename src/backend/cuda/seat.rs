@@ -9,10 +9,9 @@ use std::path::Path;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use rustix::io::Errno;
 
-use super::super::Grid;
 use super::super::control::{STRAY_INPUT, STRAY_INPUTS, STRAY_NONE, STRAY_OUTPUTS, StrayLine};
 use super::super::protocol::{Reply, Slot, Stride};
-use super::super::worker::LAUNCH_SYMBOL;
+use super::super::{Grid, LAUNCH_SYMBOL};
 use super::arena::{Arena, Refusal, View, Writing, places};
 use super::bundle::{Bundle, ImageKind};
 use super::driver::{self, Context, Function, Graph, Memory, Module, Stream};

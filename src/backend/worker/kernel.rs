@@ -10,9 +10,9 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use nix::libc;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
+use super::super::LAUNCH_SYMBOL;
 use super::super::control::Control;
 use super::super::protocol::Reply;
-use super::LAUNCH_SYMBOL;
 
 /// What a built kernel exports: it takes one pointer per argument.
 pub(super) type Launch = unsafe extern "C" fn(*const *mut c_void);

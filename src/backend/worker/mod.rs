@@ -27,9 +27,6 @@ use super::protocol::{self, Received, Reply, Request, VERSION};
 use crate::process::sandbox::{self, Confinement, SandboxLevel, SandboxMode, watch_traps};
 use crate::process::{Limits, die_with_parent};
 
-/// The name of the function that a built kernel exports.
-pub(crate) const LAUNCH_SYMBOL: &str = "optloop_launch";
-
 /// Descriptors from here on up are the worker's own.
 const HIGH_FD: RawFd = 200;
 
