@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Architecture, Instruction, Spill};
+use super::line::{Architecture, Instruction, Spill};
 
 /// How many instructions of each kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

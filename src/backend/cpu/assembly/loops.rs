@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::counts::{Flow, flow};
-use super::{Architecture, Line, Place};
+use super::line::{Architecture, Line, Place};
 
 /// One loop of a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
