@@ -7,19 +7,19 @@
 
 mod allowance;
 mod contract;
-pub(crate) mod control;
 pub mod cpu;
 pub mod cuda;
+mod elf;
 pub mod fake;
 mod fault;
+mod link;
 pub mod loads;
-pub(crate) mod protocol;
 mod session;
-pub mod worker;
+mod worker;
 
 pub use allowance::{Allowance, LaunchLimit, Model};
 pub(crate) use contract::LAUNCH_SYMBOL;
 pub use contract::{Argument, Draw, Grid, Launched, MAX_BUFFERS, Mode, Order, Timer};
-pub use cpu::Shelf;
 pub use fault::{Fault, Trouble};
+pub use link::Shelf;
 pub use session::Session;

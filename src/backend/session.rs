@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::allowance::LaunchLimit;
 use super::contract::{Argument, Grid, Launched, Order, Timer};
-use super::cpu::Shelf;
 use super::fault::Fault;
+use super::link::Shelf;
 use crate::verify::{Dtype, Tolerance};
 
 /// The judge's side of one process in which a kernel is ready to be launched.

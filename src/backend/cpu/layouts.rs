@@ -14,7 +14,7 @@
 //! shared object | shared object | … | length of each | how many | "optloopL"
 //! ```
 
-use super::elf::{EXECUTABLE, Elf};
+use super::super::elf::{EXECUTABLE, Elf};
 use crate::digest::Digest;
 
 /// So many at most, and where nobody asks for fewer.
@@ -162,13 +162,13 @@ fn object(sections: &[Pad], like: &[u8]) -> Vec<u8> {
         let flags = if section.flags == 0 { 0 } else { section.flags | RETAINED };
         let alignment = if section.flags == 0 { 1 } else { LINE };
         let place = [flags, 0, offset as u64, section.bytes];
-        headers.push(header((at as u32, section.kind), place, alignment));
+        headers.push(header(at as u32, section.kind, place, alignment));
     }
     let at = names.len();
     names.extend(b".shstrtab\0");
     let offset = HEADER + contents.len();
     let place = [0, 0, offset as u64, names.len() as u64];
-    headers.push(header((at as u32, STRTAB), place, 1));
+    headers.push(header(at as u32, STRTAB, place, 1));
     contents.extend(names);
     contents.resize(contents.len().next_multiple_of(8), 0);
     let table = HEADER + contents.len();
@@ -190,7 +190,7 @@ fn object(sections: &[Pad], like: &[u8]) -> Vec<u8> {
 }
 
 /// Flags, address, offset and size in `place`.
-fn header((name, kind): (u32, u32), place: [u64; 4], alignment: u64) -> [u8; HEADER] {
+fn header(name: u32, kind: u32, place: [u64; 4], alignment: u64) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     header[..4].copy_from_slice(&name.to_le_bytes());
     header[4..8].copy_from_slice(&kind.to_le_bytes());

@@ -1,7 +1,7 @@
 //! What there is to run CUDA kernels on.
 //!
 //! A probe opens the driver and initialises it in this process. It is asked by `devices`, by `doctor`
-//! and when a pipeline really needs a device; which device this is, is told by [`super::identity`].
+//! and when a pipeline really needs a device; [`super::identity`] says which device this is.
 #![expect(unsafe_code, reason = "asks the driver about devices")]
 
 mod answer;

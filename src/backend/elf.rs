@@ -70,7 +70,7 @@ impl<'a> Elf<'a> {
 
     fn at(&self, index: u64) -> Option<Section> {
         let start = self.sections.start(index)?;
-        Section::read(self.sections.entry(self.bytes, index)?, (index, start))
+        Section::read(self.sections.entry(self.bytes, index)?, index, start)
     }
 
     /// Whether a variable lies in a section.
@@ -91,6 +91,19 @@ impl<'a> Elf<'a> {
     /// All symbols, those that are not exported too.
     pub(super) fn symbols(&self) -> Vec<Symbol<'a>> {
         self.read_symbols().unwrap_or_default()
+    }
+
+    /// The function and how far into it `offset` lies, such as `scale+0x1a`.
+    pub(super) fn function_at(&self, offset: u64) -> Option<String> {
+        /// Names in C++ can be long.
+        const MAX_NAME: usize = 120;
+        let symbols = self.symbols();
+        let mut functions = symbols.iter().filter(|symbol| symbol.kind == FUNC);
+        let found = functions.find(|symbol| {
+            offset.checked_sub(symbol.value).is_some_and(|into| into < symbol.bytes)
+        })?;
+        let name = String::from_utf8_lossy(&found.name[..found.name.len().min(MAX_NAME)]);
+        Some(format!("{name}+{:#x}", offset - found.value))
     }
 
     fn read_symbols(&self) -> Option<Vec<Symbol<'a>>> {
@@ -140,7 +153,7 @@ impl Table {
 }
 
 impl Section {
-    fn read(entry: &[u8], (index, start): (u64, u64)) -> Option<Self> {
+    fn read(entry: &[u8], index: u64, start: u64) -> Option<Self> {
         Some(Self {
             index,
             flags: number(entry, 8, 8)?,
@@ -159,4 +172,61 @@ impl Section {
 fn number(bytes: &[u8], at: usize, length: usize) -> Option<u64> {
     let bytes = bytes.get(at..at.checked_add(length)?)?;
     Some(bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte)))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A file with one function, `f`, of 16 bytes at 0x1000.
+    pub(in crate::backend) fn object() -> Vec<u8> {
+        let mut file = vec![0; 0x40];
+        file[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        let mut put = |at: usize, bytes: &[u8]| {
+            if file.len() < at + bytes.len() {
+                file.resize(at + bytes.len(), 0);
+            }
+            file[at..at + bytes.len()].copy_from_slice(bytes);
+        };
+        // Two sections at 0x80: names, symbols.
+        put(0x28, &0x80_u64.to_le_bytes());
+        put(0x3a, &64_u16.to_le_bytes());
+        put(0x3c, &2_u16.to_le_bytes());
+        put(0x80 + 24, &0x40_u64.to_le_bytes());
+        put(0x40, b"\0f\0");
+        put(0xc0 + 4, &2_u32.to_le_bytes());
+        put(0xc0 + 24, &0x100_u64.to_le_bytes());
+        put(0xc0 + 32, &24_u64.to_le_bytes());
+        put(0x100, &1_u32.to_le_bytes());
+        put(0x104, &[FUNC]);
+        put(0x108, &0x1000_u64.to_le_bytes());
+        put(0x110, &16_u64.to_le_bytes());
+        file
+    }
+
+    fn function_at(object: &[u8], offset: u64) -> Option<String> {
+        Elf::read(object)?.function_at(offset)
+    }
+
+    #[test]
+    fn an_address_is_found_in_its_function() {
+        let object = object();
+        for (offset, expected) in
+            [(0x1000, Some("f+0x0")), (0x100f, Some("f+0xf")), (0x1010, None), (0xfff, None)]
+        {
+            assert_eq!(function_at(&object, offset).as_deref(), expected, "{offset:#x}");
+        }
+    }
+
+    #[test]
+    fn a_torn_or_lying_file_gives_no_name_and_no_panic() {
+        let whole = object();
+        for cut in 0..whole.len() {
+            let _name = function_at(&whole[..cut], 0x1008);
+            let mut lying = whole.clone();
+            lying[cut] = 0xff;
+            let _name = function_at(&lying, 0x1008);
+        }
+        assert_eq!(function_at(b"#!/bin/sh", 0), None);
+    }
 }
