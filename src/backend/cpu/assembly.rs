@@ -40,8 +40,10 @@ pub fn plan(request: &CompileRequest<'_>, around: Around) -> Result<Compilation,
     let mut plan = compiler::plan(request)?;
     plan.steps.pop();
     let intel = request.flags.iter().any(|f| f == "-masm=intel");
+    // Only one of them is read here.
+    let syntax = intel.then_some("-masm=att");
     for step in &mut plan.steps {
-        *step = listing_step(step, intel);
+        *step = listing_step(step, syntax);
     }
     if let (Around::Nothing, Some(first)) = (around, request.sources.first()) {
         plan.trampoline.1 = format!("#include \"{}\"\n", first.display());
@@ -54,7 +56,7 @@ pub fn listing(step: &Step) -> PathBuf {
     step.args.last().map(PathBuf::from).unwrap_or_default()
 }
 
-fn listing_step(step: &Step, intel: bool) -> Step {
+fn listing_step(step: &Step, syntax: Option<&str>) -> Step {
     // Real paths instead of mapped ones, to find the source lines by.
     let mapped = |arg: &OsString| arg.to_string_lossy().starts_with("-ffile-prefix-map=");
     let mut args: Vec<OsString> = step.args.iter().filter(|a| !mapped(a)).cloned().collect();
@@ -67,9 +69,7 @@ fn listing_step(step: &Step, intel: bool) -> Step {
     args.extend(["-g1", "-fno-asynchronous-unwind-tables", "-fno-lto"].map(OsString::from));
     // Its comments say which stack accesses are spills.
     args.push("-fverbose-asm".into());
-    if intel {
-        args.push("-masm=att".into());
-    }
+    args.extend(syntax.map(OsString::from));
     args.extend(output);
     args.push(Path::new(&object).with_extension("s").into());
     Step { program: step.program.clone(), args }

@@ -193,7 +193,7 @@ impl Reader {
         let Some(open) = &mut self.open else { return };
         let (mnemonic, operands) = code.split_once(char::is_whitespace).unwrap_or((code, ""));
         let operands = operands.split_whitespace().collect::<Vec<_>>().join(" ");
-        let spill = counts::spill(self.architecture, (mnemonic, &operands), comment);
+        let spill = counts::spill(self.architecture, mnemonic, &operands, comment);
         let label = |name: &str| self.labels.get(name).cloned().unwrap_or_else(|| name.to_owned());
         let neutral = |name: &str| match self.constants.get(name) {
             Some(content) => format!("<{}>", content.trim_end()),
