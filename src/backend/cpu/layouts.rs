@@ -14,7 +14,7 @@
 //! shared object | shared object | … | length of each | how many | "optloopL"
 //! ```
 
-use super::super::elf::{EXECUTABLE, Elf};
+use super::super::elf::Elf;
 use crate::digest::Digest;
 
 /// So many at most, and where nobody asks for fewer.
@@ -91,7 +91,7 @@ pub fn join(parts: &[Vec<u8>]) -> Vec<u8> {
 /// or there is no code in it yet, as with link-time optimisation.
 pub fn loosened(object: &[u8]) -> Option<Vec<u8>> {
     let elf = Elf::read(object)?;
-    let code: Vec<_> = elf.sections().filter(|section| section.flags & EXECUTABLE != 0).collect();
+    let code: Vec<_> = elf.sections().filter(|section| section.is_code).collect();
     if code.iter().any(|section| elf.has_data_in(section.index)) {
         return None;
     }
@@ -140,6 +140,7 @@ const PROGBITS: u32 = 1;
 const STRTAB: u32 = 3;
 const NOBITS: u32 = 8;
 const ALLOCATED: u64 = 2;
+const EXECUTABLE: u64 = 4;
 /// Kept also where the linker drops what nobody refers to (`SHF_GNU_RETAIN`).
 const RETAINED: u64 = 1 << 21;
 /// The extension that the flag belongs to (`ELFOSABI_GNU`).
