@@ -86,7 +86,7 @@ pub fn join(parts: &[Vec<u8>]) -> Vec<u8> {
     file
 }
 
-/// An object whose code need not begin at more than [`STEP`]: the linker puts it where the padding
+/// An object whose code need not begin at more than `STEP`: the linker puts it where the padding
 /// before it ends. `None` where that is not known to be safe, because it has data among its code,
 /// or there is no code in it yet, as with link-time optimisation.
 pub fn loosened(object: &[u8]) -> Option<Vec<u8>> {

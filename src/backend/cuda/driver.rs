@@ -1,7 +1,7 @@
 //! The driver's calls that a worker makes, each with its answer checked.
 //!
 //! Everything belongs to the one context of the process; what is made here gives itself back when
-//! it is dropped. Called only after [`super::probe`] has seen that library and calls are there:
+//! it is dropped. Called only after [`mod@super::probe`] has seen that library and calls are there:
 //! without them cudarc panics.
 
 mod call;
