@@ -6,14 +6,14 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use super::world::variable;
-use crate::backend::{cpu, cuda, worker};
+use crate::backend::{cpu, cuda};
 
 /// Serves as the child that the first argument names; `None` when it names none.
 pub(super) fn serve() -> Option<ExitCode> {
     let mut args = std::env::args_os().skip(1);
     let word = args.next()?;
     Some(match word.to_str()? {
-        cpu::WORKER_COMMAND => worker::main(),
+        cpu::WORKER_COMMAND => cpu::worker::main(),
         cpu::replay::REPLAY_COMMAND => cpu::replay::main(),
         cuda::CUDA_WORKER_COMMAND => cuda::worker::main(&variable),
         cuda::inspect::replay::CUDA_REPLAY_COMMAND => replay(&args.collect::<Vec<_>>()),

@@ -99,7 +99,8 @@ pub fn plan(request: &CompileRequest<'_>) -> Result<Compilation, CompileError> {
     for (index, (input, language)) in inputs.zip(&languages).enumerate() {
         let object = request.scratch.join(format!("{index}.o"));
         let depfile = request.scratch.join(format!("{index}.d"));
-        plan.steps.push(compile_step(request, input, *language, (&object, &depfile)));
+        let unit = Unit { input, language: *language, object: &object, depfile: &depfile };
+        plan.steps.push(compile_step(request, &unit));
         plan.depfiles.push(depfile);
         plan.objects.push(object);
     }
@@ -179,12 +180,16 @@ fn reproducible(request: &CompileRequest<'_>) -> Vec<OsString> {
     flags
 }
 
-fn compile_step(
-    request: &CompileRequest<'_>,
-    input: &Path,
+/// One file that is compiled, and what comes of it.
+struct Unit<'a> {
+    input: &'a Path,
     language: Language,
-    (object, depfile): (&Path, &Path),
-) -> Step {
+    object: &'a Path,
+    depfile: &'a Path,
+}
+
+fn compile_step(request: &CompileRequest<'_>, unit: &Unit<'_>) -> Step {
+    let Unit { input, language, object, depfile } = *unit;
     let mut args: Vec<OsString> = ALIGNED.map(OsString::from).into();
     args.extend(request.flags.iter().map(OsString::from));
     args.extend(["-fPIC", "-fvisibility=hidden"].map(OsString::from));

@@ -7,11 +7,39 @@ use std::ptr::null_mut;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-use super::super::protocol::Extent;
-use super::segment::Segment;
+use super::super::link::placement::{Extent, Place};
+use super::super::link::{Memory, Segment};
+
+/// What is staged, mapped so that its lines can be dropped.
+pub(super) struct Views {
+    inputs: View,
+    outputs: View,
+}
+
+impl Views {
+    pub(super) fn map(memory: &Memory) -> io::Result<Self> {
+        Ok(Self { inputs: View::map(&memory.inputs)?, outputs: View::map(&memory.outputs)? })
+    }
+
+    /// Drops the buffers of these sets from all caches.
+    pub(super) fn flush(&self, memory: &Memory, first: u32, count: u32) {
+        for set in first..first.saturating_add(count) {
+            let extent = |place: Option<Place>| place?.extent(set.into());
+            for buffer in &memory.layout.buffers {
+                // What an output is restored from is not the launch's.
+                if let Some(output) = extent(buffer.output) {
+                    self.outputs.flush(&output);
+                } else if let Some(input) = extent(buffer.input) {
+                    self.inputs.flush(&input);
+                }
+            }
+        }
+        settle();
+    }
+}
 
 /// A segment as the judge sees it: for its lines in the caches, not for its bytes.
-pub(super) struct View {
+struct View {
     base: *mut c_void,
     length: usize,
 }
@@ -20,7 +48,7 @@ pub(super) struct View {
 unsafe impl Send for View {}
 
 impl View {
-    pub(super) fn map(segment: &Segment) -> io::Result<Self> {
+    fn map(segment: &Segment) -> io::Result<Self> {
         let length = usize::try_from(segment.length()).map_err(io::Error::other)?;
         if length == 0 {
             return Ok(Self { base: null_mut(), length });
@@ -34,7 +62,7 @@ impl View {
     }
 
     /// Drops a buffer from the caches of all cores; [`settle`] waits for it.
-    pub(super) fn flush(&self, extent: &Extent) {
+    fn flush(&self, extent: &Extent) {
         let start = extent.position().min(self.length as u64) as usize;
         let bytes = extent.bytes.min((self.length - start) as u64) as usize;
         // SAFETY: cut to the inside of the mapping, whose file cannot shrink.
@@ -76,7 +104,7 @@ unsafe fn drop_lines(start: *const u8, bytes: usize) {
 
 /// Waits until all that was flushed is gone.
 #[cfg(target_arch = "x86_64")]
-pub(super) fn settle() {
+fn settle() {
     // SAFETY: every processor of this kind has it.
     unsafe { std::arch::x86_64::_mm_mfence() };
 }
@@ -114,7 +142,7 @@ unsafe fn drop_lines(start: *const u8, bytes: usize) {
 
 /// Waits until all that was flushed is gone.
 #[cfg(target_arch = "aarch64")]
-pub(super) fn settle() {
+fn settle() {
     // SAFETY: a barrier.
     unsafe { std::arch::asm!("dsb ish", options(nostack, preserves_flags)) };
 }
@@ -128,7 +156,7 @@ unsafe fn drop_lines(_start: *const u8, _bytes: usize) {}
 
 /// Reads more than any cache holds, so that what was in them is gone.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-pub(super) fn settle() {
+fn settle() {
     /// Twice the last level of large machines.
     const BYTES: usize = 256 << 20;
     static LARGE: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| vec![1; BYTES]);

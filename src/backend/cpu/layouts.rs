@@ -14,7 +14,7 @@
 //! shared object | shared object | … | length of each | how many | "optloopL"
 //! ```
 
-use super::elf::{EXECUTABLE, Elf};
+use super::super::elf::Elf;
 use crate::digest::Digest;
 
 /// So many at most, and where nobody asks for fewer.
@@ -86,12 +86,12 @@ pub fn join(parts: &[Vec<u8>]) -> Vec<u8> {
     file
 }
 
-/// An object whose code need not begin at more than [`STEP`]: the linker puts it where the padding
+/// An object whose code need not begin at more than `STEP`: the linker puts it where the padding
 /// before it ends. `None` where that is not known to be safe, because it has data among its code,
 /// or there is no code in it yet, as with link-time optimisation.
 pub fn loosened(object: &[u8]) -> Option<Vec<u8>> {
     let elf = Elf::read(object)?;
-    let code: Vec<_> = elf.sections().filter(|section| section.flags & EXECUTABLE != 0).collect();
+    let code: Vec<_> = elf.sections().filter(|section| section.is_code).collect();
     if code.iter().any(|section| elf.has_data_in(section.index)) {
         return None;
     }
@@ -140,6 +140,7 @@ const PROGBITS: u32 = 1;
 const STRTAB: u32 = 3;
 const NOBITS: u32 = 8;
 const ALLOCATED: u64 = 2;
+const EXECUTABLE: u64 = 4;
 /// Kept also where the linker drops what nobody refers to (`SHF_GNU_RETAIN`).
 const RETAINED: u64 = 1 << 21;
 /// The extension that the flag belongs to (`ELFOSABI_GNU`).
@@ -162,13 +163,13 @@ fn object(sections: &[Pad], like: &[u8]) -> Vec<u8> {
         let flags = if section.flags == 0 { 0 } else { section.flags | RETAINED };
         let alignment = if section.flags == 0 { 1 } else { LINE };
         let place = [flags, 0, offset as u64, section.bytes];
-        headers.push(header((at as u32, section.kind), place, alignment));
+        headers.push(header(at as u32, section.kind, place, alignment));
     }
     let at = names.len();
     names.extend(b".shstrtab\0");
     let offset = HEADER + contents.len();
     let place = [0, 0, offset as u64, names.len() as u64];
-    headers.push(header((at as u32, STRTAB), place, 1));
+    headers.push(header(at as u32, STRTAB, place, 1));
     contents.extend(names);
     contents.resize(contents.len().next_multiple_of(8), 0);
     let table = HEADER + contents.len();
@@ -190,7 +191,7 @@ fn object(sections: &[Pad], like: &[u8]) -> Vec<u8> {
 }
 
 /// Flags, address, offset and size in `place`.
-fn header((name, kind): (u32, u32), place: [u64; 4], alignment: u64) -> [u8; HEADER] {
+fn header(name: u32, kind: u32, place: [u64; 4], alignment: u64) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     header[..4].copy_from_slice(&name.to_le_bytes());
     header[4..8].copy_from_slice(&kind.to_le_bytes());

@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 use addr2line::gimli::{Dwarf, EndianSlice, LittleEndian, SectionId};
 use addr2line::{Context, Frame};
 
+use super::super::elf::Elf;
 use super::assembly::plain_name;
-use super::elf::Elf;
 
 type Text<'a> = EndianSlice<'a, LittleEndian>;
 

@@ -11,8 +11,7 @@ use std::process::ExitCode;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use serde::{Deserialize, Serialize};
 
-use super::super::Argument;
-use super::super::worker::LAUNCH_SYMBOL;
+use super::super::{Argument, LAUNCH_SYMBOL};
 use crate::process::sandbox::{self, Confinement};
 
 /// The argument that makes this executable a replay.
@@ -32,24 +31,33 @@ enum Kept {
     Buffer(Vec<u8>),
 }
 
+/// What is to be launched, and how often.
+#[derive(Debug, Clone, Copy)]
+pub struct Replay<'a> {
+    /// The executable that answers to [`REPLAY_COMMAND`]: optloop's own.
+    pub program: &'a Path,
+    /// The built kernel: an absolute path.
+    pub library: &'a Path,
+    /// One set of arguments.
+    pub arguments: &'a [Argument<'a>],
+    /// How often.
+    pub launches: u32,
+}
+
 /// Writes down one set of arguments, and gives the command line that launches the kernel on it so
 /// often.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn prepare(
-    program: &Path,
-    library: &Path,
-    (set, launches): (&[Argument<'_>], u32),
-    file: &Path,
-) -> io::Result<Vec<OsString>> {
+pub fn prepare(replay: &Replay<'_>, file: &Path) -> io::Result<Vec<OsString>> {
+    let Replay { program, library, launches, .. } = *replay;
     let keep = |argument: &Argument<'_>| match *argument {
         Argument::Scalar(bytes) => Kept::Scalar(bytes.to_vec()),
         Argument::In(bytes) | Argument::Inout(bytes) => Kept::Buffer(bytes.to_vec()),
         Argument::Drawn(draw) | Argument::DrawnInout(draw) => Kept::Buffer(draw.to_vec()),
         Argument::Out(bytes) => Kept::Buffer(vec![0; bytes]),
     };
-    let arguments = set.iter().map(keep).collect();
+    let arguments = replay.arguments.iter().map(keep).collect();
     let recipe = Recipe { library: library.to_owned(), launches, arguments };
     fs::write(file, postcard::to_stdvec(&recipe).map_err(io::Error::other)?)?;
     Ok(vec![program.into(), REPLAY_COMMAND.into(), file.into()])

@@ -1,38 +1,25 @@
-//! The judge's side of a worker: gives it memory and orders, watches its life and its clock, and
-//! reads what it left.
+//! The judge's side of a kernel on the processor: stages its arguments, has them launched, and reads
+//! what was left.
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
-use tempfile::TempDir;
-
-use super::super::control::Verb;
-use super::super::cuda;
-use super::super::protocol::{self, Received, Reply, Request, VERSION};
+use super::super::link::protocol::{Request, VERSION};
+use super::super::link::{Layout, Memory, Remains, RequestError, Segment, Spawn, Worker, inputs};
 use super::super::{
-    Allowance, Argument, Fault, LaunchLimit, Launched, Mode, Order, Session, Timer,
+    Allowance, Argument, Fault, LaunchLimit, Launched, Mode, Order, Session, Shelf, Timer,
 };
-use super::aside::Cores;
-use super::handshake::Handshake;
-use super::remains::Remains;
-use super::segment::Segment;
-use super::shelf::Shelf;
-use super::staging::{self, Layout, Memory};
+use super::flush::Views;
+use crate::process::Cancel;
 use crate::process::sandbox::{SandboxLevel, SandboxMode};
-use crate::process::{self, Cancel, CommandSpec, Exit, Finished, Running, Stdin, Wake};
 
 /// The argument that makes this executable a worker.
 pub const WORKER_COMMAND: &str = "__worker";
-
-/// Bytes of a candidate's own printing that are kept.
-const MAX_OUTPUT: usize = 1 << 20;
 
 /// How a session runs.
 #[derive(Debug, Clone)]
@@ -41,7 +28,7 @@ pub struct SessionOptions<'a> {
     pub program: &'a Path,
     /// The worker's whole environment.
     pub env: Vec<(OsString, OsString)>,
-    /// See [`CommandSpec::marker`]; a number that makes it unique is added.
+    /// See [`crate::process::CommandSpec::marker`]; a number that makes it unique is added.
     pub marker: &'a str,
     /// The built kernel: an absolute path.
     pub library: &'a Path,
@@ -61,30 +48,15 @@ pub struct SessionOptions<'a> {
 
 /// A worker process with a kernel loaded.
 pub struct CpuSession {
-    pub(super) socket: OwnedFd,
-    pub(super) running: Option<Running>,
-    pub(super) handshake: Handshake,
-    pub(super) allowance: Allowance,
-    /// How long a launch may take.
-    pub(super) limit: Option<LaunchLimit>,
-    /// Code of the kernel's has run, and may have done whatever it likes to its process.
-    pub(super) foreign: bool,
-    pub(super) cancel: Cancel,
-    pub(super) library: PathBuf,
-    pub(super) memory: Option<Memory>,
+    worker: Worker,
+    level: SandboxLevel,
+    memory: Option<Memory>,
+    /// Of that memory, once caches are to be cold.
+    views: Option<Views>,
     /// Outputs that are not used any more, whose memory the next can have.
     spare: Option<Segment>,
     /// The set whose turn it is, where all have the same outputs.
     turn: Option<u32>,
-    pub(super) printed: Vec<u8>,
-    level: SandboxLevel,
-    /// Goes after the processes that may write to it.
-    private: TempDir,
-    timer: Timer,
-    /// The worker reads the control page, not the socket.
-    pub(super) attending: bool,
-    /// All its threads stand still.
-    pub(super) halted: bool,
 }
 
 impl CpuSession {
@@ -98,69 +70,23 @@ impl CpuSession {
             cpu: options.cpu,
             memory_bytes: options.memory_bytes,
         };
-        let mut session = Self::spawn(options, WORKER_COMMAND, &hello)?;
+        let spawn = Spawn {
+            program: options.program,
+            word: WORKER_COMMAND,
+            env: options.env.clone(),
+            marker: options.marker,
+            library: options.library,
+            cpu: options.cpu,
+            allowance: &options.allowance,
+            dir: options.dir,
+            cancel: options.cancel,
+        };
+        let mut worker = Worker::spawn(&spawn, &hello).map_err(RequestError::without_device)?;
         let library = options.library.as_os_str().as_bytes().to_vec();
-        let private = session.private().as_os_str().as_bytes().to_vec();
-        session.open(&Request::Open { library, sandbox: options.sandbox, private })?;
-        Ok(session)
-    }
-
-    /// Starts a worker of the kind that answers to `word`, greets it and measures its clock.
-    pub(in crate::backend) fn spawn(
-        options: &SessionOptions<'_>,
-        word: &str,
-        hello: &Request,
-    ) -> Result<Self, Fault> {
-        let kind = SocketType::SEQPACKET;
-        let (socket, theirs) = socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)
-            .map_err(|e| Fault::infrastructure("creating a socket", e))?;
-        let shared = |e| Fault::infrastructure("creating shared memory", e);
-        let page = Segment::create("optloop-control", rustix::param::page_size() as u64);
-        let page = page.map_err(shared)?;
-        page.fix().map_err(shared)?;
-        let handshake = Handshake::new(&page, Cores::of(options.cpu)).map_err(shared)?;
-        let private = tempfile::Builder::new().prefix("worker").tempdir_in(options.dir);
-        let private =
-            private.map_err(|e| Fault::infrastructure("making a worker's own folder", e))?;
-        let running =
-            process::start(&command(options, word, private.path()), Stdin::Socket(theirs))
-                .map_err(|e| Fault::infrastructure("starting a worker", e))?;
-        let mut session = Self {
-            socket,
-            running: Some(running),
-            handshake,
-            allowance: options.allowance.clone(),
-            limit: None,
-            foreign: false,
-            cancel: options.cancel.clone(),
-            library: options.library.to_owned(),
-            memory: None,
-            spare: None,
-            turn: None,
-            printed: Vec::new(),
-            level: SandboxLevel { landlock_abi: 0, seccomp: false },
-            private,
-            timer: Timer::default(),
-            attending: false,
-            halted: false,
-        };
-        session.greet(&page, hello)?;
-        Ok(session)
-    }
-
-    /// Has it load what it is to launch.
-    pub(in crate::backend) fn open(&mut self, request: &Request) -> Result<(), Fault> {
-        // What a kernel does when it is loaded could go on for ever.
-        self.foreign = true;
-        let (left, started) = (self.allowance.left(), Instant::now());
-        let until = left.and_then(|left| started.checked_add(left));
-        let reply = self.ask_until(request, (&[], until));
-        self.allowance.spend(started.elapsed());
-        let Reply::Opened { level } = reply? else {
-            return Err(out_of_turn());
-        };
-        self.level = level;
-        Ok(())
+        let private = worker.private().as_os_str().as_bytes().to_vec();
+        let open = Request::Open { library, sandbox: options.sandbox, private };
+        let level = worker.open(&open).map_err(RequestError::without_device)?;
+        Ok(Self { worker, level, memory: None, views: None, spare: None, turn: None })
     }
 
     /// What stood in the outputs of a set before its launch; `None` where there is no such set.
@@ -168,131 +94,9 @@ impl CpuSession {
         Some(self.staged(set).ok()?.remains(set))
     }
 
-    /// The worker's own folder.
-    pub(in crate::backend) fn private(&self) -> &Path {
-        self.private.path()
-    }
-
     /// How far the worker is confined.
     pub fn level(&self) -> SandboxLevel {
         self.level
-    }
-
-    /// The worker's clock and the way to it, measured while there is no candidate in it.
-    fn greet(&mut self, page: &Segment, hello: &Request) -> Result<(), Fault> {
-        let Reply::Ready { step_ns, overhead_ns } = self.ask(hello, &[page.fd()])? else {
-            return Err(out_of_turn());
-        };
-        self.attending = true;
-        let handover_ns = self.with_handshake(Handshake::calibrate)?;
-        self.timer = Timer {
-            step_ns: step_ns as f64,
-            overhead_ns: overhead_ns as f64,
-            handover_ns,
-            empty_ns: 0.0,
-        };
-        self.leave()
-    }
-
-    /// Brings the worker back to its socket.
-    pub(super) fn leave(&mut self) -> Result<(), Fault> {
-        self.go_on()?;
-        if self.attending {
-            self.with_handshake(|handshake, sentry| handshake.carry_out(Verb::Leave, sentry))?;
-            self.attending = false;
-        }
-        Ok(())
-    }
-
-    /// Sends a request and waits for the one reply that is right.
-    pub(super) fn expect(
-        &mut self,
-        request: &Request,
-        fds: &[BorrowedFd<'_>],
-        right: &Reply,
-    ) -> Result<(), Fault> {
-        let bytes = match request {
-            Request::Load { sizes, .. } | Request::LoadSeat { sizes, .. } => {
-                sizes.0.bytes.saturating_add(sizes.1.bytes)
-            }
-            _ => 0,
-        };
-        let reply = self.ask_until(request, (fds, self.patience_for(bytes)))?;
-        if reply == *right { Ok(()) } else { Err(out_of_turn()) }
-    }
-
-    fn ask(&mut self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<Reply, Fault> {
-        self.ask_until(request, (fds, self.patience()))
-    }
-
-    fn ask_until(
-        &mut self,
-        request: &Request,
-        (fds, until): (&[BorrowedFd<'_>], Option<Instant>),
-    ) -> Result<Reply, Fault> {
-        if let Err(error) = protocol::send(self.socket.as_fd(), request, fds) {
-            // A worker that died is a fault of the kernel, not of the socket.
-            return Err(match error.kind() {
-                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => self.bury(),
-                _ => Fault::infrastructure("speaking to a worker", error),
-            });
-        }
-        match self.reply(until)? {
-            Reply::Unloadable(what) => Err(unloadable(&self.library, what)),
-            Reply::Failed(what) => Err(Fault::Infrastructure { what }),
-            Reply::Trouble { code, call } => Err(cuda::device_fault(code, &call)),
-            Reply::Refused(what) => Err(cuda::refused(what)),
-            reply => Ok(reply),
-        }
-    }
-
-    /// Waits for a reply, for death, for the deadline or for a stop.
-    fn reply(&mut self, until: Option<Instant>) -> Result<Reply, Fault> {
-        let running = self.running.as_mut().ok_or_else(gone)?;
-        let wake = running.wait(Some(self.socket.as_fd()), until, &self.cancel);
-        match wake {
-            Ok(Wake::Ready) => {}
-            Ok(Wake::Exited) => return Err(self.bury()),
-            Ok(Wake::Cancelled) => return Err(self.end(Exit::Cancelled, Fault::Interrupted)),
-            Ok(Wake::Deadline) => return Err(self.lost()),
-            Err(e) => return Err(Fault::infrastructure("waiting for a worker", e)),
-        }
-        let received = protocol::receive::<Reply>(&self.socket, RecvFlags::DONTWAIT)
-            .map_err(|e| Fault::infrastructure("listening to a worker", e))?;
-        match received {
-            Received::Message(reply, _) => Ok(reply),
-            Received::Closed => Err(self.bury()),
-            Received::Garbage => Err(self.garbage()),
-        }
-    }
-
-    /// The socket is silent during launches: what comes, and its end, are the candidate's doing.
-    pub(super) fn unspoken(&mut self) -> Result<(), Fault> {
-        match protocol::receive::<Reply>(&self.socket, RecvFlags::DONTWAIT) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(Fault::infrastructure("listening to a worker", error)),
-            Ok(Received::Closed) => Err(self.bury()),
-            Ok(Received::Message(..) | Received::Garbage) => Err(self.garbage()),
-        }
-    }
-
-    fn garbage(&mut self) -> Fault {
-        let what = "bytes that are no message came from the worker".into();
-        self.end(Exit::TimedOut, Fault::Cheating { what })
-    }
-
-    /// Kills the worker and everything it started; `fault` says why.
-    pub(super) fn end(&mut self, exit: Exit, fault: Fault) -> Fault {
-        if let Some(running) = self.running.take() {
-            let finished = running.abort(exit, &self.cancel);
-            self.keep_output(finished);
-        }
-        fault
-    }
-
-    pub(super) fn keep_output(&mut self, finished: Finished) {
-        self.printed.extend(finished.stdout);
-        self.printed.extend(finished.stderr);
     }
 
     fn load_staged(
@@ -300,18 +104,21 @@ impl CpuSession {
         sets: &[Vec<Argument<'_>>],
         inputs: impl FnOnce(&Layout) -> io::Result<Arc<Segment>>,
     ) -> Result<(), Fault> {
-        self.leave()?;
+        self.worker.leave()?;
         // Given back first: both might not fit.
         self.unload();
         let layout = Layout::of(sets, rustix::param::page_size())?;
         let shared = |e| Fault::infrastructure("creating shared memory", e);
         let inputs = inputs(&layout).map_err(shared)?;
         let memory = Memory::upon(layout, inputs, self.spare.take()).map_err(shared)?;
-        let Layout { slots, sets, sizes, .. } = memory.layout.clone();
+        let layout = memory.layout.clone();
+        let Layout { slots, sets, sizes, .. } = layout.clone();
         let request = Request::Load { slots, sets, sizes };
         let inputs = memory.inputs.reader().map_err(shared)?;
-        self.expect(&request, &[inputs.as_fd(), memory.outputs.fd()], &Reply::Loaded)?;
-        self.attending = true;
+        self.worker
+            .load(&request, &[inputs.as_fd(), memory.outputs.fd()])
+            .map_err(RequestError::without_device)?;
+        self.worker.set_staged(Some(layout));
         self.memory = Some(memory);
         Ok(())
     }
@@ -343,53 +150,47 @@ impl CpuSession {
         }
         Ok(())
     }
-}
 
-/// A built kernel that the loader does not take. On a file system that forbids execution it takes
-/// none, this one or any other.
-fn unloadable(library: &Path, what: String) -> Fault {
-    if !process::forbids_execution(library) {
-        return Fault::Unloadable { what };
+    /// Drops what an order is about from all caches.
+    fn flush(&mut self, order: Order) -> Result<(), Fault> {
+        let Some(memory) = &self.memory else { return Ok(()) };
+        let views = match self.views.take() {
+            Some(views) => views,
+            None => {
+                Views::map(memory).map_err(|e| Fault::infrastructure("mapping shared memory", e))?
+            }
+        };
+        views.flush(memory, order.first, order.count);
+        self.views = Some(views);
+        Ok(())
     }
-    let folder = library.parent().unwrap_or(library).display();
-    Fault::Setup {
-        what: format!(
-            "{folder} lies on a file system that forbids execution (it is mounted noexec), so no \
-             built kernel can be loaded from there ({what}): put the project elsewhere, or mount it \
-             with exec"
-        ),
+
+    /// Reads a set's outputs while the worker stands still, and sees that nothing was written beside
+    /// them.
+    fn read_halted(
+        &mut self,
+        set: u32,
+        read: impl FnOnce(&Memory) -> io::Result<()>,
+    ) -> Result<(), Fault> {
+        self.left(set)?;
+        self.worker.halt()?;
+        let memory = self.left(set)?;
+        let reading = |e| Fault::infrastructure("reading outputs", e);
+        read(memory).map_err(reading)?;
+        if let Some(what) = memory.stray(set).map_err(reading)? {
+            return Err(Fault::Stray { what });
+        }
+        self.worker.still_halted()
     }
-}
-
-pub(super) fn gone() -> Fault {
-    Fault::Infrastructure { what: "the worker is gone already".into() }
-}
-
-pub(super) fn out_of_turn() -> Fault {
-    Fault::Cheating { what: "the worker answered out of turn".into() }
 }
 
 fn nothing_loaded() -> Fault {
     Fault::Infrastructure { what: "no such set of arguments was loaded".into() }
 }
 
-fn command(options: &SessionOptions<'_>, word: &str, private: &Path) -> CommandSpec {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let marker = format!("{}.w{number}", options.marker);
-    let mut spec = CommandSpec::new(options.program, private, marker);
-    spec.args = vec![word.into(), std::process::id().to_string().into()];
-    spec.env.clone_from(&options.env);
-    spec.env.extend(["HOME", "TMPDIR"].map(|name| (name.into(), private.into())));
-    // Nothing that a worker could tidy up is worth waiting for.
-    spec.grace = Duration::ZERO;
-    spec.max_output = MAX_OUTPUT;
-    spec
-}
-
 impl Session for CpuSession {
     fn load(&mut self, sets: &[Vec<Argument<'_>>]) -> Result<(), Fault> {
-        self.load_staged(sets, |layout| staging::inputs(layout, sets).map(Arc::new))
+        self.load_staged(sets, |layout| inputs::stage(layout, sets).map(Arc::new))
     }
 
     fn load_shared(
@@ -403,6 +204,8 @@ impl Session for CpuSession {
 
     fn unload(&mut self) {
         self.turn = None;
+        self.views = None;
+        self.worker.set_staged(None);
         self.spare = self.memory.take().map(|memory| memory.outputs).or(self.spare.take());
     }
 
@@ -410,14 +213,11 @@ impl Session for CpuSession {
         let last = order.first.checked_add(order.count).and_then(|end| end.checked_sub(1));
         self.staged(last.ok_or_else(nothing_loaded)?)?;
         self.give_turn(order)?;
-        self.prepare(order)?;
-        if order.mode == Mode::Cold
-            && let Some(memory) = &mut self.memory
-        {
-            let flushed = memory.flush(order.first, order.count);
-            flushed.map_err(|e| Fault::infrastructure("mapping shared memory", e))?;
+        self.worker.prepare(order)?;
+        if order.mode == Mode::Cold {
+            self.flush(order)?;
         }
-        self.launch_prepared(order.count)
+        self.worker.launch(order.count)
     }
 
     fn outputs(&mut self, set: u32) -> Result<Vec<Vec<u8>>, Fault> {
@@ -427,15 +227,7 @@ impl Session for CpuSession {
     }
 
     fn outputs_into(&mut self, set: u32, into: &mut Vec<Vec<u8>>) -> Result<(), Fault> {
-        self.left(set)?;
-        self.halt()?;
-        let memory = self.left(set)?;
-        let reading = |e| Fault::infrastructure("reading outputs", e);
-        memory.read(set, into).map_err(reading)?;
-        if let Some(what) = memory.stray(set).map_err(reading)? {
-            return Err(Fault::Stray { what });
-        }
-        self.still_halted()
+        self.read_halted(set, |memory| memory.read(set, into))
     }
 
     fn outputs_in_parts(
@@ -444,50 +236,27 @@ impl Session for CpuSession {
         bytes: usize,
         look: &(dyn Fn(usize, usize, &[u8]) + Sync),
     ) -> Result<(), Fault> {
-        self.left(set)?;
-        self.halt()?;
-        let memory = self.left(set)?;
-        let reading = |e| Fault::infrastructure("reading outputs", e);
-        memory.read_in_parts(set, bytes.max(1), look).map_err(reading)?;
-        if let Some(what) = memory.stray(set).map_err(reading)? {
-            return Err(Fault::Stray { what });
-        }
-        self.still_halted()
+        self.read_halted(set, |memory| memory.read_in_parts(set, bytes.max(1), look))
     }
 
     fn reread(&mut self, set: u32, pause: Duration) -> Result<Vec<Vec<u8>>, Fault> {
-        self.go_on()?;
-        let until = Instant::now() + pause;
-        let running = self.running.as_mut().ok_or_else(gone)?;
-        match running.wait(None, Some(until), &self.cancel) {
-            Ok(Wake::Deadline | Wake::Ready) => self.outputs(set),
-            Ok(Wake::Exited) => Err(self.bury()),
-            Ok(Wake::Cancelled) => Err(self.end(Exit::Cancelled, Fault::Interrupted)),
-            Err(error) => Err(Fault::infrastructure("waiting for a worker", error)),
-        }
+        self.worker.resume_for(pause)?;
+        self.outputs(set)
     }
 
     fn pause(&mut self) -> Result<(), Fault> {
-        self.halt()
+        self.worker.halt()
     }
 
     fn limit(&mut self, launch: Option<LaunchLimit>) {
-        self.limit = launch;
+        self.worker.limit(launch);
     }
 
     fn timer(&self) -> Timer {
-        self.timer
+        self.worker.timer()
     }
 
     fn finish(&mut self) -> Vec<u8> {
-        if self.running.is_some() && self.leave().is_ok() {
-            let asked = protocol::send(self.socket.as_fd(), &Request::Exit, &[]);
-            if asked.is_ok() {
-                let _expected = self.bury();
-            }
-        }
-        // Dropping what is left of it kills the tree.
-        self.running = None;
-        std::mem::take(&mut self.printed)
+        self.worker.finish()
     }
 }

@@ -13,9 +13,10 @@ use std::ptr::null_mut;
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-use super::super::protocol::{Extent, Place, Slot, Stride};
-use super::driver::{self, Memory, Stream};
-use super::helpers::{Helpers, ZONE_WORDS, Zones};
+use super::super::link::placement::{Extent, Place, Slot, Stride};
+use super::driver::{self, Memory};
+use super::helpers::{Span, ZONE_WORDS, Zones};
+use super::tools::Tools;
 
 /// Bytes of a red zone.
 const ZONE: u64 = ZONE_WORDS * 8;
@@ -108,6 +109,15 @@ pub(super) enum Writing {
     ByWorker,
 }
 
+/// What a segment holds.
+pub(super) struct Content {
+    /// What all sets take.
+    pub(super) size: Stride,
+    pub(super) sets: u64,
+    /// Where the buffers of each argument lie.
+    pub(super) places: Vec<Place>,
+}
+
 /// One segment's buffers on the device.
 pub(super) struct Arena {
     memory: Memory,
@@ -121,12 +131,8 @@ pub(super) struct Arena {
 
 impl Arena {
     /// Copies everything that was staged, red zones between.
-    pub(super) fn stage(
-        (size, sets): (Stride, u64),
-        places: Vec<Place>,
-        view: View,
-        (helpers, stream): (&Helpers, &Stream),
-    ) -> Result<Self, Refusal> {
+    pub(super) fn stage(content: Content, view: View, tools: &Tools) -> Result<Self, Refusal> {
+        let Content { size, sets, places } = content;
         let length = size.mapped(ZONE as usize).ok_or(Errno::INVAL)?;
         let memory = Memory::of(usize::try_from(length).map_err(|_| Errno::INVAL)?)?;
         let mut offsets: Vec<u64> = Vec::new();
@@ -144,8 +150,8 @@ impl Arena {
         list.write(list.at, bytes)?;
         let zones = offsets.len() as u64;
         let arena = Self { memory, offsets: list, zones, key: rand::random(), view, places, sets };
-        helpers.fill_zones(&arena.zones(), stream)?;
-        stream.wait()?;
+        tools.helpers.fill_zones(&arena.zones(), &tools.stream)?;
+        tools.stream.wait()?;
         Ok(arena)
     }
 
@@ -161,21 +167,14 @@ impl Arena {
     }
 
     /// The first changed zone and its first changed word, and how many words are changed at all.
-    pub(super) fn changed_zones(
-        &self,
-        found: &Memory,
-        (helpers, stream): (&Helpers, &Stream),
-    ) -> driver::Result<Option<(u64, u64, u64)>> {
-        let (count, first) = helpers.check_zones(&self.zones(), found, stream)?;
+    pub(super) fn changed_zones(&self, tools: &Tools) -> driver::Result<Option<(u64, u64, u64)>> {
+        let (count, first) =
+            tools.helpers.check_zones(&self.zones(), &tools.found, &tools.stream)?;
         Ok((count > 0).then_some((first / ZONE_WORDS, first % ZONE_WORDS, count)))
     }
 
     /// The keyed sum over each place's buffers.
-    pub(super) fn sums(
-        &self,
-        found: &Memory,
-        (helpers, stream): (&Helpers, &Stream),
-    ) -> Result<Vec<u64>, Refusal> {
+    pub(super) fn sums(&self, tools: &Tools) -> Result<Vec<u64>, Refusal> {
         let mut sums = Vec::with_capacity(self.places.len());
         for place in &self.places {
             let first = place.before(0).and_then(|b| b.mapped(ZONE as usize));
@@ -184,8 +183,8 @@ impl Arena {
             let end = last.and_then(|b| b.mapped(ZONE as usize));
             let (first, end) =
                 (first.ok_or(Errno::INVAL)?, end.ok_or(Errno::INVAL)? + place.region);
-            let span = (self.memory.at + first, end - first);
-            sums.push(helpers.hash(span, self.key, found, stream)?);
+            let span = Span { at: self.memory.at + first, bytes: end - first };
+            sums.push(tools.helpers.hash(span, self.key, &tools.found, &tools.stream)?);
         }
         Ok(sums)
     }

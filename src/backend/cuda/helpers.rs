@@ -80,14 +80,15 @@ impl Helpers {
         self.touch.launch(&wide(count), &pointers![at, count, sink], stream)
     }
 
-    /// The keyed sum over `bytes` bytes from `at`.
+    /// The keyed sum over a stretch of memory.
     pub(super) fn hash(
         &self,
-        (at, bytes): (u64, u64),
+        span: Span,
         key: u64,
         found: &Memory,
         stream: &Stream,
     ) -> Result<u64> {
+        let Span { at, bytes } = span;
         let (count, out) = (bytes / 8, found.at);
         found.fill(0, stream)?;
         self.hash.launch(&wide(count), &pointers![at, count, key, out], stream)?;
@@ -123,11 +124,11 @@ impl Helpers {
     /// How many elements of a buffer do not agree with what is wanted.
     pub(super) fn compare(
         &self,
-        (got, want, bytes): (u64, u64, u64),
-        (dtype, tolerance): (Dtype, Tolerance),
+        comparison: &Comparison,
         found: &Memory,
         stream: &Stream,
     ) -> Result<u64> {
+        let Comparison { got, want, bytes, dtype, tolerance } = *comparison;
         let (count, out) = (bytes / dtype.size_bytes() as u64, found.at);
         let (number, rtol, atol) = (number_of(dtype), tolerance.rtol, tolerance.atol);
         found.write(found.at, &found_nothing())?;
@@ -136,6 +137,23 @@ impl Helpers {
         stream.wait()?;
         Ok(found.words()?[0])
     }
+}
+
+/// A stretch of the device's memory.
+#[derive(Clone, Copy)]
+pub(super) struct Span {
+    pub(super) at: u64,
+    pub(super) bytes: u64,
+}
+
+/// A buffer on the device and what is wanted there, which lies on it too.
+pub(super) struct Comparison {
+    pub(super) got: u64,
+    pub(super) want: u64,
+    /// How long each is.
+    pub(super) bytes: u64,
+    pub(super) dtype: Dtype,
+    pub(super) tolerance: Tolerance,
 }
 
 /// Red zones of an arena.

@@ -9,23 +9,23 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
 
-use super::super::control::{STRAY_INPUT, STRAY_NONE, STRAY_OUTPUTS, Verb};
 use super::super::cpu::last_core;
-use super::super::cpu::segment::Segment;
-use super::super::cpu::session::{CpuSession, SessionOptions};
-use super::super::cpu::staging::{Layout, Memory};
-use super::super::protocol::{DEVICE_ALIGNMENT, Request, VERSION};
+use super::super::link::control::{SeatSet, Verb};
+use super::super::link::placement::{DEVICE_ALIGNMENT, Grain};
+use super::super::link::protocol::{Request, VERSION};
+use super::super::link::{Layout, Memory, Segment, Spawn, Worker};
 use super::super::{
-    Allowance, Argument, Fault, Grid, LaunchLimit, Launched, Order, Session, Shelf, Timer, Trouble,
+    Allowance, Argument, Fault, Grid, LaunchLimit, Launched, Order, Session, Shelf, Timer,
 };
+use super::answers::{answer_bytes, dtype_number};
 use super::bundle::{Bundle, ImageKind};
 use super::conditions::{Journal, Watch};
-use super::driver;
-use super::helpers::ZONE_WORDS;
 use super::inspect::resources::Resources;
-use super::seat::{answer_bytes, dtype_number};
+use super::shared::Shared;
+use super::stray;
+use super::trouble::fault_of;
+use super::watch::Watched;
 use crate::process::Cancel;
 use crate::process::sandbox::SandboxMode;
 use crate::verify::{Dtype, Tolerance};
@@ -37,19 +37,8 @@ pub const CUDA_WORKER_COMMAND: &str = "__cuda_worker";
 /// not by its own ranking.
 pub const DEVICE_ORDER: (&str, &str) = ("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
 
-/// What a worker's driver is told beside that: all code is there before the first launch, not during it.
+/// What a worker's driver gets beside that: all code is there before the first launch, not during it.
 const EAGER: (&str, &str) = ("CUDA_MODULE_LOADING", "EAGER");
-
-/// How long a throttled device is given before it is asked again, and how long at most.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(25);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
-
-/// Work on a device beyond a launch's own events that is put down to chance, ns and as a share.
-const BEYOND_NS: u64 = 50_000;
-const BEYOND_SHARE: f64 = 0.1;
-
-/// More ways between the two processes than any slow one is put down to.
-const BEYOND_HANDOVERS: u64 = 20;
 
 /// How a worker runs.
 #[derive(Debug, Clone)]
@@ -76,59 +65,6 @@ pub struct CudaOptions<'a> {
     pub cancel: &'a Cancel,
 }
 
-/// What the sessions of one worker share.
-struct Shared {
-    worker: CpuSession,
-    timer: Timer,
-    /// Host code of a candidate's is in the worker.
-    host_code: bool,
-    /// Device code can look into the worker, where answers would pass through.
-    reaches_host: bool,
-    /// Sessions that were not finished yet.
-    users: usize,
-    watch: Option<Watched>,
-}
-
-/// The device's conditions, and where they are noted.
-struct Watched {
-    watch: Watch,
-    journal: Journal,
-    /// How long the device is given when it is throttled, rising.
-    pause: Duration,
-    cancel: Cancel,
-}
-
-impl Watched {
-    /// `None` where nothing is to be noted, or the library that tells is not there: then a slot is
-    /// what it is.
-    fn of(options: &CudaOptions<'_>) -> Option<Self> {
-        let journal = options.journal?.clone();
-        let env = |name: &str| {
-            let found = options.env.iter().find(|(known, _)| known == name);
-            found.map(|(_, value)| value.clone())
-        };
-        let watch = Watch::open(options.device, &env).ok()?;
-        Some(Self { watch, journal, pause: SHORTEST_PAUSE, cancel: options.cancel.clone() })
-    }
-
-    /// Why what was just measured does not count; waits a little then, for heat passes.
-    fn look(&mut self, ours: &[u32]) -> Option<String> {
-        let conditions = self.watch.look(ours);
-        let why = conditions.throttled().then(|| conditions.throttle.join(", "));
-        self.journal.note(conditions);
-        if why.is_none() {
-            self.pause = SHORTEST_PAUSE;
-            return None;
-        }
-        let until = Instant::now() + self.pause;
-        while Instant::now() < until && !self.cancel.is_set() {
-            std::thread::sleep(SHORTEST_PAUSE);
-        }
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        why
-    }
-}
-
 /// One kernel in a worker.
 pub struct CudaSession {
     shared: Rc<RefCell<Shared>>,
@@ -147,41 +83,18 @@ impl CudaSession {
     /// # Errors
     /// When the worker cannot be started, the device cannot be used or a kernel cannot be loaded.
     pub fn start(options: &CudaOptions<'_>) -> Result<Vec<Self>, Fault> {
-        let first = options.kernels.first().copied().unwrap_or(Path::new(""));
-        let cpu = last_core();
-        let mut env = options.env.clone();
-        for (name, value) in [DEVICE_ORDER, EAGER] {
-            if !env.iter().any(|(known, _)| known == name) {
-                env.push((name.into(), value.into()));
-            }
-        }
-        let spawned = SessionOptions {
-            program: options.program,
-            env,
-            marker: options.marker,
-            library: first,
-            cpu,
-            allowance: options.allowance.clone(),
-            // A context reserves more address space than any machine has memory.
-            memory_bytes: None,
-            sandbox: options.sandbox,
-            dir: options.dir,
-            cancel: options.cancel,
-        };
-        let device = options.device.to_owned();
-        let hello = Request::Device { version: VERSION, cpu, device };
-        let mut worker = CpuSession::spawn(&spawned, CUDA_WORKER_COMMAND, &hello)?;
+        let mut worker = spawn(options)?;
         let bundles = options.kernels.iter().map(|k| k.as_os_str().as_bytes().to_vec()).collect();
         let private = worker.private().as_os_str().as_bytes().to_vec();
         let open = Request::Seats { bundles, sandbox: options.sandbox, private };
-        worker.open(&open)?;
+        worker.open(&open).map_err(fault_of)?;
         let greeted = worker.timer();
         // A launch hides most of what a pair of events shows alone: stated, not taken off.
         let timer = Timer { overhead_ns: 0.0, empty_ns: greeted.overhead_ns, ..greeted };
         let host = |path: &&Path| Bundle::read(path).is_ok_and(|b| b.kind == ImageKind::Shared);
         let host_code = options.kernels.iter().any(host);
         let users = options.kernels.len();
-        let watch = Watched::of(options);
+        let watch = watch(options);
         let reaches_host = worker.control().worker.reaches_host.load(Relaxed) != 0;
         let shared = Shared { worker, timer, host_code, reaches_host, users, watch };
         let shared = Rc::new(RefCell::new(shared));
@@ -227,7 +140,8 @@ impl CudaSession {
     ) -> Result<(), Fault> {
         // Given back first: both might not fit.
         self.memory = None;
-        let layout = Layout::aligned(sets, (rustix::param::page_size(), DEVICE_ALIGNMENT))?;
+        let grain = Grain { page: rustix::param::page_size(), alignment: DEVICE_ALIGNMENT };
+        let layout = Layout::aligned(sets, grain)?;
         let shared = |e| Fault::infrastructure("creating shared memory", e);
         let memory = stage(layout).map_err(shared)?;
         let Layout { slots, sets, sizes, .. } = memory.layout.clone();
@@ -237,7 +151,7 @@ impl CudaSession {
         let request = Request::LoadSeat { seat: self.seat, grid: self.grid, slots, sets, sizes };
         let inputs = memory.inputs.reader().map_err(shared)?;
         let fds = [inputs.as_fd(), memory.outputs.fd(), answers.fd()];
-        self.shared.borrow_mut().worker.load_device(&request, &fds)?;
+        self.shared.borrow_mut().worker.load(&request, &fds).map_err(fault_of)?;
         (self.memory, self.answers) = (Some(memory), Some(answers));
         self.resources = self.read_resources();
         Ok(())
@@ -252,85 +166,55 @@ impl CudaSession {
     fn about(&mut self, verb: Verb, set: u32) -> Result<(), Fault> {
         self.staged(set)?;
         let mut shared = self.shared.borrow_mut();
-        shared.worker.about(verb, (self.seat, set))?;
+        shared.worker.about(verb, SeatSet { seat: self.seat, set })?;
         shared.check_device()
     }
 
-    /// What the latest look for strays found.
-    fn stray(&self) -> Result<(), Fault> {
+    /// That the latest look for strays found nothing.
+    fn no_stray(&self) -> Result<(), Fault> {
         let shared = self.shared.borrow();
-        let line = &shared.worker.control().stray;
-        let kind = line.kind.load(Relaxed);
-        if kind == STRAY_NONE {
-            return Ok(());
-        }
         let layout = self.memory.as_ref().map(|memory| &memory.layout);
-        let place = line.place.load(Relaxed);
-        let what = if kind == STRAY_INPUT {
-            format!("argument {}, which is an input, was changed", place + 1)
-        } else {
-            let zone = Zone { number: u64::from(place), word: line.word.load(Relaxed) };
-            let count = line.count.load(Relaxed).saturating_mul(8);
-            let what = layout.map(|layout| zone.words(layout, kind == STRAY_OUTPUTS));
-            format!("{count} bytes {}", what.unwrap_or_default())
-        };
-        Err(Fault::Stray { what })
-    }
-}
-
-/// A red zone that was written to.
-struct Zone {
-    number: u64,
-    /// Its first changed word.
-    word: u64,
-}
-
-impl Zone {
-    /// Beside which argument it lies.
-    fn words(&self, layout: &Layout, outputs: bool) -> String {
-        let sets = u64::from(layout.sets);
-        let mut before = 0;
-        let mut last = 0;
-        for buffer in &layout.buffers {
-            let place = if outputs { buffer.output } else { buffer.input };
-            let Some(place) = place else { continue };
-            let regions = place.regions(sets);
-            // The zone before the next region is behind the last one; its first half counts so.
-            let behind = self.number > 0 && self.word < ZONE_WORDS / 2;
-            let region = self.number - u64::from(behind);
-            if region < before + regions {
-                let side = if behind { "behind" } else { "before" };
-                return format!("{side} a buffer of argument {}", buffer.argument);
-            }
-            before += regions;
-            last = buffer.argument;
+        match stray::words(&shared.worker.control().stray, layout) {
+            Some(what) => Err(Fault::Stray { what }),
+            None => Ok(()),
         }
-        format!("behind a buffer of argument {last}")
     }
 }
 
-impl Shared {
-    /// What the driver said in the latest order.
-    fn check_device(&mut self) -> Result<(), Fault> {
-        let code = self.worker.control().worker.trouble.swap(0, Relaxed);
-        if code == 0 {
-            return Ok(());
+/// Starts a worker on the device, greeted and with its clock measured.
+fn spawn(options: &CudaOptions<'_>) -> Result<Worker, Fault> {
+    let cpu = last_core();
+    let mut env = options.env.clone();
+    for (name, value) in [DEVICE_ORDER, EAGER] {
+        if !env.iter().any(|(known, _)| known == name) {
+            env.push((name.into(), value.into()));
         }
-        let fault = device_fault(code, "a launch");
-        // A context that has failed once answers nothing any more.
-        Err(self.worker.end_for(fault))
     }
+    let spawn = Spawn {
+        program: options.program,
+        word: CUDA_WORKER_COMMAND,
+        env,
+        marker: options.marker,
+        library: options.kernels.first().copied().unwrap_or(Path::new("")),
+        cpu,
+        allowance: &options.allowance,
+        dir: options.dir,
+        cancel: options.cancel,
+    };
+    let hello = Request::Device { version: VERSION, cpu, device: options.device.to_owned() };
+    Worker::spawn(&spawn, &hello).map_err(fault_of)
 }
 
-/// A code of the driver's as a fault.
-pub(in crate::backend) fn device_fault(code: u32, call: &str) -> Fault {
-    let trouble = driver::trouble(code);
-    Fault::Device { trouble, what: format!("{call}: {} ({code})", driver::name(code)) }
-}
-
-/// What the device does not take, in words.
-pub(in crate::backend) fn refused(what: String) -> Fault {
-    Fault::Device { trouble: Trouble::Refused, what }
+/// `None` where nothing is to be noted, or the library that tells is not there: then a slot is
+/// what it is.
+fn watch(options: &CudaOptions<'_>) -> Option<Watched> {
+    let journal = options.journal?.clone();
+    let env = |name: &str| {
+        let found = options.env.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.clone())
+    };
+    let watch = Watch::open(options.device, &env).ok()?;
+    Some(Watched::new(watch, journal, options.cancel.clone()))
 }
 
 impl Session for CudaSession {
@@ -361,10 +245,10 @@ impl Session for CudaSession {
         shared.worker.seat(self.seat);
         shared.worker.prepare(order)?;
         shared.check_device()?;
-        let launched = shared.worker.launch_prepared(order.count)?;
+        let launched = shared.worker.launch(order.count)?;
         shared.check_device()?;
         // Answered once it has looked at the device-wide clock, which it does after a launch.
-        shared.worker.about(Verb::Attend, (self.seat, order.first))?;
+        shared.worker.about(Verb::Attend, SeatSet { seat: self.seat, set: order.first })?;
         Ok(shared.believed(launched))
     }
 
@@ -376,10 +260,10 @@ impl Session for CudaSession {
 
     fn outputs_into(&mut self, set: u32, into: &mut Vec<Vec<u8>>) -> Result<(), Fault> {
         self.about(Verb::Collect, set)?;
-        self.stray()?;
+        self.no_stray()?;
         let host_code = self.shared.borrow().host_code;
         if host_code {
-            self.shared.borrow_mut().worker.pause()?;
+            self.shared.borrow_mut().worker.halt()?;
         }
         let memory = self.staged(set)?;
         let reading = |e| Fault::infrastructure("reading outputs", e);
@@ -416,7 +300,7 @@ impl Session for CudaSession {
             at += answer_bytes(want.len() as u64);
         }
         self.about(Verb::Agree, set)?;
-        self.stray()?;
+        self.no_stray()?;
         let disagreements = self.shared.borrow().worker.control().worker.found.load(Relaxed);
         Ok(Some(disagreements == 0))
     }
@@ -448,29 +332,5 @@ impl Session for CudaSession {
 impl Drop for CudaSession {
     fn drop(&mut self) {
         let _printed = self.finish();
-    }
-}
-
-impl Shared {
-    /// The times of a launch as far as they are to be believed.
-    ///
-    /// Where the worker is ours alone, its events are the truth but for work elsewhere on the device,
-    /// which the judge's clock and the device-wide one show: the way between the two processes takes
-    /// tens of microseconds there, and says nothing of a launch.
-    fn believed(&self, launched: Launched) -> Launched {
-        let beyond = self.worker.control().stray.beyond_ns.load(Relaxed);
-        let allowed = BEYOND_NS + (launched.reported_ns as f64 * BEYOND_SHARE) as u64;
-        let handover = self.timer.handover_ns as u64;
-        if beyond > allowed {
-            // Far beyond what a slow way between the processes would explain, so that such a launch
-            // does not count, and most of them are called what they are.
-            let seen = 2 * launched.reported_ns + beyond + BEYOND_HANDOVERS * handover;
-            return Launched { at_least_ns: launched.at_least_ns.max(seen), ..launched };
-        }
-        let waited = launched.at_least_ns.saturating_sub(handover + launched.reported_ns);
-        if self.host_code || waited > allowed {
-            return launched;
-        }
-        Launched { at_least_ns: 0, ..launched }
     }
 }

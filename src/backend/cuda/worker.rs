@@ -6,25 +6,25 @@
 //! the judge believes it no more than a worker of the processor's.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustix::net::RecvFlags;
-
-use super::super::control::{Control, Verb, WorkerLine};
-use super::super::protocol::{self, Received, Reply, Request, VERSION};
-use super::super::worker::attend::Attendant;
-use super::super::worker::{self, EXIT_ALONE, EXIT_CUT_OFF, failed};
+use super::super::Mode;
+use super::super::link::control::{Control, Verb, WorkerLine};
+use super::super::link::protocol::{EXIT_ALONE, EXIT_CUT_OFF, Reply, Request};
+use super::super::worker::{self, Attendant, Greeting, Host};
 use super::bundle::ImageKind;
 use super::driver::{self, Context, Event, Memory, Stream};
 use super::find::Places;
 use super::helpers::{DELAY_NS, Helpers};
 use super::inspect::resources::Resources;
+use super::kernel::{Kernel, read_bundle, trouble};
 use super::probe;
-use super::seat::{Kernel, Layout, Seat, Tools, read_bundle, trouble};
+use super::seat::{Layout, Seat, Sets};
+use super::tools::Tools;
 use crate::process::Limits;
 use crate::process::sandbox::{SandboxLevel, SandboxMode};
 
@@ -38,12 +38,12 @@ const LIMITS: Limits =
 /// Serves the judge on descriptor 0 until it says to leave or is gone; `env` is the environment,
 /// for where libraries lie.
 pub fn main(env: &dyn Fn(&str) -> Option<OsString>) -> ExitCode {
-    let Ok(socket) = worker::prepare(&LIMITS) else {
+    let Ok(socket) = worker::start(&LIMITS) else {
         return ExitCode::from(EXIT_ALONE);
     };
-    let mut worker = Worker { socket, attendant: None, device: None, seats: Vec::new(), env };
-    let served = worker.serve();
-    let in_order = served.is_ok() && worker.leave().is_ok();
+    let mut host = CudaHost { attendant: None, device: None, seats: Vec::new(), env };
+    let served = worker::serve(&socket, &mut host);
+    let in_order = served.is_ok() && host.leave().is_ok();
     if in_order { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CUT_OFF) }
 }
 
@@ -60,8 +60,8 @@ struct Device {
     host_code: bool,
 }
 
-struct Worker<'a> {
-    socket: OwnedFd,
+/// What this process has become so far.
+struct CudaHost<'a> {
     attendant: Option<Attendant>,
     // Before the device: their memory is given back while there is a context.
     seats: Vec<Seat>,
@@ -69,29 +69,19 @@ struct Worker<'a> {
     env: &'a dyn Fn(&str) -> Option<OsString>,
 }
 
-impl Worker<'_> {
-    /// Answers requests until told to leave. The error says that the connection was broken.
-    fn serve(&mut self) -> std::io::Result<()> {
-        loop {
-            let received = protocol::receive::<Request>(&self.socket, RecvFlags::empty())?;
-            let (request, fds) = match received {
-                Received::Message(Request::Exit, _) | Received::Closed => return Ok(()),
-                Received::Message(request, fds) => (request, fds),
-                Received::Garbage => return Err(std::io::ErrorKind::InvalidData.into()),
-            };
-            let reply = self.answer(request, fds).unwrap_or_else(|failed| failed);
-            protocol::send(self.socket.as_fd(), &reply, &[])?;
-            if matches!(reply, Reply::Ready { .. } | Reply::Loaded) {
-                self.attend()?;
-            }
-        }
-    }
-
-    fn answer(&mut self, request: Request, fds: Vec<OwnedFd>) -> Result<Reply, Reply> {
+impl Host for CudaHost<'_> {
+    fn answer(
+        &mut self,
+        request: Request,
+        fds: Vec<OwnedFd>,
+        socket: &OwnedFd,
+    ) -> Result<Reply, Reply> {
         let control = self.attendant.as_ref().map(|attendant| attendant.control);
-        match (request, &mut self.device) {
+        match (request, &self.device) {
             (Request::Device { version, cpu, device }, None) => {
-                let control = self.greet(version, cpu, fds)?;
+                let attendant = Greeting { version, cpu, fds }.accept(socket)?;
+                let control = attendant.control;
+                self.attendant = Some(attendant);
                 self.start(&device, control)
             }
             (Request::Seats { bundles, sandbox, private }, Some(_)) if self.seats.is_empty() => {
@@ -112,28 +102,35 @@ impl Worker<'_> {
         }
     }
 
-    fn greet(
-        &mut self,
-        version: u32,
-        cpu: Option<u32>,
-        fds: Vec<OwnedFd>,
-    ) -> Result<&'static Control, Reply> {
-        if version != VERSION {
-            let what = "the optloop executable was replaced during the run; start it again";
-            return Err(Reply::Failed(what.into()));
+    fn attend(&mut self, socket: &OwnedFd) -> std::io::Result<()> {
+        let (Some(attendant), Some(device)) = (&mut self.attendant, &self.device) else {
+            return Ok(());
+        };
+        loop {
+            let order = attendant.next();
+            let control = attendant.control;
+            let verb = Verb::of(order);
+            let done = device.carry_out(verb, control, &mut self.seats);
+            if let Err(error) = done {
+                control.worker.trouble.store(error.code.max(1), Relaxed);
+            }
+            attendant.answer(order);
+            match verb {
+                Some(Verb::Leave) => return Ok(()),
+                Some(Verb::Go) => {
+                    attendant.still_connected(socket)?;
+                    if done.is_ok() {
+                        // After the answer, so that the judge's clock does not wait for it.
+                        device.look_beyond(control);
+                    }
+                }
+                _ => {}
+            }
         }
-        if let Some(cpu) = cpu {
-            worker::kernel::pin(cpu).map_err(failed(&format!("pinning to core {cpu}")))?;
-        }
-        let [page]: [OwnedFd; 1] =
-            fds.try_into().map_err(|_| Reply::Failed("the control page is missing".into()))?;
-        let control = worker::memory::control(&page).map_err(failed("mapping the control page"))?;
-        worker::crash::install(control).map_err(failed("setting signal handlers"))?;
-        let attendant = Attendant::new(control, &self.socket);
-        self.attendant = Some(attendant.map_err(failed("looking at the socket"))?);
-        Ok(control)
     }
+}
 
+impl CudaHost<'_> {
     fn start(&mut self, name: &str, control: &'static Control) -> Result<Reply, Reply> {
         probe::ready(&Places::of(self.env))
             .map_err(|missing| Reply::Failed(missing.to_string()))?;
@@ -163,41 +160,13 @@ impl Worker<'_> {
         device.host_code = host_code;
         if host_code {
             // The private folder is what it may read and write; the driver is loaded already.
-            level = worker::confine(sandbox, (private, private), attendant.control)?;
+            level = worker::confine(sandbox, private, private, attendant.control)?;
         }
         let folder = Path::new(OsStr::from_bytes(private));
         for (seat, bundle) in bundles.iter().enumerate() {
             self.seats.push(Seat::new(Kernel::load(bundle, folder, seat)?));
         }
         Ok(level)
-    }
-
-    /// Serves the control page until told to come back to the socket.
-    fn attend(&mut self) -> std::io::Result<()> {
-        let (Some(attendant), Some(device)) = (&mut self.attendant, &mut self.device) else {
-            return Ok(());
-        };
-        loop {
-            let order = attendant.next();
-            let control = attendant.control;
-            let verb = Verb::of(order);
-            let done = device.carry_out(verb, control, &mut self.seats);
-            if let Err(error) = done {
-                control.worker.trouble.store(error.code.max(1), Relaxed);
-            }
-            attendant.answer(order);
-            match verb {
-                Some(Verb::Leave) => return Ok(()),
-                Some(Verb::Go) => {
-                    attendant.still_connected(&self.socket)?;
-                    if done.is_ok() {
-                        // After the answer, so that the judge's clock does not wait for it.
-                        device.look_beyond(control);
-                    }
-                }
-                _ => {}
-            }
-        }
     }
 
     /// Gives everything back, in order: buffers are wiped, modules unloaded, the context released.
@@ -250,35 +219,38 @@ impl Device {
         self.span_ns = spans[READINGS / 2];
         control.stray.beyond_ns.store(0, Relaxed);
         let step = pairs.windows(2).map(|pair| pair[1] - pair[0]).filter(|&step| step > 0).min();
-        // Events are told in single precision: under a nanosecond is no step.
+        // Events have times in single precision: under a nanosecond is no step.
         Ok((step.unwrap_or(1).max(1), pairs[READINGS / 2]))
     }
 
     fn carry_out(
-        &mut self,
+        &self,
         verb: Option<Verb>,
         control: &Control,
         seats: &mut [Seat],
     ) -> driver::Result<()> {
         let judge = &control.judge;
-        let (first, count) = (judge.first.load(Relaxed), judge.count.load(Relaxed));
+        let sets = Sets { first: judge.first.load(Relaxed), count: judge.count.load(Relaxed) };
         let seat = seats.get_mut(judge.seat.load(Relaxed) as usize);
         let elapsed = |ns| control.worker.elapsed_ns.store(ns, Relaxed);
         match (verb, seat) {
             (Some(Verb::Prepare), Some(seat)) => {
-                seat.prepare((first, count), judge.touch.load(Relaxed) != 0, &self.tools)
+                let mode = if judge.touch.load(Relaxed) == 0 { Mode::Cold } else { Mode::Hot };
+                seat.prepare(sets, mode, &self.tools)
             }
             (Some(Verb::Go), Some(seat)) => {
-                elapsed(self.timed(|stream| seat.launch((first, count), stream))?);
+                elapsed(self.timed(|stream| seat.launch(sets, stream))?);
                 Ok(())
             }
             (Some(Verb::Empty), _) => {
                 elapsed(self.timed(|_| Ok(()))?);
                 Ok(())
             }
-            (Some(Verb::Collect), Some(seat)) => seat.collect(first, &control.stray, &self.tools),
+            (Some(Verb::Collect), Some(seat)) => {
+                seat.collect(sets.first, &control.stray, &self.tools)
+            }
             (Some(Verb::Agree), Some(seat)) => {
-                let disagreements = seat.agree(first, &control.stray, &self.tools)?;
+                let disagreements = seat.agree(sets.first, &control.stray, &self.tools)?;
                 control.worker.found.store(disagreements, Relaxed);
                 Ok(())
             }

@@ -3,10 +3,9 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-
-use super::name;
 
 const HEADER: usize = 64;
 const SEGMENT: usize = 56;
@@ -111,7 +110,7 @@ impl Object {
         let mut object = Self::default();
         for (tag, value) in tags {
             match tag {
-                NEEDED => object.needed.push(name(&text(value)?)),
+                NEEDED => object.needed.push(OsString::from_vec(text(value)?)),
                 OLD_PATH => object.old_path = text(value),
                 RUN_PATH => object.run_path = text(value),
                 FLAGS_1 => object.own_folders_only = value & NO_DEFAULT != 0,

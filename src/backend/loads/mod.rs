@@ -9,7 +9,7 @@ mod elf;
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::backend::cuda::{Bundle, ImageKind};
@@ -227,11 +227,6 @@ fn expanded(path: &[u8], origin: &Path) -> Vec<PathBuf> {
         if is_plain { folder } else { folder.canonicalize().unwrap_or(folder) }
     };
     all.into_iter().map(plain).collect()
-}
-
-/// A name out of a file's bytes.
-fn name(bytes: &[u8]) -> OsString {
-    OsString::from_vec(bytes.to_vec())
 }
 
 #[cfg(test)]

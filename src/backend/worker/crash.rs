@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use nix::libc::{self, c_int};
 
-use super::super::control::{self, Control};
+use super::super::link::control::{self, Control};
 
 /// Large enough for the registers of every processor.
 const STACK_BYTES: usize = 64 * 1024;
@@ -22,7 +22,7 @@ static CONTROL: AtomicPtr<Control> = AtomicPtr::new(null_mut());
 
 /// From now on fatal signals are recorded in the control page. A candidate may set handlers of its
 /// own; then nothing is recorded. A sanitizer says more of a crash than we do, and is left alone.
-pub(in crate::backend) fn install(control: &'static Control) -> io::Result<()> {
+pub(super) fn install(control: &'static Control) -> io::Result<()> {
     CONTROL.store(from_ref(control).cast_mut(), Release);
     control.places.stack.store(stack_limit(), Relaxed);
     if has_sanitizer() {
@@ -107,7 +107,7 @@ unsafe fn registers(context: *mut c_void) -> (u64, u32) {
 #[cfg(target_arch = "x86_64")]
 const PAGE_FAULT: i64 = 14;
 
-/// The instruction; what it tried is told in a form that differs between kernels.
+/// The instruction; what it tried has a form that differs between kernels.
 ///
 /// # Safety
 /// `context` is what the system passed to a signal handler.

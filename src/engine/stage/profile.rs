@@ -17,6 +17,7 @@ use super::counters::{self, CountersReport, CountersRequest, Tool};
 use super::{StageContext, judge};
 use crate::backend::cpu::assembly::{self, Around};
 use crate::backend::cpu::remarks::{self, Family, Remark, RemarkKind};
+use crate::backend::cpu::replay::Replay;
 use crate::backend::cpu::{Compilation, Step};
 use crate::backend::cpu::{compiler, replay};
 use crate::measure::Measurement;
@@ -161,7 +162,9 @@ fn count_build(
     build_all(&plan, ctx)?;
     let program = fs::read_link(ctx.program).unwrap_or_else(|_| ctx.program.to_owned());
     let recipe = ctx.scratch.join("recipe");
-    let argv = replay::prepare(&program, &library, (&judge::arguments(staged), launches), &recipe)
+    let arguments = judge::arguments(staged);
+    let alone = Replay { program: &program, library: &library, arguments: &arguments, launches };
+    let argv = replay::prepare(&alone, &recipe)
         .map_err(|e| format!("cannot write {}: {e}", recipe.display()))?;
     let mut env = ctx.inherited(&["PATH"]);
     env.extend(ctx.inherited(&WORKER_ENV));

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Architecture, Instruction, Spill};
+use super::line::{Architecture, Instruction, Spill};
 
 /// How many instructions of each kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -213,7 +213,8 @@ fn is_scalar_fp(architecture: Architecture, i: &Instruction) -> bool {
 /// `4-byte Spill`, `8-byte Folded Reload`.
 pub(super) fn spill(
     architecture: Architecture,
-    (mnemonic, operands): (&str, &str),
+    mnemonic: &str,
+    operands: &str,
     comment: &str,
 ) -> Spill {
     const READS: [&str; 12] = [
@@ -254,7 +255,7 @@ mod tests {
             mnemonic: mnemonic.to_owned(),
             operands: operands.to_owned(),
             place: None,
-            spill: spill(architecture, (mnemonic, operands), comment),
+            spill: spill(architecture, mnemonic, operands, comment),
             key: String::new(),
         }
     }

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::counts::{Flow, flow};
-use super::{Architecture, Line, Place};
+use super::line::{Architecture, Line, Place};
 
 /// One loop of a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,7 +147,7 @@ impl Graph {
             changed = false;
             for &block in order.iter().skip(1) {
                 let known = self.previous[block].iter().copied().filter(|&p| of[p].is_some());
-                let new = known.reduce(|a, b| meet(&of, &rank, (a, b)));
+                let new = known.reduce(|a, b| meet(&of, &rank, a, b));
                 changed |= new != of[block];
                 of[block] = new;
             }
@@ -171,7 +171,7 @@ impl Graph {
     }
 }
 
-fn meet(of: &[Option<usize>], rank: &[usize], (mut a, mut b): (usize, usize)) -> usize {
+fn meet(of: &[Option<usize>], rank: &[usize], mut a: usize, mut b: usize) -> usize {
     while a != b {
         let higher = if rank[a] > rank[b] { &mut a } else { &mut b };
         // Both are known, so the way up ends at the entry.

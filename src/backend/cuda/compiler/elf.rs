@@ -1,12 +1,14 @@
-//! What a cubin says of itself: an ELF file, read by hand and with every offset checked, because
-//! it may come from anywhere.
+//! What a cubin says of itself: an ELF file, in which nothing is trusted because it may come from
+//! anywhere.
 
-/// Sections that are looked at; compilers write some tens.
-const MAX_SECTIONS: usize = 65_536;
+use object::LittleEndian;
+use object::elf::FileHeader64;
+use object::read::elf::FileHeader;
+
 /// `EM_CUDA`.
 const MACHINE: u16 = 190;
-/// Bytes of a section header.
-const HEADER: usize = 64;
+
+type Header = FileHeader64<LittleEndian>;
 
 /// Why it cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,28 +29,12 @@ pub enum ElfError {
 /// # Errors
 /// When it is no cubin.
 pub fn functions(bytes: &[u8]) -> Result<Vec<String>, ElfError> {
-    header(bytes)?;
-    let table = usize::try_from(u64_at(bytes, 0x28)?).map_err(|_| ElfError::Torn)?;
-    let mut count = usize::from(u16_at(bytes, 0x3c)?);
-    let mut names = usize::from(u16_at(bytes, 0x3e)?);
-    if usize::from(u16_at(bytes, 0x3a)?) != HEADER {
-        return Err(ElfError::Torn);
-    }
-    // Files with very many sections keep both numbers in the first header.
-    if count == 0 {
-        count = usize::try_from(u64_at(bytes, place(table, 0)?.saturating_add(0x20))?)
-            .map_err(|_| ElfError::Torn)?;
-    }
-    if names == 0xffff {
-        names = u32_at(bytes, place(table, 0)?.saturating_add(0x28))? as usize;
-    }
-    let texts = section(bytes, place(table, names)?)?;
+    let header = header(bytes)?;
+    let sections = header.sections(LittleEndian, bytes).map_err(|_| ElfError::Torn)?;
     let mut found = Vec::new();
-    for index in 0..count.min(MAX_SECTIONS) {
-        let name = u32_at(bytes, place(table, index)?)? as usize;
-        let text = texts.get(name..).ok_or(ElfError::Torn)?;
-        let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
-        if let Some(function) = text.strip_prefix(b".text.") {
+    for section in sections.iter() {
+        let name = sections.section_name(LittleEndian, section).map_err(|_| ElfError::Torn)?;
+        if let Some(function) = name.strip_prefix(b".text.") {
             found.push(String::from_utf8_lossy(function).into_owned());
         }
     }
@@ -61,9 +47,9 @@ pub fn functions(bytes: &[u8]) -> Result<Vec<String>, ElfError> {
 /// The number stands in `e_flags`: in its lowest byte up to version 7 of the binary interface, in
 /// the second from version 8 on (seen in cubins by CUDA 12 and 13).
 pub fn architecture(bytes: &[u8]) -> Option<String> {
-    header(bytes).ok()?;
-    let flags = u32_at(bytes, 0x30).ok()?;
-    let number = match bytes.get(8)? {
+    let header = header(bytes).ok()?;
+    let flags = header.e_flags(LittleEndian).0;
+    let number = match header.e_ident().abi_version {
         7 => flags & 0xff,
         8 => (flags >> 8) & 0xff,
         _ => return None,
@@ -71,46 +57,16 @@ pub fn architecture(bytes: &[u8]) -> Option<String> {
     (number > 0).then(|| format!("sm_{number}"))
 }
 
-fn header(bytes: &[u8]) -> Result<(), ElfError> {
+fn header(bytes: &[u8]) -> Result<&Header, ElfError> {
     // Magic number, 64 bits, little endian.
     if !bytes.starts_with(b"\x7fELF\x02\x01") {
         return Err(ElfError::NotElf);
     }
-    match u16_at(bytes, 0x12)? {
-        MACHINE => Ok(()),
+    let header = Header::parse(bytes).map_err(|_| ElfError::Torn)?;
+    match header.e_machine(LittleEndian).0 {
+        MACHINE => Ok(header),
         other => Err(ElfError::OtherMachine(other)),
     }
-}
-
-/// Where the header of a section begins.
-fn place(table: usize, index: usize) -> Result<usize, ElfError> {
-    index.checked_mul(HEADER).and_then(|at| at.checked_add(table)).ok_or(ElfError::Torn)
-}
-
-fn section(bytes: &[u8], header: usize) -> Result<&[u8], ElfError> {
-    let number = |at| u64_at(bytes, header.saturating_add(at)).map(usize::try_from);
-    let (Ok(start), Ok(size)) = (number(0x18)?, number(0x20)?) else {
-        return Err(ElfError::Torn);
-    };
-    let end = start.checked_add(size).ok_or(ElfError::Torn)?;
-    bytes.get(start..end).ok_or(ElfError::Torn)
-}
-
-fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], ElfError> {
-    let end = at.checked_add(N).ok_or(ElfError::Torn)?;
-    bytes.get(at..end).and_then(|b| b.try_into().ok()).ok_or(ElfError::Torn)
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Result<u16, ElfError> {
-    array(bytes, at).map(u16::from_le_bytes)
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Result<u32, ElfError> {
-    array(bytes, at).map(u32::from_le_bytes)
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> Result<u64, ElfError> {
-    array(bytes, at).map(u64::from_le_bytes)
 }
 
 #[cfg(test)]
@@ -126,6 +82,8 @@ pub(super) mod tests {
             starts.push(names.len() as u32);
             names.extend(format!(".text.{function}\0").bytes());
         }
+        starts.push(names.len() as u32);
+        names.extend(b".shstrtab\0");
         let mut bytes = b"\x7fELF\x02\x01\x01\x41\x08".to_vec();
         bytes.resize(64, 0);
         bytes[0x12..0x14].copy_from_slice(&MACHINE.to_le_bytes());
@@ -133,6 +91,7 @@ pub(super) mod tests {
         bytes[0x30..0x34].copy_from_slice(&0x0600_5a04_u32.to_le_bytes());
         bytes[0x3a..0x3c].copy_from_slice(&64_u16.to_le_bytes());
         bytes[0x3c..0x3e].copy_from_slice(&(starts.len() as u16).to_le_bytes());
+        bytes[0x3e..0x40].copy_from_slice(&(starts.len() as u16 - 1).to_le_bytes());
         let end = 64 + 64 * starts.len() as u64;
         for start in &starts {
             let mut header = [0; 64];

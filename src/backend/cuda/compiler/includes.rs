@@ -102,15 +102,16 @@ impl Walk<'_> {
         let bytes = fs::read(path).map_err(fails)?;
         let text = String::from_utf8_lossy(&bytes);
         let is_toolkit = self.folders.toolkit.iter().any(|folder| path.starts_with(folder));
+        let owner = if is_toolkit { Owner::Toolkit } else { Owner::User };
         for include in includes(&text) {
             match include.name {
                 Name::Quoted(name) => {
                     let here = path.parent().map(Path::to_owned);
-                    self.resolve(here.into_iter(), name, is_toolkit);
+                    self.resolve(here.into_iter(), name, owner);
                 }
-                Name::Angled(name) => self.resolve(std::iter::empty(), name, is_toolkit),
+                Name::Angled(name) => self.resolve(std::iter::empty(), name, owner),
                 // The toolkit's own choices are the toolkit's: it changes as a whole.
-                Name::Computed(_) if is_toolkit => {}
+                Name::Computed(_) if owner == Owner::Toolkit => {}
                 Name::Computed(written) => {
                     let (path, line) = (path.to_owned(), include.line);
                     return Err(IncludeError::Computed { path, line, written: written.to_owned() });
@@ -120,7 +121,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn resolve(&mut self, here: impl Iterator<Item = PathBuf>, name: &str, is_toolkit: bool) {
+    fn resolve(&mut self, here: impl Iterator<Item = PathBuf>, name: &str, by: Owner) {
         let folders = self.folders.own.iter().chain(self.folders.toolkit).cloned();
         let mut missing = Vec::new();
         for candidate in here.chain(folders).map(|folder| folder.join(name)) {
@@ -130,7 +131,7 @@ impl Walk<'_> {
             }
             missing.push(candidate);
         }
-        if !is_toolkit {
+        if by == Owner::User {
             let toolkit = self.folders.toolkit;
             missing.retain(|path| !toolkit.iter().any(|folder| path.starts_with(folder)));
             for path in missing {
@@ -138,6 +139,13 @@ impl Walk<'_> {
             }
         }
     }
+}
+
+/// Whose file something is included by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    User,
+    Toolkit,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -157,10 +165,10 @@ struct Include<'a> {
 /// refused.
 fn includes(text: &str) -> Vec<Include<'_>> {
     let mut found = Vec::new();
-    let mut open_comment = false;
+    let mut comment = Comment::Closed;
     for (index, line) in text.lines().enumerate() {
-        let inside = open_comment;
-        open_comment = ends_in_comment(line, open_comment);
+        let inside = comment == Comment::Open;
+        comment = comment.behind(line);
         let Some(written) = behind_include(line) else { continue };
         let quoted = written.strip_prefix('"').and_then(|w| w.split_once('"'));
         let angled = written.strip_prefix('<').and_then(|w| w.split_once('>'));
@@ -198,30 +206,39 @@ fn skip_comments(text: &str) -> &str {
     rest
 }
 
-/// Whether a `/*` is open at the end of the line. Literals are looked over; a literal over several
-/// lines may deceive it, and then a computed include may be refused or missed inside of it.
-fn ends_in_comment(line: &str, mut open: bool) -> bool {
-    let bytes = line.as_bytes();
-    let (mut at, mut quote) = (0, None);
-    while at < bytes.len() {
-        let two = bytes.get(at..at + 2);
-        match (open, quote, bytes[at]) {
-            (true, _, _) if two == Some(b"*/") => (open, at) = (false, at + 1),
-            (true, ..) => {}
-            (_, Some(_), b'\\') => at += 1,
-            (_, Some(end), byte) if byte == end => quote = None,
-            (_, None, _) if two == Some(b"/*") => (open, at) = (true, at + 1),
-            (_, None, _) if two == Some(b"//") => return false,
-            (_, None, b'"') => quote = Some(b'"'),
-            // Not the separator in 1'000.
-            (_, None, b'\'') if at == 0 || !bytes[at - 1].is_ascii_alphanumeric() => {
-                quote = Some(b'\'');
+/// Whether a `/*` is open between two lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Comment {
+    Open,
+    Closed,
+}
+
+impl Comment {
+    /// At the end of the line. Literals are looked over; a literal over several lines may deceive
+    /// it, and then a computed include may be refused or missed inside of it.
+    fn behind(self, line: &str) -> Self {
+        let bytes = line.as_bytes();
+        let (mut comment, mut at, mut quote) = (self, 0, None);
+        while at < bytes.len() {
+            let two = bytes.get(at..at + 2);
+            match (comment, quote, bytes[at]) {
+                (Self::Open, _, _) if two == Some(b"*/") => (comment, at) = (Self::Closed, at + 1),
+                (Self::Open, ..) => {}
+                (_, Some(_), b'\\') => at += 1,
+                (_, Some(end), byte) if byte == end => quote = None,
+                (_, None, _) if two == Some(b"/*") => (comment, at) = (Self::Open, at + 1),
+                (_, None, _) if two == Some(b"//") => return Self::Closed,
+                (_, None, b'"') => quote = Some(b'"'),
+                // Not the separator in 1'000.
+                (_, None, b'\'') if at == 0 || !bytes[at - 1].is_ascii_alphanumeric() => {
+                    quote = Some(b'\'');
+                }
+                _ => {}
             }
-            _ => {}
+            at += 1;
         }
-        at += 1;
+        comment
     }
-    open
 }
 
 #[cfg(test)]

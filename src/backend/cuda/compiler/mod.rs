@@ -245,7 +245,7 @@ pub fn plan(request: &CudaRequest<'_>) -> Result<CudaBuild, CudaError> {
     match request.tool {
         Tool::None => {}
         Tool::Nvrtc { library, program, toolkit_dirs } => {
-            let order = order(request, first, (library, toolkit_dirs));
+            let order = order(request, first, library, toolkit_dirs);
             build.steps.push(Step { program: program.clone(), args: order.arguments() });
         }
         Tool::Nvcc(nvcc) => {
@@ -273,7 +273,8 @@ fn common(request: &CudaRequest<'_>) -> Vec<OsString> {
 fn order(
     request: &CudaRequest<'_>,
     first: &Path,
-    (library, toolkit_dirs): (&Path, &[PathBuf]),
+    library: &Path,
+    toolkit_dirs: &[PathBuf],
 ) -> Order {
     let mut options: Vec<OsString> = request.flags.iter().map(OsString::from).collect();
     options.push(format!("--gpu-architecture={}", request.arch).into());
@@ -331,7 +332,8 @@ fn host_steps(request: &CudaRequest<'_>, nvcc: &Path, build: &mut CudaBuild) {
 pub fn pack(
     build: &CudaBuild,
     request: &CudaRequest<'_>,
-    (image, launch): (Vec<u8>, LaunchLines),
+    image: Vec<u8>,
+    launch: LaunchLines,
 ) -> Result<Bundle, CudaError> {
     let entry = request.signature.entry.clone();
     let path = request.sources.first().ok_or(CudaError::NoSource)?.clone();

@@ -230,7 +230,7 @@ impl Nvrtc {
         let count = c_int::try_from(pointers.len()).map_err(|_| "too many options")?;
         // SAFETY: the program was just made; as many options as there are pointers.
         let code = unsafe { (self.compile)(program, count, pointers.as_ptr()) };
-        let log = self.bytes(program, (self.log_size, self.log)).unwrap_or_default();
+        let log = self.bytes(program, self.log_size, self.log).unwrap_or_default();
         let log = log.split(|&byte| byte == 0).next().unwrap_or_default().to_vec();
         // The program is not given back: this process ends now.
         match code {
@@ -245,12 +245,12 @@ impl Nvrtc {
             }
         }
         if order.output.extension().is_some_and(|e| e == "ptx") {
-            let mut ptx = self.bytes(program, (self.ptx_size, self.ptx))?;
+            let mut ptx = self.bytes(program, self.ptx_size, self.ptx)?;
             // It is given as a text of C.
             ptx.pop_if(|last| *last == 0);
             return Ok((log, Some(ptx)));
         }
-        let cubin = self.bytes(program, (self.cubin_size, self.cubin))?;
+        let cubin = self.bytes(program, self.cubin_size, self.cubin)?;
         Ok((log, Some(cubin)))
     }
 
@@ -258,10 +258,8 @@ impl Nvrtc {
     fn bytes(
         &self,
         program: Program,
-        (size_of, get): (
-            unsafe extern "C" fn(Program, *mut usize) -> Code,
-            unsafe extern "C" fn(Program, *mut c_char) -> Code,
-        ),
+        size_of: unsafe extern "C" fn(Program, *mut usize) -> Code,
+        get: unsafe extern "C" fn(Program, *mut c_char) -> Code,
     ) -> Result<Vec<u8>, String> {
         let mut size = 0_usize;
         // SAFETY: the program is alive, and the size is written to a number of ours.

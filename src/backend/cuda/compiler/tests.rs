@@ -101,7 +101,7 @@ fn the_architecture_is_the_written_one_or_the_devices() {
 
 fn packed(sources: &[&str], tool: &Tool, image: &[u8]) -> Result<Bundle, String> {
     with_plan(sources, tool, |request, build| {
-        let packed = pack(&build, request, (image.to_vec(), LaunchLines::default()));
+        let packed = pack(&build, request, image.to_vec(), LaunchLines::default());
         packed.map_err(|e| e.to_string())
     })
 }

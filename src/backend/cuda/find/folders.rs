@@ -3,44 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Origin, Places, Variable};
-
-/// What there is on a machine, for whoever sees it only through questions.
-#[derive(Clone, Copy)]
-pub struct Sight<'a> {
-    /// Whether there is a file or folder.
-    pub exists: &'a dyn Fn(&Path) -> bool,
-    /// Names of the entries of a folder, in any order, with or without a `/` behind those of
-    /// folders; none where it is not there.
-    pub list: &'a dyn Fn(&Path) -> Vec<String>,
-    /// Where a path leads to through links; itself where it is not there.
-    pub real: &'a dyn Fn(&Path) -> PathBuf,
-}
-
-impl Sight<'static> {
-    /// The disk of this machine.
-    pub(super) const DISK: Self = Self { exists: &Path::exists, list: &listed, real: &real };
-}
-
-impl Sight<'_> {
-    /// What is in a folder, by name.
-    pub(super) fn entries(self, folder: &Path) -> Vec<PathBuf> {
-        let names = (self.list)(folder);
-        let mut all: Vec<PathBuf> =
-            names.iter().map(|name| folder.join(name.trim_end_matches('/'))).collect();
-        all.sort_unstable();
-        all
-    }
-}
-
-fn listed(folder: &Path) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
-}
-
-fn real(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
-}
+use super::candidate::{Origin, Variable};
+use super::places::Places;
+use super::sight::Sight;
 
 /// Below a toolkit's or an environment's prefix.
 const LIBRARIES: [&str; 4] = ["lib64", "lib", "targets/x86_64-linux/lib", "targets/sbsa-linux/lib"];

@@ -1,7 +1,10 @@
 //! Looking in made-up file systems.
+#![expect(unsafe_code, reason = "asks a library that it built for a function")]
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::backend::cuda::stub_tests as stub;

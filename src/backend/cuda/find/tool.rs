@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Candidate, Missing, Origin, Places, Sight, Variable};
+use super::candidate::{Candidate, Missing, Origin, Variable};
+use super::places::Places;
+use super::sight::Sight;
 
 /// A tool that is looked for at run time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -202,7 +202,7 @@ pub enum Bottleneck {
     Unknown,
 }
 
-/// Reads what [`print`] makes `ncu` print: a report for each kernel that was looked into.
+/// Reads what [`print()`] makes `ncu` print: a report for each kernel that was looked into.
 ///
 /// # Errors
 /// That this is no such table.

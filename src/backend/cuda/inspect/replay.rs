@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use crate::backend::cuda::bundle::{Bundle, ImageKind};
 use crate::backend::cuda::driver::{self, Context, Memory, Stream};
 use crate::backend::cuda::find::Places;
+use crate::backend::cuda::kernel::Kernel;
 use crate::backend::cuda::probe;
-use crate::backend::cuda::seat::Kernel;
 use crate::backend::cuda::worker::ordinal_of;
-use crate::backend::protocol::Reply;
+use crate::backend::link::protocol::Reply;
 use crate::backend::{Argument, Grid, Trouble};
 use crate::process::sandbox::{self, Confinement};
 
@@ -147,7 +147,8 @@ pub fn run(args: &[OsString], env: &dyn Fn(&str) -> Option<OsString>) -> Result<
     probe::ready(&Places::of(env)).map_err(Ended::device)?;
     let ordinal = ordinal_of(text(device)?).map_err(Ended::refused)?;
     let context = Context::of(ordinal).map_err(Ended::called)?;
-    replay((&bundle, &recipe, launches), context, file.parent().unwrap_or(Path::new(".")))
+    let work = Work { bundle: &bundle, recipe: &recipe, launches };
+    replay(&work, context, file.parent().unwrap_or(Path::new(".")))
 }
 
 fn text(word: &OsStr) -> Result<&str, Ended> {
@@ -159,11 +160,15 @@ fn read<T>(path: &Path, parse: impl FnOnce(&[u8]) -> io::Result<T>) -> Result<T,
     content.map_err(|e| Ended::unreadable(format!("{}: {e}", path.display())))
 }
 
-fn replay(
-    (bundle, recipe, launches): (&Bundle, &Recipe, u32),
-    context: Context,
-    folder: &Path,
-) -> Result<(), Ended> {
+/// What is launched, and how often.
+struct Work<'a> {
+    bundle: &'a Bundle,
+    recipe: &'a Recipe,
+    launches: u32,
+}
+
+fn replay(work: &Work<'_>, context: Context, folder: &Path) -> Result<(), Ended> {
+    let Work { bundle, recipe, launches } = *work;
     let host_code = bundle.kind == ImageKind::Shared;
     if host_code {
         // As confined as a worker, where the system can: what cannot be had is no reason to refuse,
@@ -176,7 +181,7 @@ fn replay(
         return Err(Ended::device(what));
     }
     let stream = Stream::new().map_err(Ended::called)?;
-    let staged = Staged::of(&recipe.arguments, host_code)?;
+    let staged = Staged::of(&recipe.arguments, bundle.kind)?;
     for _ in 0..launches {
         staged.restore(&recipe.arguments).map_err(Ended::called)?;
         kernel.launch(&recipe.grid, &staged.pointers, &stream).map_err(Ended::called)?;
@@ -202,7 +207,9 @@ struct Staged {
 }
 
 impl Staged {
-    fn of(arguments: &[Kept], host_code: bool) -> Result<Self, Ended> {
+    /// For a kernel of this kind.
+    fn of(arguments: &[Kept], kind: ImageKind) -> Result<Self, Ended> {
+        let host_code = kind == ImageKind::Shared;
         let mut staged = Self { pointers: Vec::new(), buffers: Vec::new(), values: Vec::new() };
         for (number, argument) in arguments.iter().enumerate() {
             let (value, is_buffer) = match argument {

@@ -1,7 +1,7 @@
 //! What tools say about a built kernel: PTX, machine code, registers and memory, and how many
 //! blocks of it fit on a multiprocessor. Texts come in, values go out; nothing is run here.
 //!
-//! [`occupancy`] follows NVIDIA's own calculator, `cuda_occupancy.h` of the toolkit's runtime
+//! [`occupancy()`] follows NVIDIA's own calculator, `cuda_occupancy.h` of the toolkit's runtime
 //! headers; the limits of each architecture are those of the tables "Technical Specifications per
 //! Compute Capability" in the CUDA C++ Programming Guide.
 

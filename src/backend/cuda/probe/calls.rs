@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_char};
 use cudarc::driver::sys::CUdevice_attribute;
 use libloading::Library;
 
-use super::{CudaProbe, NEEDED};
+use super::answer::{CudaProbe, NEEDED};
 
 /// Every call of the driver that this program makes, here or through cudarc.
 pub const CALLS: &[&str] = &[
@@ -200,29 +200,5 @@ impl Calls {
             None => format!("{name}, {code}"),
         };
         Err(CudaProbe::Unusable { code, why })
-    }
-}
-
-/// What helps against an error of the driver's start (codes of `CUresult` in cuda.h).
-pub(super) fn hint(code: i32) -> &'static str {
-    match code {
-        0 => "see above",
-        34 => {
-            "this library is a stub for linking: take folders named `stubs` out of LD_LIBRARY_PATH"
-        }
-        100 | 101 => {
-            "no device is in sight: look at CUDA_VISIBLE_DEVICES and at the container's --gpus"
-        }
-        800 => {
-            "this user may not use the device: look at the rights of /dev/nvidia* and at the \
-             compute mode that `nvidia-smi -q -d COMPUTE` shows"
-        }
-        802 => "the device is not ready yet: start nvidia-fabricmanager, or wait for it",
-        803 => "driver library and kernel module are of different versions: restart the machine",
-        804 => {
-            "this device does not take the compatibility library: take it out of LD_LIBRARY_PATH"
-        }
-        999 => "load the module that it needs (nvidia-modprobe -u -c=0); `dmesg` says more",
-        _ => "nvidia-smi says more",
     }
 }

@@ -191,7 +191,7 @@ fn pack(
 ) -> Result<Bundle, Failure> {
     let image = fs::read(&build.image)
         .map_err(|e| cannot(&format!("reading {}", build.image.display()), &e))?;
-    compiler::pack(build, request, (image, launch))
+    compiler::pack(build, request, image, launch)
         .map_err(|e| failed(format!("{e}\n{}", wanted(asked))))
 }
 

@@ -127,7 +127,7 @@ pub(super) fn left_out(
     };
     let count = |again: Option<(&Remains, &[Vec<u8>])>| -> Vec<(u64, u64)> {
         let of = |(index, &size): (usize, &usize)| {
-            (remains.unwritten((index, size), want, again), (want[index].len() / size) as u64)
+            (remains.unwritten(index, size, want, again), (want[index].len() / size) as u64)
         };
         sizes.iter().enumerate().map(of).collect()
     };

@@ -22,14 +22,14 @@ pub(super) fn table(printed: &str) -> Result<Vec<Row>, String> {
     let names = lines.next().unwrap_or_default();
     let kernel = names.iter().position(|name| name == "Kernel Name");
     let kernel = kernel.ok_or("ncu's table has no column of kernel names")?;
-    let mut units = vec![String::new(); names.len()];
+    let mut columns = Columns { units: vec![String::new(); names.len()], names, kernel };
     let mut rows = Vec::new();
     for line in lines {
         match line.first().map(String::as_str) {
             // Nothing is numbered "" but the row of units.
-            Some("") if line.len() == names.len() => units = line,
-            Some(number) if !number.is_empty() && line.len() == names.len() => {
-                rows.push(row((&names, &units), &line, kernel));
+            Some("") if line.len() == columns.names.len() => columns.units = line,
+            Some(number) if !number.is_empty() && line.len() == columns.names.len() => {
+                rows.push(columns.row(&line));
             }
             _ => {}
         }
@@ -37,13 +37,24 @@ pub(super) fn table(printed: &str) -> Result<Vec<Row>, String> {
     Ok(rows)
 }
 
-fn row((names, units): (&[String], &[String]), line: &[String], kernel: usize) -> Row {
-    let metrics = names.iter().zip(units).zip(line).filter(|((name, _), _)| name.contains("__"));
-    let values = metrics.filter_map(|((name, unit), field)| {
-        let number: f64 = field.replace(',', "").parse().ok()?;
-        number.is_finite().then(|| (name.clone(), number * factor(unit)))
-    });
-    Row { kernel: line[kernel].clone(), values: values.collect() }
+/// What the first two rows say.
+struct Columns {
+    names: Vec<String>,
+    units: Vec<String>,
+    /// Where the kernel's name stands.
+    kernel: usize,
+}
+
+impl Columns {
+    fn row(&self, line: &[String]) -> Row {
+        let metrics = self.names.iter().zip(&self.units).zip(line);
+        let metrics = metrics.filter(|((name, _), _)| name.contains("__"));
+        let values = metrics.filter_map(|((name, unit), field)| {
+            let number: f64 = field.replace(',', "").parse().ok()?;
+            number.is_finite().then(|| (name.clone(), number * factor(unit)))
+        });
+        Row { kernel: line[self.kernel].clone(), values: values.collect() }
+    }
 }
 
 /// From a unit to ns or bytes; others stay. Prefixes are powers of ten.

@@ -16,11 +16,13 @@ pub struct Remains {
 }
 
 impl Remains {
-    /// How many elements of output `index` hold what stood there, in this launch and, where there was
-    /// another on the same inputs, in that one too: a value that is so by chance is not so twice.
+    /// How many elements of output `index`, of `element` bytes each, hold what stood there, in this
+    /// launch and, where there was another on the same inputs, in that one too: a value that is so by
+    /// chance is not so twice.
     pub fn unwritten(
         &self,
-        (index, element): (usize, usize),
+        index: usize,
+        element: usize,
         left: &[Vec<u8>],
         again: Option<(&Self, &[Vec<u8>])>,
     ) -> u64 {
@@ -113,11 +115,11 @@ mod tests {
             let same: Vec<u8> = left[..8].iter().map(|byte| byte ^ 0x55).collect();
             left[..8].copy_from_slice(&same);
             let (left, again) = ([vec![7], left], [vec![7], again]);
-            let alone = first.unwritten((1, element), &left, None);
+            let alone = first.unwritten(1, element, &left, None);
             assert_eq!(alone, 494 + 8 / element as u64);
-            let twice = first.unwritten((1, element), &left, Some((&second, &again)));
+            let twice = first.unwritten(1, element, &left, Some((&second, &again)));
             assert_eq!(twice, 494, "elements of {element} bytes");
-            assert_eq!(first.unwritten((0, element), &left, None), 0, "not an output of its own");
+            assert_eq!(first.unwritten(0, element, &left, None), 0, "not an output of its own");
         }
     }
 }

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::thread::{futex, set_current_timer_slack};
 
-use super::super::control::{Control, Verb};
-use super::super::{Launched, Mode, Order};
-use super::aside::Cores;
+use super::super::contract::{Launched, Mode, Order};
+use super::affinity::Cores;
+use super::control::{Control, SeatSet, Verb};
 use super::segment::Segment;
 use crate::process::{Cancel, Running, Wake};
 
@@ -56,7 +56,7 @@ pub(super) struct Sentry<'a> {
 
 /// Why waiting makes no sense any more.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum Unanswered {
     Exited,
     /// Something came through the socket, or it was closed.
     Spoken,
@@ -67,18 +67,18 @@ pub(super) enum Trouble {
 
 impl Sentry<'_> {
     /// Sleeps for `pause`, unless something happens.
-    fn look(&mut self, pause: Duration) -> Result<(), Trouble> {
+    fn look(&mut self, pause: Duration) -> Result<(), Unanswered> {
         let until = Instant::now() + pause;
         let until = self.deadline.map_or(until, |deadline| deadline.min(until));
         match self.running.wait(Some(self.socket), Some(until), self.cancel) {
-            Ok(Wake::Exited) => Err(Trouble::Exited),
-            Ok(Wake::Ready) => Err(Trouble::Spoken),
-            Ok(Wake::Cancelled) => Err(Trouble::Cancelled),
+            Ok(Wake::Exited) => Err(Unanswered::Exited),
+            Ok(Wake::Ready) => Err(Unanswered::Spoken),
+            Ok(Wake::Cancelled) => Err(Unanswered::Cancelled),
             Ok(Wake::Deadline) => match self.deadline {
-                Some(deadline) if Instant::now() >= deadline => Err(Trouble::Deadline),
+                Some(deadline) if Instant::now() >= deadline => Err(Unanswered::Deadline),
                 _ => Ok(()),
             },
-            Err(error) => Err(Trouble::Failed(error)),
+            Err(error) => Err(Unanswered::Failed(error)),
         }
     }
 }
@@ -111,7 +111,11 @@ impl Handshake {
     }
 
     /// Gives an order and waits until it is carried out.
-    pub(super) fn carry_out(&mut self, verb: Verb, sentry: &mut Sentry<'_>) -> Result<(), Trouble> {
+    pub(super) fn carry_out(
+        &mut self,
+        verb: Verb,
+        sentry: &mut Sentry<'_>,
+    ) -> Result<(), Unanswered> {
         let order = self.post(verb);
         self.wake();
         self.answered(order, Instant::now(), sentry)?;
@@ -119,21 +123,25 @@ impl Handshake {
     }
 
     /// An order about one set of a kernel of a device's worker.
-    pub(in crate::backend) fn about(
+    pub(super) fn about(
         &mut self,
         verb: Verb,
-        (seat, set): (u32, u32),
+        of: SeatSet,
         sentry: &mut Sentry<'_>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Unanswered> {
         let judge = &self.page.control().judge;
-        judge.seat.store(seat, Relaxed);
-        judge.first.store(set, Relaxed);
+        judge.seat.store(of.seat, Relaxed);
+        judge.first.store(of.set, Relaxed);
         judge.count.store(1, Relaxed);
         self.carry_out(verb, sentry)
     }
 
     /// Has the worker make ready for an order: restored, and in hot mode touched.
-    pub(super) fn prepare(&mut self, order: Order, sentry: &mut Sentry<'_>) -> Result<(), Trouble> {
+    pub(super) fn prepare(
+        &mut self,
+        order: Order,
+        sentry: &mut Sentry<'_>,
+    ) -> Result<(), Unanswered> {
         let judge = &self.page.control().judge;
         judge.first.store(order.first, Relaxed);
         judge.count.store(order.count, Relaxed);
@@ -142,12 +150,12 @@ impl Handshake {
     }
 
     /// Has the worker launch what was prepared, with the judge's clock around it.
-    pub(super) fn launch(&mut self, sentry: &mut Sentry<'_>) -> Result<Launched, Trouble> {
+    pub(super) fn launch(&mut self, sentry: &mut Sentry<'_>) -> Result<Launched, Unanswered> {
         let _aside = self.cores.stand_aside();
         self.timed(Verb::Go, sentry)
     }
 
-    fn timed(&mut self, verb: Verb, sentry: &mut Sentry<'_>) -> Result<Launched, Trouble> {
+    fn timed(&mut self, verb: Verb, sentry: &mut Sentry<'_>) -> Result<Launched, Unanswered> {
         self.await_presence(sentry)?;
         let sent = Instant::now();
         let order = self.post(verb);
@@ -164,7 +172,7 @@ impl Handshake {
     }
 
     /// What the judge's clock shows beyond the reported time, in the middle of many empty launches.
-    pub(super) fn calibrate(&mut self, sentry: &mut Sentry<'_>) -> Result<f64, Trouble> {
+    pub(super) fn calibrate(&mut self, sentry: &mut Sentry<'_>) -> Result<f64, Unanswered> {
         let _aside = self.cores.stand_aside();
         let started = Instant::now();
         let mut beyond = Vec::with_capacity(CALIBRATIONS);
@@ -182,7 +190,7 @@ impl Handshake {
     }
 
     /// Waits until the worker is seen on its core a moment ago.
-    fn await_presence(&mut self, sentry: &mut Sentry<'_>) -> Result<(), Trouble> {
+    fn await_presence(&mut self, sentry: &mut Sentry<'_>) -> Result<(), Unanswered> {
         for _ in 0..ATTEMPTS {
             if !self.cores.apart() {
                 break;
@@ -196,7 +204,7 @@ impl Handshake {
     }
 
     /// Whether the worker was seen spinning just now.
-    fn beats(&self, sentry: &mut Sentry<'_>) -> Result<bool, Trouble> {
+    fn beats(&self, sentry: &mut Sentry<'_>) -> Result<bool, Unanswered> {
         let beat = self.page.control().pulse.beat.load(Relaxed);
         // One that has gone to sleep again, for the judge was off its core, does not beat.
         let there = |control: &Control| {
@@ -228,7 +236,7 @@ impl Handshake {
         order: u32,
         since: Instant,
         sentry: &mut Sentry<'_>,
-    ) -> Result<Seen, Trouble> {
+    ) -> Result<Seen, Unanswered> {
         self.wait(|control| control.worker.answer.load(Acquire) == order, since, sentry)
     }
 
@@ -238,7 +246,7 @@ impl Handshake {
         done: impl Fn(&Control) -> bool,
         since: Instant,
         sentry: &mut Sentry<'_>,
-    ) -> Result<Seen, Trouble> {
+    ) -> Result<Seen, Unanswered> {
         let control = self.page.control();
         let mut missing = since;
         let mut precise = None;

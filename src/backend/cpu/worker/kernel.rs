@@ -1,4 +1,4 @@
-//! Opening a candidate's shared object, and the core it stays on.
+//! Opening a candidate's shared object.
 #![expect(unsafe_code, reason = "opens foreign code")]
 
 use std::ffi::{CString, OsStr, c_void};
@@ -8,11 +8,10 @@ use std::sync::atomic::Ordering;
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use nix::libc;
-use rustix::thread::{CpuSet, sched_setaffinity};
 
-use super::super::control::Control;
-use super::super::protocol::Reply;
-use super::LAUNCH_SYMBOL;
+use crate::backend::LAUNCH_SYMBOL;
+use crate::backend::link::control::Control;
+use crate::backend::link::protocol::Reply;
 
 /// What a built kernel exports: it takes one pointer per argument.
 pub(super) type Launch = unsafe extern "C" fn(*const *mut c_void);
@@ -51,14 +50,4 @@ fn describe(error: &libloading::Error) -> String {
         Some(source) => source.to_string(),
         None => error.to_string(),
     }
-}
-
-/// Keeps this process on one core.
-pub(in crate::backend) fn pin(cpu: u32) -> rustix::io::Result<()> {
-    let mut set = CpuSet::new();
-    if cpu as usize >= CpuSet::MAX_CPU {
-        return Err(rustix::io::Errno::INVAL);
-    }
-    set.set(cpu as usize);
-    sched_setaffinity(None, &set)
 }

@@ -3,12 +3,10 @@
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::super::control::{
-    ACCESS_EXECUTE, ACCESS_READ, ACCESS_WRITE, Control, Crash, PlacesLine,
-};
-use super::super::protocol::Place;
-use super::staging::Layout;
-use super::symbols;
+use super::super::elf::Elf;
+use super::control::{ACCESS_EXECUTE, ACCESS_READ, ACCESS_WRITE, Control, Crash, PlacesLine};
+use super::layout::Layout;
+use super::placement::Place;
 
 /// Below this nothing is ever mapped.
 const NULL_PAGES: u64 = 64 * 1024;
@@ -161,7 +159,7 @@ fn code(crash: &Crash, places: &Places, library: &Path) -> Option<String> {
         return None;
     }
     let object = std::fs::read(library).ok()?;
-    match symbols::function_at(&object, offset) {
+    match Elf::read(&object).and_then(|elf| elf.function_at(offset)) {
         Some(function) => Some(format!("at {function}, offset {offset:#x} of the kernel")),
         None if offset < object.len() as u64 + NEAR => {
             Some(format!("at offset {offset:#x} of the kernel"))
@@ -172,7 +170,7 @@ fn code(crash: &Crash, places: &Places, library: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::Argument;
+    use super::super::super::contract::Argument;
     use super::*;
 
     const PAGE: u64 = 4096;

@@ -1,6 +1,6 @@
 //! The page that judge and worker share: orders one way, answers the other, without a system call
-//! between them. Its size is sealed, so nobody can fault on it; whoever reads it treats what it
-//! says as claims of the other side. Atomics throughout, for a candidate may write here at any
+//! between them. Its size is sealed, so nobody can fault on it; each side treats what it reads there
+//! as claims of the other. Atomics throughout, for a candidate may write here at any
 //! time.
 
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering};
@@ -182,6 +182,15 @@ impl Verb {
         let low = order & ((1 << VERB_BITS) - 1);
         Self::ALL.into_iter().find(|&verb| verb as u32 == low)
     }
+}
+
+/// One set of one kernel of a CUDA worker.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SeatSet {
+    /// The kernel.
+    pub(crate) seat: u32,
+    /// The set, counted from 0.
+    pub(crate) set: u32,
 }
 
 /// What [`CrashLine`] says, read once.

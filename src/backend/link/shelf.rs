@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use super::super::Argument;
-use super::super::protocol::{Slot, Stride};
+use super::super::contract::Argument;
+use super::inputs;
+use super::layout::Layout;
+use super::placement::{Slot, Stride};
 use super::segment::Segment;
-use super::staging::{self, Layout};
 
 /// Inputs that stay staged from one session to the next, by a number that the caller gives them.
 ///
@@ -49,7 +50,7 @@ impl Shelf {
     ) -> io::Result<Option<Arc<Segment>>> {
         let Some(mut spare) = self.spare(layout) else { return Ok(None) };
         let Some(segment) = Arc::get_mut(&mut spare) else { return Ok(None) };
-        let done = staging::redraw(layout, sets, segment)?;
+        let done = inputs::redraw(layout, sets, segment)?;
         Ok(done.then_some(spare))
     }
 
@@ -88,7 +89,7 @@ impl Shelf {
         }
         let inputs = match self.redrawn(layout, sets)? {
             Some(inputs) => inputs,
-            None => Arc::new(staging::inputs(layout, sets)?),
+            None => Arc::new(inputs::stage(layout, sets)?),
         };
         if size.bytes <= self.free_bytes {
             self.free_bytes -= size.bytes;

@@ -9,24 +9,12 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
-use super::super::control::Control;
-use super::super::protocol::{Place, Reply, SEGMENTS, Slot, Stride};
-use super::failed;
+use crate::backend::link::control::Control;
+use crate::backend::link::placement::{Place, Slot, Stride};
+use crate::backend::link::protocol::{Reply, SEGMENTS};
 
 /// Bytes of a cache line, or fewer.
 const LINE: usize = 64;
-
-/// Maps the control page for as long as this process lives.
-pub(in crate::backend) fn control(page: &OwnedFd) -> rustix::io::Result<&'static Control> {
-    let protection = ProtFlags::READ | ProtFlags::WRITE;
-    let length = rustix::param::page_size();
-    // SAFETY: a fresh mapping at an address that the system picks; the judge sealed the file's
-    // size, one page, which holds a `Control`. It is never unmapped, and consists of atomics.
-    unsafe {
-        let base = mmap(null_mut(), length, protection, MapFlags::SHARED, page, 0)?;
-        base.cast::<Control>().as_ref().ok_or(Errno::FAULT)
-    }
-}
 
 /// Where the sets of a case lie in their segments.
 pub(super) struct Layout {
@@ -39,7 +27,13 @@ pub(super) struct Layout {
 pub(super) struct Loaded {
     sets: Vec<Set>,
     // What the sets point into.
-    arenas: (Arena, Arena),
+    arenas: Arenas,
+}
+
+/// Both segments, mapped.
+struct Arenas {
+    inputs: Arena,
+    outputs: Arena,
 }
 
 /// The arguments of one launch.
@@ -84,18 +78,19 @@ impl Loaded {
                 input.map_or(Ok(()), |place| inputs.map(place, count))?;
                 output.map_or(Ok(()), |place| outputs.map(place, count))?;
             }
+            let arenas = Arenas { inputs, outputs };
             let mut sets = Vec::with_capacity(layout.sets as usize);
             for index in 0..count {
                 let mut set = Set::default();
                 for slot in &layout.slots {
-                    set.add(slot, index, (&inputs, &outputs))?;
+                    set.add(slot, index, &arenas)?;
                 }
                 sets.push(set);
             }
-            Ok(Self { sets, arenas: (inputs, outputs) })
+            Ok::<_, Errno>(Self { sets, arenas })
         };
-        let loaded: Self = map().map_err(failed::<Errno>("mapping shared memory"))?;
-        let (inputs, outputs) = &loaded.arenas;
+        let loaded = map().map_err(Reply::failed("mapping shared memory"))?;
+        let Arenas { inputs, outputs } = &loaded.arenas;
         control.places.inputs.store(inputs.base as u64, Ordering::Relaxed);
         control.places.outputs.store(outputs.base as u64, Ordering::Relaxed);
         Ok(loaded)
@@ -109,12 +104,8 @@ impl Loaded {
 }
 
 impl Set {
-    fn add(
-        &mut self,
-        slot: &Slot,
-        index: u64,
-        (inputs, outputs): (&Arena, &Arena),
-    ) -> rustix::io::Result<()> {
+    fn add(&mut self, slot: &Slot, index: u64, arenas: &Arenas) -> rustix::io::Result<()> {
+        let Arenas { inputs, outputs } = arenas;
         let pointer = match slot {
             Slot::Scalar(bytes) => self.scalar(bytes)?,
             Slot::In(place) => self.buffer(inputs.buffer(place, index)?, place),
