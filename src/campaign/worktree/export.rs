@@ -57,7 +57,7 @@ pub fn export(
     let repository = open(root)?;
     let work = repository.workdir().and_then(|w| w.canonicalize().ok());
     let work = work.ok_or("a bare repository has no files to compare with")?;
-    let commit = find(&repository, revision)?;
+    let commit = find(&repository, revision).map_err(|why| why.to_string())?;
     let id = commit.id().to_string();
     let tree = commit.tree().map_err(|e| format!("reading the tree of `{revision}`: {e}"))?;
     let mut paths = Vec::new();

@@ -4,28 +4,45 @@ use std::path::{Path, PathBuf};
 
 use git2::{Commit, ErrorCode, Repository};
 
+use super::Error;
 use crate::diagnostic::nearest;
 
+/// Refuses what names no commit, or several, in any repository.
+pub(super) fn vet(revision: &str) -> Result<(), Error> {
+    let nothing = revision.trim().is_empty() || revision.starts_with([':', '-']);
+    let why = if nothing {
+        format!("`{revision}` does not name a commit: give a branch, a tag or a commit's id")
+    } else if revision.contains("..") {
+        format!("`{revision}` is a range: name one commit")
+    } else {
+        return Ok(());
+    };
+    Err(refused(revision, why))
+}
+
+fn refused(revision: &str, why: String) -> Error {
+    Error::NoRevision { revision: revision.to_owned(), why }
+}
+
 /// The commit that `revision` names.
-pub(super) fn find<'r>(repository: &'r Repository, revision: &str) -> Result<Commit<'r>, String> {
-    if revision.trim().is_empty() || revision.starts_with(':') {
-        return Err(format!(
-            "`{revision}` does not name a commit: give a branch, a tag or a commit's id"
-        ));
-    }
-    if revision.contains("..") {
-        return Err(format!("`{revision}` is a range: name one commit"));
-    }
-    let object = repository.revparse_single(revision).map_err(|error| match error.code() {
-        ErrorCode::Ambiguous => {
-            format!("`{revision}` is the beginning of several ids: give more of its digits")
-        }
-        ErrorCode::NotFound => unknown(repository, revision),
-        _ => format!("`{revision}` is no revision that git understands: {}", error.message()),
+pub(super) fn find<'r>(repository: &'r Repository, revision: &str) -> Result<Commit<'r>, Error> {
+    vet(revision)?;
+    let object = repository.revparse_single(revision).map_err(|error| {
+        let why = match error.code() {
+            ErrorCode::Ambiguous => {
+                format!("`{revision}` is the beginning of several ids: give more of its digits")
+            }
+            ErrorCode::NotFound => unknown(repository, revision),
+            _ => format!("`{revision}` is no revision that git understands: {}", error.message()),
+        };
+        refused(revision, why)
     })?;
     let kind = object.kind().map_or("object", |kind| kind.str());
     object.peel_to_commit().map_err(|_| {
-        format!("`{revision}` names a {kind} and not a commit: give a branch, a tag or a commit")
+        let why = format!(
+            "`{revision}` names a {kind} and not a commit: give a branch, a tag or a commit"
+        );
+        refused(revision, why)
     })
 }
 
