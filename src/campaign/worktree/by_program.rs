@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use super::name;
 use super::program::Program;
+use super::program_tree::Listed;
 use super::repository::{Head, Logged, Reader};
+use super::tree::Tree;
 use crate::process::Exit;
 
 /// How patches look, whatever the user has set for their own eyes.
@@ -16,6 +18,7 @@ const PLAIN: &[&str] = &["--no-color", "--no-ext-diff", "--no-textconv", "--no-r
 /// A repository that the program answers for.
 pub(super) struct ByProgram {
     program: Program,
+    private: PathBuf,
 }
 
 /// A path as the program prints it.
@@ -24,14 +27,21 @@ pub(super) fn path(bytes: &[u8]) -> PathBuf {
 }
 
 /// What the program ends with a zero byte each.
-fn pieces(output: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn pieces(output: &[u8]) -> impl Iterator<Item = &[u8]> {
     output.split(|byte| *byte == 0).filter(|piece| !piece.is_empty())
 }
 
+/// The name of a file in a commit.
+pub(super) fn object(commit: &str, path: &Path) -> PathBuf {
+    let mut object = OsString::from(format!("{commit}:")).into_vec();
+    object.extend_from_slice(path.as_os_str().as_bytes());
+    OsString::from_vec(object).into()
+}
+
 impl ByProgram {
-    pub(super) fn new(program: Program) -> Self {
+    pub(super) fn new(program: Program, private: PathBuf) -> Self {
         let program = program.set("diff.noprefix=false").set("diff.mnemonicPrefix=false");
-        Self { program }
+        Self { program, private }
     }
 
     fn line(&self, words: &[&str]) -> Result<String, Error> {
@@ -94,9 +104,7 @@ impl Reader for ByProgram {
     }
 
     fn file(&self, commit: &str, path: &Path) -> Option<Vec<u8>> {
-        let mut object = OsString::from(format!("{commit}:")).into_vec();
-        object.extend_from_slice(path.as_os_str().as_bytes());
-        self.program.read(&["cat-file", "blob"], &[OsString::from_vec(object).into()]).ok()
+        self.program.read(&["cat-file", "blob"], &[object(commit, path)]).ok()
     }
 
     fn diff(&self, paths: &[PathBuf]) -> Result<String, Error> {
@@ -145,5 +153,13 @@ impl Reader for ByProgram {
 
     fn has(&self, commit: &str) -> bool {
         self.is_so(&["merge-base", "--is-ancestor", commit, "HEAD"], &[])
+    }
+
+    fn stands_for(&self, reference: &str) -> Option<String> {
+        self.line(&["symbolic-ref", "--quiet", reference]).ok()
+    }
+
+    fn tree<'r>(&'r self, commit: &str) -> Result<Box<dyn Tree + 'r>, Error> {
+        Ok(Box::new(Listed::new(&self.program, &self.private, commit)?))
     }
 }

@@ -117,12 +117,56 @@ pub enum Error {
         why: String,
     },
     /// A file is not there at a revision.
-    #[error("`{path}` does not exist at `{revision}`", path = path.display())]
+    #[error("`{path}` does not exist at `{revision}`{other}", path = path.display(),
+        other = near.as_ref().map(|n| format!("; `{}` is there", n.display())).unwrap_or_default())]
     NotThere {
         /// Below the repository.
         path: PathBuf,
         /// As it was given.
         revision: String,
+        /// A file of this name elsewhere, for one that was moved.
+        near: Option<PathBuf>,
+    },
+    /// A kernel was a link, a folder or a submodule at a revision.
+    #[error("`{path}` is not a plain file at `{revision}`", path = path.display())]
+    NotPlain {
+        /// Below the repository.
+        path: PathBuf,
+        /// As it was given.
+        revision: String,
+    },
+    /// A file is none of the repository's.
+    #[error("`{path}` lies outside the repository `{work}`", path = path.display(),
+        work = work.display())]
+    Outside {
+        /// As it was given.
+        path: PathBuf,
+        /// The folder of the working tree.
+        work: PathBuf,
+    },
+    /// The library does not run filter drivers.
+    #[error(
+        "`{path}` goes through the filter `{filter}`, which only `git checkout` runs: check the \
+         revision out with `git worktree add` and name the file there",
+        path = path.display()
+    )]
+    Filtered {
+        /// Below the repository.
+        path: PathBuf,
+        /// Its name.
+        filter: String,
+    },
+    /// A revision would bring too much.
+    #[error(
+        "the folder `{folder}` is too large to be written out beside the state ({what}): put the \
+         kernel, and its headers, into a folder of its own",
+        folder = folder.display()
+    )]
+    TooLarge {
+        /// Below the repository.
+        folder: PathBuf,
+        /// How large it is.
+        what: String,
     },
     /// Anything else that went wrong.
     #[error("{doing}: {cause}")]

@@ -37,7 +37,11 @@ pub fn at_revision(file: &Path, revision: &str, outside: &Outside) -> Result<Vec
     let commit = repository.reader.commit(revision)?;
     let path = repository.below(file).unwrap_or(file);
     let content = repository.reader.file(&commit, path);
-    content.ok_or_else(|| Error::NotThere { path: path.to_owned(), revision: revision.to_owned() })
+    content.ok_or_else(|| Error::NotThere {
+        path: path.to_owned(),
+        revision: revision.to_owned(),
+        near: None,
+    })
 }
 
 /// Looks at `files` (absolute) in the checkout around `root`. Nothing is written, not even the

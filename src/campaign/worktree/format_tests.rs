@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::program_tree::content;
 use super::world_tests::{World, git, keep, message, outside};
 use super::{
-    Committed, Error, Fit, Held, History, Outside, Unfit, at_head, at_revision, below_checkout,
-    changed_in, find_commit_with_trailer, fits, history, revert_commit, revision,
+    Committed, Error, Export, Fit, Held, History, Outside, Unfit, Wanted, at_head, at_revision,
+    below_checkout, changed_in, find_commit_with_trailer, fits, history, revert_commit, revision,
 };
 
 /// A repository of a special kind, with a commit of `sub/k.c` and `.gitignore`.
@@ -178,4 +179,52 @@ fn both_ways_of_reading_say_the_same() {
     world.config("extensions.partialClone", "origin");
     assert!(git2::Repository::open(&world.root).is_err());
     assert_eq!(look(), through_library);
+}
+
+#[test]
+fn a_revision_is_written_out_by_the_program_as_the_library_does_it() {
+    let world = World::with(&[
+        (".gitattributes", "*.c text eol=crlf\n"),
+        ("k/k.c", "#include \"../common/a.h\"\nold\n"),
+        ("k/sub/h.h", "h\n"),
+        ("common/a.h", "a\n"),
+        ("common/unrelated.h", "u\n"),
+        ("include/deep/c.h", "c\n"),
+    ]);
+    world.executable("k/sub/h.h");
+    world.write("k/k.c", "new\n");
+    world.stage("k/k.c");
+    world.stage("k/sub/h.h");
+    world.commit_index("second");
+    let files = [world.at("k/k.c")];
+    let include_dirs = [world.at("include"), world.at("generated")];
+    let state = world.beside().join("state");
+    let status = world.git(&["status", "--porcelain"]);
+    let write = |revision: &str| {
+        let export = Export { root: &world.root, state: &state, outside: &outside() };
+        export.write(revision, Wanted { files: &files, include_dirs: &include_dirs })
+    };
+    let through_library: Vec<_> =
+        ["HEAD", "HEAD~1"].map(|r| write(r).expect("exported")).into_iter().collect();
+    let all = content(&state).expect("read");
+    fs::remove_dir_all(&state).expect("removed");
+    world.config("core.repositoryFormatVersion", "1");
+    world.config("extensions.partialClone", "origin");
+    let through_program: Vec<_> =
+        ["HEAD", "HEAD~1"].map(|r| write(r).expect("exported")).into_iter().collect();
+    assert_eq!(through_program, through_library);
+    assert_eq!(content(&state).expect("read"), all);
+    // What lies there already is put right, and left alone when it is right.
+    let own = &through_program[0];
+    let modified = |path: &Path| fs::metadata(path).and_then(|m| m.modified()).expect("time");
+    let before = modified(&own.files[0]);
+    assert_eq!(&write("HEAD").expect("again"), own);
+    assert_eq!(modified(&own.files[0]), before);
+    fs::write(&own.files[0], "bad\n").expect("written");
+    fs::write(own.dir.join("k/math.h"), "sneaked in\n").expect("written");
+    assert_eq!(&write("HEAD").expect("again"), own);
+    assert_eq!(content(&state).expect("read"), all);
+    let gone = write("HEAD~9").expect_err("none");
+    assert!(matches!(gone, Error::NoRevision { .. }), "{gone}");
+    assert_eq!(world.git(&["status", "--porcelain"]), status);
 }

@@ -7,8 +7,10 @@ use git2::{
 };
 
 use super::Error;
+use super::library_tree::Committed;
 use super::name;
 use super::repository::{Head, Logged, Reader};
+use super::tree;
 
 /// A repository that the library has opened.
 pub(super) struct Library {
@@ -143,5 +145,14 @@ impl Reader for Library {
 
     fn has(&self, commit: &str) -> bool {
         self.descends(commit).unwrap_or(false)
+    }
+
+    fn stands_for(&self, reference: &str) -> Option<String> {
+        let reference = self.repository.find_reference(reference).ok()?;
+        reference.symbolic_target().ok().flatten().map(str::to_owned)
+    }
+
+    fn tree<'r>(&'r self, commit: &str) -> Result<Box<dyn tree::Tree + 'r>, Error> {
+        Ok(Box::new(Committed::new(&self.repository, commit)?))
     }
 }

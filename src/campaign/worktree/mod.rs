@@ -15,10 +15,13 @@ mod headers;
 mod history;
 mod leftovers;
 mod library;
+mod library_tree;
 mod name;
 mod program;
+mod program_tree;
 mod repository;
 mod staged;
+mod tree;
 mod undo;
 
 #[cfg(test)]
@@ -32,7 +35,7 @@ mod world_tests;
 
 pub use commit::{Committed, Message, Outside, commit_only};
 pub use error::{Error, Operation, Purpose, Unfit};
-pub use export::{Exported, Wanted, export};
+pub use export::{Export, Exported, Wanted};
 pub use files::{Fit, Revision, at_head, at_revision, below_checkout, changed_in, fits, revision};
 pub use history::{Held, History, find_commit_with_trailer, history};
 pub use leftovers::recover;

@@ -75,12 +75,12 @@ fn base(revision: &str) -> &str {
 }
 
 /// Every file that git looks at to tell what the name means, there or not.
-pub(super) fn watch(repository: &Repository, revision: &str) -> Vec<PathBuf> {
+pub(super) fn watch(repository: &super::repository::Repository, revision: &str) -> Vec<PathBuf> {
     let base = base(revision);
-    if base.len() == 40 && base.bytes().all(|b| b.is_ascii_hexdigit()) {
+    if matches!(base.len(), 40 | 64) && base.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Vec::new();
     }
-    let (private, common) = (repository.path(), repository.commondir());
+    let (private, common) = (&repository.private, &repository.common);
     let mut names = vec![base.to_owned()];
     for place in ["refs", "refs/tags", "refs/heads", "refs/remotes"] {
         names.push(format!("{place}/{base}"));
@@ -90,8 +90,7 @@ pub(super) fn watch(repository: &Repository, revision: &str) -> Vec<PathBuf> {
     while let Some(name) = names.get(next) {
         next += 1;
         // A symbolic reference leads on.
-        let target = repository.find_reference(name).ok();
-        let target = target.and_then(|r| r.symbolic_target().ok().flatten().map(str::to_owned));
+        let target = repository.reader.stands_for(name);
         if let Some(target) = target.filter(|target| !names.contains(target)) {
             names.push(target);
         }
@@ -102,6 +101,9 @@ pub(super) fn watch(repository: &Repository, revision: &str) -> Vec<PathBuf> {
     };
     let mut files: Vec<PathBuf> = names.iter().map(place).collect();
     files.push(common.join("packed-refs"));
+    // References may be kept in tables instead, of which this file is the list.
+    let tables = [private, common].map(|folder| folder.join("reftable/tables.list"));
+    files.extend(tables.into_iter().filter(|list| list.is_file()));
     if revision.contains("@{") {
         let logs: Vec<_> = files.iter().filter_map(|file| log_of(private, common, file)).collect();
         files.extend(logs);

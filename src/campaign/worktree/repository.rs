@@ -10,6 +10,7 @@ use super::by_program::{self, ByProgram};
 use super::error::Purpose;
 use super::library::Library;
 use super::program::Program;
+use super::tree::Tree;
 use super::{Error, Outside};
 
 /// What is asked of a repository, whatever reads it. Paths are below its working tree.
@@ -43,6 +44,12 @@ pub(super) trait Reader {
 
     /// Whether HEAD is this commit or descends from it.
     fn has(&self, commit: &str) -> bool;
+
+    /// The reference that a symbolic one stands for.
+    fn stands_for(&self, reference: &str) -> Option<String>;
+
+    /// The files of a commit.
+    fn tree<'r>(&'r self, commit: &str) -> Result<Box<dyn Tree + 'r>, Error>;
 }
 
 /// What is checked out.
@@ -109,7 +116,12 @@ impl Repository {
         let (private, common) = (one("--git-dir")?, one("--git-common-dir")?);
         // What is asked about files is relative to where it is asked.
         let program = program.at(work.as_ref().unwrap_or(&private));
-        Ok(Self { work, private, common, reader: Box::new(ByProgram::new(program)) })
+        Ok(Self {
+            work,
+            private: private.clone(),
+            common,
+            reader: Box::new(ByProgram::new(program, private)),
+        })
     }
 
     /// A file (absolute) below the working tree.
