@@ -29,7 +29,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How far back the commit of an attempt is looked for.
 const ANCESTORS: usize = 64;
 
-const OWNER: &str = "owner";
+/// The file that says who owns an attempt.
+pub(super) const OWNER: &str = "owner";
 const RECORD: &str = "record";
 
 /// The folder of one commit that is being made; removed when dropped.

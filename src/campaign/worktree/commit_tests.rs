@@ -508,11 +508,17 @@ fn without_the_git_program_nothing_is_committed() {
 fn a_split_index_stays_one() {
     let world = World::with(&[("k.c", "old\n"), ("a.c", "a\n")]);
     world.git(&["update-index", "--split-index"]);
+    let is_split = || {
+        let index = fs::read(world.at(".git/index")).expect("read");
+        index.windows(4).any(|bytes| bytes == b"link")
+    };
+    assert!(is_split());
     world.write("k.c", "new\n");
     world.write("fresh.c", "new\n");
     done(world.commit(&["k.c", "fresh.c"]));
     assert_eq!(world.committed("k.c").as_deref(), Some("new\n"));
     assert_eq!(world.git(&["status", "--porcelain"]), "");
+    assert!(is_split());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::attempt::{Attempt, PREFIX, Record};
+use super::attempt::{Attempt, OWNER, PREFIX, Record};
 use super::checkout::Checkout;
 use super::program::Program;
 use super::{Error, Outside};
@@ -130,7 +130,7 @@ fn remove_false_indexes(private: &Path, began: SystemTime) {
 }
 
 fn discard_old(folder: &Path) {
-    if folder.join("owner").exists() {
+    if folder.join(OWNER).exists() {
         return;
     }
     let age = folder.metadata().and_then(|m| m.modified());
