@@ -18,7 +18,8 @@ pub(super) fn on_history(session: &Session, ui: &Ui) {
     let incumbents = Incumbents { located: &session.located, overrides: &session.overrides };
     let Ok(place) = incumbents.place(&stage.stage) else { return };
     let Ok(Some(best)) = incumbent::current(&session.state.paths.state, &place) else { return };
-    if let Some(why) = standing::not_in_history(&session.located.root, &best) {
+    if let Some(why) = standing::not_in_history(&session.located.root, &best, &world::git_to_read())
+    {
         let text = format!(
             "the best so far of {} is not in this history: {why}. {}",
             place.words(),

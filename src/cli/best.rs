@@ -14,7 +14,7 @@ use super::session::{self, Access, Refusal};
 use super::ui::Ui;
 use super::{cache, keep, world};
 use crate::campaign::standing::{self, Changed, Said};
-use crate::campaign::worktree::{self, Outside};
+use crate::campaign::worktree;
 use crate::pipeline::Overrides;
 use crate::process;
 use crate::record::ledger::{self, Place, What};
@@ -108,9 +108,8 @@ pub(super) fn undo_keep(args: &KeepArgs, ui: &Ui) -> Result<(), Refusal> {
 }
 
 fn git_revert(root: &Path, commit: &str) -> Result<String, Refusal> {
-    let (env, cancel) = (world::environment(), process::install().unwrap_or_default());
-    let outside = Outside { env: &env, cancel: &cancel };
-    worktree::revert_commit(root, commit, &outside).map_err(|why| {
+    let git = world::git(process::install().unwrap_or_default());
+    worktree::revert_commit(root, commit, &git).map_err(|why| {
         let hint = "nothing has changed; leave --git-revert out, and revert it yourself";
         Refusal::Words(why.to_string(), Some(hint.to_owned()), Exit::User)
     })
@@ -160,7 +159,7 @@ fn lies(state: &Path, place: &Place) -> String {
 fn begin(state: &Path, ui: &Ui) -> Result<crate::cache::lock::Lock, Refusal> {
     let lock = session::hold(state, Access::Wait, ui)?;
     let root = state.parent().unwrap_or(Path::new("/"));
-    for line in standing::recover(root, state).map_err(broken)? {
+    for line in standing::recover(root, state, &world::git_to_read()).map_err(broken)? {
         ui.complain(&line);
     }
     Ok(lock)

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::world;
 use crate::campaign::worktree;
 
 /// A file in such a copy.
@@ -27,7 +28,7 @@ fn revision(root: &Path, path: &str) -> Option<String> {
     let mut parts = path.strip_prefix(FOLDER)?.splitn(3, '/');
     let (commit, tag) = (parts.next()?, parts.next()?);
     parts.next()?;
-    let below = worktree::below_checkout(root)?;
+    let below = worktree::below_checkout(root, &world::git_to_read())?;
     let folder = Path::new(FOLDER).join(commit).join(tag).join(below);
     Some(folder.to_string_lossy().trim_end_matches('/').to_owned())
 }

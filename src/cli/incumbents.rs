@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::copies;
 use super::exit::Exit;
 use super::session::{self, Refusal};
-use super::world::{Disk, Located};
+use super::world::{self, Disk, Located};
 use crate::cache::World as _;
 use crate::campaign::worktree;
 use crate::digest::Digest;
@@ -153,7 +153,9 @@ impl Incumbents<'_> {
         let files: Vec<PathBuf> = kernel.iter().map(original).collect();
         let include_dirs = self.include_dirs();
         let wanted = worktree::Wanted { files: &files, include_dirs: &include_dirs };
-        worktree::export(root, &self.state(), revision, wanted)
+        let (state, git) = (self.state(), world::git_to_read());
+        let export = worktree::Export { root, state: &state, outside: &git };
+        export.write(revision, wanted).map_err(|why| why.to_string())
     }
 
     /// Where any of the pipeline's stages looks for headers.

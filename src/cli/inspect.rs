@@ -64,7 +64,7 @@ fn asm(args: &AsmArgs, ui: &Ui) -> Result<(), Refusal> {
     let old_path = match other.strip_prefix("git:") {
         Some(revision) => {
             let folder = kernel.parent().map(Path::to_owned);
-            let old = build::from_git(&recipe, revision, (&kernel, scratch.path()))?;
+            let old = build::from_git(&recipe, revision, &kernel, scratch.path())?;
             recipe.include_dirs.extend(folder);
             old
         }

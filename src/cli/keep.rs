@@ -12,7 +12,6 @@ use super::ui::Ui;
 use super::world::{self, Disk};
 use super::{artifact, best, cache, compare, recipe, words};
 use crate::campaign::standing::{self, Ground, Kept, Measured, Refused, Reverted, Said};
-use crate::campaign::worktree::Outside;
 use crate::process;
 use crate::record::analysis::{self, ANALYSIS_VERSION, Analysis};
 use crate::record::ledger::{self, Line, What};
@@ -50,10 +49,10 @@ pub(super) fn revert(args: &RevertArgs, ui: &Ui) -> Exit {
 
 fn try_keep(args: &KeepArgs, ui: &Ui) -> Result<Option<CompareArgs>, Refusal> {
     let desk = Desk::open(&args.artifact, ui)?;
-    let (env, cancel) = (world::environment(), process::install().unwrap_or_default());
-    let outside = (!args.no_commit).then_some(Outside { env: &env, cancel: &cancel });
+    let git = world::git(process::install().unwrap_or_default());
+    let outside = (!args.no_commit).then_some(&git);
     let said = said(&args.said());
-    let kept = standing::keep(&desk.ground(), &desk.measured, &said, outside.as_ref());
+    let kept = standing::keep(&desk.ground(), &desk.measured, &said, outside);
     let kept = kept.map_err(refusal)?;
     desk.analyse(Decision::Keep, &said, ui)?;
     warn(&kept.warnings, ui);
@@ -71,7 +70,8 @@ fn try_keep(args: &KeepArgs, ui: &Ui) -> Result<Option<CompareArgs>, Refusal> {
 fn try_revert(args: &RevertArgs, ui: &Ui) -> Result<(), Refusal> {
     let desk = Desk::open(&args.decided.artifact, ui)?;
     let said = said(&args.decided.said);
-    let reverted = standing::revert(&desk.ground(), &desk.measured, &said).map_err(refusal)?;
+    let reverted = standing::revert(&desk.ground(), &desk.measured, &said, &world::git_to_read());
+    let reverted = reverted.map_err(refusal)?;
     let decision = match reverted.line.event {
         What::Undecided => Decision::Undecided,
         _ => Decision::Revert,

@@ -177,7 +177,7 @@ fn run_name() -> String {
 /// Where the kernel of this pipeline comes from; asked for when the first artifact is written.
 fn provenance(located: &Located, overrides: &Overrides, origin: &Origin) -> Provenance {
     let files: Vec<_> = origin.kernel.iter().map(|path| located.root.join(path)).collect();
-    let revision = worktree::revision(&located.root, &files);
+    let revision = worktree::revision(&located.root, &files, &world::git_to_read());
     let name = located.file.file_name().unwrap_or_default().to_string_lossy();
     Provenance {
         command: std::env::args().collect(),

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::world::{Disk, Located};
+use super::world::{self, Disk, Located};
 use crate::campaign::standing::Recipe;
 use crate::campaign::worktree;
 use crate::pipeline::{self, CompileWork, Loader, Overrides, Pipeline, Work};
@@ -68,7 +68,8 @@ struct AtHead<'a> {
 impl Loader for AtHead<'_> {
     fn read(&self, path: &Path) -> io::Result<String> {
         let real = path.canonicalize()?;
-        worktree::at_head(self.root, &real).ok_or_else(|| io::ErrorKind::NotFound.into())
+        let text = worktree::at_head(self.root, &real, &world::git_to_read());
+        text.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn exists(&self, path: &Path) -> bool {

@@ -348,7 +348,8 @@ fn made_by() -> Digest {
 /// Ends the keep or revert that a killed process began, and says so.
 fn recover(paths: &Paths, ui: &Ui) -> Result<(), Refusal> {
     let failed = |why| Refusal::Words(why, None, Exit::Infrastructure);
-    for line in standing::recover(&paths.root, &paths.state).map_err(failed)? {
+    let git = world::git_to_read();
+    for line in standing::recover(&paths.root, &paths.state, &git).map_err(failed)? {
         ui.complain(&line);
     }
     Ok(())

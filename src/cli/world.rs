@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::backend::cuda::find::Places;
 use crate::backend::loads;
 use crate::cache::World;
+use crate::campaign::worktree::Outside;
 use crate::pipeline::Loader;
 use crate::plan::kernel::LIBRARY_PATH;
 use crate::process::sandbox::SandboxLevel;
@@ -33,9 +34,19 @@ pub(super) fn cuda_places() -> Places {
     Places::of(&variable)
 }
 
+/// The `git` program for writing, as the user would start it; a stop ends it.
+pub(super) fn git(cancel: Cancel) -> Outside {
+    Outside { env: environment(), cancel }
+}
+
+/// The `git` program for reading, which takes moments.
+pub(super) fn git_to_read() -> Outside {
+    git(Cancel::default())
+}
+
 /// The whole environment, for programs of the user's that act in their name: git and its hooks.
 #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
-pub(super) fn environment() -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+fn environment() -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
     std::env::vars_os().collect()
 }
 

@@ -18,15 +18,25 @@ const LIMIT: Duration = Duration::from_secs(2);
 /// For what a killed run left behind: whoever calls this holds the lock of the state that the
 /// prefix names, so no living run of optloop has commands with it.
 pub fn end_stale(prefix: &str) -> usize {
+    end_after(prefix, Duration::ZERO)
+}
+
+/// As [`end_stale`], for what may still come to its own end: it is waited for so long first. Returns
+/// how many had to be ended.
+pub fn await_stale(prefix: &str, patience: Duration) -> usize {
+    end_after(prefix, patience)
+}
+
+fn end_after(prefix: &str, patience: Duration) -> usize {
     let mut ended = HashSet::new();
     let started = Instant::now();
     let mut pause = Duration::from_micros(200);
     loop {
         let living = stale(prefix, &ended);
-        if living.is_empty() || started.elapsed() > LIMIT {
+        if living.is_empty() || started.elapsed() > patience + LIMIT {
             return ended.len();
         }
-        for process in &living {
+        for process in living.iter().filter(|_| started.elapsed() >= patience) {
             send(process, Signal::KILL);
             ended.insert((process.pid, process.start));
         }

@@ -25,7 +25,7 @@ mod tests;
 pub use capture::Capture;
 pub use errno::lasts;
 pub use full::{Want, is_full};
-pub use leader::{die_with_parent, end_stale};
+pub use leader::{await_stale, die_with_parent, end_stale};
 pub use limits::Limits;
 pub use resolve::resolve;
 pub use running::{Exit, Finished, Running, Wake};

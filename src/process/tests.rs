@@ -276,6 +276,18 @@ fn what_a_killed_run_left_is_ended_by_its_marker_and_nothing_else_is() {
     drop(running);
 }
 
+#[test]
+fn what_a_killed_run_left_may_come_to_its_own_end_first() {
+    let spec = shell("sleep 0.05");
+    let running = start(&spec, Stdin::Null).expect("it starts");
+    assert_eq!(await_stale(&spec.marker, LONG), 0);
+    drop(running);
+    let spec = shell("sleep 600");
+    let running = start(&spec, Stdin::Null).expect("it starts");
+    assert!(await_stale(&spec.marker, Duration::from_millis(1)) > 0);
+    drop(running);
+}
+
 /// Runs one test of this binary again, in a process of its own, as its other half.
 fn other_half(test: &str, part: &str) -> CommandSpec {
     let this = std::env::current_exe().expect("a test binary");

@@ -302,6 +302,24 @@ fn without_a_repository_or_a_commit_a_kernel_is_kept_all_the_same() {
 }
 
 #[test]
+fn a_kernel_is_kept_in_a_repository_that_the_library_refuses() {
+    let project = measured(900);
+    let before = (others(&project), head(&project).0);
+    let mut config = repository(&project).config().expect("a configuration");
+    config.set_str("core.repositoryFormatVersion", "1").expect("set");
+    config.set_str("extensions.partialClone", "origin").expect("set");
+    assert!(Repository::open(project.root()).is_err());
+    keep(&project).code(0).says(" of k.c").says_nothing_of("warning");
+    project.run().code(0).says("identical").says_nothing_of("not in this history");
+    let config = project.read(".git/config");
+    let plain = config.lines().filter(|line| !line.contains("partialClone"));
+    project.write(".git/config", plain.collect::<Vec<_>>().join("\n"));
+    assert_ne!(head(&project).0, before.1);
+    assert_eq!(committed(&project), ["k.c"]);
+    assert_eq!(others(&project), before.0);
+}
+
+#[test]
 fn a_commit_that_is_refused_leaves_everything_as_it_was() {
     let project = measured(900);
     let repository = repository(&project);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::present::Candidate;
 use super::{Ground, Refused};
-use crate::campaign::worktree::{self, Fit};
+use crate::campaign::worktree::{self, Fit, Outside};
 use crate::digest::Digest;
 use crate::record::incumbent::{Build, Content, Incumbent};
 
@@ -35,6 +35,7 @@ pub(super) fn files(
     ground: &Ground<'_>,
     candidate: &Candidate,
     current: &Incumbent,
+    git: &Outside,
 ) -> Result<Vec<String>, Refused> {
     let before: BTreeMap<&str, Digest> =
         current.headers.iter().map(|header| (header.path.as_str(), header.digest)).collect();
@@ -50,7 +51,8 @@ pub(super) fn files(
     let root = ground.root();
     let absolute: Vec<PathBuf> = named.iter().map(|(path, _)| root.join(path)).collect();
     let mut refused = Vec::new();
-    for ((path, changed), fit) in named.into_iter().zip(worktree::fits(root, &absolute)) {
+    let fits = worktree::fits(root, &absolute, git);
+    for ((path, changed), fit) in named.into_iter().zip(fits) {
         match fit {
             Fit::Here => wanted.push(path),
             Fit::No(why) if changed => refused.push(format!("{path}: {why}")),

@@ -55,7 +55,7 @@ pub fn keep(
     ground: &Ground<'_>,
     measured: &Measured,
     said: &Said,
-    git: Option<&Outside<'_>>,
+    git: Option<&Outside>,
 ) -> Result<Kept, Refused> {
     proven(measured)?;
     let current = incumbent::current(ground.folder(), &ground.place).map_err(Refused::Broken)?;
@@ -67,7 +67,7 @@ pub fn keep(
     same_incumbent(measured, &current)?;
     let candidate = present::candidate(ground, measured, Proof::Passed)?;
     held::is_said(ground, &candidate)?;
-    let wanted = git.map(|_| held::files(ground, &candidate, &current)).transpose()?;
+    let wanted = git.map(|git| held::files(ground, &candidate, &current, git)).transpose()?;
     let elsewhere = Elsewhere::of(&candidate, &current);
     let mut line = line(What::Keep, ground, measured, candidate.digest);
     say(&mut line, said);
@@ -87,7 +87,7 @@ pub fn keep(
             }
         }
     };
-    let (commit, committed, more) = elsewhere.told(ground, commit);
+    let (commit, committed, more) = elsewhere.told(commit);
     warnings.extend(more);
     let folder = ground.place.folder(ground.folder()).join(&intent.folder);
     let finished = incumbent::finish(ground.folder(), intent, commit).map_err(Refused::Broken)?;
@@ -101,7 +101,11 @@ pub fn keep(
 /// What came of asking for a commit.
 enum Held {
     /// There is a new one.
-    New(String),
+    New {
+        commit: String,
+        /// The files in which it differs from the one before.
+        files: Vec<String>,
+    },
     /// The last one holds the files as they are.
     Already(String),
     /// There is none.
@@ -126,7 +130,7 @@ impl Elsewhere {
     /// The commit that holds the candidate, the files in which it differs from the one before, and
     /// what is to be said. One that was there before holds nothing of what makes the difference when
     /// that lies elsewhere.
-    fn told(&self, ground: &Ground<'_>, held: Held) -> (Option<String>, Vec<String>, Vec<String>) {
+    fn told(&self, held: Held) -> (Option<String>, Vec<String>, Vec<String>) {
         let mut warnings = Vec::new();
         if !self.others.is_empty() {
             warnings.push(format!(
@@ -135,10 +139,7 @@ impl Elsewhere {
             ));
         }
         match held {
-            Held::New(commit) => {
-                let files = worktree::changed_in(ground.root(), &commit);
-                (Some(commit), files, warnings)
-            }
+            Held::New { commit, files } => (Some(commit), files, warnings),
             Held::Already(head) if self.same => {
                 warnings.push(format!(
                     "nothing is committed: no file of the project differs from the best so far, and \
@@ -213,7 +214,7 @@ fn commit(
     ground: &Ground<'_>,
     intent: &Intent,
     message: &Message,
-    outside: &Outside<'_>,
+    outside: &Outside,
 ) -> Result<(Held, Vec<String>), String> {
     let root = ground.root();
     let as_measured = || {
@@ -226,7 +227,7 @@ fn commit(
         return Err(format!("{} is changing: try again", changed.path));
     }
     match worktree::commit_only(root, &files(root, intent), message, outside) {
-        Ok(Committed::Done { commit, altered, .. }) => {
+        Ok(Committed::Done { commit, altered, behind, .. }) => {
             let mut warnings: Vec<String> = altered
                 .iter()
                 .map(|file| format!("a hook or filter changed {} on its way", file.display()))
@@ -234,15 +235,22 @@ fn commit(
             warnings.extend(as_measured().map(|changed| {
                 format!("{} has changed meanwhile: look at what is in {commit}", changed.path)
             }));
-            Ok((Held::New(commit), warnings))
+            warnings.extend(behind.map(|why| {
+                format!(
+                    "the index still has the files as they were ({why}): `git reset -- FILE` brings \
+                     each up to the commit"
+                )
+            }));
+            let files = worktree::changed_in(root, &commit, outside);
+            Ok((Held::New { commit, files }, warnings))
         }
         Ok(Committed::Nothing { head }) => Ok((Held::Already(head), Vec::new())),
-        Err(worktree::Refused::NoRepository { root }) => {
+        Err(worktree::Error::NoRepository { root }) => {
             let warning =
                 format!("{} lies in no git repository: nothing is committed", root.display());
             Ok((Held::Nowhere, vec![warning]))
         }
-        Err(refused) => Err(refused.to_string()),
+        Err(error) => Err(error.to_string()),
     }
 }
 

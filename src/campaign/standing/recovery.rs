@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::campaign::worktree;
+use crate::campaign::worktree::{self, Outside};
 use crate::record::incumbent::{self, Commit, End, Intent};
 
 /// The trailer by which the commit of a keep is found again.
@@ -14,15 +14,12 @@ pub(super) const INTENT: &str = "Optloop-Intent";
 ///
 /// # Errors
 /// What could not be read or written: the next call goes on from there.
-pub fn recover(root: &Path, state: &Path) -> Result<Vec<String>, String> {
+pub fn recover(root: &Path, state: &Path, outside: &Outside) -> Result<Vec<String>, String> {
     let mut left = None;
     let ended = incumbent::recover(state, &mut |intent| {
-        let found = worktree::find_commit_with_trailer(root, INTENT, &intent.id);
-        left = match found {
-            Some(_) => worktree::settle_index(root, &files(root, intent)).err(),
-            None => worktree::clear_leftovers(root).err(),
-        };
-        Ok(found)
+        // First: a `git commit` that outlived its optloop may still be about to make the commit.
+        left = worktree::recover(root, outside).err();
+        Ok(worktree::find_commit_with_trailer(root, INTENT, &intent.id, outside))
     })?;
     let Some(ended) = ended else {
         return Ok(Vec::new());

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::present::{self, Candidate, Proof};
 use super::{Ground, Measured, Refused, Said, Says, held, keep, line, not_in_history, say};
+use crate::campaign::worktree::Outside;
 use crate::digest::Digest;
 use crate::record::Decision;
 use crate::record::incumbent::{self, Change, Content, Incumbent};
@@ -27,7 +28,12 @@ pub struct Reverted {
 ///
 /// # Errors
 /// Why not; nothing has changed then.
-pub fn revert(ground: &Ground<'_>, measured: &Measured, said: &Said) -> Result<Reverted, Refused> {
+pub fn revert(
+    ground: &Ground<'_>,
+    measured: &Measured,
+    said: &Said,
+    git: &Outside,
+) -> Result<Reverted, Refused> {
     let incumbent = incumbent::current(ground.folder(), &ground.place).map_err(Refused::Broken)?;
     let incumbent = incumbent.ok_or_else(|| {
         let what = format!("there is no incumbent of {} to go back to", ground.place.problem);
@@ -43,7 +49,7 @@ pub fn revert(ground: &Ground<'_>, measured: &Measured, said: &Said) -> Result<R
     } else {
         let candidate = present::candidate(ground, measured, Proof::Content)?;
         only_what_was_measured(ground, &candidate, &incumbent)?;
-        if let Some(why) = not_in_history(ground.root(), &incumbent) {
+        if let Some(why) = not_in_history(ground.root(), &incumbent, git) {
             let pipeline = &measured.artifact.provenance.pipeline;
             return Err(Refused::unfit(
                 format!("the best so far is not in this history, so it is not put back: {why}"),

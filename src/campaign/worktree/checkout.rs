@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use git2::{ErrorCode, Oid, ReferenceType, Repository, RepositoryState};
+use super::error::{Operation, Unfit};
+use super::repository::Repository;
+use super::{Error, Outside};
 
-use super::Refused;
-
-/// A repository with files, in no unfinished state.
+/// A repository with files.
 pub(super) struct Checkout {
     pub(super) repository: Repository,
     /// Its folder of files, without symbolic links.
@@ -18,11 +17,11 @@ pub(super) struct Checkout {
 
 /// The branch that a commit moves, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Head {
+pub(super) struct Tip {
     /// Its full name, `refs/heads/…`.
     pub(super) branch: String,
     /// None before the first commit.
-    pub(super) commit: Option<Oid>,
+    pub(super) commit: Option<String>,
 }
 
 /// A file of the checkout.
@@ -37,102 +36,67 @@ pub(super) struct Named {
 }
 
 impl Named {
-    /// The path as trees and the index have it.
-    pub(super) fn bytes(&self) -> Vec<u8> {
-        self.path.as_os_str().as_bytes().to_vec()
-    }
-
-    pub(super) fn refused(&self, why: impl Into<String>) -> Refused {
-        Refused::file(&self.given, why)
+    pub(super) fn refused(&self, why: Unfit) -> Error {
+        Error::File { path: self.given.clone(), why }
     }
 }
 
 impl Checkout {
-    pub(super) fn open(root: &Path) -> Result<Self, Refused> {
-        let repository = Repository::discover(root).map_err(|error| match error.code() {
-            ErrorCode::NotFound => Refused::NoRepository { root: root.to_owned() },
-            ErrorCode::Owner => Refused::Failed {
-                doing: format!("opening the git repository around `{}`", root.display()),
-                cause: format!(
-                    "{}; if you trust it, run `git config --global --add safe.directory {}`",
-                    error.message(),
-                    root.display()
-                ),
-            },
-            _ => Refused::Failed {
-                doing: format!("opening the git repository around `{}`", root.display()),
-                cause: error.message().to_owned(),
-            },
-        })?;
-        let bare = || Refused::Bare { place: repository.path().to_owned() };
-        let work = repository.workdir().ok_or_else(bare)?;
-        let work = work.canonicalize().map_err(Refused::failed("finding the checkout"))?;
+    pub(super) fn open(root: &Path, outside: &Outside) -> Result<Self, Error> {
+        let repository = Repository::discover(root, outside)?;
+        let work = repository.work.clone();
+        let work = work.ok_or_else(|| Error::Bare { place: repository.private.clone() })?;
         Ok(Self { repository, work })
     }
 
     /// The folder of this checkout's HEAD and index; a linked worktree has its own.
     pub(super) fn private(&self) -> &Path {
-        self.repository.path()
+        &self.repository.private
     }
 
-    pub(super) fn index_file(&self) -> PathBuf {
+    /// The user's index, there or not.
+    pub(super) fn index(&self) -> PathBuf {
         self.private().join("index")
     }
 
-    /// What git creates while it moves a branch.
-    pub(super) fn branch_lock(&self, branch: &str) -> PathBuf {
-        self.repository.commondir().join(format!("{branch}.lock"))
-    }
-
     /// Refuses while a merge or the like waits for its commit.
-    pub(super) fn at_rest(&self) -> Result<(), Refused> {
-        let what = match self.repository.state() {
-            RepositoryState::Clean => return Ok(()),
-            RepositoryState::Merge => "merge",
-            RepositoryState::Revert | RepositoryState::RevertSequence => "revert",
-            RepositoryState::CherryPick | RepositoryState::CherryPickSequence => "cherry-pick",
-            RepositoryState::Bisect => "bisection",
-            RepositoryState::Rebase
-            | RepositoryState::RebaseInteractive
-            | RepositoryState::RebaseMerge => "rebase",
-            RepositoryState::ApplyMailbox | RepositoryState::ApplyMailboxOrRebase => {
-                "series of patches (`git am`)"
-            }
+    pub(super) fn at_rest(&self) -> Result<(), Error> {
+        let there = |name: &str| self.private().join(name).exists();
+        // Repositories that keep references in tables keep these there too.
+        let is_reference = |name: &str| there(name) || self.repository.reader.commit(name).is_ok();
+        let what = if there("rebase-apply/applying") {
+            Operation::Patches
+        } else if there("rebase-merge") || there("rebase-apply") {
+            Operation::Rebase
+        } else if is_reference("MERGE_HEAD") {
+            Operation::Merge
+        } else if is_reference("REVERT_HEAD") {
+            Operation::Revert
+        } else if is_reference("CHERRY_PICK_HEAD") {
+            Operation::CherryPick
+        } else if there("BISECT_LOG") {
+            Operation::Bisection
+        } else {
+            return Ok(());
         };
-        Err(Refused::InProgress { what })
+        Err(Error::InProgress { what })
     }
 
-    pub(super) fn head(&self) -> Result<Head, Refused> {
-        let doing = "reading HEAD";
-        let mut reference =
-            self.repository.find_reference("HEAD").map_err(Refused::failed(doing))?;
-        if reference.kind() == Some(ReferenceType::Direct) {
-            let commit = reference.target().map(|id| id.to_string()).unwrap_or_default();
-            return Err(Refused::Detached { commit });
+    /// The branch that a commit moves.
+    pub(super) fn tip(&self) -> Result<Tip, Error> {
+        let head = self.repository.reader.head()?;
+        match head.branch {
+            Some(branch) => Ok(Tip { branch, commit: head.commit }),
+            None => Err(Error::Detached { commit: head.commit.unwrap_or_default() }),
         }
-        // A branch may itself stand for another one; git's own limit is 5 as well.
-        for _ in 0..5 {
-            let Some(name) = reference.symbolic_target().map_err(Refused::failed(doing))? else {
-                break;
-            };
-            let name = name.to_owned();
-            reference = match self.repository.find_reference(&name) {
-                Ok(found) => found,
-                Err(error) if error.code() == ErrorCode::NotFound => {
-                    return Ok(Head { branch: name, commit: None });
-                }
-                Err(error) => return Err(Refused::failed(doing)(error)),
-            };
-        }
-        let branch = reference.name().map_err(Refused::failed(doing))?.to_owned();
-        Ok(Head { branch, commit: reference.target() })
     }
 
     /// Finds `files` (absolute) inside; each must be a plain file of this very repository.
-    pub(super) fn named(&self, files: &[PathBuf]) -> Result<Vec<Named>, Refused> {
+    pub(super) fn named(&self, files: &[PathBuf]) -> Result<Vec<Named>, Error> {
         let mut named: Vec<Named> = Vec::new();
         for file in files {
-            let found = self.locate(file)?;
+            let found = self.locate(file);
+            let found = found.map_err(|why| Error::File { path: file.clone(), why })?;
             if !named.iter().any(|n| n.path == found.path) {
                 named.push(found);
             }
@@ -140,37 +104,29 @@ impl Checkout {
         Ok(named)
     }
 
-    fn locate(&self, file: &Path) -> Result<Named, Refused> {
-        let no = |why: String| Refused::file(file, why);
+    /// Finds one file (absolute) inside.
+    pub(super) fn locate(&self, file: &Path) -> Result<Named, Unfit> {
+        let unreadable = |error: io::Error| Unfit::Unreadable(error.to_string());
         let metadata = fs::symlink_metadata(file).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => no("it does not exist".to_owned()),
-            _ => no(error.to_string()),
+            io::ErrorKind::NotFound => Unfit::Missing,
+            _ => unreadable(error),
         })?;
         if metadata.is_symlink() {
-            return Err(no("it is a symbolic link, and the commit would hold the link and not \
-                           the kernel: name the file that it points to"
-                .to_owned()));
+            return Err(Unfit::Link);
         }
         if !metadata.is_file() {
-            return Err(no("it is not a file".to_owned()));
+            return Err(Unfit::NotAFile);
         }
-        let absolute = file.canonicalize().map_err(|error| no(error.to_string()))?;
-        let path = absolute
-            .strip_prefix(&self.work)
-            .map(Path::to_owned)
-            .map_err(|_| no(format!("it lies outside the repository `{}`", self.work.display())))?;
+        let absolute = file.canonicalize().map_err(unreadable)?;
+        let outside = || Unfit::Outside { work: self.work.clone() };
+        let path = absolute.strip_prefix(&self.work).map_err(|_| outside())?.to_owned();
         if path.starts_with(".git") {
-            return Err(no("it lies inside git's own folder".to_owned()));
+            return Err(Unfit::GitsOwn);
         }
-        for folder in path.ancestors().skip(1).filter(|f| !f.as_os_str().is_empty()) {
-            if self.work.join(folder).join(".git").exists() {
-                return Err(no(format!(
-                    "`{}` is a repository of its own (a submodule or a nested checkout): commit \
-                     it there, or pass --no-commit",
-                    folder.display()
-                )));
-            }
+        let mut folders = path.ancestors().skip(1).filter(|f| !f.as_os_str().is_empty());
+        match folders.find(|folder| self.work.join(folder).join(".git").exists()) {
+            Some(folder) => Err(Unfit::OtherRepository { folder: folder.to_owned() }),
+            None => Ok(Named { given: file.to_owned(), absolute, path }),
         }
-        Ok(Named { given: file.to_owned(), absolute, path })
     }
 }

@@ -1,29 +1,24 @@
 //! Commits exactly some files, as `git commit --only` does, and leaves all else alone.
 //!
-//! What happens, in this order: objects are written (git sees none of them), the new index is made
-//! beside the old one, git's lock is taken, the branch moves if it is where it was, the new index
-//! takes its place. A kill before the branch moves leaves the state before; a kill after it is
-//! completed by whatever is called next (see [`super::index`]). Hooks, signatures and filters that
-//! only the `git` program can run make it do the commit instead.
+//! The `git` program makes the commit, so that hooks, signatures and filters hold. It works with a
+//! copy of the index in which nothing but the files is staged: what the user has staged, or left in
+//! conflict, neither stops it nor gets into the commit. Then the files' entries in the user's index
+//! become those of the commit (see [`super::attempt`]).
 
-use std::ffi::OsString;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
-use std::{fs, io};
 
-use git2::build::TreeUpdateBuilder;
-use git2::{Commit, ErrorCode, FileMode, IndexEntry, IndexTime, Oid, Signature, Tree};
-
-use super::checkout::{Checkout, Head, Named};
-use super::index::{Outcome, PATIENCE, PAUSE, Snapshot, recover};
-use super::{Refused, program};
-use crate::process::Cancel;
-
-/// How often a repository that changes under our hands is looked at anew.
-const ATTEMPTS: u32 = 5;
-/// How far back a commit of ours is looked for.
-const ANCESTORS: usize = 64;
+use super::attempt::{self, Attempt, Record};
+use super::checkout::{Checkout, Named, Tip};
+use super::error::{Purpose, Unfit};
+use super::program::{Program, Said};
+use super::repository::Repository;
+use super::staged::Staged;
+use super::{Error, leftovers};
+use crate::process::{Cancel, Exit};
 
 /// A commit message in its parts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,12 +48,13 @@ impl Message {
     }
 }
 
-/// What the `git` program gets when it must be asked.
-pub struct Outside<'a> {
+/// What the `git` program gets.
+#[derive(Debug, Clone, Default)]
+pub struct Outside {
     /// The environment that optloop was started in.
-    pub env: &'a [(OsString, OsString)],
+    pub env: Vec<(OsString, OsString)>,
     /// Ends the program, and with it the commit.
-    pub cancel: &'a Cancel,
+    pub cancel: Cancel,
 }
 
 /// What came of a commit.
@@ -75,6 +71,8 @@ pub enum Committed {
         /// Files (below the repository) that a hook or filter changed on the way: the commit holds
         /// other bytes than the checkout did, or more files than were named.
         altered: Vec<PathBuf>,
+        /// Why the index still has the files as they were, where it could not be written.
+        behind: Option<String>,
     },
     /// The files are in the last commit as they are; nothing was done.
     Nothing {
@@ -94,373 +92,169 @@ pub fn commit_only(
     root: &Path,
     files: &[PathBuf],
     message: &Message,
-    outside: &Outside<'_>,
-) -> Result<Committed, Refused> {
-    for _attempt in 0..ATTEMPTS {
-        let checkout = Checkout::open(root)?;
-        recover(&checkout)?;
-        checkout.at_rest()?;
-        let head = checkout.head()?;
-        let attempt = Attempt { named: checkout.named(files)?, checkout, head };
-        if let Some(committed) = attempt.run(message, outside)? {
-            return Ok(committed);
-        }
+    outside: &Outside,
+) -> Result<Committed, Error> {
+    let checkout = Checkout::open(root, outside)?;
+    leftovers::end_all(&checkout, outside)?;
+    checkout.at_rest()?;
+    let tip = checkout.tip()?;
+    let named = checkout.named(files)?;
+    let git = writer(&checkout, outside)?;
+    attempt::wait_for(&checkout.index())?;
+    let paths: Vec<PathBuf> = named.iter().map(|file| file.path.clone()).collect();
+    let staged = Staged::of(&git, &paths)?;
+    for file in &named {
+        vet(&checkout.repository, &staged, &file.path).map_err(|why| file.refused(why))?;
     }
-    Err(Refused::Changing)
-}
-
-/// Brings the index entries of `files` up to the last commit where a kill left them behind: those
-/// that are still as in the commit before it while the file itself is as in the last one.
-///
-/// # Errors
-/// When the index cannot be read or written.
-pub fn settle_index(root: &Path, files: &[PathBuf]) -> Result<(), Refused> {
-    for _attempt in 0..ATTEMPTS {
-        let checkout = Checkout::open(root)?;
-        recover(&checkout)?;
-        let head = checkout.head()?;
-        let attempt = Attempt { named: checkout.named(files)?, checkout, head };
-        if attempt.settle()? == Outcome::Done {
-            return Ok(());
-        }
-    }
-    Err(Refused::Changing)
-}
-
-/// The newest commit on HEAD's first-parent line that carries this trailer; looks at a few dozen.
-pub fn find_commit_with_trailer(root: &Path, key: &str, value: &str) -> Option<String> {
-    let repository = git2::Repository::discover(root).ok()?;
-    let mut commit = repository.head().ok()?.peel_to_commit().ok()?;
-    for _ in 0..ANCESTORS {
-        let trailers = git2::message_trailers_bytes(commit.message_bytes()).ok();
-        let carries = trailers.is_some_and(|trailers| {
-            trailers.iter().any(|(k, v)| k == key.as_bytes() && v == value.as_bytes())
-        });
-        if carries {
-            return Some(commit.id().to_string());
-        }
-        commit = commit.parent(0).ok()?;
-    }
-    None
-}
-
-/// Whether a commit can hold a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fit {
-    /// It can.
-    Here,
-    /// It need not: another repository, or the file that a link leads to, has it committed as it is.
-    Elsewhere,
-    /// It cannot, and why.
-    No(String),
-}
-
-/// Whether a commit of the checkout around `root` can hold each of these files (absolute) as it is.
-pub fn fits(root: &Path, files: &[PathBuf]) -> Vec<Fit> {
-    let Ok(checkout) = Checkout::open(root) else { return vec![Fit::Here; files.len()] };
-    let head = checkout.repository.head().ok().and_then(|head| head.peel_to_tree().ok());
-    let is_ignored = |path: &Path| {
-        let known = head.as_ref().is_some_and(|tree| tree.get_path(path).is_ok());
-        !known && checkout.repository.is_path_ignored(path).unwrap_or(false)
+    identity(&git)?;
+    let attempt = Attempt::begin(checkout.private())?;
+    let record = Record {
+        before: tip.commit.clone(),
+        branch: tip.branch.clone(),
+        title: message.title.trim().to_owned(),
+        staged: staged.digest().hex(),
+        paths,
     };
-    let fit = |file: &PathBuf| match checkout.named(std::slice::from_ref(file)) {
-        Ok(named) if named.iter().any(|named| is_ignored(&named.path)) => {
-            Fit::No("it is ignored by a .gitignore: run `git add -f` for it once".to_owned())
-        }
-        Ok(_) => Fit::Here,
-        Err(_) if is_committed(file) => Fit::Elsewhere,
-        Err(Refused::File { why, .. }) => Fit::No(why),
-        Err(refused) => Fit::No(refused.to_string()),
-    };
-    files.iter().map(fit).collect()
+    attempt.note(&record)?;
+    let git = git.marked(&attempt.marker());
+    Commit { checkout, tip, named, git, attempt, record }.make(message, outside)
 }
 
-/// Whether a file is what the last commit of its own repository holds.
-fn is_committed(file: &Path) -> bool {
-    let status = || {
-        let file = file.canonicalize().ok()?;
-        let repository = git2::Repository::discover(file.parent()?).ok()?;
-        let work = repository.workdir()?.canonicalize().ok()?;
-        repository.status_file(file.strip_prefix(work).ok()?).ok()
-    };
-    status() == Some(git2::Status::CURRENT)
+/// The program, which every write needs.
+pub(super) fn writer(checkout: &Checkout, outside: &Outside) -> Result<Program, Error> {
+    let program = Program::find(&checkout.work, outside);
+    program.ok_or(Error::NoProgram { purpose: Purpose::Write })
 }
 
-/// The files in which a commit differs from the one before it, below `root` where they lie there.
-pub fn changed_in(root: &Path, commit: &str) -> Vec<String> {
-    let files = || -> Result<Vec<PathBuf>, git2::Error> {
-        let repository = git2::Repository::discover(root)?;
-        let commit = repository.find_commit(commit.parse()?)?;
-        let before = commit.parent(0).ok().map(|parent| parent.tree()).transpose()?;
-        let diff = repository.diff_tree_to_tree(before.as_ref(), Some(&commit.tree()?), None)?;
-        Ok(diff.deltas().filter_map(|d| d.new_file().path().map(Path::to_owned)).collect())
-    };
-    let prefix = super::below_checkout(root).unwrap_or_default();
-    let shown = |path: PathBuf| path.strip_prefix(&prefix).unwrap_or(&path).display().to_string();
-    files().unwrap_or_default().into_iter().map(shown).collect()
+/// Refuses a file whose commit would take something of the user's with it, or whose refusal by git
+/// says less.
+fn vet(repository: &Repository, staged: &Staged, path: &Path) -> Result<(), Unfit> {
+    let folders = path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
+    for folder in folders {
+        if repository.file_at_head(folder).is_some() {
+            return Err(Unfit::Replaces { path: folder.to_owned() });
+        }
+    }
+    staged.vet(path)?;
+    let is_tracked = staged.knows(path) || repository.file_at_head(path).is_some();
+    if !is_tracked && repository.reader.is_ignored(path) {
+        return Err(Unfit::Ignored);
+    }
+    Ok(())
 }
 
-/// One look at the repository, and what is to be done if it holds still.
-pub(super) struct Attempt {
-    pub(super) checkout: Checkout,
-    pub(super) head: Head,
-    pub(super) named: Vec<Named>,
+/// Refuses where git would have to make a name up from those of the user and the machine.
+fn identity(git: &Program) -> Result<(), Error> {
+    let git = git.clone().set("user.useConfigOnly=true");
+    for role in ["GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"] {
+        if git.ask(&["var", role], &[])?.exit != Exit::Code(0) {
+            return Err(Error::NoIdentity);
+        }
+    }
+    Ok(())
 }
 
-/// A file's content as git keeps it.
-#[derive(Debug, Clone)]
-pub(super) struct Blob {
-    pub(super) id: Oid,
-    mode: u32,
-    stat: fs::Metadata,
+/// A commit that nothing speaks against.
+struct Commit {
+    checkout: Checkout,
+    tip: Tip,
+    named: Vec<Named>,
+    git: Program,
+    attempt: Attempt,
+    record: Record,
 }
 
-impl Attempt {
-    /// `None`: something changed meanwhile, look again.
-    fn run(&self, message: &Message, outside: &Outside<'_>) -> Result<Option<Committed>, Refused> {
-        let before = self.head_tree()?;
-        for file in &self.named {
-            Self::vet_tree(file, before.as_ref())?;
+impl Commit {
+    fn make(&self, message: &Message, outside: &Outside) -> Result<Committed, Error> {
+        let text = self.attempt.write("message", message.text().as_bytes())?;
+        let git = self.scratch()?;
+        let changed = self.changed(&git)?;
+        if let (true, Some(head)) = (changed.is_empty(), &self.tip.commit) {
+            return Ok(Committed::Nothing { head: head.clone() });
         }
-        let snapshot = match Snapshot::take(&self.checkout)? {
-            Ok(snapshot) => snapshot,
-            Err(unreadable) => {
-                return program::commit(self, &program::Why::Index(unreadable), message, outside);
-            }
-        };
-        for file in &self.named {
-            self.vet_entry(file, &snapshot, before.as_ref())?;
-        }
-        if let Some(why) = program::filter(self)? {
-            return program::commit_with(self, &why, &snapshot, message, outside);
-        }
-        let Some(blobs) = self.blobs(&snapshot, before.as_ref())? else { return Ok(None) };
-        let tree = self.tree(before.as_ref(), &blobs)?;
-        if let (Some(before), Some(head)) = (&before, self.head.commit)
-            && before.id() == tree
-        {
-            return Ok(Some(Committed::Nothing { head: head.to_string() }));
-        }
-        if let Some(why) = program::needed(&self.checkout)? {
-            return program::commit_with(self, &why, &snapshot, message, outside);
-        }
-        self.commit(snapshot, &blobs, tree, &Words { message, outside })
-    }
-
-    fn head_commit(&self) -> Result<Option<Commit<'_>>, Refused> {
-        let find = |id| self.checkout.repository.find_commit(id);
-        self.head.commit.map(find).transpose().map_err(Refused::failed("reading the last commit"))
-    }
-
-    fn head_tree(&self) -> Result<Option<Tree<'_>>, Refused> {
-        let commit = self.head_commit()?;
-        let tree = commit.map(|commit| commit.tree()).transpose();
-        tree.map_err(Refused::failed("reading the last commit's tree"))
-    }
-
-    /// Writes the files' content as git keeps it; `None` when one changed meanwhile.
-    pub(super) fn blobs(
-        &self,
-        snapshot: &Snapshot,
-        tree: Option<&Tree<'_>>,
-    ) -> Result<Option<Vec<Blob>>, Refused> {
-        let mut blobs = Vec::new();
-        for file in &self.named {
-            let look = || fs::symlink_metadata(&file.absolute);
-            let failed = |error: io::Error| file.refused(error.to_string());
-            let stat = look().map_err(failed)?;
-            let id = self.checkout.repository.blob_path(&file.absolute);
-            let id = id.map_err(|error| file.refused(error.message()))?;
-            if !same(&stat, &look().map_err(failed)?) {
-                return Ok(None);
-            }
-            blobs.push(Blob { id, mode: self.mode(file, &stat, snapshot, tree), stat });
-        }
-        Ok(Some(blobs))
-    }
-
-    /// Where the file system's executable bit means nothing, git's own stays.
-    fn mode(
-        &self,
-        file: &Named,
-        stat: &fs::Metadata,
-        snapshot: &Snapshot,
-        tree: Option<&Tree<'_>>,
-    ) -> u32 {
-        let believed = self.checkout.repository.config().and_then(|c| c.get_bool("core.filemode"));
-        let executable = if believed.unwrap_or(true) {
-            stat.permissions().mode() & 0o100 != 0
-        } else {
-            let known = snapshot.entry(&file.path).map(|entry| entry.mode).or_else(|| {
-                tree.and_then(|t| t.get_path(&file.path).ok()).map(|e| e.filemode() as u32)
-            });
-            known.is_some_and(|mode| mode & 0o100 != 0)
-        };
-        if executable { 0o100_755 } else { 0o100_644 }
-    }
-
-    fn tree(&self, before: Option<&Tree<'_>>, blobs: &[Blob]) -> Result<Oid, Refused> {
-        let repository = &self.checkout.repository;
-        let mut update = TreeUpdateBuilder::new();
-        for (file, blob) in self.named.iter().zip(blobs) {
-            let executable = blob.mode & 0o100 != 0;
-            let mode = if executable { FileMode::BlobExecutable } else { FileMode::Blob };
-            update.upsert(file.bytes(), blob.id, mode);
-        }
-        let mut write = || {
-            let Some(before) = before else {
-                let empty = repository.treebuilder(None)?.write()?;
-                return update.create_updated(repository, &repository.find_tree(empty)?);
-            };
-            update.create_updated(repository, before)
-        };
-        write().map_err(Refused::failed("writing the commit's tree"))
-    }
-
-    fn commit(
-        &self,
-        snapshot: Snapshot,
-        blobs: &[Blob],
-        tree: Oid,
-        words: &Words<'_>,
-    ) -> Result<Option<Committed>, Refused> {
-        let doing = "writing the commit";
-        let repository = &self.checkout.repository;
-        let tree = repository.find_tree(tree).map_err(Refused::failed(doing))?;
-        let (author, committer) = words.who(&self.checkout)?;
-        let parent = self.head_commit()?;
-        let parents: Vec<&Commit<'_>> = parent.iter().collect();
-        let text = words.message.text();
-        let id = repository
-            .commit(None, &author, &committer, &text, &tree, &parents)
-            .map_err(Refused::failed(doing))?;
-        let title = words.message.title.trim();
-        let entries: Vec<IndexEntry> =
-            self.named.iter().zip(blobs).map(|(file, blob)| entry(file, blob)).collect();
-        let outcome = snapshot.replace(id, &entries, || self.advance(id, title))?;
-        Ok((outcome == Outcome::Done).then(|| Committed::Done {
-            commit: id.to_string(),
-            parent: self.head.commit.map(|id| id.to_string()),
-            branch: self.head.branch.clone(),
-            altered: Vec::new(),
-        }))
-    }
-
-    /// Moves the branch, if it is still where it was and still checked out.
-    fn advance(&self, id: Oid, title: &str) -> Result<Outcome, Refused> {
-        // A second handle: the first one remembers what it has read.
-        let fresh = Checkout::open(&self.checkout.work)?;
-        if fresh.head()? != self.head {
-            return Ok(Outcome::Moved);
-        }
-        fresh.at_rest()?;
-        let (old, kind) = match self.head.commit {
-            Some(old) => (old, "commit"),
-            None => (Oid::ZERO_SHA1, "commit (initial)"),
-        };
-        let log = format!("{kind}: {title}");
-        let started = Instant::now();
-        loop {
-            let moved = fresh.repository.reference_matching(&self.head.branch, id, true, old, &log);
-            let Err(error) = moved else { return Ok(Outcome::Done) };
-            match error.code() {
-                ErrorCode::Modified => return Ok(Outcome::Moved),
-                ErrorCode::Locked if started.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
-                ErrorCode::Locked => {
-                    return Err(Refused::Locked { lock: fresh.branch_lock(&self.head.branch) });
-                }
-                _ => return Err(Refused::failed(format!("moving `{}`", self.head.branch))(error)),
-            }
-        }
-    }
-
-    fn settle(&self) -> Result<Outcome, Refused> {
-        let Some(head) = self.head_commit()? else { return Ok(Outcome::Done) };
-        let doing = "reading the last commits";
-        let now = head.tree().map_err(Refused::failed(doing))?;
-        let before = head.parent(0).and_then(|parent| parent.tree()).ok();
-        let Ok(snapshot) = Snapshot::take(&self.checkout)? else { return Ok(Outcome::Done) };
-        let Some(blobs) = self.blobs(&snapshot, Some(&now))? else { return Ok(Outcome::Moved) };
-        let of = |tree: Option<&Tree<'_>>, path: &Path| {
-            tree.and_then(|t| t.get_path(path).ok()).map(|e| (e.id(), e.filemode() as u32))
-        };
-        let late = self.named.iter().zip(&blobs).filter(|(file, blob)| {
-            let staged = snapshot.entry(&file.path).map(|e| (e.id, e.mode));
-            let conflict = (1..=3).any(|s| snapshot.index.get_path(&file.path, s).is_some());
-            let committed = of(Some(&now), &file.path);
-            !conflict
-                && staged != committed
-                && staged == of(before.as_ref(), &file.path)
-                && committed == Some((blob.id, blob.mode))
-        });
-        let late: Vec<IndexEntry> = late.map(|(file, blob)| entry(file, blob)).collect();
-        if late.is_empty() {
-            return Ok(Outcome::Done);
-        }
-        snapshot.replace(head.id(), &late, || {
-            let held = Checkout::open(&self.checkout.work)?.head()? == self.head;
-            Ok(if held { Outcome::Done } else { Outcome::Moved })
+        let was = self.contents().map_err(Error::failed("reading the kernel"))?;
+        let from = format!("--file={}", text.display());
+        let words = ["commit", "--only", &from, "--cleanup=whitespace", "--"];
+        let said = git.run_with_hooks(&words, &self.record.paths)?;
+        let after = Repository::discover(&self.checkout.work, outside)?;
+        let Some(commit) = self.made(&after, &said) else { return Err(said.blocked("commit")) };
+        let index = self.checkout.index();
+        let behind = self.attempt.bring_up(&self.git, &index, &self.record).err();
+        Ok(Committed::Done {
+            altered: self.altered(&after, &commit, &was),
+            commit,
+            parent: self.tip.commit.clone(),
+            branch: self.tip.branch.clone(),
+            behind: behind.map(|why| why.to_string()),
         })
     }
-}
 
-/// The message and who signs it.
-struct Words<'a> {
-    message: &'a Message,
-    outside: &'a Outside<'a>,
-}
-
-impl Words<'_> {
-    /// Author and committer, from the environment or the configuration, as git takes them.
-    fn who(
-        &self,
-        checkout: &Checkout,
-    ) -> Result<(Signature<'static>, Signature<'static>), Refused> {
-        let config = checkout.repository.config().and_then(|mut c| c.snapshot());
-        let config = config.map_err(Refused::failed("reading git's configuration"))?;
-        let env = |name: String| {
-            let found = self.outside.env.iter().find(|(n, _)| *n == *name)?;
-            found.1.to_str().map(str::to_owned)
+    /// The program with an index of its own: that of the last commit, and in it the files as they
+    /// are now. Made from a copy of the user's, which knows what has not changed on disk.
+    fn scratch(&self) -> Result<Program, Error> {
+        let index = self.attempt.copy_index(&self.checkout.index(), "index")?;
+        let git = self.git.clone().with("GIT_INDEX_FILE", index);
+        // No part of it is shared with the user's, and nothing watches the disk for it.
+        let git = git.set("core.splitIndex=false").set("core.fsmonitor=false");
+        let git = git.set("user.useConfigOnly=true");
+        let base: &[&str] = match &self.tip.commit {
+            Some(commit) => &["read-tree", "--reset", commit],
+            None => &["read-tree", "--empty"],
         };
-        let known = |name: &str| config.get_string(name).ok();
-        let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
-        let one = |role: &str| {
-            let upper = role.to_uppercase();
-            let part = |part: &str| {
-                filled(env(format!("GIT_{upper}_{}", part.to_uppercase())))
-                    .or_else(|| filled(known(&format!("{role}.{part}"))))
-                    .or_else(|| filled(known(&format!("user.{part}"))))
-            };
-            let email = part("email").or_else(|| filled(env("EMAIL".to_owned())));
-            let (name, email) = part("name").zip(email).ok_or(Refused::NoIdentity)?;
-            Signature::now(&name, &email).map_err(|_| Refused::NoIdentity)
-        };
-        Ok((one("author")?, one("committer")?))
+        let said = git.run(base, &[])?;
+        if !said.is_fine() {
+            return Err(said.blocked("read-tree"));
+        }
+        let said = git.run(&["add", "--force", "--"], &self.record.paths)?;
+        if !said.is_fine() {
+            return Err(said.blocked("add"));
+        }
+        Ok(git)
     }
-}
 
-fn entry(file: &Named, blob: &Blob) -> IndexEntry {
-    let time = |seconds: i64, nanos: i64| IndexTime::new(seconds as i32, nanos as u32);
-    let stat = &blob.stat;
-    IndexEntry {
-        ctime: time(stat.ctime(), stat.ctime_nsec()),
-        mtime: time(stat.mtime(), stat.mtime_nsec()),
-        dev: stat.dev() as u32,
-        ino: stat.ino() as u32,
-        mode: blob.mode,
-        uid: stat.uid(),
-        gid: stat.gid(),
-        file_size: stat.size() as u32,
-        id: blob.id,
-        flags: 0,
-        flags_extended: 0,
-        path: file.bytes(),
+    /// The files that the commit would change; others than those that were named are refused.
+    fn changed(&self, git: &Program) -> Result<Vec<PathBuf>, Error> {
+        let words = ["diff", "--cached", "--name-only", "-z", "--no-renames", "--no-ext-diff"];
+        let output = git.read(&words, &[])?;
+        let paths = output.split(|byte| *byte == 0).filter(|path| !path.is_empty());
+        let paths: Vec<PathBuf> = paths.map(|path| OsStr::from_bytes(path).into()).collect();
+        let other = paths.iter().find(|path| !self.record.paths.contains(path));
+        match (other, self.named.first()) {
+            (Some(other), Some(file)) => {
+                // A folder that a file takes the place of, say.
+                let beside = |file: &&Named| other.starts_with(&file.path);
+                let file = self.named.iter().find(beside).unwrap_or(file);
+                Err(file.refused(Unfit::Replaces { path: other.clone() }))
+            }
+            _ => Ok(paths),
+        }
     }
-}
 
-fn same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
-    let key = |m: &fs::Metadata| {
-        (m.dev(), m.ino(), m.size(), m.mode(), m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec())
-    };
-    key(a) == key(b)
+    fn contents(&self) -> io::Result<Vec<Vec<u8>>> {
+        self.named.iter().map(|file| fs::read(&file.absolute)).collect()
+    }
+
+    /// The new commit: git may fail after it has made it, and a hook may have put another in its
+    /// place.
+    fn made(&self, after: &Repository, said: &Said) -> Option<String> {
+        let head = after.reader.head().ok()?.commit;
+        let moved = head.filter(|head| Some(head) != self.tip.commit.as_ref())?;
+        self.record.commit_in(after).or_else(|| said.is_fine().then_some(moved))
+    }
+
+    /// What the new commit holds beside, or instead of, the files as they were in the checkout.
+    fn altered(&self, after: &Repository, commit: &str, was: &[Vec<u8>]) -> Vec<PathBuf> {
+        // The commit is made, and whether it can be read again changes nothing about that.
+        let mut altered = after.reader.changed_in(commit).unwrap_or_default();
+        altered.retain(|path| !self.record.paths.contains(path));
+        for (file, was) in self.named.iter().zip(was) {
+            let paths = std::slice::from_ref(&file.path);
+            let same = self.git.ask(&["diff", "--quiet", commit, "--"], paths);
+            let same = same.is_ok_and(|finished| finished.exit == Exit::Code(0));
+            if !same || fs::read(&file.absolute).ok().as_ref() != Some(was) {
+                altered.push(file.path.clone());
+            }
+        }
+        altered
+    }
 }

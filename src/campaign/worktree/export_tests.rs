@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::world_tests::World;
-use super::{Exported, Wanted, export};
+use super::world_tests::{World, outside};
+use super::{Error, Export, Exported, Wanted};
 
-fn at(world: &World, revision: &str, files: &[&str]) -> Result<Exported, String> {
+fn at(world: &World, revision: &str, files: &[&str]) -> Result<Exported, Error> {
     with_includes(world, revision, files, &[])
 }
 
@@ -15,11 +15,13 @@ fn with_includes(
     revision: &str,
     files: &[&str],
     folders: &[&str],
-) -> Result<Exported, String> {
+) -> Result<Exported, Error> {
     let files: Vec<PathBuf> = files.iter().map(|f| world.at(f)).collect();
     let include_dirs: Vec<PathBuf> = folders.iter().map(|f| world.at(f)).collect();
     let wanted = Wanted { files: &files, include_dirs: &include_dirs };
-    export(&world.root, &world.beside().join("state"), revision, wanted)
+    let state = world.beside().join("state");
+    let export = Export { root: &world.root, state: &state, outside: &outside() };
+    export.write(revision, wanted)
 }
 
 fn text(path: &Path) -> String {
@@ -164,21 +166,21 @@ fn names_that_name_no_kernel_say_what_would() {
         ("HEAD", "../x.c", "outside the repository"),
         ("HEAD", "big/k.c", "more than 64 MiB"),
     ] {
-        let found = at(&world, revision, &[file]).expect_err(revision);
+        let found = at(&world, revision, &[file]).expect_err(revision).to_string();
         let found = found.replace("`big/k.c` is there", "`k/k.c` is there");
         assert!(found.contains(words), "{revision} {file}: {found}");
     }
     assert!(at(&world, "HEAD", &["k/k.c"]).is_ok(), "a large neighbour is no hindrance");
-    let outside = tempfile::tempdir().expect("tempdir");
-    let files = [outside.path().join("k.c")];
+    let elsewhere = tempfile::tempdir().expect("tempdir");
+    let root = elsewhere.path();
+    let files = [root.join("k.c")];
     let wanted = Wanted { files: &files, include_dirs: &[] };
-    let none = export(outside.path(), outside.path(), "HEAD", wanted);
-    assert!(none.expect_err("none").contains("no git repository"));
+    let none = Export { root, state: root, outside: &outside() }.write("HEAD", wanted);
+    assert!(matches!(none, Err(Error::NoRepository { .. })), "{none:?}");
     let unborn = World::unborn();
     unborn.write("k.c", "k\n");
-    assert!(
-        at(&unborn, "HEAD", &["k.c"]).expect_err("none").contains("nothing has been committed")
-    );
+    let none = at(&unborn, "HEAD", &["k.c"]).expect_err("none").to_string();
+    assert!(none.contains("nothing has been committed"), "{none}");
 }
 
 #[test]

@@ -4,25 +4,26 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-use git2::{ObjectType, Repository, Tree};
+use super::tree::{Kind, Tree};
 
 /// Files of the tree that `kernel` includes, directly or through others, looked for beside the file
 /// that names them and then in `folders`. Names that macros make are not seen.
 pub(super) fn included(
-    repository: &Repository,
-    tree: &Tree<'_>,
+    tree: &dyn Tree,
     kernel: &[PathBuf],
     folders: &[PathBuf],
 ) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     let mut next = kernel.to_vec();
     while let Some(path) = next.pop() {
-        let Some(text) = text(repository, tree, &path) else { continue };
+        let Some(text) = tree.text(&path) else { continue };
         let own = path.parent().unwrap_or(Path::new(""));
         for name in names(&text) {
             let mut places = std::iter::once(own)
                 .chain(folders.iter().map(PathBuf::as_path))
-                .filter_map(|folder| below(&folder.join(name)).filter(|path| is_file(tree, path)));
+                .filter_map(|folder| {
+                    below(&folder.join(name)).filter(|path| tree.kind(path) == Some(Kind::File))
+                });
             let Some(header) = places.next() else { continue };
             if !kernel.contains(&header) && found.insert(header.clone()) {
                 next.push(header);
@@ -30,15 +31,6 @@ pub(super) fn included(
         }
     }
     found
-}
-
-fn text(repository: &Repository, tree: &Tree<'_>, path: &Path) -> Option<String> {
-    let object = tree.get_path(path).ok()?.to_object(repository).ok()?;
-    Some(String::from_utf8_lossy(object.as_blob()?.content()).into_owned())
-}
-
-fn is_file(tree: &Tree<'_>, path: &Path) -> bool {
-    tree.get_path(path).is_ok_and(|entry| entry.kind() == Some(ObjectType::Blob))
 }
 
 /// The path without `.` and `..`; none when it leaves the repository.

@@ -2,14 +2,15 @@
 //! its own.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use git2::{Commit, ObjectType, Oid, Repository, Sort};
-
-use super::commit::find_commit_with_trailer;
+use super::Outside;
+use super::repository::{Logged, Repository};
 
 /// How far back an undoing commit is looked for.
 const COMMITS: usize = 10_000;
+/// How far back a commit with a trailer is looked for.
+const ANCESTORS: usize = 64;
 
 /// A commit that holds a kernel.
 #[derive(Debug, Clone, Copy)]
@@ -35,82 +36,84 @@ pub enum History {
 
 /// Looks for a commit in the history of what is checked out around `root`; none where there is no
 /// history.
-pub fn history(root: &std::path::Path, held: &Held<'_>) -> Option<History> {
-    let repository = Repository::discover(root).ok()?;
-    let head = repository.head().ok()?.peel_to_commit().ok()?;
+pub fn history(root: &Path, held: &Held<'_>, outside: &Outside) -> Option<History> {
+    let repository = Repository::discover(root, outside).ok()?;
+    let head = repository.reader.head().ok()?.commit?;
     // However it came there: by a cherry-pick, or by hand.
-    if has_all(&repository, &head, held.files).unwrap_or(false) {
+    if has_all(&repository, &head, held.files) {
         return Some(History::Within);
     }
-    let found = ancestor(&repository, &head, held.commit).or_else(|| {
-        let (key, value) = held.trailer;
-        find_commit_with_trailer(root, key, value)?.parse().ok()
-    });
-    let Some(commit) = found else { return Some(History::Elsewhere) };
-    let undone = undone_by(&repository, &head, commit).ok().flatten();
-    Some(undone.map_or(History::Within, |by| History::Undone(by.to_string())))
-}
-
-fn has_all(
-    repository: &Repository,
-    head: &Commit<'_>,
-    files: &[(PathBuf, PathBuf)],
-) -> Option<bool> {
-    let tree = head.tree().ok()?;
-    let work = repository.workdir()?.canonicalize().ok()?;
-    let same = |(file, kept): &(PathBuf, PathBuf)| {
-        let path = file.strip_prefix(&work).ok()?;
-        let kept = Oid::hash_file(ObjectType::Blob, kept).ok()?;
-        Some(tree.get_path(path).is_ok_and(|entry| entry.id() == kept))
+    let found = if repository.reader.has(held.commit) {
+        Some(held.commit.to_owned())
+    } else {
+        with_trailer(&repository, held.trailer.0, held.trailer.1)
     };
-    Some(!files.is_empty() && files.iter().all(|file| same(file) == Some(true)))
+    let Some(commit) = found else { return Some(History::Elsewhere) };
+    let undone = undone_by(&repository, &commit);
+    Some(undone.map_or(History::Within, History::Undone))
 }
 
-fn ancestor(repository: &Repository, head: &Commit<'_>, commit: &str) -> Option<Oid> {
-    let id = commit.parse().ok()?;
-    let is_one = head.id() == id || repository.graph_descendant_of(head.id(), id).ok()?;
-    is_one.then_some(id)
+/// The newest commit on HEAD's first-parent line that carries this trailer; looks at a few dozen.
+pub fn find_commit_with_trailer(
+    root: &Path,
+    key: &str,
+    value: &str,
+    outside: &Outside,
+) -> Option<String> {
+    with_trailer(&Repository::discover(root, outside).ok()?, key, value)
+}
+
+fn with_trailer(repository: &Repository, key: &str, value: &str) -> Option<String> {
+    let carries = |commit: &Logged| {
+        let trailers = git2::message_trailers_bytes(&commit.message[..]);
+        trailers.is_ok_and(|trailers| {
+            trailers.iter().any(|(k, v)| k == key.as_bytes() && v == value.as_bytes())
+        })
+    };
+    let commits = repository.reader.first_parents(ANCESTORS).ok()?;
+    commits.into_iter().find(carries).map(|commit| commit.id)
+}
+
+fn has_all(repository: &Repository, head: &str, files: &[(PathBuf, PathBuf)]) -> bool {
+    let same = |(file, kept): &(PathBuf, PathBuf)| {
+        let committed = repository.reader.file(head, repository.below(file)?)?;
+        Some(committed == std::fs::read(kept).ok()?)
+    };
+    !files.is_empty() && files.iter().all(|file| same(file) == Some(true))
 }
 
 /// The commit that undid `commit` and was not undone itself. git writes into the message of one
 /// which other it reverts.
-fn undone_by(
-    repository: &Repository,
-    head: &Commit<'_>,
-    commit: Oid,
-) -> Result<Option<Oid>, git2::Error> {
-    let mut walk = repository.revwalk()?;
-    walk.set_sorting(Sort::TOPOLOGICAL)?;
-    walk.push(head.id())?;
-    walk.hide(commit)?;
+fn undone_by(repository: &Repository, commit: &str) -> Option<String> {
     let mut undone = HashSet::new();
-    for id in walk.take(COMMITS) {
-        let id = id?;
-        let later = repository.find_commit(id)?;
-        let Some(reverts) = reverted(&later).filter(|_| !undone.contains(&id)) else { continue };
+    for later in repository.reader.since(commit, COMMITS).ok()? {
+        let Some(reverts) = reverted(&later).filter(|_| !undone.contains(&later.id)) else {
+            continue;
+        };
         if reverts == commit {
-            return Ok(Some(id));
+            return Some(later.id);
         }
         undone.insert(reverts);
     }
-    Ok(None)
+    None
 }
 
-fn reverted(commit: &Commit<'_>) -> Option<Oid> {
+fn reverted(commit: &Logged) -> Option<String> {
     const WORDS: &str = "This reverts commit ";
-    let message = String::from_utf8_lossy(commit.message_bytes());
+    let message = String::from_utf8_lossy(&commit.message);
     let (_, behind) = message.split_once(WORDS)?;
-    behind.get(..40)?.parse().ok()
+    let end = behind.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(behind.len());
+    Some(behind[..end].to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::campaign::worktree::world_tests::World;
+    use crate::campaign::worktree::world_tests::{World, outside};
 
     fn look(world: &World, commit: &str, trailer: &str) -> Option<History> {
         let held = Held { commit, trailer: ("Optloop-Intent", trailer), files: &[] };
-        history(&world.root, &held)
+        history(&world.root, &held, &outside())
     }
 
     fn commit(world: &World, text: &str, message: &str) -> String {
@@ -145,11 +148,11 @@ mod tests {
         std::fs::write(&copy, "one\n").expect("written");
         let files = [(world.at("k.c"), copy)];
         let held = Held { commit: &kept, trailer: ("a", "b"), files: &files };
-        assert_eq!(history(&world.root, &held), Some(History::Within));
+        assert_eq!(history(&world.root, &held, &outside()), Some(History::Within));
         commit(&world, "2\n", "better, rebased\n\nOptloop-Intent: abc\n");
         assert_eq!(look(&world, &kept, "abc"), Some(History::Within));
-        let outside = tempfile::tempdir().expect("tempdir");
+        let elsewhere = tempfile::tempdir().expect("tempdir");
         let held = Held { commit: &kept, trailer: ("a", "b"), files: &[] };
-        assert_eq!(history(outside.path(), &held), None);
+        assert_eq!(history(elsewhere.path(), &held, &outside()), None);
     }
 }

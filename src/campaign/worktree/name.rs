@@ -4,28 +4,45 @@ use std::path::{Path, PathBuf};
 
 use git2::{Commit, ErrorCode, Repository};
 
+use super::Error;
 use crate::diagnostic::nearest;
 
+/// Refuses what names no commit, or several, in any repository.
+pub(super) fn vet(revision: &str) -> Result<(), Error> {
+    let nothing = revision.trim().is_empty() || revision.starts_with([':', '-']);
+    let why = if nothing {
+        format!("`{revision}` does not name a commit: give a branch, a tag or a commit's id")
+    } else if revision.contains("..") {
+        format!("`{revision}` is a range: name one commit")
+    } else {
+        return Ok(());
+    };
+    Err(refused(revision, why))
+}
+
+fn refused(revision: &str, why: String) -> Error {
+    Error::NoRevision { revision: revision.to_owned(), why }
+}
+
 /// The commit that `revision` names.
-pub(super) fn find<'r>(repository: &'r Repository, revision: &str) -> Result<Commit<'r>, String> {
-    if revision.trim().is_empty() || revision.starts_with(':') {
-        return Err(format!(
-            "`{revision}` does not name a commit: give a branch, a tag or a commit's id"
-        ));
-    }
-    if revision.contains("..") {
-        return Err(format!("`{revision}` is a range: name one commit"));
-    }
-    let object = repository.revparse_single(revision).map_err(|error| match error.code() {
-        ErrorCode::Ambiguous => {
-            format!("`{revision}` is the beginning of several ids: give more of its digits")
-        }
-        ErrorCode::NotFound => unknown(repository, revision),
-        _ => format!("`{revision}` is no revision that git understands: {}", error.message()),
+pub(super) fn find<'r>(repository: &'r Repository, revision: &str) -> Result<Commit<'r>, Error> {
+    vet(revision)?;
+    let object = repository.revparse_single(revision).map_err(|error| {
+        let why = match error.code() {
+            ErrorCode::Ambiguous => {
+                format!("`{revision}` is the beginning of several ids: give more of its digits")
+            }
+            ErrorCode::NotFound => unknown(repository, revision),
+            _ => format!("`{revision}` is no revision that git understands: {}", error.message()),
+        };
+        refused(revision, why)
     })?;
     let kind = object.kind().map_or("object", |kind| kind.str());
     object.peel_to_commit().map_err(|_| {
-        format!("`{revision}` names a {kind} and not a commit: give a branch, a tag or a commit")
+        let why = format!(
+            "`{revision}` names a {kind} and not a commit: give a branch, a tag or a commit"
+        );
+        refused(revision, why)
     })
 }
 
@@ -58,12 +75,12 @@ fn base(revision: &str) -> &str {
 }
 
 /// Every file that git looks at to tell what the name means, there or not.
-pub(super) fn watch(repository: &Repository, revision: &str) -> Vec<PathBuf> {
+pub(super) fn watch(repository: &super::repository::Repository, revision: &str) -> Vec<PathBuf> {
     let base = base(revision);
-    if base.len() == 40 && base.bytes().all(|b| b.is_ascii_hexdigit()) {
+    if matches!(base.len(), 40 | 64) && base.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Vec::new();
     }
-    let (private, common) = (repository.path(), repository.commondir());
+    let (private, common) = (&repository.private, &repository.common);
     let mut names = vec![base.to_owned()];
     for place in ["refs", "refs/tags", "refs/heads", "refs/remotes"] {
         names.push(format!("{place}/{base}"));
@@ -73,8 +90,7 @@ pub(super) fn watch(repository: &Repository, revision: &str) -> Vec<PathBuf> {
     while let Some(name) = names.get(next) {
         next += 1;
         // A symbolic reference leads on.
-        let target = repository.find_reference(name).ok();
-        let target = target.and_then(|r| r.symbolic_target().ok().flatten().map(str::to_owned));
+        let target = repository.reader.stands_for(name);
         if let Some(target) = target.filter(|target| !names.contains(target)) {
             names.push(target);
         }
@@ -85,6 +101,9 @@ pub(super) fn watch(repository: &Repository, revision: &str) -> Vec<PathBuf> {
     };
     let mut files: Vec<PathBuf> = names.iter().map(place).collect();
     files.push(common.join("packed-refs"));
+    // References may be kept in tables instead, of which this file is the list.
+    let tables = [private, common].map(|folder| folder.join("reftable/tables.list"));
+    files.extend(tables.into_iter().filter(|list| list.is_file()));
     if revision.contains("@{") {
         let logs: Vec<_> = files.iter().filter_map(|file| log_of(private, common, file)).collect();
         files.extend(logs);

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use git2::{Index, Repository};
 
-use super::{Committed, Message, Outside, Refused, commit_only};
+use super::{Committed, Error, Message, Outside, commit_only};
 use crate::process::Cancel;
 
 /// A repository with one commit, in a folder that goes with it.
@@ -104,11 +104,11 @@ impl World {
         self.executable(&path);
     }
 
-    pub(super) fn commit(&self, files: &[&str]) -> Result<Committed, Refused> {
+    pub(super) fn commit(&self, files: &[&str]) -> Result<Committed, Error> {
         self.commit_from(&self.root, files)
     }
 
-    pub(super) fn commit_from(&self, root: &Path, files: &[&str]) -> Result<Committed, Refused> {
+    pub(super) fn commit_from(&self, root: &Path, files: &[&str]) -> Result<Committed, Error> {
         let files: Vec<PathBuf> = files.iter().map(|f| self.at(f)).collect();
         keep(root, &files)
     }
@@ -126,24 +126,21 @@ impl World {
         Some(String::from_utf8_lossy(blob.content()).into_owned())
     }
 
-    /// What the `git` program prints, where there is one.
-    pub(super) fn git(&self, args: &[&str]) -> Option<String> {
+    /// What the `git` program prints.
+    pub(super) fn git(&self, args: &[&str]) -> String {
         git(&self.root, args)
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the tests ask git itself")]
-pub(super) fn git(root: &Path, args: &[&str]) -> Option<String> {
-    let found = Command::new("git").arg("--version").output().is_ok();
-    found.then(|| {
-        let mut command = Command::new("git");
-        command.args(["-c", "core.quotepath=off"]).args(args).current_dir(root);
-        let output = command.output().expect("git runs");
-        let (out, err) =
-            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "git {args:?}: {out}{err}");
-        out.into_owned()
-    })
+pub(super) fn git(root: &Path, args: &[&str]) -> String {
+    let mut command = Command::new("git");
+    command.args(["-c", "core.quotepath=off"]).args(args).current_dir(root);
+    let output = command.output().expect("these tests need git");
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "git {args:?}: {out}{err}");
+    out.into_owned()
 }
 
 pub(super) fn message() -> Message {
@@ -161,9 +158,12 @@ pub(super) fn environment() -> Vec<(OsString, OsString)> {
     env.collect()
 }
 
-pub(super) fn keep(root: &Path, files: &[PathBuf]) -> Result<Committed, Refused> {
-    let (env, cancel) = (environment(), Cancel::default());
-    commit_only(root, files, &message(), &Outside { env: &env, cancel: &cancel })
+pub(super) fn outside() -> Outside {
+    Outside { env: environment(), cancel: Cancel::default() }
+}
+
+pub(super) fn keep(root: &Path, files: &[PathBuf]) -> Result<Committed, Error> {
+    commit_only(root, files, &message(), &outside())
 }
 
 /// Everything of a repository that a commit could disturb.

@@ -82,7 +82,9 @@ impl Best {
         let artifact = kept.as_ref().and_then(|k| Artifact::read(&state.join(&k.artifact)).ok());
         let cases = artifact.map(|a| a.result["cases"].as_array().cloned().unwrap_or_default());
         let root = state.parent().unwrap_or(Path::new("/"));
-        let elsewhere = kept.as_ref().and_then(|kept| standing::not_in_history(root, kept));
+        let elsewhere = kept.as_ref();
+        let elsewhere =
+            elsewhere.and_then(|kept| standing::not_in_history(root, kept, &world::git_to_read()));
         let is_step = |line: &Line| matches!(line.event, What::Keep | What::Set);
         let begun = stands.iter().rposition(|stand| !is_step(stand.change));
         let steps = stands.len() - begun.map_or(0, |at| at + 1);

@@ -88,7 +88,7 @@ pub(super) fn others() -> Vec<Check> {
 
 /// Name, cost, package.
 const TOOLS: [(&str, &str, &str); 3] = [
-    ("git", "artifacts do not name a commit", "apt install git"),
+    ("git", "`keep` cannot commit", "apt install git"),
     ("make", "no Makefile integration", "apt install make"),
     ("just", "no justfile integration", "pip install rust-just (or cargo install just)"),
 ];

@@ -16,6 +16,7 @@ use super::cannot;
 use crate::backend::cpu::assembly::{self, Around, Assembly};
 use crate::backend::cpu::compiler::{ALIGNED, STEP_ENV, compiler_name};
 use crate::backend::cpu::{CompileRequest, Signature, Step};
+use crate::campaign::worktree;
 use crate::pipeline::{self, CompileWork, DIR, Loader, Overrides, Pipeline, Work};
 use crate::problem::{self, Problem};
 use crate::process::{self, Cancel, CommandSpec, Finished};
@@ -278,32 +279,21 @@ pub(super) fn run(spec: &CommandSpec, recipe: &Recipe) -> Result<Finished, Refus
 pub(super) fn from_git(
     recipe: &Recipe,
     revision: &str,
-    (kernel, scratch): (&Path, &Path),
+    kernel: &Path,
+    scratch: &Path,
 ) -> Result<PathBuf, Refusal> {
-    let refuse = |what: String| Refusal::Words(what, None, Exit::User);
-    let path = world::text_variable("PATH").unwrap_or_default();
     // Git keeps of a link only where it leads to: what is compiled lies there.
     let kernel = &kernel.canonicalize().unwrap_or_else(|_| kernel.to_owned());
-    let folder = kernel.parent().unwrap_or(Path::new("/"));
     let name = kernel.file_name().unwrap_or_default().to_string_lossy();
-    let git = process::resolve(OsStr::new("git"), folder, OsStr::new(&path))
-        .ok_or_else(|| refuse("there is no git on the PATH: apt install git".to_owned()))?;
-    let mut spec = CommandSpec::new(git, folder, "inspect-git");
-    spec.args =
-        vec!["show".into(), "--end-of-options".into(), format!("{revision}:./{name}").into()];
-    spec.env = environment(scratch);
-    spec.capture = process::Capture::Split;
-    spec.max_output = 16 << 20;
-    spec.timeout = Some(Duration::from_secs(20));
-    let finished = run(&spec, recipe)?;
-    if finished.exit != process::Exit::Code(0) {
-        let said = String::from_utf8_lossy(&finished.stderr).trim().to_owned();
-        return Err(refuse(format!("git has no {name} at `{revision}`: {said}")));
-    }
+    let git = world::git(recipe.cancel.clone());
+    let content = worktree::at_revision(kernel, revision, &git).map_err(|why| {
+        let what = format!("git has no {name} at `{revision}`: {why}");
+        Refusal::Words(what, None, Exit::User)
+    })?;
     let old = scratch.join("old");
     let file = old.join(&*name);
     fs::create_dir_all(&old)
-        .and_then(|()| fs::write(&file, &finished.stdout))
+        .and_then(|()| fs::write(&file, content))
         .map_err(|e| cannot("write the older version", &e))?;
     Ok(file)
 }

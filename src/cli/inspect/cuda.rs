@@ -174,7 +174,7 @@ impl<'a> Call<'a> {
         let scratch = folder()?;
         let source = match other.strip_prefix("git:") {
             Some(revision) => {
-                build::from_git(&self.recipe, revision, (&self.kernel, scratch.path()))?
+                build::from_git(&self.recipe, revision, &self.kernel, scratch.path())?
             }
             None => source(Path::new(other))?,
         };
