@@ -9,9 +9,10 @@
 //! Rooms are listed in floor order: each may use only rooms above it in this list that stand on
 //! a lower floor (`tests/tidy.rs` holds the table).
 
-// leaves: maths, comparators, spawning, copies of a project, hashing, spans
+// leaves: maths, comparators, spawning, copies of a project, hashing, spans, formulas
 pub mod diagnostic;
 pub mod digest;
+pub mod expression;
 pub mod process;
 pub mod stats;
 pub mod tree;

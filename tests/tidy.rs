@@ -18,7 +18,7 @@ use rust_text::{Body, Token, bodies, code_only, tokens};
 
 /// The rooms, lowest floor first. A room may use only rooms on lower floors.
 const FLOORS: &[&[&str]] = &[
-    &["stats", "verify", "process", "tree", "digest", "diagnostic"],
+    &["stats", "verify", "process", "tree", "digest", "diagnostic", "expression"],
     &["pipeline", "problem", "cache", "adapter", "backend"],
     &["plan", "measure"],
     &["engine"],
