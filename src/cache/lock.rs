@@ -2,12 +2,12 @@
 
 mod shared;
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, OFlags, fcntl_getfl, flock};
+use rustix::fs::{OFlags, fcntl_getfl};
 
 use super::CacheError;
 
@@ -43,7 +43,7 @@ impl Lock {
             .write(true)
             .open(path)
             .map_err(CacheError::io("cannot open", path))?;
-        Self::flock(file, path)
+        Self::lock(file, path)
     }
 
     /// As [`Lock::try_take`], for a file in a folder that all users of the machine share: the file
@@ -55,7 +55,7 @@ impl Lock {
     pub fn try_take_shared(path: &Path) -> Result<TryLock, CacheError> {
         loop {
             let file = shared::open(path).map_err(CacheError::io("cannot open", path))?;
-            let taken = Self::flock(file, path)?;
+            let taken = Self::lock(file, path)?;
             // One that was removed between opening and locking excludes nobody.
             match &taken {
                 TryLock::Taken(lock) if !shared::is_at(&lock.file, path) => {}
@@ -64,11 +64,11 @@ impl Lock {
         }
     }
 
-    fn flock(file: File, path: &Path) -> Result<TryLock, CacheError> {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    fn lock(file: File, path: &Path) -> Result<TryLock, CacheError> {
+        match file.try_lock() {
             Ok(()) => Ok(TryLock::Taken(Self { file, path: path.to_owned() })),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(TryLock::Held(holder(file))),
-            Err(e) => Err(CacheError::io("cannot lock", path)(e.into())),
+            Err(TryLockError::WouldBlock) => Ok(TryLock::Held(holder(file))),
+            Err(TryLockError::Error(e)) => Err(CacheError::io("cannot lock", path)(e)),
         }
     }
 
@@ -90,11 +90,6 @@ impl Lock {
         text[..end].copy_from_slice(&who.as_bytes()[..end]);
         text[SIGNATURE - 1] = b'\n';
         self.file.write_all_at(&text, 0).map_err(CacheError::io("cannot write", &self.path))
-    }
-
-    /// Where the lock lies.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 }
 

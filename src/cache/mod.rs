@@ -36,14 +36,6 @@ pub enum CacheError {
         /// Why it failed.
         source: std::io::Error,
     },
-    /// Another run holds the state and waiting was ruled out.
-    #[error("{holder} holds {path}")]
-    Locked {
-        /// Who.
-        holder: String,
-        /// The lock file.
-        path: String,
-    },
 }
 
 impl CacheError {

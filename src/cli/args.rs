@@ -56,7 +56,7 @@ pub(super) enum Format {
 /// `--color`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum When {
-    /// On a terminal, unless `NO_COLOR` or `CI` is set.
+    /// On a terminal, unless `NO_COLOR` is set or `CLICOLOR` is 0; anywhere with `CLICOLOR_FORCE`.
     #[default]
     Auto,
     /// Always.

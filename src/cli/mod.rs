@@ -52,16 +52,19 @@ pub use exit::{Exit, TABLE};
 
 use args::Command;
 use output::Output;
+use session::Refusal;
 use ui::Ui;
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
+    let traced = world::begin_trace();
+    // A worker that cannot write to the trace serves all the same.
     if let Some(ended) = children::serve() {
         return ended;
     }
     let parsed = args::pipeline_alone(std::env::args_os()).map_or_else(Cli::try_parse, Ok);
     match parsed {
-        Ok(cli) => run(&cli).into(),
+        Ok(cli) => run(&cli, traced).into(),
         Err(e) => instead(&e).into(),
     }
 }
@@ -79,9 +82,13 @@ fn instead(e: &clap::Error) -> Exit {
 }
 
 /// Runs one command; a panic is a defect and says so.
-fn run(cli: &Cli) -> Exit {
+fn run(cli: &Cli, traced: Result<(), String>) -> Exit {
     let out = Output::default();
     let ui = Ui::new(&cli.global, &out);
+    if let Err(what) = traced {
+        let hint = "name a file in a folder that is there, or unset the variable";
+        return ui.end(ui.refuse(&Refusal::Words(what, Some(hint.to_owned()), Exit::User)));
+    }
     let call = std::panic::AssertUnwindSafe(|| dispatch(cli, ui));
     let exit = std::panic::catch_unwind(call);
     let ui = Ui::new(&cli.global, &out);

@@ -3,6 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
 
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::args::{Format, Global, Logs, When};
@@ -15,6 +17,13 @@ use crate::engine::event::{Reason, StageFinished};
 use crate::engine::{Event, Outcome, RunFinished};
 use crate::measure::pairs::Again;
 use crate::record::Artifact;
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const ADVICE: Style = AnsiColor::Cyan.on_default().bold();
+const RAN: Style = AnsiColor::Green.on_default();
+const KNOWN: Style = AnsiColor::Cyan.on_default();
+const HELD_BACK: Style = AnsiColor::Yellow.on_default();
 
 /// The one printer.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -52,7 +61,7 @@ impl Ui {
         let color = match global.color {
             When::Always => true,
             When::Never => false,
-            When::Auto => set("CLICOLOR_FORCE") || (terminal && !set("NO_COLOR") && !set("CI")),
+            When::Auto => AutoStream::choice(&io::stderr()) != ColorChoice::Never,
         };
         let moving = terminal && !set("CI") && !global.quiet && global.format == Format::Human;
         Self {
@@ -163,14 +172,14 @@ impl Ui {
     }
 
     fn refuse_in_words(&self, what: &str, hint: Option<&str>) {
-        self.complain(&format!("{} {what}", self.paint("error:", "1;31")));
+        self.complain(&format!("{} {what}", self.paint("error:", ERROR)));
         if let Some(hint) = hint {
-            self.complain(&format!("{} {hint}", self.paint("help:", "1;36")));
+            self.complain(&format!("{} {hint}", self.paint("help:", ADVICE)));
         }
     }
 
-    fn paint(&self, text: &str, code: &str) -> String {
-        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    fn paint(&self, text: &str, style: Style) -> String {
+        if self.color { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 
     /// Shows an event as it happens.
@@ -199,12 +208,12 @@ impl Ui {
             }
             Event::InputChanged { stage, files } => self.complain(&format!(
                 "{} {stage}: {} changed while it ran; its result is not kept, run again",
-                self.paint("warning:", "1;33"),
+                self.paint("warning:", WARNING),
                 files.join(", ")
             )),
             Event::StageFinished(finished) => self.finished(finished),
             Event::Notice { text } => {
-                self.complain(&format!("{} {text}", self.paint("note:", "1;36")));
+                self.complain(&format!("{} {text}", self.paint("note:", ADVICE)));
             }
         }
     }
@@ -274,34 +283,34 @@ impl Ui {
         let took = words::duration_us(finished.duration_us as f64);
         let stage = &finished.stage;
         let line = match &finished.outcome {
-            Outcome::Ran => format!("{} {stage} ({took})", self.paint("ran     ", "32")),
+            Outcome::Ran => format!("{} {stage} ({took})", self.paint("ran     ", RAN)),
             Outcome::Cached if finished.log.trim().is_empty() => return,
             Outcome::Cached => format!(
                 "{} {stage}, recorded {}:",
-                self.paint("known   ", "36"),
+                self.paint("known   ", KNOWN),
                 words::age(finished.finished_ms)
             ),
             Outcome::Restored { files } => {
-                format!("{} {stage}: {}", self.paint("restored", "36"), words::list(files))
+                format!("{} {stage}: {}", self.paint("restored", KNOWN), words::list(files))
             }
             // The reason stands below the table, where there is one.
             Outcome::Failed { failure }
                 if !self.mute && table::decided(failure.class).is_some() =>
             {
                 let word = table::decided(failure.class).unwrap_or_default();
-                format!("{} {stage} ({took})", self.paint(&format!("{word:<8}"), "33"))
+                format!("{} {stage} ({took})", self.paint(&format!("{word:<8}"), HELD_BACK))
             }
             Outcome::Failed { failure } => format!(
                 "{} {stage} {}: {}",
-                self.paint("FAILED  ", "1;31"),
+                self.paint("FAILED  ", ERROR),
                 words::class(failure.class),
                 failure.message
             ),
             Outcome::Skipped { because } => {
-                format!("{} {stage}: {because}", self.paint("skipped ", "33"))
+                format!("{} {stage}: {because}", self.paint("skipped ", HELD_BACK))
             }
             Outcome::Blocked { by } => {
-                format!("{} {stage}: needs {by}", self.paint("blocked ", "33"))
+                format!("{} {stage}: needs {by}", self.paint("blocked ", HELD_BACK))
             }
         };
         self.complain(&line);
@@ -319,7 +328,7 @@ impl Ui {
         let (boards, complaints) = board::tables(&seen.finished, state_dir);
         self.text(&boards);
         for complaint in &complaints {
-            self.complain(&format!("{} {complaint}", self.paint("warning:", "1;33")));
+            self.complain(&format!("{} {complaint}", self.paint("warning:", WARNING)));
         }
         if !self.quiet {
             self.line(&words::summary(finished));

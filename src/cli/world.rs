@@ -12,7 +12,7 @@ use crate::campaign::worktree::Outside;
 use crate::pipeline::Loader;
 use crate::plan::kernel::LIBRARY_PATH;
 use crate::process::sandbox::SandboxLevel;
-use crate::process::{Cancel, CommandSpec};
+use crate::process::{Cancel, CommandSpec, trace};
 
 /// The disk and the environment of this process.
 #[derive(Debug, Default, Clone, Copy)]
@@ -27,6 +27,18 @@ pub(super) fn variable(name: &str) -> Option<std::ffi::OsString> {
 /// An environment variable as text.
 pub(super) fn text_variable(name: &str) -> Option<String> {
     variable(name)?.into_string().ok()
+}
+
+/// Begins to trace workers and their sandboxes where `OPTLOOP_TRACE` says so.
+///
+/// # Errors
+/// Which file cannot be written, and why.
+pub(super) fn begin_trace() -> Result<(), String> {
+    let Some(path) = variable(trace::VARIABLE).filter(|path| !path.is_empty()) else {
+        return Ok(());
+    };
+    let begun = std::path::absolute(&path).and_then(trace::to);
+    begun.map_err(|e| format!("cannot write {} of {}: {e}", path.display(), trace::VARIABLE))
 }
 
 /// Where CUDA's libraries and tools are looked for.

@@ -130,6 +130,19 @@ impl Source {
         (line, before[line_start..].chars().count() + 1)
     }
 
+    /// The bytes of `part` of a value that was read from `span`, or all of `span` where the value
+    /// does not stand there as it is: in a text with escapes, or put together from variables.
+    pub fn inside(&self, span: &Range<usize>, value: &str, part: &Range<usize>) -> Range<usize> {
+        let written = self.text.get(span.clone()).unwrap_or_default();
+        match written.find(value) {
+            Some(at) if !value.is_empty() => {
+                let start = span.start + at;
+                start + part.start..start + part.end
+            }
+            _ => span.clone(),
+        }
+    }
+
     /// The same range, within the text and on character boundaries.
     fn clamp(&self, span: Range<usize>) -> Range<usize> {
         let start = self.text.floor_char_boundary(span.start);
@@ -158,6 +171,15 @@ mod tests {
         assert_eq!(place(10), Some((2, 3)));
         assert_eq!(place(9), Some((2, 2)), "inside a character counts as its start");
         assert_eq!(place(99), Some((3, 1)), "past the end is the end");
+    }
+
+    #[test]
+    fn a_part_of_a_text_is_found_where_it_is_written_as_it_reads() {
+        let source = Source::new("a.toml", "a = \"1 + x\" # 1 + x\nb = 'x'\nc = \"\\u0078\"");
+        assert_eq!(source.inside(&(4..11), "1 + x", &(4..5)), 9..10);
+        assert_eq!(source.inside(&(24..27), "x", &(0..1)), 25..26);
+        assert_eq!(source.inside(&(32..40), "x", &(0..1)), 32..40, "an escape");
+        assert_eq!(source.inside(&(4..11), "", &(0..0)), 4..11);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Conditions of `when`: expressions over upstream results.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::pipeline::when::Condition;
 
@@ -17,7 +17,8 @@ pub fn stages_read(expression: &str) -> Vec<String> {
     let Ok(condition) = Condition::parse(expression) else {
         return Vec::new();
     };
-    let stages = condition.names().into_iter().filter_map(|name| name.split_once('.'));
+    let names: BTreeSet<&str> = condition.names().into_iter().map(|name| name.text).collect();
+    let stages = names.into_iter().filter_map(|name| name.split_once('.'));
     stages.map(|(stage, _)| stage.to_owned()).collect()
 }
 

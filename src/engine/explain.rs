@@ -20,25 +20,6 @@ use crate::cache::{Kind, Status};
 use crate::digest::Digest;
 use crate::plan::key::{Change, Walk};
 
-/// Explains one node; looks at nothing but it and what it needs.
-///
-/// # Errors
-/// When the stage definitions are damaged.
-pub fn explain(state: &State, world: &dyn World, node: u32) -> Result<Explanation, EngineError> {
-    let mut selected = vec![false; state.index.nodes.len()];
-    selected[node as usize] = true;
-    for n in (0..=node as usize).rev() {
-        if selected[n] {
-            let needs = state.index.ids(state.index.nodes[n].needs);
-            for &need in needs {
-                selected[need as usize] = true;
-            }
-        }
-    }
-    let forecast = Forecast::of(state, world, &selected)?;
-    Ok(forecast.explanation(node))
-}
-
 /// What a run would do with every selected node.
 pub struct Forecast<'a> {
     pub(super) state: &'a State,

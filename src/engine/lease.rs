@@ -101,12 +101,8 @@ fn first_shared<'a>(folders: &'a [&'a str]) -> Option<&'a Path> {
 
 /// A lock that cannot be had for another reason than being held.
 fn refused(device: &str, error: CacheError) -> EngineError {
-    match error {
-        CacheError::Io { path, source, .. } => {
-            EngineError::Lease { device: device.to_owned(), path, source }
-        }
-        held @ CacheError::Locked { .. } => held.into(),
-    }
+    let CacheError::Io { path, source, .. } = error;
+    EngineError::Lease { device: device.to_owned(), path, source }
 }
 
 #[cfg(test)]

@@ -135,7 +135,7 @@ impl EngineError {
             | Self::State { source, .. }
             | Self::Unreadable { source, .. }
             | Self::Lease { source, .. } => Some(source),
-            Self::Definitions(_) | Self::DeviceBusy { .. } | Self::Cache(_) => None,
+            Self::Definitions(_) | Self::DeviceBusy { .. } => None,
         }
     }
 }

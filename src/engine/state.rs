@@ -326,11 +326,6 @@ impl State {
         }
     }
 
-    /// Nodes that were running when an earlier run was killed.
-    pub fn unfinished(&self) -> &[u32] {
-        &self.replayed.unfinished
-    }
-
     /// Writes definitions and index of a new plan, so that everything later refers to it.
     ///
     /// # Errors
@@ -374,11 +369,6 @@ impl State {
             let known = matches!(n.status(), Status::Passed | Status::Skipped);
             (!known || n.has(flag::ALWAYS)).then_some(id)
         })
-    }
-
-    /// Names of a range of entries.
-    pub fn names(&self, links: Links) -> Vec<String> {
-        self.index.ids(links).iter().map(|&e| self.index.entry_name(e).1.to_owned()).collect()
     }
 }
 

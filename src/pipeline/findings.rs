@@ -37,6 +37,19 @@ impl Findings {
         at.map_or_else(|| span.clone(), |at| span.start + at..span.start + at + part.len())
     }
 
+    /// The bytes of `part` of `value`, which was read from `span`.
+    pub(super) fn inside(
+        &self,
+        span: &Range<usize>,
+        value: &str,
+        part: &Range<usize>,
+    ) -> Range<usize> {
+        let (source, local) = self.map.locate(span.clone());
+        let base = span.start - local.start;
+        let found = source.inside(&local, value, part);
+        base + found.start..base + found.end
+    }
+
     /// Everything found, in file order. What several variants of a stage have in common was found
     /// for each of them.
     pub(super) fn finish(mut self) -> Vec<Diagnostic> {

@@ -160,14 +160,11 @@ impl Resolver<'_> {
         }
         let condition = match Condition::parse(&text) {
             Ok(condition) => condition,
-            Err(label) => {
+            Err(mistake) => {
+                let span = self.findings.inside(&written.span, &text, &mistake.span);
+                let message = format!("bad condition for `{}`", draft.name.value);
                 self.findings
-                    .at(
-                        "bad-when",
-                        format!("bad condition for `{}`", draft.name.value),
-                        &written.span,
-                        label,
-                    )
+                    .at("bad-when", message, &span, mistake.to_string())
                     .help("a condition is such as `candidate.median_us < 900`");
                 return None;
             }
@@ -176,7 +173,8 @@ impl Resolver<'_> {
             return None;
         }
         for name in condition.names() {
-            self.result_name(name, index, drafts, graph);
+            let span = self.findings.inside(&written.span, &text, &name.span);
+            self.result_name(&Spanned::new(name.text, span), index, drafts, graph);
         }
         (self.findings.list.len() == before).then_some(text)
     }
@@ -196,18 +194,21 @@ impl Resolver<'_> {
         true
     }
 
-    fn result_name(&mut self, name: &str, index: usize, drafts: &[Draft], graph: &Upstream<'_>) {
-        let (stage_name, result) = name.split_once('.').unwrap_or((name, ""));
-        let Some(written) = &drafts[index].when else {
-            return;
-        };
-        let span = self.findings.within(&written.span, name);
+    fn result_name(
+        &mut self,
+        name: &Spanned<&str>,
+        index: usize,
+        drafts: &[Draft],
+        graph: &Upstream<'_>,
+    ) {
+        let Spanned { value: name, span } = name;
+        let (stage_name, result) = name.split_once('.').unwrap_or((*name, ""));
         let plain = |draft: &Draft| draft.name.replace('-', "_");
         let Some(other) = drafts.iter().position(|draft| plain(draft) == stage_name) else {
             let names: Vec<String> = drafts.iter().map(plain).collect();
             let label = did_you_mean(stage_name, names.iter().map(String::as_str), "no such stage");
             self.findings
-                .at("unknown-stage", format!("`when` names unknown `{name}`"), &span, label)
+                .at("unknown-stage", format!("`when` names unknown `{name}`"), span, label)
                 .help("a result is STAGE.RESULT; write a `-` of a stage's name as `_`");
             return;
         };
@@ -216,7 +217,7 @@ impl Resolver<'_> {
             let message = format!("`when` looks at `{needed}`, which may not have run yet");
             let label = format!("`{}` does not need `{needed}`", drafts[index].name.value);
             let help = format!("add \"{needed}\" to its `needs`");
-            self.findings.at("not-upstream", message, &span, label).help(help);
+            self.findings.at("not-upstream", message, span, label).help(help);
             return;
         }
         let Some(stage) = &drafts[other].stage else {
@@ -226,7 +227,7 @@ impl Resolver<'_> {
         if !results.contains(&result) {
             let label = did_you_mean(result, results.iter().copied(), "no such result");
             let message = format!("stage `{}` has no result `{result}`", stage.name);
-            self.findings.at("unknown-result", message, &span, label).help(format!(
+            self.findings.at("unknown-result", message, span, label).help(format!(
                 "results of `{}`: {}",
                 stage.name,
                 results.join(", ")

@@ -33,6 +33,9 @@ pub enum CaseError {
         /// Its value.
         value: i64,
     },
+    /// Operations or bytes are fewer than none.
+    #[error("{0} is negative")]
+    Negative(f64),
     /// A scalar is outside its type.
     #[error("`{expr}` is {value}, which {dtype} cannot hold")]
     Scalar {
@@ -232,6 +235,12 @@ pub fn size(problem: &Problem, case: &Case) -> u64 {
 pub fn work(problem: &Problem, case: &Case) -> CaseWork {
     let number = |expr: &Option<String>| eval_f64(expr.as_deref()?, &case.sizes).ok();
     CaseWork { flops: number(&problem.flops), bytes: number(&problem.bytes) }
+}
+
+/// An amount of work: at least 0.
+pub(super) fn amount(expr: &str, sizes: &BTreeMap<String, i64>) -> Result<f64, CaseError> {
+    let value = eval_f64(expr, sizes).map_err(|error| at(expr, error))?;
+    if value < 0.0 { Err(CaseError::Negative(value)) } else { Ok(value) }
 }
 
 /// Draws the hold-out cases: each new, and each one that can be staged. Fewer than asked for when

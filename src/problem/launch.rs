@@ -126,8 +126,8 @@ mod tests {
             (&["n"], &["64", "32"], "the product of block is 2048, and must be 1 to 1024"),
             (&["0"], &["1"], "grid.x is 0, and must be 1 to 2147483647"),
             (&["1", "n*100"], &["1"], "grid.y is 100000, and must be 1 to 65535"),
-            (&["m"], &["1"], "`m`: there is no size called `m`"),
-            (&["1"], &["grid.x"], "`grid.x`: there is no size called `grid.x`"),
+            (&["m"], &["1"], "`m`: there is no value for `m`"),
+            (&["1"], &["grid.x"], "`grid.x`: there is no value for `grid.x`"),
         ] {
             assert_eq!(check(grid, block, None), Err(expected.to_owned()));
         }

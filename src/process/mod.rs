@@ -17,6 +17,7 @@ mod running;
 pub mod sandbox;
 mod signals;
 mod spawn;
+pub mod trace;
 mod tree;
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use super::capture::Stream;
 use super::procfs;
 use super::signals::Cancel;
 use super::spawn::{CommandSpec, SpawnError};
+use super::trace;
 use super::tree::{Fate, Leftover, Tree};
 
 /// How long output of a background child is still waited for after the command's own end.
@@ -423,6 +424,10 @@ impl Running {
                 Some(reaper) => reaper.recv().ok(),
                 None => self.child.wait().ok(),
             };
+            trace::note(|| match &self.status {
+                Some(status) => format!("process {}: ended, {status}", self.child.id()),
+                None => format!("process {}: ended, nobody knows how", self.child.id()),
+            });
         }
         match self.status {
             Some(status) => {

@@ -20,6 +20,7 @@ use super::capture::{Capture, Stream};
 use super::errno::lasts;
 use super::running::{Finished, Running};
 use super::signals::Cancel;
+use super::trace;
 use super::tree::{MARKER, Tree, become_subreaper};
 
 /// A command, complete: nothing is taken from this process's own environment.
@@ -155,6 +156,10 @@ pub(super) fn launch(
     let tree = Tree::announce(&spec.marker);
     let started = Instant::now();
     let child = spawn_patiently(&mut command).map_err(fail)?;
+    trace::note(|| {
+        let (program, marker) = (spec.program.display(), &spec.marker);
+        format!("process {}: {program} started as {marker}", child.id())
+    });
     // The builder holds the writing ends; while they are open no reader sees an end.
     drop(command);
     Running::new(spec, child, tree, streams, started)

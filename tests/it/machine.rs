@@ -10,6 +10,26 @@ fn fits(text: &str) {
 }
 
 #[test]
+fn colours_follow_the_flag_and_then_the_environment() {
+    const NONE: &[(&str, &str)] = &[];
+    let project = Project::new();
+    for (flag, env, coloured) in [
+        ("auto", NONE, false),
+        ("always", &[("NO_COLOR", "1"), ("TERM", "dumb")], true),
+        ("never", &[("CLICOLOR_FORCE", "1")], false),
+        ("auto", &[("CLICOLOR_FORCE", "1"), ("CI", "1")], true),
+        ("auto", &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], false),
+        ("auto", &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "")], true),
+    ] {
+        let call = project.args(["pipeline", "missing.toml", "--color", flag]);
+        let call = env.iter().fold(call, |call, (name, value)| call.env(name, value));
+        let stderr = call.run().stderr;
+        let expected = if coloured { "\x1b[1m\x1b[31merror:\x1b[0m " } else { "error" };
+        assert!(stderr.starts_with(expected), "{flag} {env:?}: {stderr:?}");
+    }
+}
+
+#[test]
 fn the_doctor_looks_at_everything_and_names_a_way_out_of_what_is_weak() {
     let project = Project::new();
     let ran = project.args(["doctor"]).run().code(0).says("kernels can be built and measured");

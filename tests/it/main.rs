@@ -28,5 +28,6 @@ mod reads;
 mod replay;
 mod schema;
 mod support;
+mod trace;
 mod trials;
 mod users;

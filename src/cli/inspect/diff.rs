@@ -1,115 +1,86 @@
-//! What changed between two lists of lines: the longest common subsequence, in unified form.
+//! What changed between two lists of lines, in unified form.
+
+use std::hash::Hash;
+use std::ops::Range;
+
+use similar::{Algorithm, DiffOp, capture_diff_slices, group_diff_ops};
 
 /// Lines kept around a change.
 const CONTEXT: usize = 3;
 
-/// Above this many pairs of lines, after equal beginnings and ends are taken off, everything
-/// between counts as changed: a table of 4000 by 4000 lines is where waiting begins.
-const MAX_PAIRS: usize = 16_000_000;
-
 /// One line of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Edit {
-    /// In both: positions in the old and the new.
-    Same(usize, usize),
+    /// In both: its position in the new.
+    Same(usize),
     /// Only in the old.
     Removed(usize),
     /// Only in the new.
     Added(usize),
 }
 
-/// Compares by keys.
-pub(super) fn edits<T: PartialEq>(old: &[T], new: &[T]) -> Vec<Edit> {
-    let start = old.iter().zip(new).take_while(|(a, b)| a == b).count();
-    let (old_rest, new_rest) = (&old[start..], &new[start..]);
-    let end = old_rest.iter().rev().zip(new_rest.iter().rev()).take_while(|(a, b)| a == b).count();
-    let (a, b) = (&old_rest[..old_rest.len() - end], &new_rest[..new_rest.len() - end]);
-    let mut edits: Vec<Edit> = (0..start).map(|at| Edit::Same(at, at)).collect();
-    if a.len().saturating_mul(b.len()) > MAX_PAIRS {
-        edits.extend((0..a.len()).map(|i| Edit::Removed(start + i)));
-        edits.extend((0..b.len()).map(|i| Edit::Added(start + i)));
-    } else {
-        middle(a, b, start, &mut edits);
-    }
-    let (olds, news) = (old.len() - end, new.len() - end);
-    edits.extend((0..end).map(|at| Edit::Same(olds + at, news + at)));
-    edits
-}
-
-/// The textbook's table of the longest common subsequences of all endings (Cormen, Leiserson,
-/// Rivest, Stein, "Introduction to Algorithms", section 15.4).
-fn middle<T: PartialEq>(a: &[T], b: &[T], start: usize, edits: &mut Vec<Edit>) {
-    let width = b.len() + 1;
-    let mut longest = vec![0_u16; (a.len() + 1) * width];
-    for i in (0..a.len()).rev() {
-        for j in (0..b.len()).rev() {
-            longest[i * width + j] = if a[i] == b[j] {
-                longest[(i + 1) * width + j + 1].saturating_add(1)
-            } else {
-                longest[(i + 1) * width + j].max(longest[i * width + j + 1])
-            };
-        }
-    }
-    let (mut i, mut j) = (0, 0);
-    while i < a.len() || j < b.len() {
-        if i < a.len() && j < b.len() && a[i] == b[j] {
-            edits.push(Edit::Same(start + i, start + j));
-            (i, j) = (i + 1, j + 1);
-        } else if j == b.len()
-            || (i < a.len() && longest[(i + 1) * width + j] >= longest[i * width + j + 1])
-        {
-            edits.push(Edit::Removed(start + i));
-            i += 1;
-        } else {
-            edits.push(Edit::Added(start + j));
-            j += 1;
-        }
-    }
+/// All that changed.
+pub(super) struct Changes {
+    steps: Vec<DiffOp>,
 }
 
 /// A stretch of changes with what stands around it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Hunk<'a> {
+pub(super) struct Hunk {
     /// First line and number of lines in the old, counted from 1.
     pub(super) old: (usize, usize),
     /// The same in the new.
     pub(super) new: (usize, usize),
     /// Its lines.
-    pub(super) edits: &'a [Edit],
+    pub(super) edits: Vec<Edit>,
 }
 
-/// The stretches with changes; those nearer than twice the context are one.
-pub(super) fn hunks(edits: &[Edit]) -> Vec<Hunk<'_>> {
-    let changed = |e: &Edit| !matches!(e, Edit::Same(..));
-    let mut ranges: Vec<(usize, usize)> = Vec::new();
-    for (at, _) in edits.iter().enumerate().filter(|(_, e)| changed(e)) {
-        let (from, to) = (at.saturating_sub(CONTEXT), (at + CONTEXT + 1).min(edits.len()));
-        match ranges.last_mut() {
-            Some(last) if from <= last.1 => last.1 = to,
-            _ => ranges.push((from, to)),
-        }
+impl Changes {
+    /// Compares by keys.
+    pub(super) fn between<T: Hash + Eq>(old: &[T], new: &[T]) -> Self {
+        Self { steps: capture_diff_slices(Algorithm::Myers, old, new) }
     }
-    let in_old = |e: &&Edit| !matches!(e, Edit::Added(_));
-    let in_new = |e: &&Edit| !matches!(e, Edit::Removed(_));
-    ranges
-        .into_iter()
-        .map(|(from, to)| Hunk {
-            old: span(
-                edits[..from].iter().filter(in_old).count(),
-                edits[from..to].iter().filter(in_old).count(),
-            ),
-            new: span(
-                edits[..from].iter().filter(in_new).count(),
-                edits[from..to].iter().filter(in_new).count(),
-            ),
-            edits: &edits[from..to],
-        })
-        .collect()
+
+    /// How many lines are only in the old.
+    pub(super) fn removed(&self) -> usize {
+        self.steps.iter().filter(|step| is_change(step)).map(|step| step.old_range().len()).sum()
+    }
+
+    /// How many lines are only in the new.
+    pub(super) fn added(&self) -> usize {
+        self.steps.iter().filter(|step| is_change(step)).map(|step| step.new_range().len()).sum()
+    }
+
+    /// The stretches with changes; those nearer than twice the context are one.
+    pub(super) fn hunks(&self) -> Vec<Hunk> {
+        let groups = group_diff_ops(self.steps.clone(), CONTEXT);
+        let hunk = |group: Vec<DiffOp>| {
+            let (first, last) = (group.first()?, group.last()?);
+            Some(Hunk {
+                old: lines(first.old_range().start..last.old_range().end),
+                new: lines(first.new_range().start..last.new_range().end),
+                edits: group.iter().flat_map(edits).collect(),
+            })
+        };
+        groups.into_iter().filter_map(hunk).collect()
+    }
+}
+
+fn is_change(step: &DiffOp) -> bool {
+    !matches!(step, DiffOp::Equal { .. })
+}
+
+fn edits(step: &DiffOp) -> Vec<Edit> {
+    if !is_change(step) {
+        return step.new_range().map(Edit::Same).collect();
+    }
+    let removed = step.old_range().map(Edit::Removed);
+    removed.chain(step.new_range().map(Edit::Added)).collect()
 }
 
 /// As in unified diffs, nothing stands after the line before it.
-fn span(before: usize, count: usize) -> (usize, usize) {
-    (if count == 0 { before } else { before + 1 }, count)
+fn lines(range: Range<usize>) -> (usize, usize) {
+    (if range.is_empty() { range.start } else { range.start + 1 }, range.len())
 }
 
 #[cfg(test)]
@@ -120,13 +91,13 @@ mod tests {
 
     fn changes(old: &str, new: &str) -> String {
         let (old, new): (Vec<char>, Vec<char>) = (old.chars().collect(), new.chars().collect());
-        let edits = edits(&old, &new);
+        let hunks = Changes::between(&old, &new).hunks();
+        let edits = hunks.iter().flat_map(|hunk| &hunk.edits);
         edits
-            .iter()
-            .map(|e| match e {
-                Edit::Same(i, _) => format!("{}", old[*i]),
-                Edit::Removed(i) => format!("-{}", old[*i]),
-                Edit::Added(j) => format!("+{}", new[*j]),
+            .map(|edit| match edit {
+                Edit::Same(at) => format!("{}", new[*at]),
+                Edit::Removed(at) => format!("-{}", old[*at]),
+                Edit::Added(at) => format!("+{}", new[*at]),
             })
             .collect()
     }
@@ -134,12 +105,11 @@ mod tests {
     #[test]
     fn only_what_differs_is_changed() {
         for (old, new, expected) in [
-            ("abc", "abc", "abc"),
+            ("abc", "abc", ""),
             ("", "ab", "+a+b"),
             ("ab", "", "-a-b"),
             ("abcd", "abxd", "ab-c+xd"),
             ("axbxc", "abc", "a-xb-xc"),
-            ("ab", "ba", "-ab+a"),
         ] {
             assert_eq!(changes(old, new), expected, "{old} {new}");
         }
@@ -151,39 +121,42 @@ mod tests {
         let mut new = old.clone();
         new[4] = 100;
         new.remove(25);
-        let edits = edits(&old, &new);
-        let hunks = hunks(&edits);
-        let spans: Vec<_> = hunks.iter().map(|h| (h.old, h.new)).collect();
+        let changes = Changes::between(&old, &new);
+        assert_eq!((changes.removed(), changes.added()), (2, 1));
+        let spans: Vec<_> = changes.hunks().iter().map(|hunk| (hunk.old, hunk.new)).collect();
         assert_eq!(spans, [((2, 7), (2, 7)), ((23, 7), (23, 6))]);
-        assert_eq!(super::hunks(&super::edits(&old, &old)), []);
+        let inserted = Changes::between(&old[..0], &old[..1]).hunks();
+        assert_eq!((inserted[0].old, inserted[0].new), ((0, 0), (1, 1)));
     }
 
     #[test]
-    fn lists_too_long_to_compare_are_replaced() {
-        let old: Vec<u32> = (0..5000).collect();
-        let new: Vec<u32> =
-            (0..5000).map(|n| if n == 0 || n == 4999 { n } else { n * 2 + 1 }).collect();
-        let same = edits(&old, &new).iter().filter(|e| matches!(e, Edit::Same(..))).count();
-        assert_eq!(same, 2);
+    fn long_lists_without_a_line_in_common_are_compared_soon() {
+        let old: Vec<u32> = (0..50_000).collect();
+        let new: Vec<u32> = old.iter().map(|n| n + 50_000).collect();
+        let changes = Changes::between(&old, &new);
+        assert_eq!((changes.removed(), changes.added()), (50_000, 50_000));
     }
 
     proptest! {
         #[test]
-        fn both_lists_can_be_read_off(old in "[abc]{0,12}", new in "[abc]{0,12}") {
+        fn hunks_make_the_new_of_the_old(old in "[abc]{0,40}", new in "[abc]{0,40}") {
             let (a, b): (Vec<char>, Vec<char>) = (old.chars().collect(), new.chars().collect());
-            let (mut left, mut right) = (String::new(), String::new());
-            for edit in edits(&a, &b) {
-                match edit {
-                    Edit::Same(i, j) => {
-                        prop_assert_eq!(a[i], b[j]);
-                        left.push(a[i]);
-                        right.push(b[j]);
-                    }
-                    Edit::Removed(i) => left.push(a[i]),
-                    Edit::Added(j) => right.push(b[j]),
-                }
+            let (mut made, mut at) = (String::new(), 0);
+            for hunk in Changes::between(&a, &b).hunks() {
+                let (first, count) = hunk.old;
+                let start = if count == 0 { first } else { first - 1 };
+                made.extend(&a[at..start]);
+                at = start + count;
+                made.extend(hunk.edits.iter().filter_map(|edit| match edit {
+                    Edit::Same(at) | Edit::Added(at) => Some(b[*at]),
+                    Edit::Removed(_) => None,
+                }));
+                let removed = hunk.edits.iter().filter(|e| matches!(e, Edit::Removed(_))).count();
+                let added = hunk.edits.iter().filter(|e| matches!(e, Edit::Added(_))).count();
+                prop_assert_eq!(count + added, hunk.new.1 + removed);
             }
-            prop_assert_eq!((left, right), (old, new));
+            made.extend(&a[at..]);
+            prop_assert_eq!(made, new);
         }
     }
 }

@@ -11,7 +11,7 @@ use super::super::args::Format;
 use super::super::ui::Ui;
 use super::super::world;
 use super::Listing;
-use super::diff::{self, Edit};
+use super::diff::{Changes, Edit};
 use crate::backend::cpu::assembly::{
     Architecture, Counts, Function, Instruction, Line, Loop, Place,
 };
@@ -91,15 +91,13 @@ fn alone((function, side, title): (&Function, &str, &str), ui: &Ui) {
 }
 
 fn changed(a: &Function, (new, b): (&Listing, &Function), ui: &Ui) {
-    let edits = diff::edits(&keys(&a.lines), &keys(&b.lines));
+    let changes = Changes::between(&keys(&a.lines), &keys(&b.lines));
     let (before, after) = (a.counts(), b.counts());
-    let text = unified(&edits, (&a.lines, &b.lines), &|place| short(new, place), code);
+    let text = unified(&changes, (&a.lines, &b.lines), &|place| short(new, place), code);
     if ui.format == Format::Json {
-        let count = |what: fn(&Edit) -> bool| edits.iter().filter(|e| what(e)).count();
         ui.json(&json!({
             "event": "function_diff", "name": b.name, "old_counts": before, "new_counts": after,
-            "removed": count(|e| matches!(e, Edit::Removed(_))),
-            "added": count(|e| matches!(e, Edit::Added(_))), "diff": text,
+            "removed": changes.removed(), "added": changes.added(), "diff": text,
         }));
         return;
     }
@@ -142,26 +140,26 @@ pub(super) fn keys(lines: &[Line]) -> Vec<&str> {
 
 /// Only what differs, with the place where it does; `code` writes a line.
 pub(super) fn unified(
-    edits: &[Edit],
+    changes: &Changes,
     (old, new): (&[Line], &[Line]),
     named: &dyn Fn(Place) -> String,
     code: fn(&Line) -> String,
 ) -> String {
     let mut text = String::new();
-    for hunk in diff::hunks(edits) {
+    for hunk in changes.hunks() {
         let place = hunk.edits.iter().find_map(|e| match e {
-            Edit::Same(_, j) | Edit::Added(j) => new[*j].instruction()?.place,
+            Edit::Same(at) | Edit::Added(at) => new[*at].instruction()?.place,
             Edit::Removed(_) => None,
         });
         let place = place.map(|p| format!(" {}", named(p))).unwrap_or_default();
         let ((old_at, old_count), (new_at, new_count)) = (hunk.old, hunk.new);
         let _infallible =
             writeln!(text, "@@ -{old_at},{old_count} +{new_at},{new_count} @@{place}");
-        for edit in hunk.edits {
+        for edit in &hunk.edits {
             let (sign, line) = match edit {
-                Edit::Same(_, j) => (' ', &new[*j]),
-                Edit::Added(j) => ('+', &new[*j]),
-                Edit::Removed(i) => ('-', &old[*i]),
+                Edit::Same(at) => (' ', &new[*at]),
+                Edit::Added(at) => ('+', &new[*at]),
+                Edit::Removed(at) => ('-', &old[*at]),
             };
             let _infallible = writeln!(text, "{sign}{}", code(line));
         }

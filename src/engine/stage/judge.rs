@@ -30,6 +30,7 @@ mod fault;
 mod judged;
 mod large;
 mod room;
+mod traced;
 
 pub(super) use bench::{Bench, core, free_bytes};
 pub(super) use built::{Built, load_what_fits};

@@ -169,11 +169,8 @@ impl Failure {
 
     /// What went wrong with the state on disk; `what` stands before it.
     pub(super) fn of_cache(what: &str, error: &CacheError) -> Self {
-        let class = match error {
-            CacheError::Io { source, .. } => Self::class_of(source),
-            CacheError::Locked { .. } => FailureClass::Infrastructure,
-        };
-        Self { class, message: format!("{what}{error}") }
+        let CacheError::Io { source, .. } = error;
+        Self { class: Self::class_of(source), message: format!("{what}{error}") }
     }
 
     /// Of what the system refused: [`FailureClass::Infrastructure`] where it may go away.

@@ -107,8 +107,13 @@ impl Checker<'_> {
             return None;
         }
         let message = format!("`{name}` has no value of type {dtype}");
-        self.at_points("bad-value", &text.span, &message, |sizes| scalar(&text, dtype, sizes))?;
-        Some(ArgKind::Scalar(text.value))
+        match self.at_points(|sizes| scalar(&text, dtype, sizes)) {
+            Ok(_) => Some(ArgKind::Scalar(text.value)),
+            Err(failure) => {
+                self.no_value("bad-value", &message, &text, &failure);
+                None
+            }
+        }
     }
 
     fn buffer(&mut self, arg: &ArgFile) -> Option<ArgKind> {
@@ -118,11 +123,7 @@ impl Checker<'_> {
         let mut whole = true;
         for size in arg.shape.iter().flatten() {
             let text = size.clone().map(|size| size.text());
-            let message = format!("`{name}` has no extent here");
-            let values = self.expr(&text, &[]).then(|| {
-                self.at_points("bad-extent", &text.span, &message, |sizes| extent(&text, sizes))
-            });
-            match values.flatten() {
+            match self.extents(name, &text) {
                 Some(values) => extents.iter_mut().zip(values).for_each(|(e, value)| e.push(value)),
                 None => whole = false,
             }
@@ -136,6 +137,18 @@ impl Checker<'_> {
         }
         let fill = self.fill(arg, role, whole.then_some(extents.as_slice()));
         whole.then_some(ArgKind::Buffer { shape, role, fill: fill? })
+    }
+
+    /// One extent of a buffer, at every point.
+    fn extents(&mut self, name: &str, text: &Spanned<String>) -> Option<Vec<usize>> {
+        if !self.expr(text, &[]) {
+            return None;
+        }
+        let values = self.at_points(|sizes| extent(text, sizes));
+        let no_extent = |failure| {
+            self.no_value("bad-extent", &format!("`{name}` has no extent here"), text, &failure);
+        };
+        values.map_err(no_extent).ok()
     }
 
     /// The fill of a buffer, checked for its type and the largest of `extents`.

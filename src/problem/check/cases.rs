@@ -54,9 +54,8 @@ impl Checker<'_> {
         let start = |c: char| c.is_ascii_alphabetic() || c == '_';
         let plain =
             name.starts_with(start) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        // Expressions read `inf`, `nan` and `true` as values; `count` belongs to the hold-out.
-        let taken =
-            name.parse::<f64>().is_ok() || ["true", "false", "count"].contains(&name.as_str());
+        // Expressions read `true` and `false` as values; `count` belongs to the hold-out.
+        let taken = ["true", "false", "count"].contains(&name.as_str());
         if !plain || taken {
             let label = if plain { "means something else here" } else { "no name for a size" };
             let message = format!("a size cannot be called `{}`", name.value);
@@ -106,7 +105,7 @@ impl Checker<'_> {
             } else {
                 let near = nearest(name, known.iter().copied());
                 lacking.retain(|missing| near != Some(*missing));
-                self.unknown("size", &name.value, name, &known);
+                self.unknown("size", &Spanned::new(name.as_str(), name.span.clone()), &known);
             }
         }
         for name in lacking {

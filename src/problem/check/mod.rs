@@ -5,15 +5,17 @@ mod cases;
 mod rest;
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::case::CaseError;
+use super::expr::ExprError;
 use super::file::ProblemFile;
 use super::load::Files;
 use super::{Arg, ArgKind, Problem, expr};
 use crate::diagnostic::{Diagnostic, Source, Spanned, nearest};
+use crate::expression::{Fault, Mistake};
 
 /// Sizes at which every expression must have a value: the cases, and both ends of the hold-out.
 struct Point {
@@ -132,15 +134,10 @@ impl<'a> Checker<'a> {
 
     /// Checks that `text` parses and names only sizes and `extra`; true when it can be evaluated.
     fn expr(&mut self, text: &Spanned<String>, extra: &[&str]) -> bool {
-        let names = match expr::names(text) {
-            Ok(names) => names,
-            Err(expr::ExprError::UnknownFunction(name)) => {
-                self.unknown("function", &name, text, &expr::FUNCTIONS);
-                return false;
-            }
+        let expression = match expr::parse(text) {
+            Ok(expression) => expression,
             Err(error) => {
-                let message = format!("`{}` is not an expression", text.value);
-                self.tell("bad-expression", message, text.span.clone(), error.to_string());
+                self.malformed(text, &error);
                 return false;
             }
         };
@@ -149,55 +146,76 @@ impl<'a> Checker<'a> {
         };
         let known: Vec<&str> =
             sizes.iter().map(String::as_str).chain(extra.iter().copied()).collect();
-        let strangers: Vec<String> =
-            names.into_iter().filter(|name| !known.contains(&name.as_str())).collect();
-        for name in &strangers {
-            self.unknown("size", name, text, &known);
+        let mut told: Vec<&str> = Vec::new();
+        for name in expression.names() {
+            if !known.contains(&name.text) && !told.contains(&name.text) {
+                let name_there = Spanned::new(name.text, self.part(text, Some(name.span)));
+                self.unknown("size", &name_there, &known);
+                told.push(name.text);
+            }
         }
-        strangers.is_empty()
+        told.is_empty()
     }
 
-    fn unknown(&mut self, what: &str, name: &str, text: &Spanned<String>, known: &[&str]) {
-        let label = nearest(name, known.iter().copied())
+    fn malformed(&mut self, text: &Spanned<String>, error: &ExprError) {
+        let span = self.part(text, error.span());
+        if let ExprError::Mistake(Mistake { fault: Fault::UnknownFunction(name), .. }) = error {
+            self.unknown("function", &Spanned::new(name.as_str(), span), &expr::FUNCTIONS);
+            return;
+        }
+        let message = format!("`{}` is not an expression", text.value);
+        self.tell("bad-expression", message, span, error.to_string());
+    }
+
+    fn unknown(&mut self, what: &str, name: &Spanned<&str>, known: &[&str]) {
+        let label = nearest(name.value, known.iter().copied())
             .map_or_else(|| format!("no such {what}"), |near| format!("did you mean `{near}`?"));
-        let span = self.word(&text.span, name);
         let code = if what == "size" { "unknown-size" } else { "unknown-function" };
-        self.tell(code, format!("unknown {what} `{name}`"), span, label);
+        self.tell(code, format!("unknown {what} `{}`", name.value), name.span.clone(), label);
         self.advise(format!("{what}s here: {}", known.join(", ")));
     }
 
-    /// Evaluates at every point and reports the first failure; the values when there is none.
-    fn at_points<T, E: Display>(
-        &mut self,
-        code: &'static str,
-        span: &Range<usize>,
-        message: &str,
+    /// The values at every point, or the first failure there.
+    fn at_points<T, E>(
+        &self,
         evaluate: impl Fn(&BTreeMap<String, i64>) -> Result<T, E>,
-    ) -> Option<Vec<T>> {
-        let mut values = Vec::with_capacity(self.points.len());
-        for point in &self.points {
-            match evaluate(&point.sizes) {
-                Ok(value) => values.push(value),
-                Err(error) => {
-                    let label = format!("at {}: {error}", point.label);
-                    self.tell(code, message, span.clone(), label);
-                    return None;
-                }
-            }
-        }
-        Some(values)
+    ) -> Result<Vec<T>, AtPoint<E>> {
+        let values = self.points.iter().map(|point| {
+            evaluate(&point.sizes).map_err(|error| AtPoint { label: point.label.clone(), error })
+        });
+        values.collect()
     }
 
-    /// Where `word` stands within `span`, when it can be found.
-    fn word(&self, span: &Range<usize>, word: &str) -> Range<usize> {
-        let text = self.source.text.get(span.clone()).unwrap_or_default();
-        let part = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
-        let place = text
-            .match_indices(word)
-            .map(|(at, _)| at)
-            .find(|at| !text[..*at].ends_with(part) && !text[at + word.len()..].starts_with(part));
-        place.map_or(span.clone(), |at| span.start + at..span.start + at + word.len())
+    /// Reports that an expression has no value somewhere, under the part that has none.
+    fn no_value(
+        &mut self,
+        code: &'static str,
+        message: &str,
+        text: &Spanned<String>,
+        failure: &AtPoint<CaseError>,
+    ) {
+        let (part, why) = match &failure.error {
+            // The expression itself stands above the label.
+            CaseError::Expr { error, .. } => (error.span(), error.to_string()),
+            error => (None, error.to_string()),
+        };
+        let label = format!("at {}: {why}", failure.label);
+        self.tell(code, message, self.part(text, part), label);
     }
+
+    /// The bytes of a part of an expression; of all of it without one.
+    fn part(&self, text: &Spanned<String>, part: Option<Range<usize>>) -> Range<usize> {
+        match part {
+            Some(part) => self.source.inside(&text.span, &text.value, &part),
+            None => text.span.clone(),
+        }
+    }
+}
+
+/// What failed, and with which sizes.
+struct AtPoint<E> {
+    label: String,
+    error: E,
 }
 
 /// What is wrong with a name in C and C++, if anything.

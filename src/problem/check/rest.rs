@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::{Checker, not_a_c_name};
+use super::{AtPoint, Checker, not_a_c_name};
 use crate::diagnostic::Spanned;
-use crate::problem::case::input_elements;
-use crate::problem::expr::eval_f64;
+use crate::problem::case::{CaseError, amount, input_elements};
 use crate::problem::file::{CudaFile, ReferenceFile, Size, ToleranceFile, Value};
+use crate::problem::launch::{LaunchError, geometry};
 use crate::problem::load::{absolute, beside};
-use crate::problem::{Arg, ArgKind, Case, CudaLaunch, Role, geometry};
+use crate::problem::{Arg, ArgKind, Case, CudaLaunch, Role};
 use crate::verify::Tolerance;
 
 const BLOCK: [&str; 3] = ["block.x", "block.y", "block.z"];
@@ -123,14 +123,10 @@ impl Checker<'_> {
 
     pub(super) fn work(&mut self, file: Option<&Spanned<Value>>) -> Option<String> {
         let text = file?.clone().map(|value| value.text());
-        if self.expr(&text, &[]) {
-            self.at_points("bad-work", &text.span, "no amount of work", |sizes| {
-                match eval_f64(&text, sizes) {
-                    Ok(value) if value < 0.0 => Err(format!("{value} is negative")),
-                    Ok(value) => Ok(value),
-                    Err(error) => Err(error.to_string()),
-                }
-            });
+        if self.expr(&text, &[])
+            && let Err(failure) = self.at_points(|sizes| amount(&text, sizes))
+        {
+            self.no_value("bad-work", "no amount of work", &text, &failure);
         }
         Some(text.value)
     }
@@ -146,18 +142,34 @@ impl Checker<'_> {
         let all = [BLOCK, GRID].concat();
         sound &= shared.as_ref().is_none_or(|text| self.expr(text, &all));
         let plain =
-            |texts: Vec<Spanned<String>>| texts.into_iter().map(|text| text.value).collect();
+            |texts: &[Spanned<String>]| texts.iter().map(|text| text.value.clone()).collect();
         let launch = CudaLaunch {
-            grid: plain(grid),
-            block: plain(block),
-            shared: shared.map_or_else(|| "0".to_owned(), |text| text.value),
+            grid: plain(&grid),
+            block: plain(&block),
+            shared: shared.as_ref().map_or_else(|| "0".to_owned(), |text| text.value.clone()),
         };
         if sound {
-            self.at_points("bad-launch", &file.span, "no launch geometry", |sizes| {
-                let case = Case { label: String::new(), sizes: sizes.clone() };
-                geometry(&launch, &case, None)
-            });
+            let texts: Vec<&Spanned<String>> =
+                grid.iter().chain(&block).chain(shared.as_ref()).collect();
+            self.geometry(&launch, &texts, &file.span);
         }
         launch
+    }
+
+    /// Tries the geometry at every point. What `texts` it was made of are asked for their places.
+    fn geometry(&mut self, launch: &CudaLaunch, texts: &[&Spanned<String>], all: &Range<usize>) {
+        let tried = self.at_points(|sizes| {
+            let case = Case { label: String::new(), sizes: sizes.clone() };
+            geometry(launch, &case, None)
+        });
+        let Err(AtPoint { label, error }) = tried else { return };
+        let (code, message) = ("bad-launch", "no launch geometry");
+        if let LaunchError::Expr(error @ CaseError::Expr { expr, .. }) = &error
+            && let Some(text) = texts.iter().find(|text| text.value == *expr)
+        {
+            self.no_value(code, message, text, &AtPoint { label, error: error.clone() });
+        } else {
+            self.tell(code, message, all.clone(), format!("at {label}: {error}"));
+        }
     }
 }

@@ -12,6 +12,7 @@ use landlock::{
 use nix::libc;
 
 use super::super::procfs;
+use super::super::trace::Held;
 use super::Confinement;
 
 /// The newest interface that the rules below were written for; newer kernels serve it too.
@@ -73,7 +74,7 @@ pub(super) fn abi() -> u32 {
 }
 
 /// Confines this thread and those it will start.
-pub(super) fn confine(spec: &Confinement) -> Result<(), RulesetError> {
+pub(super) fn confine(spec: &Confinement, trace: &Held) -> Result<(), RulesetError> {
     let mut rules = Ruleset::default()
         .handle_access(AccessFs::from_all(KNOWN))?
         .handle_access(AccessNet::from_all(KNOWN))?
@@ -82,15 +83,22 @@ pub(super) fn confine(spec: &Confinement) -> Result<(), RulesetError> {
     let folders = library_folders();
     let given = folders.iter().chain(&spec.reads).map(PathBuf::as_path);
     for path in SYSTEM.iter().map(Path::new).chain(given) {
+        trace.note(|| rule("read", path));
         rules = allow(rules, path, READ)?;
     }
-    rules = allow(rules, Path::new(SINK), WRITE)?;
-    for path in &spec.writes {
+    for path in std::iter::once(Path::new(SINK)).chain(spec.writes.iter().map(PathBuf::as_path)) {
+        trace.note(|| rule("write", path));
         rules = allow(rules, path, WRITE)?;
     }
     // Runtimes look for files that they can do without; the system's log is not the place to say.
     let _status = rules.log_same_exec(false)?.restrict_self()?;
     Ok(())
+}
+
+/// A line of the trace.
+fn rule(right: &str, path: &Path) -> String {
+    let absent = if path.exists() { "" } else { ", which is not there" };
+    format!("sandbox: may {right} {}{absent}", path.display())
 }
 
 /// A path that is not there needs no rule; for a file, what only folders allow is left out.

@@ -17,6 +17,8 @@ use std::path::PathBuf;
 
 use rustix::thread::set_no_new_privs;
 
+use super::trace;
+
 pub use calls::syscall_name;
 pub use files::library_path;
 pub use traps::{trapped_call, watch_traps};
@@ -133,13 +135,29 @@ pub enum SandboxError {
 /// # Errors
 /// When the kernel refuses what it offered. The process may then be confined in part, and ends.
 pub fn confine(spec: &Confinement) -> Result<SandboxLevel, SandboxError> {
+    // Once files are confined the trace could not be opened any more.
+    let trace = trace::hold();
     let level = SandboxLevel::available();
+    trace.note(|| format!("sandbox: this machine offers {}", level.describe()));
+    let confined = confine_to(level, spec, &trace);
+    trace.note(|| match &confined {
+        Ok(()) => format!("sandbox: confined by {}", level.describe()),
+        Err(error) => format!("sandbox: {error}"),
+    });
+    confined.map(|()| level)
+}
+
+fn confine_to(
+    level: SandboxLevel,
+    spec: &Confinement,
+    trace: &trace::Held,
+) -> Result<(), SandboxError> {
     set_no_new_privs(true).map_err(|e| SandboxError::Privileges(e.into()))?;
     if level.landlock_abi > 0 {
-        files::confine(spec)?;
+        files::confine(spec, trace)?;
     }
     if level.seccomp {
         filter::install(std::process::id())?;
     }
-    Ok(level)
+    Ok(())
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::super::args::Format;
 use super::super::super::ui::Ui;
 use super::super::super::world;
-use super::super::diff::{self, Edit};
+use super::super::diff::Changes;
 use super::super::show::{Sources, keys, unified};
 use super::make::Version;
 use crate::backend::cpu::assembly::{Instruction, Line, Place};
@@ -232,15 +232,13 @@ fn alone((part, side, title): (&Part, &str, &str), ui: &Ui) {
 }
 
 fn changed(a: &Part, (new, b): (&Listing, &Part), ui: &Ui) {
-    let edits = diff::edits(&keys(&a.lines), &keys(&b.lines));
-    let text = unified(&edits, (&a.lines, &b.lines), &|place| new.short(place), code);
+    let changes = Changes::between(&keys(&a.lines), &keys(&b.lines));
+    let text = unified(&changes, (&a.lines, &b.lines), &|place| new.short(place), code);
     if ui.format == Format::Json {
-        let count = |what: fn(&Edit) -> bool| edits.iter().filter(|e| what(e)).count();
         ui.json(&json!({
             "event": "function_diff", "name": b.name, "old_instructions": a.instructions,
             "new_instructions": b.instructions, "old_spills": a.spills, "new_spills": b.spills,
-            "removed": count(|e| matches!(e, Edit::Removed(_))),
-            "added": count(|e| matches!(e, Edit::Added(_))), "diff": text,
+            "removed": changes.removed(), "added": changes.added(), "diff": text,
         }));
         return;
     }

@@ -95,7 +95,7 @@ fn launch_lines(source: &Path) -> Result<LaunchLines, String> {
         return Ok(LaunchLines::default());
     }
     let text = std::fs::read(source).unwrap_or_default();
-    let check = |expression: &str| expr::names(expression).map(drop).map_err(|e| e.to_string());
+    let check = |expression: &str| expr::parse(expression).map(drop).map_err(|e| e.to_string());
     directives::parse(source, &String::from_utf8_lossy(&text), &check)
         .map_err(|found| diagnostic::render(&found, false).trim_end().to_owned())
 }

@@ -88,7 +88,7 @@ fn launch_lines(def: &CompileDef, text: &str) -> Result<LaunchLines, Failure> {
     else {
         return Ok(LaunchLines::default());
     };
-    let check = |expression: &str| expr::names(expression).map(drop).map_err(|e| e.to_string());
+    let check = |expression: &str| expr::parse(expression).map(drop).map_err(|e| e.to_string());
     directives::parse(first, text, &check)
         .map_err(|found| failed(diagnostic::render(&found, false).trim_end().to_owned()))
 }

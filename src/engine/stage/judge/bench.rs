@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use super::super::StageContext;
 use super::built;
+use super::traced::{started, traced};
 use crate::backend::cpu::{CpuSession, SessionOptions};
 use crate::backend::cuda::{CudaOptions, CudaSession, Journal};
 use crate::backend::{Allowance, Fault, Session};
 use crate::pipeline::{self, Cores, Limits, Target};
 use crate::plan::kernel::{CUDA_ENV, WORKER_ENV};
 use crate::process::sandbox::{SandboxLevel, SandboxMode};
+use crate::process::trace;
 
 /// Where and until when a stage's workers run.
 pub(in crate::engine::stage) struct Bench<'a> {
@@ -105,12 +107,12 @@ impl<'a> Bench<'a> {
             Target::Cpu(_) => {
                 let session = self.open(kernel)?;
                 let sealed = session.level().is_full();
-                Ok((Box::new(session), sealed))
+                Ok((traced(Box::new(session)), sealed))
             }
             Target::Cuda(device) => {
                 let session = self.open_cuda(device, kernel)?;
                 let sealed = session.is_device_only() || self.level().is_full();
-                Ok((Box::new(session), sealed))
+                Ok((traced(Box::new(session)), sealed))
             }
         }
     }
@@ -132,7 +134,7 @@ impl<'a> Bench<'a> {
         kernels: [&Path; 2],
     ) -> Result<[Box<dyn Session>; 2], Fault> {
         let [first, second] = self.start_cuda(device, kernels)?;
-        Ok([Box::new(first), Box::new(second)])
+        Ok([traced(Box::new(first)), traced(Box::new(second))])
     }
 
     fn start_cuda<const N: usize>(
@@ -143,7 +145,8 @@ impl<'a> Bench<'a> {
         let mut env = self.ctx.inherited(&WORKER_ENV);
         env.extend(self.ctx.inherited(&CUDA_ENV));
         env.extend(self.code_cache());
-        let sessions = CudaSession::start(&CudaOptions {
+        env.extend(tracing());
+        let options = CudaOptions {
             program: self.ctx.program,
             env,
             marker: self.ctx.marker,
@@ -154,7 +157,10 @@ impl<'a> Bench<'a> {
             dir: self.ctx.scratch,
             journal: Some(&self.journal),
             cancel: self.ctx.cancel,
-        })?;
+        };
+        let start = || CudaSession::start(&options);
+        let ready = |_: &Vec<CudaSession>| format!("ready on {device}");
+        let sessions = started(format_args!("{kernels:?}"), start, ready)?;
         sessions.try_into().map_err(|other: Vec<CudaSession>| Fault::Infrastructure {
             what: format!("a worker was asked for {N} kernels and gave {}", other.len()),
         })
@@ -187,7 +193,8 @@ impl<'a> Bench<'a> {
     ) -> Result<CpuSession, Fault> {
         let mut env = self.ctx.inherited(&WORKER_ENV);
         env.extend(more);
-        CpuSession::start(&SessionOptions {
+        env.extend(tracing());
+        let options = SessionOptions {
             program: self.ctx.program,
             env,
             marker: self.ctx.marker,
@@ -198,8 +205,15 @@ impl<'a> Bench<'a> {
             sandbox: self.sandbox,
             dir: self.ctx.scratch,
             cancel: self.ctx.cancel,
-        })
+        };
+        let ready = |session: &CpuSession| format!("ready, sandbox {}", session.level().describe());
+        started(format_args!("{}", library.display()), || CpuSession::start(&options), ready)
     }
+}
+
+/// What makes a worker write to the trace too, when there is one.
+fn tracing() -> Option<(OsString, OsString)> {
+    trace::file().map(|file| (trace::VARIABLE.into(), file.into()))
 }
 
 /// What the machine has, of what may be had.
