@@ -247,11 +247,7 @@ fn every_field_of_a_measurements_key_is_named_when_it_alone_changes() {
         }),
         (
             "smoke",
-            &[
-                "definition.problem.holdout.ranges.n",
-                "definition.problem.holdout.count",
-                "definition.problem.holdout",
-            ],
+            &["definition.problem.holdout.ranges.n", "definition.problem.holdout.count"],
             |p| {
                 p.edit(
                     "problem.toml",

@@ -26,6 +26,9 @@ pub(super) const PREFIX: &str = "optloop-commit.";
 /// How long another program's lock is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(20);
+/// A command that a killed owner was just starting has a copy of its descriptors, and so of its
+/// lock, until the system runs the command's own program.
+const STARTING: Duration = Duration::from_millis(500);
 /// How far back the commit of an attempt is looked for.
 const ANCESTORS: usize = 64;
 
@@ -117,7 +120,13 @@ impl Attempt {
     /// Takes one over whose owner was killed.
     pub(super) fn adopt(folder: &Path) -> Option<Self> {
         let owner = File::open(folder.join(OWNER)).ok()?;
-        flock(&owner, FlockOperation::NonBlockingLockExclusive).ok()?;
+        let started = Instant::now();
+        while flock(&owner, FlockOperation::NonBlockingLockExclusive).is_err() {
+            if started.elapsed() > STARTING {
+                return None;
+            }
+            std::thread::sleep(PAUSE);
+        }
         // Its owner may have ended, and removed it, a moment ago.
         let there = fs::metadata(folder.join(OWNER)).ok()?;
         let own = owner.metadata().ok()?;
