@@ -4,6 +4,7 @@ use std::io;
 
 use crate::engine::stage::FailureClass;
 use crate::engine::{EngineError, Outcome, RunFinished};
+use crate::plan::StageKind;
 use crate::process;
 
 /// How the program ends. Printed by `optloop --help`, tested, and never reused for anything else.
@@ -55,7 +56,7 @@ impl From<Exit> for std::process::ExitCode {
 }
 
 /// The code of a failed stage of a kind.
-pub(super) fn of_failure(kind: &str, class: FailureClass) -> Exit {
+pub(super) fn of_failure(kind: StageKind, class: FailureClass) -> Exit {
     match class {
         FailureClass::Infrastructure | FailureClass::TooNoisy => Exit::Infrastructure,
         FailureClass::Interrupted => Exit::Interrupted,
@@ -68,19 +69,19 @@ pub(super) fn of_failure(kind: &str, class: FailureClass) -> Exit {
         | FailureClass::NotBetter
         | FailureClass::Implausible => Exit::Candidate,
         FailureClass::Inconclusive => Exit::Undecided,
-        _ if kind == "command" || kind == "best" => Exit::User,
+        _ if matches!(kind, StageKind::Command | StageKind::Best) => Exit::User,
         // A kernel that does not compile is as unusable as one that crashes.
         FailureClass::Failed | FailureClass::Crashed | FailureClass::TimedOut => Exit::Candidate,
     }
 }
 
 /// The code of a whole run: the gravest of its stages'.
-pub(super) fn of_run(finished: &RunFinished, outcomes: &[(String, Outcome)]) -> Exit {
+pub(super) fn of_run(finished: &RunFinished, outcomes: &[(StageKind, Outcome)]) -> Exit {
     if finished.interrupted {
         return Exit::Interrupted;
     }
     let codes = outcomes.iter().filter_map(|(kind, outcome)| match outcome {
-        Outcome::Failed { failure } => Some(of_failure(kind, failure.class)),
+        Outcome::Failed { failure } => Some(of_failure(*kind, failure.class)),
         _ => None,
     });
     codes.max().unwrap_or(Exit::Ok)
@@ -106,21 +107,23 @@ mod tests {
 
     #[test]
     fn the_gravest_failure_decides() {
-        let failed = |kind: &str, class| {
+        let failed = |kind: StageKind, class| {
             let failure = Failure { class, message: String::new() };
-            (kind.to_owned(), Outcome::Failed { failure })
+            (kind, Outcome::Failed { failure })
         };
         let code = |outcomes: &[_]| of_run(&RunFinished::default(), outcomes);
         assert_eq!(code(&[]), Exit::Ok);
-        assert_eq!(code(&[failed("command", FailureClass::Failed)]), Exit::User);
-        assert_eq!(code(&[failed("compile", FailureClass::Failed)]), Exit::Candidate);
-        assert_eq!(code(&[failed("check", FailureClass::Crashed)]), Exit::Candidate);
-        let both =
-            [failed("check", FailureClass::Wrong), failed("bench", FailureClass::Infrastructure)];
+        assert_eq!(code(&[failed(StageKind::Command, FailureClass::Failed)]), Exit::User);
+        assert_eq!(code(&[failed(StageKind::Compile, FailureClass::Failed)]), Exit::Candidate);
+        assert_eq!(code(&[failed(StageKind::Check, FailureClass::Crashed)]), Exit::Candidate);
+        let both = [
+            failed(StageKind::Check, FailureClass::Wrong),
+            failed(StageKind::Bench, FailureClass::Infrastructure),
+        ];
         assert_eq!(code(&both), Exit::Infrastructure);
-        assert_eq!(code(&[failed("check", FailureClass::Setup)]), Exit::User);
-        assert_eq!(code(&[failed("command", FailureClass::Setup)]), Exit::User);
-        assert_eq!(code(&[failed("bench", FailureClass::Defect)]), Exit::Internal);
+        assert_eq!(code(&[failed(StageKind::Check, FailureClass::Setup)]), Exit::User);
+        assert_eq!(code(&[failed(StageKind::Command, FailureClass::Setup)]), Exit::User);
+        assert_eq!(code(&[failed(StageKind::Bench, FailureClass::Defect)]), Exit::Internal);
     }
 
     #[test]

@@ -376,6 +376,7 @@ mod tests {
     use crate::engine::event::{Reason, RunStarted, StageFinished};
     use crate::engine::stage::{Failure, FailureClass, Look};
     use crate::engine::{Event, Outcome, RunFinished};
+    use crate::plan::StageKind;
     use crate::plan::key::Change;
 
     fn keys(value: &Value) -> Vec<String> {
@@ -442,14 +443,13 @@ mod tests {
 
     fn finished(outcome: Outcome) -> Event {
         Event::StageFinished(Box::new(StageFinished {
-            kind: "bench".to_owned(),
             fields: vec![("a".to_owned(), "b".to_owned())],
-            ..StageFinished::empty(outcome)
+            ..StageFinished::empty(StageKind::Bench, outcome)
         }))
     }
 
     fn started(reason: Reason) -> Event {
-        let (stage, kind) = ("s".to_owned(), "check".to_owned());
+        let (stage, kind) = ("s".to_owned(), StageKind::Check);
         Event::StageStarted { stage, kind, reason, expected_us: 3 }
     }
 

@@ -9,6 +9,7 @@ use super::words;
 use crate::engine::Outcome;
 use crate::engine::event::StageFinished;
 use crate::engine::stage::FailureClass;
+use crate::plan::StageKind;
 
 /// The table of all stages with numbers or verdicts; empty when there are none.
 pub(super) fn results(stages: &[StageFinished], state_dir: &Path) -> String {
@@ -72,7 +73,7 @@ impl Row {
 
 /// The account of a stage, or of the best point of its matrix.
 fn account(stage: &StageFinished) -> &Value {
-    stage.detail.get("of").filter(|_| stage.kind == "best").unwrap_or(&stage.detail)
+    stage.detail.get("of").filter(|_| stage.kind == StageKind::Best).unwrap_or(&stage.detail)
 }
 
 fn cases(stage: &StageFinished) -> &[Value] {
@@ -208,9 +209,9 @@ fn summary_case(stage: &StageFinished, cases: usize) -> String {
     if let Some(best) = stage.detail.get("best").and_then(Value::as_str) {
         return format!("best: {best}");
     }
-    match (stage.kind.as_str(), cases) {
-        ("bench", n) if n > 1 => text("geometric mean"),
-        ("check", _) => {
+    match (stage.kind, cases) {
+        (StageKind::Bench, n) if n > 1 => text("geometric mean"),
+        (StageKind::Check, _) => {
             let cases = stage.metrics.get("cases").copied().unwrap_or_default();
             format!("{cases} cases")
         }
@@ -221,7 +222,7 @@ fn summary_case(stage: &StageFinished, cases: usize) -> String {
 fn summary_numbers(stage: &StageFinished) -> [String; 3] {
     let number = |name: &str| stage.metrics.get(name).copied();
     let time = |name: &str| number(name).map(words::duration_us).unwrap_or_default();
-    if stage.kind == "command" {
+    if stage.kind == StageKind::Command {
         // One that compares has a gain besides.
         let named = account(stage).get("metric").and_then(Value::as_str);
         let named = named.and_then(|name| stage.metrics.get_key_value(name));
@@ -241,10 +242,10 @@ fn verdict(stage: &StageFinished) -> String {
             (None, class) => words::class(class).to_uppercase(),
         },
         Outcome::Skipped { .. } | Outcome::Blocked { .. } => text("not run"),
-        _ if stage.kind == "check" => text("correct"),
+        _ if stage.kind == StageKind::Check => text("correct"),
         _ if account(stage).get("comparison").is_some() => text("KEEP"),
         _ if account(stage).get("identical").is_some() => text("identical"),
-        _ if stage.kind == "bench" || stage.kind == "best" => text("measured"),
+        _ if matches!(stage.kind, StageKind::Bench | StageKind::Best) => text("measured"),
         _ => text("passed"),
     }
 }
@@ -256,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_command_that_compares_shows_its_own_number() {
-        let mut count = stage("lines", "command", Outcome::Ran);
+        let mut count = stage("lines", StageKind::Command, Outcome::Ran);
         count.metrics = [("gain".to_owned(), 0.5), ("lines".to_owned(), 131.0)].into();
         count.detail = serde_json::json!({"metric": "lines", "comparison": {}});
         assert_eq!(summary_numbers(&count)[0], "lines 131");
@@ -265,7 +266,7 @@ mod tests {
     #[test]
     fn a_decision_stands_before_the_words_of_a_comparison_and_no_other() {
         let told = |detail: Value, outcome| {
-            let mut bench = stage("candidate", "bench", outcome);
+            let mut bench = stage("candidate", StageKind::Bench, outcome);
             bench.detail = detail;
             notes(&bench).join("\n")
         };
@@ -279,18 +280,17 @@ mod tests {
         assert_eq!(told(calibrated, Outcome::Ran), "candidate: w");
     }
 
-    fn stage(name: &str, kind: &str, outcome: Outcome) -> StageFinished {
+    fn stage(name: &str, kind: StageKind, outcome: Outcome) -> StageFinished {
         StageFinished {
             stage: name.to_owned(),
-            kind: kind.to_owned(),
             finished_ms: words::now_ms(),
-            ..StageFinished::empty(outcome)
+            ..StageFinished::empty(kind, outcome)
         }
     }
 
     #[test]
     fn the_table_shows_cases_then_the_stage_and_its_verdict() {
-        let mut bench = stage("candidate", "bench", Outcome::Ran);
+        let mut bench = stage("candidate", StageKind::Bench, Outcome::Ran);
         bench.artifact = "runs/r/candidate.json".to_owned();
         bench.detail = serde_json::json!({"cases": [
             {"label": "n=1", "median_us": 1.0, "lower_us": 0.9, "upper_us": 1.1, "min_us": 0.8,
@@ -306,11 +306,12 @@ mod tests {
         ] {
             bench.metrics.insert(name.to_owned(), value);
         }
-        let mut check = stage("smoke", "check", Outcome::Cached);
+        let mut check = stage("smoke", StageKind::Check, Outcome::Cached);
         check.metrics.insert("cases".to_owned(), 2.0);
         let failure = Failure { class: FailureClass::TooSlow, message: String::new() };
-        let slow = stage("final", "bench", Outcome::Failed { failure });
-        let hidden = StageFinished { implicit: true, ..stage("compile", "compile", Outcome::Ran) };
+        let slow = stage("final", StageKind::Bench, Outcome::Failed { failure });
+        let hidden =
+            StageFinished { implicit: true, ..stage("compile", StageKind::Compile, Outcome::Ran) };
         insta::assert_snapshot!(results(&[hidden, check, bench, slow], Path::new(".optloop")));
     }
 }

@@ -14,6 +14,7 @@ use crate::diagnostic;
 use crate::engine::event::{Reason, StageFinished};
 use crate::engine::{Event, Outcome, RunFinished};
 use crate::measure::pairs::Again;
+use crate::plan::StageKind;
 use crate::record::Artifact;
 
 /// The one printer.
@@ -38,7 +39,7 @@ pub(super) struct Ui {
 struct Seen {
     bars: std::collections::HashMap<String, ProgressBar>,
     finished: Vec<StageFinished>,
-    outcomes: Vec<(String, Outcome)>,
+    outcomes: Vec<(StageKind, Outcome)>,
     /// What could not be kept, as a code.
     unkept: Option<Exit>,
 }
@@ -243,7 +244,7 @@ impl Ui {
             if let Some(bar) = seen.bars.remove(&finished.stage) {
                 bar.finish_and_clear();
             }
-            seen.outcomes.push((finished.kind.clone(), finished.outcome.clone()));
+            seen.outcomes.push((finished.kind, finished.outcome.clone()));
             let plain = finished.detail.is_null() && finished.metrics.is_empty();
             if !plain || matches!(finished.outcome, Outcome::Failed { .. }) {
                 seen.finished.push(finished.clone());

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stage::{Failure, Look};
 use crate::digest::Digest;
+use crate::plan::StageKind;
 use crate::plan::key::Change;
 
 /// Rises when a reader of JSON lines would have to change.
@@ -30,7 +31,7 @@ pub enum Event {
         /// Its name.
         stage: String,
         /// Its kind.
-        kind: String,
+        kind: StageKind,
         /// Why its result is not known.
         reason: Reason,
         /// How long it took the last time, µs; 0 when unknown.
@@ -128,7 +129,7 @@ pub struct StageFinished {
     /// Its name.
     pub stage: String,
     /// Its kind.
-    pub kind: String,
+    pub kind: StageKind,
     /// How it ended.
     pub outcome: Outcome,
     /// Its key; all zero when it has none.
@@ -157,10 +158,10 @@ pub struct StageFinished {
 
 impl StageFinished {
     /// Nothing but how it ended.
-    pub fn empty(outcome: Outcome) -> Self {
+    pub fn empty(kind: StageKind, outcome: Outcome) -> Self {
         Self {
             stage: String::new(),
-            kind: String::new(),
+            kind,
             outcome,
             key: Digest::default(),
             metrics: BTreeMap::new(),

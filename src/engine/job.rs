@@ -16,8 +16,8 @@ use crate::cache::index::flag;
 use crate::cache::store::ACTION_VERSION;
 use crate::cache::{Action, CacheError, Journal, Output, Record, Store};
 use crate::digest::Digest;
-use crate::plan::Definition;
 use crate::plan::key::Walk;
+use crate::plan::{Definition, StageKind};
 
 /// What all jobs of a run share.
 pub(super) struct Shared<'a> {
@@ -60,11 +60,11 @@ impl Shared<'_> {
 
 impl Done {
     /// What is said of a job that panicked.
-    pub(super) fn defect(node: u32, stage: String) -> Self {
+    pub(super) fn defect(node: u32, stage: String, kind: StageKind) -> Self {
         let message =
             "a defect of optloop: the lines above say where; please report them".to_owned();
         let failure = Failure { class: FailureClass::Defect, message };
-        let finished = StageFinished::empty(Outcome::Failed { failure });
+        let finished = StageFinished::empty(kind, Outcome::Failed { failure });
         Self {
             node,
             seen: Vec::new(),
@@ -99,9 +99,8 @@ fn unreadable(job: &Job, error: &io::Error) -> Done {
 pub(super) fn blank(job: &Job, outcome: Outcome) -> StageFinished {
     StageFinished {
         stage: job.name.clone(),
-        kind: job.stored.definition.kind().to_owned(),
         implicit: job.flags & flag::IMPLICIT != 0,
-        ..StageFinished::empty(outcome)
+        ..StageFinished::empty(job.stored.definition.kind(), outcome)
     }
 }
 
@@ -194,7 +193,7 @@ impl<'a> Performance<'a> {
         let Self { shared, .. } = self;
         shared.tell(&Event::StageStarted {
             stage: self.job.name.clone(),
-            kind: self.job.stored.definition.kind().to_owned(),
+            kind: self.job.stored.definition.kind(),
             reason,
             expected_us: self.job.expected_us,
         });

@@ -65,7 +65,7 @@ impl Walk {
         let mut walk = Self::default();
         walk.field("format", &KEY_VERSION.to_string());
         walk.field("platform", &format!("{} {}", std::env::consts::OS, std::env::consts::ARCH));
-        walk.field("kind", node.definition.kind());
+        walk.field("kind", node.definition.kind().word());
         walk.definition(&node.definition);
         if matches!(node.definition, Definition::Command(_)) {
             walk.field("dir", &node.dir);

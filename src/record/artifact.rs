@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::pipeline::Overrides;
+use crate::plan::StageKind;
 
 /// Rises when a reader of artifacts would have to change.
 pub const ARTIFACT_VERSION: u32 = 1;
@@ -51,7 +52,7 @@ pub struct Artifact {
     /// The stage.
     pub stage: String,
     /// Its kind (the mode).
-    pub kind: String,
+    pub kind: StageKind,
     /// Where the kernel came from.
     pub provenance: Provenance,
     /// The exact command, for stages that run one.

@@ -6,6 +6,7 @@ use crate::digest::Digest;
 use crate::engine::stage::FailureClass;
 use crate::engine::{Event, Outcome};
 use crate::measure::pairs::Comparison;
+use crate::plan::StageKind;
 use crate::record::{Artifact, Decision, analysis, ledger};
 
 /// What an artifact says of its candidate.
@@ -163,7 +164,7 @@ impl Measured {
         let compared = result.get("comparison").or_else(|| result.get("identical"));
         compared.is_some_and(|c| !c.is_null())
             || matches!(purpose, Some("candidate" | "final"))
-            || (artifact.kind == "bench" && purpose.is_none())
+            || (artifact.kind == StageKind::Bench && purpose.is_none())
     }
 }
 

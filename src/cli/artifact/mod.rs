@@ -19,6 +19,7 @@ use super::ui::Ui;
 use super::{cache, words, world};
 use crate::diagnostic::nearest;
 use crate::digest::Digest;
+use crate::plan::StageKind;
 use crate::record::analysis::{self, Analyses, Analysis};
 use crate::record::{Artifact, Decision};
 
@@ -161,7 +162,7 @@ fn headline(artifact: &Artifact) -> String {
     if let Some(us) = metric("median_us") {
         return words::duration_us(us);
     }
-    if artifact.kind == "check" {
+    if artifact.kind == StageKind::Check {
         return metric("cases").map(|n| format!("{n} cases")).unwrap_or_default();
     }
     let first = artifact.metrics.iter().next();
@@ -184,7 +185,7 @@ pub(super) mod samples {
             run: "r1".to_owned(),
             at: "2020-01-01T00:00:00Z".to_owned(),
             stage: "candidate".to_owned(),
-            kind: "bench".to_owned(),
+            kind: StageKind::Bench,
             provenance: Provenance { commit: "c".repeat(40), ..Provenance::default() },
             command: vec!["sh".to_owned(), "word ".repeat(40)],
             exit_code: None,
