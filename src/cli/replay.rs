@@ -48,7 +48,7 @@ fn artifact(file: Option<&str>, ui: &Ui) -> Result<Exit, Refusal> {
         let help = "it was altered after it was measured: measure again".to_owned();
         return Err(Refusal::Words(what, Some(help), Exit::User));
     }
-    Ok(match again.decision {
+    Ok(match again.decided.decision {
         Decision::Keep => Exit::Ok,
         Decision::Revert => Exit::Candidate,
         Decision::Undecided => Exit::Undecided,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::engine::stage::Look;
-use crate::measure::pairs::{Again, Decision};
+use crate::measure::pairs::Again;
 use crate::record::Artifact;
 use crate::stats::sequential::gain;
 
@@ -41,7 +41,7 @@ pub(super) fn replayed(artifact: &Artifact, again: &Again, same: bool) -> Value 
         "version": 1,
         "run": artifact.run,
         "stage": artifact.stage,
-        "decision": again.decision.word().to_lowercase(),
+        "decision": again.decided.decision.word().to_lowercase(),
         "reason": verdict.reason.word(),
         "pairs": verdict.pairs,
         "estimate": look.map(|l| l.estimate),
@@ -83,10 +83,13 @@ pub(super) fn replayed_in_words(artifact: &Artifact, again: &Again, same: bool) 
         };
         lines.push(look(&artifact.stage, &shown));
     }
-    let word = again.decision.word();
-    let is_guarded = verdict.is_keep() && again.decision == Decision::Revert;
+    let word = again.decided.decision.word();
     let slower = harmed(artifact, again).join(", ");
-    let but = if is_guarded { format!("; but slower at {slower}") } else { String::new() };
+    let but = if again.decided.is_guarded() {
+        format!("; but slower at {slower}")
+    } else {
+        String::new()
+    };
     let gain = verdict.estimate().map_or_else(String::new, |d| format!(", {}", gains(&[d])(d)));
     let agrees = if same { "as recorded" } else { "NOT as recorded" };
     lines.push(format!(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::digest::Digest;
 use crate::engine::stage::FailureClass;
 use crate::engine::{Event, Outcome};
-use crate::measure::pairs::Comparison;
+use crate::measure::pairs::{Comparison, Decided};
 use crate::plan::StageKind;
 use crate::record::{Artifact, Decision, analysis, ledger};
 
@@ -17,7 +17,7 @@ pub enum Says {
         /// All of it.
         comparison: Box<Comparison>,
         /// What its launches say, found again from them.
-        decision: Decision,
+        decided: Decided,
     },
     /// It is the incumbent's very code.
     Identical,
@@ -151,7 +151,7 @@ impl Measured {
             return None;
         }
         match (&self.says, status) {
-            (Says::Compared { decision, .. }, "passed" | "inconclusive") => Some(*decision),
+            (Says::Compared { decided, .. }, "passed" | "inconclusive") => Some(decided.decision),
             (Says::Identical | Says::Alone, "passed") => None,
             _ => Some(Decision::Revert),
         }
@@ -197,13 +197,13 @@ fn says(artifact: &Artifact) -> Result<Says, String> {
             comparison.verdict.reason.words()
         ));
     }
-    let decision = again.decision;
-    if artifact.status == "passed" && decision != Decision::Keep {
+    let decided = again.decided;
+    if artifact.status == "passed" && decided.decision != Decision::Keep {
         return Err(format!(
             "its launches say {}, and it says that it passed: it is not what was measured; \
              measure again",
-            decision.word()
+            decided.decision.word()
         ));
     }
-    Ok(Says::Compared { comparison: Box::new(comparison), decision })
+    Ok(Says::Compared { comparison: Box::new(comparison), decided })
 }

@@ -123,11 +123,9 @@ fn line(event: What, ground: &Ground<'_>, measured: &Measured, candidate: Digest
     line.value = artifact.metrics.get(&ground.place.metric).copied();
     line.seconds = Some(artifact.seconds);
     match &measured.says {
-        Says::Compared { comparison, .. } => {
+        Says::Compared { comparison, decided } => {
             put(comparison, &mut line);
-            let reason = comparison.verdict.reason.word();
-            let reason = if comparison.is_guarded() { "harmed" } else { reason };
-            line.reason = Some(reason.to_owned());
+            line.reason = Some(decided.reason.word().to_owned());
         }
         Says::Identical => line.reason = Some("identical".to_owned()),
         Says::Alone | Says::Failed => {}

@@ -118,7 +118,7 @@ impl<'a> Told<'a> {
             "against": self.against,
             "reason": verdict.reason,
             "better": self.failure().is_none(),
-            "decision": comparison.decision(),
+            "decision": comparison.decided().decision,
             "guard": comparison.guard,
             "gain": reported.map(|r| r.gain),
             "gain_lower": reported.map(|r| r.lower),
@@ -143,7 +143,7 @@ impl<'a> Told<'a> {
 
     /// Why this is no win; `None` for one.
     pub(in crate::engine::stage) fn failure(&self) -> Option<Failure> {
-        let class = match self.comparison.decision() {
+        let class = match self.comparison.decided().decision {
             Decision::Keep => return None,
             Decision::Revert => FailureClass::NotBetter,
             Decision::Undecided => FailureClass::Inconclusive,
@@ -162,7 +162,7 @@ impl<'a> Told<'a> {
             text = format!("a gain over {} was seen and not confirmed", self.against);
         }
         text.push_str(&format!(": {}", self.numbers()));
-        if self.comparison.is_guarded() {
+        if self.comparison.decided().is_guarded() {
             text.push_str(&format!("; but {}", self.harmed_words()));
         }
         let helps = self.what_helps();
