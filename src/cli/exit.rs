@@ -6,6 +6,7 @@ use crate::engine::stage::FailureClass;
 use crate::engine::{EngineError, Outcome, RunFinished};
 use crate::plan::StageKind;
 use crate::process;
+use crate::record::Decision;
 
 /// How the program ends. Printed by `optloop --help`, tested, and never reused for anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +56,15 @@ impl From<Exit> for std::process::ExitCode {
     }
 }
 
+/// The code of a decision.
+pub(super) fn of_decision(decision: Decision) -> Exit {
+    match decision {
+        Decision::Keep => Exit::Ok,
+        Decision::Revert => Exit::Candidate,
+        Decision::Undecided => Exit::Undecided,
+    }
+}
+
 /// The code of a failed stage of a kind.
 pub(super) fn of_failure(kind: StageKind, class: FailureClass) -> Exit {
     match class {
@@ -75,16 +85,31 @@ pub(super) fn of_failure(kind: StageKind, class: FailureClass) -> Exit {
     }
 }
 
+/// How a stage ended, as far as its code hangs on it.
+#[derive(Debug, Clone)]
+pub(super) struct Ended {
+    pub(super) kind: StageKind,
+    pub(super) outcome: Outcome,
+    /// What was decided of its candidate.
+    pub(super) decision: Option<Decision>,
+}
+
+impl Ended {
+    fn code(&self) -> Exit {
+        match (&self.outcome, self.decision) {
+            (_, Some(decision)) => of_decision(decision),
+            (Outcome::Failed { failure }, None) => of_failure(self.kind, failure.class),
+            _ => Exit::Ok,
+        }
+    }
+}
+
 /// The code of a whole run: the gravest of its stages'.
-pub(super) fn of_run(finished: &RunFinished, outcomes: &[(StageKind, Outcome)]) -> Exit {
+pub(super) fn of_run(finished: &RunFinished, stages: &[Ended]) -> Exit {
     if finished.interrupted {
         return Exit::Interrupted;
     }
-    let codes = outcomes.iter().filter_map(|(kind, outcome)| match outcome {
-        Outcome::Failed { failure } => Some(of_failure(*kind, failure.class)),
-        _ => None,
-    });
-    codes.max().unwrap_or(Exit::Ok)
+    stages.iter().map(Ended::code).max().unwrap_or(Exit::Ok)
 }
 
 /// The code of what keeps a run from going on.
@@ -109,9 +134,9 @@ mod tests {
     fn the_gravest_failure_decides() {
         let failed = |kind: StageKind, class| {
             let failure = Failure { class, message: String::new() };
-            (kind, Outcome::Failed { failure })
+            Ended { kind, outcome: Outcome::Failed { failure }, decision: None }
         };
-        let code = |outcomes: &[_]| of_run(&RunFinished::default(), outcomes);
+        let code = |stages: &[_]| of_run(&RunFinished::default(), stages);
         assert_eq!(code(&[]), Exit::Ok);
         assert_eq!(code(&[failed(StageKind::Command, FailureClass::Failed)]), Exit::User);
         assert_eq!(code(&[failed(StageKind::Compile, FailureClass::Failed)]), Exit::Candidate);
@@ -124,6 +149,23 @@ mod tests {
         assert_eq!(code(&[failed(StageKind::Check, FailureClass::Setup)]), Exit::User);
         assert_eq!(code(&[failed(StageKind::Command, FailureClass::Setup)]), Exit::User);
         assert_eq!(code(&[failed(StageKind::Bench, FailureClass::Defect)]), Exit::Internal);
+    }
+
+    #[test]
+    fn a_decision_has_its_code_whatever_class_of_failure_stops_what_depends_on_it() {
+        for (decision, exit) in [
+            (Decision::Keep, Exit::Ok),
+            (Decision::Revert, Exit::Candidate),
+            (Decision::Undecided, Exit::Undecided),
+        ] {
+            let failure = Failure { class: FailureClass::NotBetter, message: String::new() };
+            let decided = Ended {
+                kind: StageKind::Command,
+                outcome: Outcome::Failed { failure },
+                decision: Some(decision),
+            };
+            assert_eq!(of_run(&RunFinished::default(), &[decided]), exit);
+        }
     }
 
     #[test]

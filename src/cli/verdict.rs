@@ -1,7 +1,7 @@
 //! Comparisons in words.
 
-use serde_json::{Value, json};
-
+use super::lines::{DECISION_VERSION, Line, ReplayedLine};
+use crate::engine::StageRecord;
 use crate::engine::stage::Look;
 use crate::measure::pairs::Again;
 use crate::record::Artifact;
@@ -33,32 +33,31 @@ pub(super) fn look(stage: &str, look: &Look) -> String {
 }
 
 /// A verdict that was found again, as JSON.
-pub(super) fn replayed(artifact: &Artifact, again: &Again, same: bool) -> Value {
+pub(super) fn replayed(artifact: &Artifact, again: &Again, same: bool) -> Line {
     let verdict = &again.verdict;
     let look = verdict.deciding();
-    json!({
-        "event": "replayed",
-        "version": 1,
-        "run": artifact.run,
-        "stage": artifact.stage,
-        "decision": again.decided.decision.word().to_lowercase(),
-        "reason": verdict.reason.word(),
-        "pairs": verdict.pairs,
-        "estimate": look.map(|l| l.estimate),
-        "lower": look.and_then(|l| l.lower),
-        "upper": look.and_then(|l| l.upper),
-        "confirm_pairs": verdict.confirmed.map_or(0, |c| c.pairs),
-        "confirm_estimate": verdict.confirmed.map(|c| c.estimate),
-        "gain_pct": verdict.estimate().map(|d| 100.0 * gain(d)),
-        "harmed": harmed(artifact, again),
-        "same": same,
+    Line::Replayed(ReplayedLine {
+        version: DECISION_VERSION,
+        run: artifact.run.clone(),
+        stage: artifact.stage.clone(),
+        decision: again.decided.decision.word().to_lowercase(),
+        reason: verdict.reason,
+        pairs: verdict.pairs,
+        estimate: look.map(|l| l.estimate),
+        lower: look.and_then(|l| l.lower),
+        upper: look.and_then(|l| l.upper),
+        confirm_pairs: verdict.confirmed.map_or(0, |c| c.pairs),
+        confirm_estimate: verdict.confirmed.map(|c| c.estimate),
+        gain_pct: verdict.estimate().map(|d| 100.0 * gain(d)),
+        harmed: harmed(artifact, again),
+        same,
     })
 }
 
 /// The cases that surely got slower, by their labels.
 fn harmed(artifact: &Artifact, again: &Again) -> Vec<String> {
-    let cases = &artifact.result["comparison"]["cases"];
-    let label = |case: usize| cases[case]["label"].as_str().map(str::to_owned);
+    let compared = artifact.result.as_ref().and_then(StageRecord::comparison);
+    let label = |case: usize| Some(compared?.cases.get(case)?.label.clone());
     let name = |case: usize| label(case).unwrap_or_else(|| format!("case {case}"));
     again.harmed.iter().map(|harmed| name(harmed.case)).collect()
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
+use super::account::StageRecord;
 use super::event::{Outcome, StageFinished};
 use super::{EngineError, tags};
 use crate::cache::entry::{self, World};
@@ -279,9 +280,12 @@ impl State {
             return Ok(known);
         };
         let log = self.store.bytes(&action.log).unwrap_or_default();
+        // Shown without, where it cannot be understood: the next run that doubts it says so.
+        let record = StageRecord::decode(&action.detail).ok().flatten();
         Ok(StageFinished {
             metrics: action.metrics,
-            detail: action.detail,
+            decision: record.as_ref().and_then(StageRecord::decided),
+            detail: record,
             log: String::from_utf8_lossy(&log).into_owned(),
             finished_ms: action.finished_ms,
             duration_us: action.duration_us,

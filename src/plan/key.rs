@@ -148,7 +148,9 @@ impl Walk {
 }
 
 /// One field that differs between two records.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 pub struct Change {
     /// Its name.
     pub field: String,

@@ -114,6 +114,7 @@ impl<'a> Recorder<'a> {
             key_fields: finished.fields.clone(),
             seconds: finished.duration_us as f64 / 1e6,
             metrics: finished.metrics.clone(),
+            decision: finished.decision.clone(),
             result: finished.detail.clone(),
         };
         let path = self.state_dir.join(&finished.artifact);

@@ -120,7 +120,7 @@ fn line(event: What, ground: &Ground<'_>, measured: &Measured, candidate: Digest
     let mut line = Line::new(event, ground.place.clone(), candidate, ground.at.clone());
     line.artifact.clone_from(&measured.name);
     line.artifact_digest = measured.digest;
-    line.value = artifact.metrics.get(&ground.place.metric).copied();
+    line.value = artifact.metrics.get(&ground.place.metric);
     line.seconds = Some(artifact.seconds);
     match &measured.says {
         Says::Compared { comparison, decided } => {
@@ -131,7 +131,7 @@ fn line(event: What, ground: &Ground<'_>, measured: &Measured, candidate: Digest
         Says::Alone | Says::Failed => {}
     }
     // A failure that is no verdict says more than the verdict does.
-    if !matches!(artifact.status.as_str(), "passed" | "not_better" | "inconclusive") {
+    if artifact.decision.is_none() && artifact.status != "passed" {
         line.reason = Some(artifact.status.clone());
     }
     line
