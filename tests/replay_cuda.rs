@@ -14,12 +14,12 @@ use cuda::{Folder, StandIn};
 use optloop::backend::cuda::inspect::replay::{self, Replay};
 use optloop::backend::cuda::{Bundle, ImageKind, LaunchLines};
 use optloop::backend::{Argument, Grid, Mode};
+use optloop::engine::account::{BottleneckRecord, ProfileRecord};
 use optloop::engine::stage::check::sanitize::cuda::{DeviceSanitize, DeviceSanitized, run};
 use optloop::engine::stage::profile::cuda::{DeviceLook, look};
 use optloop::engine::stage::replayed::DeviceCase;
 use optloop::engine::stage::{Failure, FailureClass, StageContext};
 use optloop::process::{self, Cancel, CommandSpec, Exit};
-use serde_json::Value;
 use tempfile::TempDir;
 
 const N: usize = 100;
@@ -165,7 +165,7 @@ impl Stand {
         go(&context, case)
     }
 
-    fn look(&self, tool: Result<&Path, &str>) -> Value {
+    fn look(&self, tool: Result<&Path, &str>) -> ProfileRecord {
         self.with(|ctx, case| {
             look(&DeviceLook {
                 ctx,
@@ -215,10 +215,6 @@ echo "========= COMPUTE-SANITIZER"
 "$@"; code=$?
 "#;
 
-fn words(detail: &Value, key: &str) -> String {
-    detail[key].as_str().unwrap_or_default().to_owned()
-}
-
 #[test]
 fn a_replay_launches_so_often_each_time_on_the_same_arguments_and_leaves_nothing() {
     let stand = Stand::new("");
@@ -254,17 +250,11 @@ fn a_kernel_is_looked_into_behind_its_warm_up_and_the_raw_report_is_kept() {
     let ncu = stand.tool("ncu", NCU);
     let detail = stand.look(Ok(&ncu));
     assert_eq!(stand.seen().len(), 4, "three launches before the one that counts");
-    assert!(
-        words(&detail, "verdict").starts_with("n=100: bound by memory: DRAM at 88 %"),
-        "{detail}"
-    );
-    assert_eq!(detail["ncu"]["duration_ns"], 1500.0);
-    assert_eq!(
-        (words(&detail, "report").as_str(), &detail["no_ncu"]),
-        ("profile.ncu-rep", &Value::Null)
-    );
+    assert!(detail.verdict.starts_with("n=100: bound by memory: DRAM at 88 %"), "{detail:?}");
+    assert_eq!(detail.ncu.and_then(|ncu| ncu.duration_ns), Some(1500.0));
+    assert_eq!((detail.report.as_deref(), detail.no_ncu), (Some("profile.ncu-rep"), None));
     assert!(stand.path("kept/profile.ncu-rep").is_file());
-    let lines = detail["lines"].to_string();
+    let lines = detail.lines.join("\n");
     for part in ["bound by DRAM", "occupancy 50 %", "DRAM of peak"] {
         assert!(lines.contains(part), "{part}: {lines}");
     }
@@ -289,7 +279,7 @@ fn host_code_is_launched_by_itself_and_all_that_it_launches_is_looked_at() {
     assert_eq!(stand.seen(), ["9900", "9900"]);
     let ncu = stand.tool("ncu", NCU);
     let detail = stand.look(Ok(&ncu));
-    assert_eq!(detail["bottleneck"], "memory", "{detail}");
+    assert_eq!(detail.bottleneck, Some(BottleneckRecord::Memory), "{detail:?}");
     let calls = stand.calls();
     assert!(!calls[0].contains("--launch") && !calls[0].contains("--kernel-name"), "{calls:?}");
 }
@@ -301,8 +291,8 @@ fn metrics_that_an_ncu_does_not_know_are_left_out_and_named() {
         echo '==ERROR== Failed to find metric regex:^dram__bytes\\.sum$'; exit 1;; esac\n";
     let ncu = stand.tool("ncu", &format!("{refuses}{NCU}"));
     let detail = stand.look(Ok(&ncu));
-    assert_eq!(detail["bottleneck"], "memory", "{detail}");
-    assert!(detail["lines"].to_string().contains("does not know dram__bytes.sum"), "{detail}");
+    assert_eq!(detail.bottleneck, Some(BottleneckRecord::Memory), "{detail:?}");
+    assert!(detail.lines.join("\n").contains("does not know dram__bytes.sum"), "{detail:?}");
     assert_eq!(stand.calls().len(), 3);
 }
 
@@ -317,14 +307,16 @@ fn without_counters_the_roofline_stands_and_a_word_says_what_to_do() {
     ] {
         let ncu = stand.tool("ncu", script);
         let detail = stand.look(Ok(&ncu));
-        assert!(words(&detail, "no_ncu").contains(part), "{detail}");
-        assert_eq!(words(&detail, "verdict"), "n=100: bound by DRAM");
-        assert!(detail["lines"].to_string().contains(part), "{detail}");
+        assert!(detail.no_ncu.as_ref().is_some_and(|why| why.contains(part)), "{detail:?}");
+        assert_eq!(detail.verdict, "n=100: bound by DRAM");
+        assert!(detail.lines.join("\n").contains(part), "{detail:?}");
     }
     let detail = stand.look(Err("ncu was not found; install Nsight Compute"));
-    assert!(words(&detail, "no_ncu").starts_with("no ncu: ncu was not found"), "{detail}");
+    let why = detail.no_ncu.unwrap_or_default();
+    assert!(why.starts_with("no ncu: ncu was not found"), "{why}");
     let detail = stand.look(Ok(&stand.path("absent")));
-    assert!(words(&detail, "no_ncu").contains("cannot start"), "{detail}");
+    let why = detail.no_ncu.unwrap_or_default();
+    assert!(why.contains("cannot start"), "{why}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use optloop::problem::Role;
 use serde_json::json;
 
 use crate::numbers::{at, median};
-use crate::world::{Kernel, World, candidate, own_source};
+use crate::world::{Kernel, World, candidate, measured, own_source};
 use crate::{Asked, loops};
 
 /// Nanoseconds that the kernel spins for.
@@ -42,13 +42,14 @@ pub(crate) fn run(world: &World, asked: &Asked) {
         let outcome = world.bench(&kernel, candidate());
         assert_eq!(outcome.failure, None);
         for (case, &truth) in TRUTHS.iter().enumerate() {
-            let told = &outcome.detail["cases"][case];
-            let us = |key: &str| told[key].as_f64().unwrap_or(f64::NAN);
-            medians[case].push(us("median_us"));
-            widths[case].push((us("upper_us") - us("lower_us")) / 2.0 / us("median_us"));
+            let told = &measured(&outcome).cases[case];
+            let us = |us: Option<f64>| us.unwrap_or(f64::NAN);
+            let (median, lower, upper) = (us(told.median_us), us(told.lower_us), us(told.upper_us));
+            medians[case].push(median);
+            widths[case].push((upper - lower) / 2.0 / median);
             asked.record(&json!({ "study": "accuracy", "rep": rep, "truth_ns": truth,
-                "median_us": us("median_us"), "lower_us": us("lower_us"), "upper_us": us("upper_us"),
-                "unconfirmed": told["unconfirmed"] }));
+                "median_us": median, "lower_us": lower, "upper_us": upper,
+                "unconfirmed": told.unconfirmed }));
         }
     }
     println!("Ticks per µs before {before}, after {}; {reps} repetitions.\n", ticks_per_us(world));

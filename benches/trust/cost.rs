@@ -84,8 +84,8 @@ fn timed(world: &World, kernel: &Kernel, limit: Option<f64>) -> Stage {
     let given_up = class == Some(FailureClass::TooSlow);
     assert!(given_up || class.is_none(), "{}: {:?}", kernel.name, outcome.failure);
     Stage {
-        median_us: outcome.metrics["median_us"],
-        launches: outcome.metrics["launches"],
+        median_us: outcome.metrics.get("median_us").unwrap_or(f64::NAN),
+        launches: outcome.metrics.get("launches").unwrap_or(f64::NAN),
         seconds: started.elapsed().as_secs_f64(),
         given_up,
     }

@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use optloop::engine::StageRecord;
+use optloop::engine::account::ComparisonRecord;
 use optloop::pipeline::{BenchWork, Purpose, RuleWork};
 use optloop::stats::{Reason, Rule};
 use serde_json::{Value, json};
@@ -83,22 +85,21 @@ impl Decision {
         let started = Instant::now();
         let outcome = world.beside(kernel, incumbent, work);
         let stage_seconds = started.elapsed().as_secs_f64();
-        let told = &outcome.detail["comparison"];
-        let reason = serde_json::from_value(told["reason"].clone()).ok();
-        if reason.is_none() {
+        let told = outcome.detail.as_ref().and_then(StageRecord::comparison);
+        if told.is_none() {
             eprintln!("{}: no decision: {:?}", kernel.name, outcome.failure);
         }
-        let number = |key: &str| told[key].as_f64().unwrap_or(f64::NAN);
-        let times = told["cases"].as_array().into_iter().flatten();
-        let times = times.filter_map(|case| case["incumbent_us"].as_f64());
+        let number =
+            |of: fn(&ComparisonRecord) -> Option<f64>| told.and_then(of).unwrap_or(f64::NAN);
+        let times = told.iter().flat_map(|told| &told.cases).map(|case| case.incumbent_us);
         Self {
-            reason,
-            launches: number("launches") / kernel.problem.cases.len() as f64,
-            seconds: number("seconds"),
+            reason: told.map(|told| told.reason),
+            launches: number(|c| Some(c.launches as f64)) / kernel.problem.cases.len() as f64,
+            seconds: number(|c| Some(c.seconds)),
             stage_seconds,
-            pair_sd: number("pair_sd"),
-            gain: number("gain"),
-            interval: [number("gain_lower"), number("gain_upper")],
+            pair_sd: number(|c| c.pair_sd),
+            gain: number(|c| c.gain),
+            interval: [number(|c| c.gain_lower), number(|c| c.gain_upper)],
             longest_us: times.fold(0.0, f64::max),
         }
     }
@@ -183,17 +184,19 @@ fn calibrated(world: &World, asked: &Asked, subjects: &[Subject]) {
         let name = &subject.kernel.name;
         let work = BenchWork { purpose: Purpose::Calibrate, ..preset() };
         let outcome = world.bench(&subject.kernel, work);
-        let told = &outcome.detail["calibration"];
-        let percent = |key: &str| 100.0 * told[key].as_f64().unwrap_or(f64::NAN);
+        let Some(told) = outcome.detail.as_ref().and_then(StageRecord::calibration) else {
+            eprintln!("{name}: no calibration: {:?}", outcome.failure);
+            continue;
+        };
         println!(
             "| {name} | {:.2} | {:.2} | {} | {:.2} | {} |",
-            percent("pair_sd"),
-            percent("process_sd"),
-            told["pairs_per_process"],
-            percent("smallest_gain"),
+            100.0 * told.pair_sd,
+            100.0 * told.process_sd,
+            told.pairs_per_process,
+            100.0 * told.smallest_gain,
             if outcome.failure.is_some() { "too noisy" } else { "" }
         );
-        let mut told = told.clone();
+        let mut told = json!(told);
         told["record"] = Value::Null;
         asked.record(&json!({ "study": "live", "part": "calibration", "kernel": name,
             "load": asked.load, "calibration": told }));

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::Asked;
 use crate::numbers::{median, relative_iqr};
-use crate::world::{Kernel, World, candidate, own_source};
+use crate::world::{Kernel, World, candidate, measured, own_source};
 
 const KERNELS: [&str; 3] = ["softmax", "sgemm", "stencil2d"];
 
@@ -59,17 +59,11 @@ fn one(world: &World, asked: &Asked, kernel: &Kernel, reps: usize) {
     for rep in 0..reps {
         let outcome = world.bench(kernel, candidate());
         assert_eq!(outcome.failure, None);
-        let told = &outcome.detail["cases"][0];
-        let launches: Vec<f64> = told["processes"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .flat_map(|process| process.as_array().into_iter().flatten())
-            .filter_map(|ns| Some(ns.as_f64()? / 1e3))
-            .collect();
+        let told = &measured(&outcome).cases[0];
+        let launches: Vec<f64> = told.processes.iter().flatten().map(|ns| ns / 1e3).collect();
         ours.add(&launches);
         // The stage's own estimate, not the median of all launches.
-        let estimate = told["median_us"].as_f64().unwrap_or(f64::NAN);
+        let estimate = told.median_us.unwrap_or(f64::NAN);
         *ours.results.last_mut().expect("just added") = estimate;
         let printed = world.output(&hand, &args(9, 10_000));
         let us = |ns: Vec<f64>| ns.into_iter().map(|ns| ns / 1e3).collect::<Vec<f64>>();

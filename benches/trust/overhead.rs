@@ -8,7 +8,7 @@ use crate::Asked;
 use crate::loops;
 use crate::numbers::{at, median};
 use crate::subject;
-use crate::world::{Kernel, World, candidate};
+use crate::world::{Kernel, World, candidate, measured};
 
 /// Links of the chain of multiplications.
 const LINKS: [i64; 5] = [0, 250, 1_000, 4_000, 16_000];
@@ -38,12 +38,12 @@ fn compared(world: &World, asked: &Asked, kernel: &Kernel, reps: usize) {
         let outcome = world.bench(kernel, candidate());
         assert_eq!(outcome.failure, None);
         for case in 0..cases {
-            let told = &outcome.detail["cases"][case];
-            let us = told["median_us"].as_f64().unwrap_or(f64::NAN);
-            looped[case] = told["loop"].as_i64().unwrap_or(0);
+            let told = &measured(&outcome).cases[case];
+            let us = told.median_us.unwrap_or(f64::NAN);
+            looped[case] = told.looped;
             let hand = loops::batches(&world.output(&programs[case], &loops::args(9, 1_000)));
             asked.record(&json!({ "study": "overhead", "kernel": kernel.name, "rep": rep,
-                "case": told["label"], "median_us": us, "loop_ns": hand }));
+                "case": told.label, "median_us": us, "loop_ns": hand }));
             ours[case].push(us);
             by_hand[case].push(median(&hand) / 1e3);
         }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use std::{fs, io};
 
 use optloop::backend::cpu::last_core;
+use optloop::engine::StageRecord;
+use optloop::engine::account::BenchRecord;
 use optloop::engine::stage::bench::{self, BenchDef};
 use optloop::engine::stage::compile::{self, CompileDef};
 use optloop::engine::stage::{StageContext, StageOutcome};
@@ -45,6 +47,11 @@ impl Kernel {
         self.problem.cases = largest.into_iter().collect();
         self
     }
+}
+
+/// What a measurement that passed recorded.
+pub(crate) fn measured(outcome: &StageOutcome) -> &BenchRecord {
+    outcome.detail.as_ref().and_then(StageRecord::bench).expect("a measurement")
 }
 
 /// What a candidate stage does by default.

@@ -42,7 +42,7 @@ fuzz_target!(|text: &str| {
     let loaded = load(Path::new("a.toml"), &overrides, &Anywhere(text));
     assert!(loaded.pipeline.is_some() || !loaded.diagnostics.is_empty());
     for found in &loaded.diagnostics {
-        let _json = found.to_json();
+        let _record = found.record();
     }
     // What is drawn is drawn the same way from the first mistake to the thousandth.
     let few = &loaded.diagnostics[..loaded.diagnostics.len().min(20)];

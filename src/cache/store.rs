@@ -6,7 +6,6 @@
 //! cut data may be short, which its checksum or digest shows when it is read, and it then counts
 //! as absent.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -19,9 +18,10 @@ use serde::{Deserialize, Serialize};
 use super::CacheError;
 use super::pack::{Name, Pack, Room};
 use crate::digest::Digest;
+use crate::stats::Metrics;
 
 /// Rises with any change to what a stored result holds.
-pub const ACTION_VERSION: u32 = 1;
+pub const ACTION_VERSION: u32 = 2;
 
 /// A file that a stage wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +60,7 @@ pub struct Action {
     /// What it printed, as a blob; all zero when nothing.
     pub log: Digest,
     /// Named numbers.
-    pub metrics: BTreeMap<String, f64>,
+    pub metrics: Metrics,
     /// The stage kind's own record.
     pub detail: serde_json::Value,
     /// Names of files it was seen to read.
@@ -415,7 +415,7 @@ mod tests {
             fields: vec![("run".to_owned(), "true".to_owned())],
             outputs: Vec::new(),
             log: Digest::default(),
-            metrics: BTreeMap::from([("median_us".to_owned(), 1.5)]),
+            metrics: Metrics::from([(Metrics::MEDIAN_US, 1.5)]),
             detail: serde_json::json!({"cases": [1]}),
             discovered: vec!["a.h".to_owned()],
             finished_ms: 1,

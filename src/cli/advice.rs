@@ -7,7 +7,7 @@ use super::world;
 use crate::campaign::standing;
 use crate::engine::Event;
 use crate::engine::event::StageFinished;
-use crate::record::incumbent;
+use crate::record::{Decision, incumbent};
 
 /// How kernels that are compared with the best call it.
 const BEST: &str = "the best so far";
@@ -41,7 +41,8 @@ pub(super) fn way_out(pipeline: &str) -> String {
 pub(super) fn on_keeping(session: &Session, ui: &Ui) -> Option<String> {
     let stage = ui.last_scored()?;
     let own = session.overrides.kernel.as_ref().is_none_or(|kernel| !kernel.contains(".optloop/"));
-    let better = stage.outcome.passed() && compared(&stage) && against(&stage) == Some(BEST);
+    let kept = stage.decision.as_ref().is_some_and(|decided| decided.decision == Decision::Keep);
+    let better = kept && against(&stage) == Some(BEST);
     let file = session.state.paths.state.join(&stage.artifact);
     let named = world::state_folder().is_none_or(|state| state != session.state.paths.state);
     let artifact =
@@ -49,11 +50,6 @@ pub(super) fn on_keeping(session: &Session, ui: &Ui) -> Option<String> {
     (own && better).then(|| format!("to make it the best: optloop keep{artifact} --summary '...'"))
 }
 
-fn compared(stage: &StageFinished) -> bool {
-    stage.detail.get("comparison").is_some_and(|comparison| !comparison.is_null())
-}
-
 fn against(stage: &StageFinished) -> Option<&str> {
-    let comparison = stage.detail.get("comparison").filter(|comparison| !comparison.is_null())?;
-    comparison.get("against")?.as_str()
+    Some(&stage.detail.as_ref()?.comparison()?.against)
 }

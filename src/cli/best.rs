@@ -5,11 +5,10 @@ mod show;
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
-
 use super::args::{BestArgs, BestCommand, Format, KeepArgs, WhichBest};
 use super::exit::Exit;
 use super::incumbents::Incumbents;
+use super::lines::{self, BestChangedLine, OfBest};
 use super::session::{self, Access, Refusal};
 use super::ui::Ui;
 use super::{cache, keep, world};
@@ -126,7 +125,7 @@ fn undone(changed: &Changed) -> Vec<String> {
 
 fn tell(changed: &Changed, ui: &Ui, words: impl FnOnce() -> Vec<String>) {
     if ui.format == Format::Json {
-        ui.json(&changed_json(changed));
+        ui.json(&changed_line(changed));
         return;
     }
     for line in words() {
@@ -135,20 +134,20 @@ fn tell(changed: &Changed, ui: &Ui, words: impl FnOnce() -> Vec<String>) {
 }
 
 /// A reset or an undo as a line of JSON.
-pub(super) fn changed_json(changed: &Changed) -> Value {
+fn changed_line(changed: &Changed) -> lines::Line {
     let line = &changed.line;
-    let hex = |digest: crate::digest::Digest| digest.hex();
-    json!({
-        "event": if line.event == What::Reset { "best_reset" } else { "best_undone" },
-        "version": keep::VERSION,
-        "problem": line.place.problem,
-        "device": line.place.device,
-        "metric": line.place.metric,
-        "undone": changed.undone.as_ref().map(|line| line.event.word()),
-        "commit": changed.undone.as_ref().and_then(|line| line.commit.clone()),
-        "best": changed.standing.as_ref().map(|line| hex(line.candidate)),
-        "line": line.seq,
-    })
+    let best = changed.standing.as_ref().map(|line| line.candidate.hex());
+    let undone = changed.undone.as_ref();
+    let told = BestChangedLine {
+        about: OfBest::at(&line.place, best),
+        undone: undone.map(|line| line.event.word().to_owned()),
+        commit: undone.and_then(|line| line.commit.clone()),
+        line: line.seq,
+    };
+    match line.event {
+        What::Reset => lines::Line::BestReset(told),
+        _ => lines::Line::BestUndone(told),
+    }
 }
 
 fn lies(state: &Path, place: &Place) -> String {
@@ -188,24 +187,4 @@ fn chosen(which: &WhichBest) -> Result<(PathBuf, Place), Refusal> {
         let hint = "`optloop best ls` lists them; name a pipeline: --pipeline FILE";
         Refusal::Words(what.to_owned(), Some(hint.to_owned()), Exit::User)
     })
-}
-
-/// Lines as they are printed.
-#[cfg(test)]
-pub(super) fn samples(place: &Place) -> Vec<Value> {
-    use crate::digest::Digest;
-    use crate::record::ledger::Line;
-    let line = |event| Line::new(event, place.clone(), Digest::of(b"k"), String::new());
-    let change = |event, undone: Option<Line>| {
-        let standing = undone.clone();
-        changed_json(&Changed { line: line(event), undone, standing })
-    };
-    let set = standing::Set { line: line(What::Set), folder: "f".into(), warnings: Vec::new() };
-    let mut all = vec![
-        change(What::Reset, None),
-        change(What::Undo, Some(line(What::Keep))),
-        set::set_json(&set),
-    ];
-    all.extend(show::Best::samples(place).iter().map(show::Best::json));
-    all
 }

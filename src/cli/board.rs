@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
-use serde_json::Value;
 
 use super::words;
+use crate::engine::StageRecord;
 use crate::engine::event::StageFinished;
+use crate::pipeline::Purpose;
 use crate::record::Board;
 use crate::record::board::{Entry, Ranked};
 
@@ -15,10 +16,11 @@ use crate::record::board::{Entry, Ranked};
 pub(super) fn tables(stages: &[StageFinished], state_dir: &Path) -> (String, Vec<String>) {
     let (mut text, mut complaints) = (String::new(), Vec::new());
     for stage in stages.iter().filter(|s| s.outcome.passed()) {
-        let word = |name: &str| stage.detail.get(name).and_then(Value::as_str);
-        let (Some("leaderboard"), Some(problem)) = (word("purpose"), word("problem")) else {
+        let Some(StageRecord::Bench(bench)) = &stage.detail else { continue };
+        if bench.purpose != Purpose::Leaderboard {
             continue;
-        };
+        }
+        let problem = &bench.problem;
         match Board::read(state_dir, problem) {
             Ok(board) => {
                 let unreadable = board.unreadable.iter();
@@ -26,8 +28,8 @@ pub(super) fn tables(stages: &[StageFinished], state_dir: &Path) -> (String, Vec
                     format!("line {n} of the board of {problem} cannot be read and is left out")
                 }));
                 let own = board.entries.iter().rev().find(|e| {
-                    Some(e.kernel_digest.as_str()) == word("kernel_digest")
-                        && Some(e.harness_digest.as_str()) == word("harness_digest")
+                    e.kernel_digest == bench.kernel_digest
+                        && e.harness_digest == bench.harness_digest
                 });
                 if let Some(own) = own {
                     text.push_str(&table(&board, own));

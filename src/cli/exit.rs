@@ -4,7 +4,9 @@ use std::io;
 
 use crate::engine::stage::FailureClass;
 use crate::engine::{EngineError, Outcome, RunFinished};
+use crate::plan::StageKind;
 use crate::process;
+use crate::record::Decision;
 
 /// How the program ends. Printed by `optloop --help`, tested, and never reused for anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,8 +56,17 @@ impl From<Exit> for std::process::ExitCode {
     }
 }
 
+/// The code of a decision.
+pub(super) fn of_decision(decision: Decision) -> Exit {
+    match decision {
+        Decision::Keep => Exit::Ok,
+        Decision::Revert => Exit::Candidate,
+        Decision::Undecided => Exit::Undecided,
+    }
+}
+
 /// The code of a failed stage of a kind.
-pub(super) fn of_failure(kind: &str, class: FailureClass) -> Exit {
+pub(super) fn of_failure(kind: StageKind, class: FailureClass) -> Exit {
     match class {
         FailureClass::Infrastructure | FailureClass::TooNoisy => Exit::Infrastructure,
         FailureClass::Interrupted => Exit::Interrupted,
@@ -68,22 +79,37 @@ pub(super) fn of_failure(kind: &str, class: FailureClass) -> Exit {
         | FailureClass::NotBetter
         | FailureClass::Implausible => Exit::Candidate,
         FailureClass::Inconclusive => Exit::Undecided,
-        _ if kind == "command" || kind == "best" => Exit::User,
+        _ if matches!(kind, StageKind::Command | StageKind::Best) => Exit::User,
         // A kernel that does not compile is as unusable as one that crashes.
         FailureClass::Failed | FailureClass::Crashed | FailureClass::TimedOut => Exit::Candidate,
     }
 }
 
+/// How a stage ended, as far as its code hangs on it.
+#[derive(Debug, Clone)]
+pub(super) struct Ended {
+    pub(super) kind: StageKind,
+    pub(super) outcome: Outcome,
+    /// What was decided of its candidate.
+    pub(super) decision: Option<Decision>,
+}
+
+impl Ended {
+    fn code(&self) -> Exit {
+        match (&self.outcome, self.decision) {
+            (_, Some(decision)) => of_decision(decision),
+            (Outcome::Failed { failure }, None) => of_failure(self.kind, failure.class),
+            _ => Exit::Ok,
+        }
+    }
+}
+
 /// The code of a whole run: the gravest of its stages'.
-pub(super) fn of_run(finished: &RunFinished, outcomes: &[(String, Outcome)]) -> Exit {
+pub(super) fn of_run(finished: &RunFinished, stages: &[Ended]) -> Exit {
     if finished.interrupted {
         return Exit::Interrupted;
     }
-    let codes = outcomes.iter().filter_map(|(kind, outcome)| match outcome {
-        Outcome::Failed { failure } => Some(of_failure(kind, failure.class)),
-        _ => None,
-    });
-    codes.max().unwrap_or(Exit::Ok)
+    stages.iter().map(Ended::code).max().unwrap_or(Exit::Ok)
 }
 
 /// The code of what keeps a run from going on.
@@ -106,21 +132,40 @@ mod tests {
 
     #[test]
     fn the_gravest_failure_decides() {
-        let failed = |kind: &str, class| {
+        let failed = |kind: StageKind, class| {
             let failure = Failure { class, message: String::new() };
-            (kind.to_owned(), Outcome::Failed { failure })
+            Ended { kind, outcome: Outcome::Failed { failure }, decision: None }
         };
-        let code = |outcomes: &[_]| of_run(&RunFinished::default(), outcomes);
+        let code = |stages: &[_]| of_run(&RunFinished::default(), stages);
         assert_eq!(code(&[]), Exit::Ok);
-        assert_eq!(code(&[failed("command", FailureClass::Failed)]), Exit::User);
-        assert_eq!(code(&[failed("compile", FailureClass::Failed)]), Exit::Candidate);
-        assert_eq!(code(&[failed("check", FailureClass::Crashed)]), Exit::Candidate);
-        let both =
-            [failed("check", FailureClass::Wrong), failed("bench", FailureClass::Infrastructure)];
+        assert_eq!(code(&[failed(StageKind::Command, FailureClass::Failed)]), Exit::User);
+        assert_eq!(code(&[failed(StageKind::Compile, FailureClass::Failed)]), Exit::Candidate);
+        assert_eq!(code(&[failed(StageKind::Check, FailureClass::Crashed)]), Exit::Candidate);
+        let both = [
+            failed(StageKind::Check, FailureClass::Wrong),
+            failed(StageKind::Bench, FailureClass::Infrastructure),
+        ];
         assert_eq!(code(&both), Exit::Infrastructure);
-        assert_eq!(code(&[failed("check", FailureClass::Setup)]), Exit::User);
-        assert_eq!(code(&[failed("command", FailureClass::Setup)]), Exit::User);
-        assert_eq!(code(&[failed("bench", FailureClass::Defect)]), Exit::Internal);
+        assert_eq!(code(&[failed(StageKind::Check, FailureClass::Setup)]), Exit::User);
+        assert_eq!(code(&[failed(StageKind::Command, FailureClass::Setup)]), Exit::User);
+        assert_eq!(code(&[failed(StageKind::Bench, FailureClass::Defect)]), Exit::Internal);
+    }
+
+    #[test]
+    fn a_decision_has_its_code_whatever_class_of_failure_stops_what_depends_on_it() {
+        for (decision, exit) in [
+            (Decision::Keep, Exit::Ok),
+            (Decision::Revert, Exit::Candidate),
+            (Decision::Undecided, Exit::Undecided),
+        ] {
+            let failure = Failure { class: FailureClass::NotBetter, message: String::new() };
+            let decided = Ended {
+                kind: StageKind::Command,
+                outcome: Outcome::Failed { failure },
+                decision: Some(decision),
+            };
+            assert_eq!(of_run(&RunFinished::default(), &[decided]), exit);
+        }
     }
 
     #[test]

@@ -1,17 +1,13 @@
 //! `optloop explain` and `pipeline --dry-run`: why stages would run, without running or writing.
 
-use serde_json::{Value, json};
-
 use super::args::{ExplainArgs, Format};
 use super::exit::Exit;
+use super::lines::{FORECAST_VERSION, ForecastLine, Line, WouldLine};
 use super::session::{Access, Refusal, Session};
 use super::ui::Ui;
 use super::words;
 use super::world::Disk;
 use crate::engine::explain::{Answer, Cause, Explanation, Field, Forecast, Why};
-
-/// Rises when a reader of the JSON lines of either command would have to change.
-pub(super) const VERSION: u32 = 1;
 
 /// Explains one stage with its variants, or all stages.
 pub(super) fn run(args: &ExplainArgs, ui: &Ui) -> Exit {
@@ -38,11 +34,11 @@ fn try_run(args: &ExplainArgs, ui: &Ui) -> Result<(), Refusal> {
         }
         None => (0..index.nodes.len() as u32).collect(),
     };
-    begin("explain", &session, shown.len(), ui);
+    begin(Line::ExplainStarted, &session, shown.len(), ui);
     for node in shown {
         let explanation = forecast.explanation(node);
         if ui.format == Format::Json {
-            ui.json(&line("explanation", &explanation));
+            ui.json(&Line::Explanation(explanation));
         } else {
             ui.text(&human(&explanation));
         }
@@ -55,24 +51,18 @@ pub(super) fn dry_run(session: &Session, selected: &[usize], ui: &Ui) -> Result<
     let forecast = forecast(session, selected)?;
     let counts = forecast.counts();
     let total = if selected.is_empty() { session.state.index.nodes.len() } else { selected.len() };
-    begin("dry_run", session, total, ui);
+    begin(Line::DryRunStarted, session, total, ui);
     for node in forecast.notable() {
         let explanation = forecast.brief(node);
         let after = forecast.first_cause(node);
         if ui.format == Format::Json {
-            let mut value = line("would", &explanation);
-            // `explain` has the causes; here there is the first of them alone.
-            value.as_object_mut().map(|all| all.remove("causes"));
-            value["after"] = after.into();
-            ui.json(&value);
+            ui.json(&Line::Would(WouldLine::of(&explanation, after)));
         } else {
             ui.line(&one_line(&explanation, after.as_deref()));
         }
     }
     if ui.format == Format::Json {
-        let mut value = to_value(&counts);
-        value["event"] = "dry_run_finished".into();
-        ui.json(&value);
+        ui.json(&Line::DryRunFinished(counts));
         return Ok(Exit::Ok);
     }
     let parts = [
@@ -101,28 +91,12 @@ pub(super) fn forecast<'a>(
     Ok(Forecast::of(&session.state, &Disk, &flags)?)
 }
 
-fn begin(what: &str, session: &Session, stages: usize, ui: &Ui) {
+fn begin(line: fn(ForecastLine) -> Line, session: &Session, stages: usize, ui: &Ui) {
     if ui.format == Format::Json {
         let index = &session.state.index;
-        let title = index.name(index.title.start, index.title.len);
-        let event = format!("{what}_started");
-        ui.json(&json!({
-            "event": event, "version": VERSION, "pipeline": title, "stages": stages,
-        }));
+        let pipeline = index.name(index.title.start, index.title.len).to_owned();
+        ui.json(&line(ForecastLine { version: FORECAST_VERSION, pipeline, stages }));
     }
-}
-
-fn to_value(value: &impl serde::Serialize) -> Value {
-    // Our own types always encode.
-    serde_json::to_value(value).unwrap_or_default()
-}
-
-fn line(event: &str, explanation: &Explanation) -> Value {
-    let mut value = json!({ "event": event });
-    if let (Value::Object(all), Value::Object(more)) = (&mut value, to_value(explanation)) {
-        all.extend(more);
-    }
-    value
 }
 
 /// One line of a dry run.
@@ -155,6 +129,7 @@ fn because(why: &Why, changes: &[Field]) -> String {
         Why::NoInputs => format!("it runs every time: {}", words::NO_INPUTS),
         Why::Unfinished => "it was running when the last run was killed".to_owned(),
         Why::NotPassed => "it did not pass the last time".to_owned(),
+        Why::NotUnderstood { what } => format!("its kept result is not understood: {what}"),
         Why::OutputLost { file } => {
             format!("{file} is gone or damaged, and no good copy of it is kept")
         }

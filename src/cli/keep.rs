@@ -2,23 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
-
 use super::args::{CompareArgs, Format, KeepArgs, RevertArgs, SaidArgs, Tuning};
 use super::exit::Exit;
 use super::incumbents::Incumbents;
+use super::lines::{self, DecisionLine, KeptLine, RevertedLine};
 use super::session::{Access, Refusal, Session};
 use super::ui::Ui;
 use super::world::{self, Disk};
 use super::{artifact, best, cache, compare, recipe, words};
 use crate::campaign::standing::{self, Ground, Kept, Measured, Refused, Reverted, Said};
+use crate::engine::StageRecord;
 use crate::process;
 use crate::record::analysis::{self, ANALYSIS_VERSION, Analysis};
 use crate::record::ledger::{self, Line, What};
 use crate::record::{Artifact, Decision};
-
-/// Rises when a reader of the JSON lines would have to change.
-pub(super) const VERSION: u32 = 1;
 
 /// Keeps a candidate; when it is time, the best is held against the baseline.
 pub(super) fn keep(args: &KeepArgs, ui: Ui) -> Exit {
@@ -57,7 +54,7 @@ fn try_keep(args: &KeepArgs, ui: &Ui) -> Result<Option<CompareArgs>, Refusal> {
     desk.analyse(Decision::Keep, &said, ui)?;
     warn(&kept.warnings, ui);
     if ui.format == Format::Json {
-        ui.json(&kept_json(&kept));
+        ui.json(&kept_line(&kept));
     } else {
         ui.line(&desk.verdict(Decision::Keep, &kept.line));
         ui.line(&format!("  artifact   {}", world::shown(&desk.file).display()));
@@ -72,14 +69,11 @@ fn try_revert(args: &RevertArgs, ui: &Ui) -> Result<(), Refusal> {
     let said = said(&args.decided.said);
     let reverted = standing::revert(&desk.ground(), &desk.measured, &said, &world::git_to_read());
     let reverted = reverted.map_err(refusal)?;
-    let decision = match reverted.line.event {
-        What::Undecided => Decision::Undecided,
-        _ => Decision::Revert,
-    };
+    let decision = decision(&reverted);
     desk.analyse(decision, &said, ui)?;
     warn(&reverted.warnings, ui);
     if ui.format == Format::Json {
-        ui.json(&reverted_json(&reverted));
+        ui.json(&reverted_line(&reverted));
         return Ok(());
     }
     ui.line(&desk.verdict(decision, &reverted.line));
@@ -165,7 +159,7 @@ impl Desk {
     fn is_like(&self, file: &Path) -> bool {
         let own = &self.measured.artifact;
         Artifact::read(file).is_ok_and(|other| {
-            other.result.get("comparison").is_some_and(|c| !c.is_null())
+            other.result.as_ref().is_some_and(|record| record.comparison().is_some())
                 && other.stage == own.stage
                 && other.provenance.pipeline == own.provenance.pipeline
                 && other.provenance.kernel == own.provenance.kernel
@@ -251,7 +245,7 @@ impl Desk {
     /// The decision in a line: what was measured says the rest.
     fn verdict(&self, decision: Decision, line: &Line) -> String {
         let artifact = &self.measured.artifact;
-        let told = artifact.result["words"].as_str().filter(|words| !words.is_empty());
+        let told = artifact.result.as_ref().and_then(StageRecord::words);
         let why = match told {
             Some(words) => words.to_owned(),
             None if artifact.message.is_empty() => "it was measured alone".to_owned(),
@@ -347,42 +341,33 @@ pub(super) fn gain_words(line: &Line, ratio: bool) -> String {
     }
 }
 
-fn line_json(event: &str, decision: Decision, line: &Line) -> Value {
-    json!({
-        "event": event,
-        "version": VERSION,
-        "decision": decision.word(),
-        "problem": line.place.problem,
-        "device": line.place.device,
-        "metric": line.place.metric,
-        "reason": line.reason,
-        "gain": line.gain,
-        "lower": line.lower,
-        "upper": line.upper,
-        "pairs": line.pairs,
-        "artifact": line.artifact,
-        "line": line.seq,
+/// A keep as a line of JSON.
+fn kept_line(kept: &Kept) -> lines::Line {
+    lines::Line::Kept(KeptLine {
+        decision: Decision::Keep,
+        about: DecisionLine::of(&kept.line),
+        reason: kept.line.reason.clone(),
+        incumbent: kept.folder.to_string_lossy().into_owned(),
+        files: paths(&kept.line),
+        commit: kept.line.commit.clone(),
     })
 }
 
-/// A keep as a line of JSON.
-pub(super) fn kept_json(kept: &Kept) -> Value {
-    let mut value = line_json("kept", Decision::Keep, &kept.line);
-    value["incumbent"] = kept.folder.to_string_lossy().into();
-    value["files"] = paths(&kept.line).into();
-    value["commit"] = kept.line.commit.clone().into();
-    value
+/// A revert as a line of JSON.
+fn reverted_line(reverted: &Reverted) -> lines::Line {
+    lines::Line::Reverted(RevertedLine {
+        decision: decision(reverted),
+        about: DecisionLine::of(&reverted.line),
+        reason: reverted.line.reason.clone(),
+        restored: reverted.restored.clone(),
+        kept: reverted.kept.as_ref().map(|kept| kept.to_string_lossy().into_owned()),
+    })
 }
 
-/// A revert as a line of JSON.
-pub(super) fn reverted_json(reverted: &Reverted) -> Value {
-    let decision = match reverted.line.event {
+/// What was decided of a candidate that went.
+fn decision(reverted: &Reverted) -> Decision {
+    match reverted.line.event {
         What::Undecided => Decision::Undecided,
         _ => Decision::Revert,
-    };
-    let mut value = line_json("reverted", decision, &reverted.line);
-    value["restored"] = reverted.restored.clone().into();
-    let kept = reverted.kept.as_ref().map(|kept| kept.to_string_lossy().into_owned());
-    value["kept"] = kept.into();
-    value
+    }
 }

@@ -26,6 +26,7 @@ mod incumbents;
 mod init;
 mod inspect;
 mod keep;
+mod lines;
 mod man;
 mod noise;
 mod output;

@@ -59,7 +59,9 @@ fn try_run(args: &PipelineArgs, ui: &Ui) -> Result<Exit, Refusal> {
         work(&mut session, options, &selected, ui)?
     } else {
         session.state.save()?;
-        known(&session, &selected, ui)
+        let told = known(&session, &selected, ui);
+        forget_what_is_damaged(&mut session, &told);
+        told?
     };
     baseline::set(&session, &selected, ui);
     advice::on_history(&session, ui);
@@ -89,7 +91,7 @@ fn anything_to_do(session: &mut Session, options: &Options, selected: &[usize]) 
 }
 
 /// A null run: everything selected is known and in place. Nothing is written.
-fn known(session: &Session, selected: &[usize], ui: &Ui) -> RunFinished {
+fn known(session: &Session, selected: &[usize], ui: &Ui) -> Result<RunFinished, EngineError> {
     let index = &session.state.index;
     let all: Vec<u32> = match selected {
         [] => (0..index.nodes.len() as u32).collect(),
@@ -109,7 +111,7 @@ fn known(session: &Session, selected: &[usize], ui: &Ui) -> RunFinished {
         let n = &index.nodes[node as usize];
         let wanted = n.has(flag::RESULT) || (n.has(flag::LOG) && ui.logs == Logs::All);
         if wanted || ui.format == Format::Json {
-            ui.event(&Event::StageFinished(Box::new(session.state.known(node))));
+            ui.event(&Event::StageFinished(Box::new(session.state.known(node)?)));
         }
     }
     let skipped =
@@ -119,7 +121,14 @@ fn known(session: &Session, selected: &[usize], ui: &Ui) -> RunFinished {
     if ui.format == Format::Json {
         ui.event(&Event::RunFinished(finished.clone()));
     }
-    finished
+    Ok(finished)
+}
+
+/// Definitions that cannot be read are made anew by the next run.
+fn forget_what_is_damaged(session: &mut Session, run: &Result<RunFinished, EngineError>) {
+    if matches!(run, Err(EngineError::Definitions(_))) {
+        session.state.forget_plan();
+    }
 }
 
 fn work(
@@ -157,9 +166,7 @@ fn work(
         now_ms: &words::now_ms,
     };
     let run = Engine::new(&mut session.state, &options, &around, selected).run();
-    if matches!(run, Err(EngineError::Definitions(_))) {
-        session.state.forget_plan();
-    }
+    forget_what_is_damaged(session, &run);
     let finished = run?;
     if let Some(failure) = recorder.into_failure() {
         ui.unkept(&failure);

@@ -9,11 +9,12 @@ use std::io::{self, BufRead, BufReader, Write};
 use rayon::prelude::*;
 
 use super::args::ReplayArgs;
-use super::exit::Exit;
+use super::exit::{self, Exit};
 use super::session::Refusal;
 use super::ui::Ui;
+use crate::engine::StageRecord;
 use crate::measure::pairs::Comparison;
-use crate::record::{Artifact, Decision};
+use crate::record::Artifact;
 
 /// Read at once: hundreds of decisions, enough for every core.
 const BUFFER: usize = 1 << 20;
@@ -32,12 +33,9 @@ fn artifact(file: Option<&str>, ui: &Ui) -> Result<Exit, Refusal> {
     let refused = |what: String| Refusal::Words(what, Some(help.clone()), Exit::User);
     let path = super::artifact::find(name)?;
     let artifact = Artifact::read(&path).map_err(refused)?;
-    let of = |part: &str| artifact.result.get(part)?.get("record").cloned();
-    let Some(record) = of("comparison").or_else(|| of("calibration")) else {
+    let Some(recorded) = artifact.result.as_ref().and_then(launches) else {
         return Err(refused(format!("{name} is not an artifact with a comparison")));
     };
-    let recorded: Comparison = serde_json::from_value(record)
-        .map_err(|e| refused(format!("the comparison of {name} cannot be read: {e}")))?;
     let again = recorded
         .again()
         .map_err(|why| refused(format!("the launches of {name} make no comparison: {why}")))?;
@@ -48,11 +46,13 @@ fn artifact(file: Option<&str>, ui: &Ui) -> Result<Exit, Refusal> {
         let help = "it was altered after it was measured: measure again".to_owned();
         return Err(Refusal::Words(what, Some(help), Exit::User));
     }
-    Ok(match again.decision {
-        Decision::Keep => Exit::Ok,
-        Decision::Revert => Exit::Candidate,
-        Decision::Undecided => Exit::Undecided,
-    })
+    Ok(exit::of_decision(again.decided.decision))
+}
+
+/// All launches of a comparison or a calibration.
+fn launches(record: &StageRecord) -> Option<&Comparison> {
+    let compared = record.comparison().map(|comparison| &comparison.record);
+    compared.or_else(|| record.calibration().map(|calibration| &calibration.record))
 }
 
 /// Decides lines of a file or of standard input.

@@ -3,12 +3,15 @@
 use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
-use serde_json::Value;
 
 use super::words;
-use crate::engine::Outcome;
+use crate::engine::account::{BenchRecord, CaseRecord, NumbersOf};
 use crate::engine::event::StageFinished;
 use crate::engine::stage::FailureClass;
+use crate::engine::{Outcome, StageRecord};
+use crate::measure::Stopped;
+use crate::plan::StageKind;
+use crate::stats::Metrics;
 
 /// The table of all stages with numbers or verdicts; empty when there are none.
 pub(super) fn results(stages: &[StageFinished], state_dir: &Path) -> String {
@@ -70,13 +73,14 @@ impl Row {
     }
 }
 
-/// The account of a stage, or of the best point of its matrix.
-fn account(stage: &StageFinished) -> &Value {
-    stage.detail.get("of").filter(|_| stage.kind == "best").unwrap_or(&stage.detail)
+/// What a stage recorded, or the best point of its matrix.
+fn record(stage: &StageFinished) -> Option<&StageRecord> {
+    stage.detail.as_ref()?.chosen()
 }
 
-fn cases(stage: &StageFinished) -> &[Value] {
-    account(stage).get("cases").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+/// The cases that were measured.
+fn cases(stage: &StageFinished) -> &[CaseRecord] {
+    record(stage).and_then(StageRecord::bench).map_or(&[], |bench| &bench.cases)
 }
 
 fn rows(stage: &StageFinished) -> Vec<Row> {
@@ -85,8 +89,7 @@ fn rows(stage: &StageFinished) -> Vec<Row> {
         Outcome::Failed { .. } => "now".to_owned(),
         _ => format!("{}, {}", whose(stage), words::age(stage.finished_ms)),
     };
-    let measured = cases(stage).iter().filter(|c| c.get("median_us").is_some());
-    let mut rows: Vec<Row> = measured.map(|case| case_row(&stage.stage, case)).collect();
+    let mut rows: Vec<Row> = cases(stage).iter().map(|case| case_row(&stage.stage, case)).collect();
     let [median, interval, min] = summary_numbers(stage);
     let case = summary_case(stage, rows.len());
     let cells = [text(&stage.stage), case, median, interval, min, verdict(stage), from];
@@ -99,89 +102,71 @@ fn rows(stage: &StageFinished) -> Vec<Row> {
 
 /// Where a number comes from that was not measured now: from an earlier run, or from the incumbent.
 fn whose(stage: &StageFinished) -> &'static str {
-    let numbers = account(stage).get("identical").and_then(|same| same.get("numbers")?.as_str());
-    if numbers == Some("incumbents") { "the incumbent's" } else { "known" }
+    let same = record(stage).and_then(StageRecord::identical);
+    let is_theirs = same.is_some_and(|same| same.numbers == NumbersOf::Incumbents);
+    if is_theirs { "the incumbent's" } else { "known" }
 }
 
 /// What the table cannot say: why a measurement ended early, and why it may not come again.
 fn notes(stage: &StageFinished) -> Vec<String> {
-    let account = account(stage);
     let name = &stage.stage;
-    let mut notes = Vec::new();
-    let stopped = account.get("stopped").and_then(Value::as_str);
-    let number = |key: &str| account.get(key).and_then(Value::as_f64).unwrap_or_default();
-    if stopped == Some("out_of_time") {
-        notes.push(format!(
-            "{name}: ended after {} of {} launches: its buffers are large, and more would have taken \
-             long",
-            number("launches"),
-            number("launches") + number("saved_launches"),
-        ));
+    let Some(record) = record(stage) else { return Vec::new() };
+    let bench = record.bench();
+    let mut notes: Vec<String> = bench.and_then(ended).into_iter().collect();
+    notes.extend(record.words().map(|words| format!("{}{words}", decision(stage))));
+    notes.extend(record.warnings().iter().map(|warning| format!("warning: {warning}")));
+    if let Some(bench) = bench {
+        let profile = bench.profile.iter().flat_map(|profile| &profile.lines);
+        let telemetry = bench.telemetry.iter().flat_map(|telemetry| &telemetry.lines);
+        notes.extend(profile.chain(telemetry).cloned());
+        if bench.is_unstable() {
+            notes.push(format!("unstable: {}", bench.unstable.join("; ")));
+        }
     }
-    if stopped == Some("precise") {
-        let half = (number("upper_us") - number("lower_us")) / 2.0 / number("value_us");
-        notes.push(format!(
-            "{name}: precise enough (\u{b1}{:.2} %) after {} launches; {} more and {} saved",
-            100.0 * half,
-            number("launches"),
-            number("saved_launches"),
-            words::duration_us(1e6 * number("saved_seconds")),
-        ));
-    }
-    if let Some(words) = account.get("words").and_then(Value::as_str) {
-        notes.push(format!("{name}: {}{words}", decision(stage)));
-    }
-    let warnings = account.get("warnings").and_then(Value::as_array);
-    let warnings = warnings.into_iter().flatten().filter_map(Value::as_str);
-    notes.extend(warnings.map(|warning| format!("{name}: warning: {warning}")));
-    for part in ["profile", "telemetry"] {
-        let lines = account.get(part).and_then(|p| p.get("lines")?.as_array());
-        let lines = lines.into_iter().flatten().filter_map(Value::as_str);
-        notes.extend(lines.map(|line| format!("{name}: {line}")));
-    }
-    let reasons = account.get("unstable").and_then(Value::as_array);
-    let reasons: Vec<&str> =
-        reasons.map(|all| all.iter().filter_map(Value::as_str).collect()).unwrap_or_default();
-    if !reasons.is_empty() {
-        notes.push(format!("{name}: unstable: {}", reasons.join("; ")));
-    }
-    notes
+    notes.iter().map(|note| format!("{name}: {note}")).collect()
 }
 
-/// What a comparison decided against a candidate; nothing for other failures.
-pub(super) fn decided(class: FailureClass) -> Option<&'static str> {
-    match class {
-        FailureClass::NotBetter => Some("REVERT"),
-        FailureClass::Inconclusive => Some("UNDECIDED"),
-        _ => None,
+/// Why a measurement ended before its last look, where people should know.
+fn ended(bench: &BenchRecord) -> Option<String> {
+    let BenchRecord { launches, saved_launches, .. } = bench;
+    match bench.stopped? {
+        Stopped::OutOfTime => Some(format!(
+            "ended after {launches} of {} launches: its buffers are large, and more would have taken \
+             long",
+            launches + saved_launches,
+        )),
+        Stopped::Precise => {
+            let half = (bench.upper_us - bench.lower_us) / 2.0 / bench.value_us;
+            Some(format!(
+                "precise enough (\u{b1}{:.2} %) after {launches} launches; {saved_launches} more and \
+                 {} saved",
+                100.0 * half,
+                words::duration_us(1e6 * bench.saved_seconds),
+            ))
+        }
+        Stopped::TooSlow | Stopped::GrosslySlow => None,
     }
 }
 
 /// `KEEP: `, before the words of a comparison.
 fn decision(stage: &StageFinished) -> String {
-    let word = match &stage.outcome {
-        _ if account(stage).get("comparison").is_none() => None,
-        Outcome::Failed { failure } => decided(failure.class),
-        _ => Some("KEEP"),
-    };
-    word.map_or_else(String::new, |word| format!("{word}: "))
+    let decided = stage.decision.as_ref();
+    decided.map_or_else(String::new, |decided| format!("{}: ", decided.decision.word()))
 }
 
 fn text(value: &str) -> String {
     value.to_owned()
 }
 
-fn case_row(stage: &str, case: &Value) -> Row {
-    let number = |name: &str| case.get(name).and_then(Value::as_f64);
-    let time = |name: &str| number(name).map(words::duration_us).unwrap_or_default();
-    let label = case.get("label").and_then(Value::as_str).unwrap_or_default();
+fn case_row(stage: &str, case: &CaseRecord) -> Row {
+    let time = |us: Option<f64>| us.map(words::duration_us).unwrap_or_default();
     Row {
         cells: [
             text(stage),
-            text(label),
-            time("median_us"),
-            interval(number("lower_us"), number("upper_us")),
-            time("min_us"),
+            text(&case.label),
+            time(case.median_us),
+            interval(case.lower_us, case.upper_us),
+            time(Some(case.min_us)),
             String::new(),
             String::new(),
         ],
@@ -190,11 +175,10 @@ fn case_row(stage: &str, case: &Value) -> Row {
 }
 
 /// `43 % memory (L2)`: how near a case is to the least time that this machine could need.
-fn bound(case: &Value) -> Option<String> {
-    let roof = case.get("roofline")?;
-    let share = roof.get("share")?.as_f64()?;
-    let digits = usize::from(share < 0.1);
-    Some(format!("{:.digits$} % {}", 100.0 * share, roof.get("bound")?.as_str()?))
+fn bound(case: &CaseRecord) -> Option<String> {
+    let roof = case.roofline.as_ref()?;
+    let digits = usize::from(roof.share < 0.1);
+    Some(format!("{:.digits$} % {}", 100.0 * roof.share, roof.bound))
 }
 
 fn interval(lower: Option<f64>, upper: Option<f64>) -> String {
@@ -205,13 +189,13 @@ fn interval(lower: Option<f64>, upper: Option<f64>) -> String {
 }
 
 fn summary_case(stage: &StageFinished, cases: usize) -> String {
-    if let Some(best) = stage.detail.get("best").and_then(Value::as_str) {
-        return format!("best: {best}");
+    if let Some(StageRecord::Best(best)) = &stage.detail {
+        return format!("best: {}", best.best);
     }
-    match (stage.kind.as_str(), cases) {
-        ("bench", n) if n > 1 => text("geometric mean"),
-        ("check", _) => {
-            let cases = stage.metrics.get("cases").copied().unwrap_or_default();
+    match (stage.kind, cases) {
+        (StageKind::Bench, n) if n > 1 => text("geometric mean"),
+        (StageKind::Check, _) => {
+            let cases = stage.metrics.get(Metrics::CASES).unwrap_or_default();
             format!("{cases} cases")
         }
         _ => String::new(),
@@ -219,32 +203,34 @@ fn summary_case(stage: &StageFinished, cases: usize) -> String {
 }
 
 fn summary_numbers(stage: &StageFinished) -> [String; 3] {
-    let number = |name: &str| stage.metrics.get(name).copied();
+    let number = |name: &str| stage.metrics.get(name);
     let time = |name: &str| number(name).map(words::duration_us).unwrap_or_default();
-    if stage.kind == "command" {
+    if stage.kind == StageKind::Command {
         // One that compares has a gain besides.
-        let named = account(stage).get("metric").and_then(Value::as_str);
-        let named = named.and_then(|name| stage.metrics.get_key_value(name));
+        let command = record(stage).and_then(StageRecord::command);
+        let named = command.and_then(|c| Some((c.metric.as_str(), number(&c.metric)?)));
         let first = named.or_else(|| stage.metrics.iter().next());
         let value = first.map(|(name, value)| format!("{name} {value}")).unwrap_or_default();
         return [value, String::new(), String::new()];
     }
-    let interval = interval(number("median_lower_us"), number("median_upper_us"));
-    [time("median_us"), interval, time("min_us")]
+    let (lower, upper) = (number(Metrics::MEDIAN_LOWER_US), number(Metrics::MEDIAN_UPPER_US));
+    [time(Metrics::MEDIAN_US), interval(lower, upper), time(Metrics::MIN_US)]
 }
 
 fn verdict(stage: &StageFinished) -> String {
+    if let Some(decided) = &stage.decision {
+        return text(decided.decision.word());
+    }
+    let is_identical = || record(stage).is_some_and(|record| record.identical().is_some());
     match &stage.outcome {
-        Outcome::Failed { failure } => match (decided(failure.class), failure.class) {
-            (Some(word), _) => text(word),
-            (None, FailureClass::TooNoisy) => text("TOO NOISY"),
-            (None, class) => words::class(class).to_uppercase(),
+        Outcome::Failed { failure } => match failure.class {
+            FailureClass::TooNoisy => text("TOO NOISY"),
+            class => words::class(class).to_uppercase(),
         },
         Outcome::Skipped { .. } | Outcome::Blocked { .. } => text("not run"),
-        _ if stage.kind == "check" => text("correct"),
-        _ if account(stage).get("comparison").is_some() => text("KEEP"),
-        _ if account(stage).get("identical").is_some() => text("identical"),
-        _ if stage.kind == "bench" || stage.kind == "best" => text("measured"),
+        _ if stage.kind == StageKind::Check => text("correct"),
+        _ if is_identical() => text("identical"),
+        _ if matches!(stage.kind, StageKind::Bench | StageKind::Best) => text("measured"),
         _ => text("passed"),
     }
 }
@@ -252,65 +238,82 @@ fn verdict(stage: &StageFinished) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::account::samples;
     use crate::engine::stage::Failure;
+    use crate::measure::pairs::Decision;
 
     #[test]
     fn a_command_that_compares_shows_its_own_number() {
-        let mut count = stage("lines", "command", Outcome::Ran);
-        count.metrics = [("gain".to_owned(), 0.5), ("lines".to_owned(), 131.0)].into();
-        count.detail = serde_json::json!({"metric": "lines", "comparison": {}});
+        let mut count = stage("lines", StageKind::Command, Outcome::Ran);
+        count.metrics = [(Metrics::GAIN, 0.5), ("lines", 131.0)].into();
+        count.detail = Some(StageRecord::Command(Box::new(samples::command("lines"))));
         assert_eq!(summary_numbers(&count)[0], "lines 131");
     }
 
     #[test]
     fn a_decision_stands_before_the_words_of_a_comparison_and_no_other() {
-        let told = |detail: Value, outcome| {
-            let mut bench = stage("candidate", "bench", outcome);
-            bench.detail = detail;
-            notes(&bench).join("\n")
+        let told = |outcome, decision: Option<Decision>| {
+            let mut lines = stage("candidate", StageKind::Command, outcome);
+            lines.detail = Some(StageRecord::Command(Box::new(samples::command("lines"))));
+            lines.decision = decision.map(samples::decided);
+            notes(&lines).join("\n")
         };
         let failed = |class| Outcome::Failed { failure: Failure { class, message: String::new() } };
-        let compared = || serde_json::json!({"comparison": {}, "words": "w"});
-        assert_eq!(told(compared(), Outcome::Ran), "candidate: KEEP: w");
-        assert_eq!(told(compared(), failed(FailureClass::NotBetter)), "candidate: REVERT: w");
-        assert_eq!(told(compared(), failed(FailureClass::Inconclusive)), "candidate: UNDECIDED: w");
-        assert_eq!(told(compared(), failed(FailureClass::TooSlow)), "candidate: w");
-        let calibrated = serde_json::json!({"calibration": {}, "words": "w"});
-        assert_eq!(told(calibrated, Outcome::Ran), "candidate: w");
+        assert_eq!(told(Outcome::Ran, Some(Decision::Keep)), "candidate: KEEP: w");
+        for (class, decision, words) in [
+            (FailureClass::NotBetter, Some(Decision::Revert), "candidate: REVERT: w"),
+            (FailureClass::Inconclusive, Some(Decision::Undecided), "candidate: UNDECIDED: w"),
+            (FailureClass::TooSlow, None, "candidate: w"),
+        ] {
+            assert_eq!(told(failed(class), decision), words);
+        }
     }
 
-    fn stage(name: &str, kind: &str, outcome: Outcome) -> StageFinished {
+    fn stage(name: &str, kind: StageKind, outcome: Outcome) -> StageFinished {
         StageFinished {
             stage: name.to_owned(),
-            kind: kind.to_owned(),
             finished_ms: words::now_ms(),
-            ..StageFinished::empty(outcome)
+            ..StageFinished::empty(kind, outcome)
         }
     }
 
     #[test]
     fn the_table_shows_cases_then_the_stage_and_its_verdict() {
-        let mut bench = stage("candidate", "bench", Outcome::Ran);
+        let mut bench = stage("candidate", StageKind::Bench, Outcome::Ran);
         bench.artifact = "runs/r/candidate.json".to_owned();
-        bench.detail = serde_json::json!({"cases": [
-            {"label": "n=1", "median_us": 1.0, "lower_us": 0.9, "upper_us": 1.1, "min_us": 0.8,
-             "roofline": {"share": 0.434, "bound": "memory (L2)"}},
-            {"label": "n=2", "median_us": 4.0, "lower_us": 3.9, "upper_us": 4.1, "min_us": 3.8},
-        ], "stopped": "precise", "value_us": 2.0, "lower_us": 1.9, "upper_us": 2.1, "launches": 32,
-           "saved_launches": 64, "saved_seconds": 0.25, "unstable": ["turbo is on"]});
+        let case = |label: &str, us: [f64; 4]| CaseRecord {
+            median_us: Some(us[0]),
+            lower_us: Some(us[1]),
+            upper_us: Some(us[2]),
+            min_us: us[3],
+            ..samples::case(label)
+        };
+        let first = case("n=1", [1.0, 0.9, 1.1, 0.8]);
+        let first = CaseRecord { roofline: Some(samples::roofline()), ..first };
+        bench.detail = Some(StageRecord::Bench(Box::new(BenchRecord {
+            stopped: Some(Stopped::Precise),
+            value_us: 2.0,
+            lower_us: 1.9,
+            upper_us: 2.1,
+            saved_launches: 64,
+            saved_seconds: 0.25,
+            unstable: vec!["turbo is on".to_owned()],
+            ..samples::bench(vec![first, case("n=2", [4.0, 3.9, 4.1, 3.8])])
+        })));
         for (name, value) in [
-            ("median_us", 2.0),
-            ("median_lower_us", 1.9),
-            ("median_upper_us", 2.1),
-            ("min_us", 1.7),
+            (Metrics::MEDIAN_US, 2.0),
+            (Metrics::MEDIAN_LOWER_US, 1.9),
+            (Metrics::MEDIAN_UPPER_US, 2.1),
+            (Metrics::MIN_US, 1.7),
         ] {
-            bench.metrics.insert(name.to_owned(), value);
+            bench.metrics.set(name, value);
         }
-        let mut check = stage("smoke", "check", Outcome::Cached);
-        check.metrics.insert("cases".to_owned(), 2.0);
+        let mut check = stage("smoke", StageKind::Check, Outcome::Cached);
+        check.metrics.set(Metrics::CASES, 2.0);
         let failure = Failure { class: FailureClass::TooSlow, message: String::new() };
-        let slow = stage("final", "bench", Outcome::Failed { failure });
-        let hidden = StageFinished { implicit: true, ..stage("compile", "compile", Outcome::Ran) };
+        let slow = stage("final", StageKind::Bench, Outcome::Failed { failure });
+        let hidden =
+            StageFinished { implicit: true, ..stage("compile", StageKind::Compile, Outcome::Ran) };
         insta::assert_snapshot!(results(&[hidden, check, bench, slow], Path::new(".optloop")));
     }
 }

@@ -9,12 +9,13 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::args::{Format, Global, Logs, When};
 use super::exit::{self, Exit};
+use super::lines::Line;
 use super::output::{Delivered, Output};
 use super::session::Refusal;
 use super::{board, table, verdict, words};
 use crate::diagnostic;
 use crate::engine::event::{Reason, StageFinished};
-use crate::engine::{Event, Outcome, RunFinished};
+use crate::engine::{Event, Outcome, RunFinished, StageRecord};
 use crate::measure::pairs::Again;
 use crate::record::Artifact;
 
@@ -47,7 +48,7 @@ pub(super) struct Ui {
 struct Seen {
     bars: std::collections::HashMap<String, ProgressBar>,
     finished: Vec<StageFinished>,
-    outcomes: Vec<(String, Outcome)>,
+    ended: Vec<exit::Ended>,
     /// What could not be kept, as a code.
     unkept: Option<Exit>,
 }
@@ -148,9 +149,7 @@ impl Ui {
         match refusal {
             Refusal::Diagnostics(all) if self.format == Format::Json => {
                 for diagnostic in all {
-                    let mut value = diagnostic.to_json();
-                    value["event"] = "diagnostic".into();
-                    self.json(&value);
+                    self.json(&Line::Diagnostic(diagnostic.record()));
                 }
                 Exit::User
             }
@@ -160,10 +159,7 @@ impl Ui {
             }
             Refusal::Words(what, hint, exit) => {
                 if self.format == Format::Json {
-                    let value = serde_json::json!({
-                        "event": "error", "message": what, "help": hint, "exit": *exit as u8,
-                    });
-                    self.json(&value);
+                    self.json(&Line::error(what, hint.as_deref(), *exit));
                 }
                 self.refuse_in_words(what, hint.as_deref());
                 *exit
@@ -252,8 +248,12 @@ impl Ui {
             if let Some(bar) = seen.bars.remove(&finished.stage) {
                 bar.finish_and_clear();
             }
-            seen.outcomes.push((finished.kind.clone(), finished.outcome.clone()));
-            let plain = finished.detail.is_null() && finished.metrics.is_empty();
+            seen.ended.push(exit::Ended {
+                kind: finished.kind,
+                outcome: finished.outcome.clone(),
+                decision: finished.decision.as_ref().map(|decided| decided.decision),
+            });
+            let plain = finished.detail.is_none() && finished.metrics.is_empty();
             if !plain || matches!(finished.outcome, Outcome::Failed { .. }) {
                 seen.finished.push(finished.clone());
             }
@@ -294,10 +294,9 @@ impl Ui {
                 format!("{} {stage}: {}", self.paint("restored", KNOWN), words::list(files))
             }
             // The reason stands below the table, where there is one.
-            Outcome::Failed { failure }
-                if !self.mute && table::decided(failure.class).is_some() =>
-            {
-                let word = table::decided(failure.class).unwrap_or_default();
+            Outcome::Failed { .. } if !self.mute && finished.decision.is_some() => {
+                let decided = finished.decision.as_ref();
+                let word = decided.map_or("", |decided| decided.decision.word());
                 format!("{} {stage} ({took})", self.paint(&format!("{word:<8}"), HELD_BACK))
             }
             Outcome::Failed { failure } => format!(
@@ -343,7 +342,7 @@ impl Ui {
     /// The code of a run that has ended: the gravest of its stages', and of what it could not keep.
     pub(super) fn code(&self, finished: &RunFinished) -> Exit {
         let Ok(seen) = self.seen.lock() else { return Exit::Internal };
-        exit::of_run(finished, &seen.outcomes).max(seen.unkept.unwrap_or(Exit::Ok))
+        exit::of_run(finished, &seen.ended).max(seen.unkept.unwrap_or(Exit::Ok))
     }
 
     /// The artifact of a stage, or of the last of its matrix.
@@ -358,9 +357,9 @@ impl Ui {
     /// The last stage that compared its kernel, or measured one that is the very same.
     pub(super) fn last_scored(&self) -> Option<StageFinished> {
         let seen = self.seen.lock().ok()?;
-        let is = |value: Option<&serde_json::Value>| value.is_some_and(|value| !value.is_null());
-        let scored =
-            |f: &&StageFinished| is(f.detail.get("comparison")) || is(f.detail.get("identical"));
+        let is_scored =
+            |record: &StageRecord| record.comparison().is_some() || record.identical().is_some();
+        let scored = |f: &&StageFinished| f.detail.as_ref().is_some_and(is_scored);
         seen.finished.iter().rev().find(scored).cloned()
     }
 

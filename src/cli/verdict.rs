@@ -1,9 +1,9 @@
 //! Comparisons in words.
 
-use serde_json::{Value, json};
-
+use super::lines::{DECISION_VERSION, Line, ReplayedLine};
+use crate::engine::StageRecord;
 use crate::engine::stage::Look;
-use crate::measure::pairs::{Again, Decision};
+use crate::measure::pairs::Again;
 use crate::record::Artifact;
 use crate::stats::sequential::gain;
 
@@ -33,32 +33,31 @@ pub(super) fn look(stage: &str, look: &Look) -> String {
 }
 
 /// A verdict that was found again, as JSON.
-pub(super) fn replayed(artifact: &Artifact, again: &Again, same: bool) -> Value {
+pub(super) fn replayed(artifact: &Artifact, again: &Again, same: bool) -> Line {
     let verdict = &again.verdict;
     let look = verdict.deciding();
-    json!({
-        "event": "replayed",
-        "version": 1,
-        "run": artifact.run,
-        "stage": artifact.stage,
-        "decision": again.decision.word().to_lowercase(),
-        "reason": verdict.reason.word(),
-        "pairs": verdict.pairs,
-        "estimate": look.map(|l| l.estimate),
-        "lower": look.and_then(|l| l.lower),
-        "upper": look.and_then(|l| l.upper),
-        "confirm_pairs": verdict.confirmed.map_or(0, |c| c.pairs),
-        "confirm_estimate": verdict.confirmed.map(|c| c.estimate),
-        "gain_pct": verdict.estimate().map(|d| 100.0 * gain(d)),
-        "harmed": harmed(artifact, again),
-        "same": same,
+    Line::Replayed(ReplayedLine {
+        version: DECISION_VERSION,
+        run: artifact.run.clone(),
+        stage: artifact.stage.clone(),
+        decision: again.decided.decision.word().to_lowercase(),
+        reason: verdict.reason,
+        pairs: verdict.pairs,
+        estimate: look.map(|l| l.estimate),
+        lower: look.and_then(|l| l.lower),
+        upper: look.and_then(|l| l.upper),
+        confirm_pairs: verdict.confirmed.map_or(0, |c| c.pairs),
+        confirm_estimate: verdict.confirmed.map(|c| c.estimate),
+        gain_pct: verdict.estimate().map(|d| 100.0 * gain(d)),
+        harmed: harmed(artifact, again),
+        same,
     })
 }
 
 /// The cases that surely got slower, by their labels.
 fn harmed(artifact: &Artifact, again: &Again) -> Vec<String> {
-    let cases = &artifact.result["comparison"]["cases"];
-    let label = |case: usize| cases[case]["label"].as_str().map(str::to_owned);
+    let compared = artifact.result.as_ref().and_then(StageRecord::comparison);
+    let label = |case: usize| Some(compared?.cases.get(case)?.label.clone());
     let name = |case: usize| label(case).unwrap_or_else(|| format!("case {case}"));
     again.harmed.iter().map(|harmed| name(harmed.case)).collect()
 }
@@ -83,10 +82,13 @@ pub(super) fn replayed_in_words(artifact: &Artifact, again: &Again, same: bool) 
         };
         lines.push(look(&artifact.stage, &shown));
     }
-    let word = again.decision.word();
-    let is_guarded = verdict.is_keep() && again.decision == Decision::Revert;
+    let word = again.decided.decision.word();
     let slower = harmed(artifact, again).join(", ");
-    let but = if is_guarded { format!("; but slower at {slower}") } else { String::new() };
+    let but = if again.decided.is_guarded() {
+        format!("; but slower at {slower}")
+    } else {
+        String::new()
+    };
     let gain = verdict.estimate().map_or_else(String::new, |d| format!(", {}", gains(&[d])(d)));
     let agrees = if same { "as recorded" } else { "NOT as recorded" };
     lines.push(format!(

@@ -106,6 +106,7 @@ pub(super) fn reason(reason: &Reason, whole: bool) -> String {
         Reason::NoInputs => format!("runs every time: {NO_INPUTS}"),
         Reason::Unfinished => "did not finish the last time".to_owned(),
         Reason::NotPassed => "did not pass the last time".to_owned(),
+        Reason::NotUnderstood { what } => format!("its kept result is not understood: {what}"),
         Reason::OutputLost { file } => format!("{file} is gone, and no good copy of it is kept"),
         Reason::Changed { changes } if whole => {
             let lines: Vec<String> = changes.iter().map(change).collect();

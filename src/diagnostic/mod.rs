@@ -99,21 +99,42 @@ impl Diagnostic {
         Some(Location { path: label.source.path.clone(), line, column })
     }
 
-    /// For `--format json` and for editors. Fields without a value are null.
-    pub fn to_json(&self) -> serde_json::Value {
+    /// For `--format json` and for editors.
+    pub fn record(&self) -> DiagnosticRecord {
         let place = self.location();
-        let span = self.labels.first().map(|label| [label.span.start, label.span.end]);
-        serde_json::json!({
-            "code": self.code,
-            "message": self.message,
-            "file": place.as_ref().map(|place| place.path.display().to_string()),
-            "line": place.as_ref().map(|place| place.line),
-            "column": place.as_ref().map(|place| place.column),
-            "span": span,
-            "label": self.labels.first().map(|label| label.text.as_str()),
-            "help": self.help,
-        })
+        let label = self.labels.first();
+        DiagnosticRecord {
+            code: self.code.to_owned(),
+            message: self.message.clone(),
+            file: place.as_ref().map(|place| place.path.display().to_string()),
+            line: place.as_ref().map(|place| place.line),
+            column: place.as_ref().map(|place| place.column),
+            span: label.map(|label| [label.span.start, label.span.end]),
+            label: label.map(|label| label.text.clone()),
+            help: self.help.clone(),
+        }
     }
+}
+
+/// A mistake in a file, as programs read it. What has no value is null.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+pub struct DiagnosticRecord {
+    /// The mistake's short name.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
+    /// Where.
+    pub file: Option<String>,
+    /// From 1.
+    pub line: Option<usize>,
+    /// From 1.
+    pub column: Option<usize>,
+    /// Bytes: first and end.
+    pub span: Option<[usize; 2]>,
+    /// What stands under the caret.
+    pub label: Option<String>,
+    /// What to do about it.
+    pub help: Option<String>,
 }
 
 impl Source {
@@ -187,10 +208,10 @@ mod tests {
         let found =
             Diagnostic::new("unknown-key", "m").at(&source("ab = 1"), 0..2, "here").help("h");
         assert_eq!(
-            found.to_json(),
+            serde_json::to_value(found.record()).expect("encodes"),
             serde_json::json!({"code": "unknown-key", "message": "m", "file": "a.toml", "line": 1,
                 "column": 1, "span": [0, 2], "label": "here", "help": "h"})
         );
-        assert!(Diagnostic::new("x", "y").to_json()["file"].is_null());
+        assert_eq!(Diagnostic::new("x", "y").record().file, None);
     }
 }

@@ -1,19 +1,21 @@
 //! Events: one closed enum from which the terminal, JSON lines, the recorder and every report are
 //! made. What is not an event did not happen.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
+use super::account::StageRecord;
 use super::stage::{Failure, Look};
 use crate::digest::Digest;
+use crate::measure::pairs::Decided;
+use crate::plan::StageKind;
 use crate::plan::key::Change;
+use crate::stats::Metrics;
 
 /// Rises when a reader of JSON lines would have to change.
-pub const EVENT_VERSION: u32 = 1;
+pub const EVENT_VERSION: u32 = 2;
 
 /// Something that happened during a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// Work is about to begin.
@@ -30,13 +32,14 @@ pub enum Event {
         /// Its name.
         stage: String,
         /// Its kind.
-        kind: String,
+        kind: StageKind,
         /// Why its result is not known.
         reason: Reason,
         /// How long it took the last time, µs; 0 when unknown.
         expected_us: u64,
     },
     /// How far a stage is; shown, never recorded.
+    #[schemars(skip)]
     Progress {
         /// Its name.
         stage: String,
@@ -78,9 +81,10 @@ pub enum Event {
 }
 
 /// How a run begins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RunStarted {
-    /// [`EVENT_VERSION`].
+    /// Of these lines.
+    #[schemars(extend("const" = EVENT_VERSION))]
     pub version: u32,
     /// Unique name of this run: time and process.
     pub run: String,
@@ -95,7 +99,7 @@ pub struct RunStarted {
 }
 
 /// Why a stage runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "why", rename_all = "snake_case")]
 pub enum Reason {
     /// It has no result yet.
@@ -115,6 +119,11 @@ pub enum Reason {
         /// Which, old beside new.
         changes: Vec<Change>,
     },
+    /// A result is kept under its key, and its record cannot be understood.
+    NotUnderstood {
+        /// What of it, in words.
+        what: String,
+    },
     /// Its key is known, but what it had written is gone and no good copy is kept.
     OutputLost {
         /// Which file.
@@ -123,20 +132,22 @@ pub enum Reason {
 }
 
 /// How a stage ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct StageFinished {
     /// Its name.
     pub stage: String,
     /// Its kind.
-    pub kind: String,
+    pub kind: StageKind,
     /// How it ended.
     pub outcome: Outcome,
     /// Its key; all zero when it has none.
     pub key: Digest,
     /// Named numbers.
-    pub metrics: BTreeMap<String, f64>,
+    pub metrics: Metrics,
+    /// What was decided of the candidate, where it was compared.
+    pub decision: Option<Decided>,
     /// The stage kind's own record.
-    pub detail: serde_json::Value,
+    pub detail: Option<StageRecord>,
     /// What it printed; of a known result, what it printed then.
     pub log: String,
     /// The exact command, for stages that run one.
@@ -157,14 +168,15 @@ pub struct StageFinished {
 
 impl StageFinished {
     /// Nothing but how it ended.
-    pub fn empty(outcome: Outcome) -> Self {
+    pub fn empty(kind: StageKind, outcome: Outcome) -> Self {
         Self {
             stage: String::new(),
-            kind: String::new(),
+            kind,
             outcome,
             key: Digest::default(),
-            metrics: BTreeMap::new(),
-            detail: serde_json::Value::Null,
+            metrics: Metrics::default(),
+            decision: None,
+            detail: None,
             log: String::new(),
             command: Vec::new(),
             exit_code: None,
@@ -178,7 +190,7 @@ impl StageFinished {
 }
 
 /// How a stage ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "how", rename_all = "snake_case")]
 pub enum Outcome {
     /// It ran and passed.
@@ -215,7 +227,7 @@ impl Outcome {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RunFinished {
     /// Stages that ran and passed.
     pub ran: usize,

@@ -378,6 +378,7 @@ fn split(reason: Reason) -> (Why, Vec<Change>) {
         Reason::Unfinished => (Why::Unfinished, Vec::new()),
         Reason::NotPassed => (Why::NotPassed, Vec::new()),
         Reason::Changed { changes } => (Why::Changed, changes),
+        Reason::NotUnderstood { what } => (Why::NotUnderstood { what }, Vec::new()),
         Reason::OutputLost { file } => (Why::OutputLost { file }, Vec::new()),
     }
 }

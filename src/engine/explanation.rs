@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::plan::key::Change;
 
 /// What a run would do with a node, and why.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Explanation {
     /// The node's name.
     pub stage: String,
@@ -28,7 +28,7 @@ pub struct Explanation {
 }
 
 /// What a run would do with a node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
     /// Nothing: its result is known and in place.
@@ -59,7 +59,7 @@ pub enum Answer {
 }
 
 /// Why a node's result is not known.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "why", rename_all = "snake_case")]
 pub enum Why {
     /// It has no result yet.
@@ -74,6 +74,11 @@ pub enum Why {
     NotPassed,
     /// Fields of its key changed.
     Changed,
+    /// A result is kept under its key, and its record cannot be understood.
+    NotUnderstood {
+        /// What of it, in words.
+        what: String,
+    },
     /// What it had written is gone or damaged, and no good copy is kept.
     OutputLost {
         /// Which file.
@@ -82,7 +87,7 @@ pub enum Why {
 }
 
 /// A changed field of a key, and the file it stands for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Field {
     /// Old beside new.
     #[serde(flatten)]
@@ -96,7 +101,7 @@ pub struct Field {
 }
 
 /// A stage upstream that begins a chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Cause {
     /// Its name.
     pub stage: String,
@@ -110,7 +115,7 @@ pub struct Cause {
 }
 
 /// One step of a chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Link {
     /// The stage.
     pub stage: String,
@@ -119,7 +124,9 @@ pub struct Link {
 }
 
 /// How many nodes there are of each answer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub struct Counts {
     /// Would run.
     pub run: usize,

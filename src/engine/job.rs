@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Mutex;
 
+use super::account::StageRecord;
 use super::event::{Event, Outcome, Reason, StageFinished};
 use super::own;
 use super::stage::{self, Failure, FailureClass, StageOutcome};
@@ -16,8 +17,9 @@ use crate::cache::index::flag;
 use crate::cache::store::ACTION_VERSION;
 use crate::cache::{Action, CacheError, Journal, Output, Record, Store};
 use crate::digest::Digest;
-use crate::plan::Definition;
+use crate::measure::pairs::Decision;
 use crate::plan::key::Walk;
+use crate::plan::{Definition, StageKind};
 
 /// What all jobs of a run share.
 pub(super) struct Shared<'a> {
@@ -60,11 +62,11 @@ impl Shared<'_> {
 
 impl Done {
     /// What is said of a job that panicked.
-    pub(super) fn defect(node: u32, stage: String) -> Self {
+    pub(super) fn defect(node: u32, stage: String, kind: StageKind) -> Self {
         let message =
             "a defect of optloop: the lines above say where; please report them".to_owned();
         let failure = Failure { class: FailureClass::Defect, message };
-        let finished = StageFinished::empty(Outcome::Failed { failure });
+        let finished = StageFinished::empty(kind, Outcome::Failed { failure });
         Self {
             node,
             seen: Vec::new(),
@@ -99,9 +101,8 @@ fn unreadable(job: &Job, error: &io::Error) -> Done {
 pub(super) fn blank(job: &Job, outcome: Outcome) -> StageFinished {
     StageFinished {
         stage: job.name.clone(),
-        kind: job.stored.definition.kind().to_owned(),
         implicit: job.flags & flag::IMPLICIT != 0,
-        ..StageFinished::empty(outcome)
+        ..StageFinished::empty(job.stored.definition.kind(), outcome)
     }
 }
 
@@ -166,7 +167,8 @@ impl<'a> Performance<'a> {
     fn hit(self, hit: Hit, files: Vec<String>) -> Done {
         let known = hit.is_kept || self.keep(&hit.key, &hit.action).is_ok();
         let outcome = if files.is_empty() { Outcome::Cached } else { Outcome::Restored { files } };
-        let mut finished = from_action(self.job, outcome, hit.key, &hit.action);
+        let end = End { outcome, key: hit.key, record: hit.record };
+        let mut finished = from_action(self.job, end, &hit.action);
         let log = self.shared.store.bytes(&hit.action.log).unwrap_or_default();
         finished.log = String::from_utf8_lossy(&log).into_owned();
         let mut seen = self.seen_inputs();
@@ -194,7 +196,7 @@ impl<'a> Performance<'a> {
         let Self { shared, .. } = self;
         shared.tell(&Event::StageStarted {
             stage: self.job.name.clone(),
-            kind: self.job.stored.definition.kind().to_owned(),
+            kind: self.job.stored.definition.kind(),
             reason,
             expected_us: self.job.expected_us,
         });
@@ -239,6 +241,8 @@ impl<'a> Performance<'a> {
         let mut finished = blank(self.job, Outcome::Failed { failure });
         finished.log = String::from_utf8_lossy(&outcome.log).into_owned();
         (finished.metrics, finished.detail) = (outcome.metrics, outcome.detail);
+        // What could not be made a result is no candidate that stays.
+        finished.decision = outcome.decision.filter(|decided| decided.decision != Decision::Keep);
         (finished.key, finished.fields, finished.duration_us) = (key, fields, duration_us);
         finished.finished_ms = (self.shared.around.now_ms)();
         finished.exit_code = outcome.exit_code;
@@ -278,7 +282,7 @@ impl<'a> Performance<'a> {
             outputs: outputs.iter().map(|(_, o)| o.clone()).collect(),
             log: self.keep_log(&outcome.log),
             metrics: outcome.metrics,
-            detail: outcome.detail,
+            detail: StageRecord::encode(outcome.detail.as_ref()),
             discovered: discovered.iter().map(Known::spelled).collect(),
             finished_ms: (self.shared.around.now_ms)(),
             duration_us,
@@ -295,7 +299,8 @@ impl<'a> Performance<'a> {
         } else {
             known = true;
         }
-        let mut finished = from_action(self.job, end, key, &action);
+        let end = End { outcome: end, key, record: outcome.detail };
+        let mut finished = from_action(self.job, end, &action);
         finished.log = String::from_utf8_lossy(&outcome.log).into_owned();
         finished.fields = fields;
         let mut seen = self.seen_inputs();
@@ -398,17 +403,25 @@ impl<'a> Performance<'a> {
     }
 }
 
-fn from_action(job: &Job, outcome: Outcome, key: Digest, action: &Action) -> StageFinished {
+/// How a node came to a result.
+struct End {
+    outcome: Outcome,
+    key: Digest,
+    record: Option<StageRecord>,
+}
+
+fn from_action(job: &Job, end: End, action: &Action) -> StageFinished {
     StageFinished {
-        key,
+        key: end.key,
         metrics: action.metrics.clone(),
-        detail: action.detail.clone(),
+        decision: end.record.as_ref().and_then(StageRecord::decided),
+        detail: end.record,
         finished_ms: action.finished_ms,
         duration_us: action.duration_us,
         artifact: action.artifact.clone(),
         command: stage::command_line(job),
         // Only what exited with 0 is kept.
         exit_code: matches!(job.stored.definition, Definition::Command(_)).then_some(0),
-        ..blank(job, outcome)
+        ..blank(job, end.outcome)
     }
 }

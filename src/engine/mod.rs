@@ -11,6 +11,7 @@ use crate::cache::{CacheError, World};
 use crate::process::Cancel;
 use crate::process::jobserver::Tokens;
 
+pub mod account;
 pub mod condition;
 pub mod device;
 pub mod event;
@@ -30,6 +31,7 @@ mod tags;
 pub mod upkeep;
 mod waves;
 
+pub use account::StageRecord;
 pub use event::{Event, Outcome, RunFinished, StageFinished};
 pub use scheduler::Engine;
 pub use state::{Look, Paths, State};

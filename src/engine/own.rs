@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::stage::compare::identical::{Identical, Numbers};
+use super::account::{NumbersOf, StageRecord};
+use super::stage::compare::identical::{Identical, nothing_gained};
 use super::subject::{Eyes, Hit, Job, with_discovered};
 use crate::cache::{Action, Store};
 use crate::plan::Definition;
@@ -31,15 +32,11 @@ pub(super) fn known(job: &Job, declared: &Walk, store: &Store, eyes: &Eyes<'_>) 
 /// The incumbent's own result, as this job's.
 fn of_incumbent(job: &Job, declared: &Walk, store: &Store, eyes: &Eyes<'_>) -> Option<Hit> {
     job.itself()?;
-    let (measured, same) = match &job.stored.definition {
-        Definition::Bench(bench) => {
-            let (against, metric) = (bench.against.as_deref()?, bench.work.metric.as_str());
-            (bench.measured, Identical { against, metric, numbers: Numbers::Incumbents })
-        }
+    let (measured, against) = match &job.stored.definition {
+        Definition::Bench(bench) => (bench.measured, bench.against.as_deref()?),
         Definition::Command(work) => {
-            let (opponent, metric) = (work.opponent.as_ref()?, &work.metric.as_ref()?.name);
-            let numbers = Numbers::Incumbents;
-            (opponent.measured, Identical { against: &opponent.called, metric, numbers })
+            let opponent = work.opponent.as_ref()?;
+            (opponent.measured, opponent.called.as_str())
         }
         _ => return None,
     };
@@ -49,10 +46,16 @@ fn of_incumbent(job: &Job, declared: &Walk, store: &Store, eyes: &Eyes<'_>) -> O
     if question(&fields) != question(&action.fields) {
         return None;
     }
-    let Action { mut metrics, mut detail, .. } = action.clone();
-    same.tell(&mut metrics, &mut detail);
+    let same = Identical { against, numbers: NumbersOf::Incumbents };
+    let mut record = StageRecord::decode(&action.detail).ok()?;
+    if !record.as_mut().is_some_and(|record| same.mark(record)) {
+        return None;
+    }
+    let mut metrics = action.metrics.clone();
+    nothing_gained(&mut metrics);
+    let detail = StageRecord::encode(record.as_ref());
     let action = Action { node: job.name.clone(), fields, metrics, detail, ..action };
-    Some(Hit { key, action, discovered, is_kept: false })
+    Some(Hit { key, action, record, discovered, is_kept: false })
 }
 
 /// What of a key says what was asked.

@@ -72,9 +72,10 @@ pub(super) fn work(queue: &Queue, sender: &mpsc::Sender<Done>, shared: &Shared<'
     while let Some(job) = queue.pop() {
         // Without a token (cancelled, or make is gone) the job still ends, as interrupted.
         let _token = shared.around.tokens.acquire(shared.around.cancel);
-        let (node, name) = (job.node, job.name.clone());
+        let (node, name, kind) = (job.node, job.name.clone(), job.stored.definition.kind());
         let perform = std::panic::AssertUnwindSafe(|| job::perform(job, shared));
-        let done = std::panic::catch_unwind(perform).unwrap_or_else(|_| Done::defect(node, name));
+        let done =
+            std::panic::catch_unwind(perform).unwrap_or_else(|_| Done::defect(node, name, kind));
         // Before this thread asks for the next one: it may be there already.
         if !done.finished.outcome.passed() && !shared.options.keep_going {
             queue.halt();

@@ -150,22 +150,23 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
     }
 
     /// What nothing casts doubt on is shown too: a run answers with every result.
-    fn tell_known(&self, node: u32) {
+    fn tell_known(&self, node: u32) -> Result<(), EngineError> {
         let n = &self.engine.state.index.nodes[node as usize];
         if n.has(flag::RESULT) || n.has(flag::LOG) {
-            self.shared.tell(&Event::StageFinished(Box::new(self.engine.state.known(node))));
+            self.shared.tell(&Event::StageFinished(Box::new(self.engine.state.known(node)?)));
         }
+        Ok(())
     }
 
-    fn tell_clean(&self) {
+    fn tell_clean(&self) -> Result<(), EngineError> {
         let clean =
             |n: &u32| self.engine.selected[*n as usize] && self.waves.stand(*n) == Stand::Clean;
         let all = 0..self.engine.state.index.nodes.len() as u32;
-        all.filter(clean).for_each(|n| self.tell_known(n));
+        all.filter(clean).try_for_each(|n| self.tell_known(n))
     }
 
     fn complete(mut self) -> Result<RunFinished, EngineError> {
-        self.tell_clean();
+        self.tell_clean()?;
         let queue = Queue::default();
         let (sender, receiver) = mpsc::channel::<Done>();
         let threads = self.engine.around.tokens.parallelism().max(1);
@@ -273,14 +274,13 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
     /// Decides what becomes of a ready node: blocked, skipped, clean or a job.
     fn start(&mut self, node: u32, queue: &Queue) -> Result<(), EngineError> {
         if let Some(end) = self.kept_back(node) {
-            self.end_without_job(node, end);
-            return Ok(());
+            return self.end_without_job(node, end);
         }
         let n = &self.engine.state.index.nodes[node as usize];
         let forced = self.engine.options.rerun || self.engine.options.audit;
         let known = matches!(n.status(), Status::Passed) && !n.has(flag::ALWAYS);
         if known && !forced {
-            self.tell_known(node);
+            self.tell_known(node)?;
             self.waves.settle(node, Stand::Passed);
             return Ok(());
         }
@@ -290,13 +290,11 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
                 Ok(true) => {}
                 Ok(false) => {
                     let because = format!("{condition} does not hold");
-                    self.end_without_job(node, Outcome::Skipped { because });
-                    return Ok(());
+                    return self.end_without_job(node, Outcome::Skipped { because });
                 }
                 Err(message) => {
                     let failure = Failure { class: FailureClass::Setup, message };
-                    self.end_without_job(node, Outcome::Failed { failure });
-                    return Ok(());
+                    return self.end_without_job(node, Outcome::Failed { failure });
                 }
             }
         }
@@ -424,10 +422,8 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         Ok(journal.flush()?)
     }
 
-    fn end_without_job(&mut self, node: u32, outcome: Outcome) {
-        // Definitions that cannot be read end the run at the next job; an end is told all the same.
-        let definition = self.engine.state.definition(node).ok();
-        let kind = definition.map(|stored| stored.definition.kind().to_owned()).unwrap_or_default();
+    fn end_without_job(&mut self, node: u32, outcome: Outcome) -> Result<(), EngineError> {
+        let kind = self.engine.state.definition(node)?.definition.kind();
         let index = &self.engine.state.index;
         let n = &index.nodes[node as usize];
         let skipped = matches!(outcome, Outcome::Skipped { .. });
@@ -442,9 +438,8 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         };
         let finished = StageFinished {
             stage: index.node_name(node).to_owned(),
-            kind,
             implicit: n.has(flag::IMPLICIT),
-            ..StageFinished::empty(outcome)
+            ..StageFinished::empty(kind, outcome)
         };
         // A lost record only means that the question is asked again.
         drop(self.record(&[], Some(finish)));
@@ -452,6 +447,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         self.count(&finished.outcome);
         (self.engine.around.sink)(&Event::StageFinished(Box::new(finished)));
         self.waves.settle(node, if skipped { Stand::Skipped } else { Stand::Failed });
+        Ok(())
     }
 
     fn count(&mut self, outcome: &Outcome) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
+use super::account::StageRecord;
 use super::event::{Outcome, StageFinished};
 use super::{EngineError, tags};
 use crate::cache::entry::{self, World};
@@ -260,32 +261,37 @@ impl State {
     }
 
     /// The result that is known of a node, as the end of a stage.
-    pub fn known(&self, node: u32) -> StageFinished {
+    ///
+    /// # Errors
+    /// As [`State::definition`].
+    pub fn known(&self, node: u32) -> Result<StageFinished, EngineError> {
         let n = &self.index.nodes[node as usize];
         let stage = self.index.node_name(node).to_owned();
         let implicit = n.has(flag::IMPLICIT);
-        let kind =
-            self.definition(node).map(|d| d.definition.kind()).unwrap_or_default().to_owned();
+        let kind = self.definition(node)?.definition.kind();
         if n.status() == Status::Skipped {
             let because = "as before".to_owned();
-            let skipped = StageFinished::empty(Outcome::Skipped { because });
-            return StageFinished { stage, kind, implicit, ..skipped };
+            let skipped = StageFinished::empty(kind, Outcome::Skipped { because });
+            return Ok(StageFinished { stage, implicit, ..skipped });
         }
-        let blank = StageFinished::empty(Outcome::Cached);
-        let known = StageFinished { stage, kind, implicit, key: n.key, ..blank };
+        let blank = StageFinished::empty(kind, Outcome::Cached);
+        let known = StageFinished { stage, implicit, key: n.key, ..blank };
         let Some(action) = self.store.action(&n.key) else {
-            return known;
+            return Ok(known);
         };
         let log = self.store.bytes(&action.log).unwrap_or_default();
-        StageFinished {
+        // Shown without, where it cannot be understood: the next run that doubts it says so.
+        let record = StageRecord::decode(&action.detail).ok().flatten();
+        Ok(StageFinished {
             metrics: action.metrics,
-            detail: action.detail,
+            decision: record.as_ref().and_then(StageRecord::decided),
+            detail: record,
             log: String::from_utf8_lossy(&log).into_owned(),
             finished_ms: action.finished_ms,
             duration_us: action.duration_us,
             artifact: action.artifact,
             ..known
-        }
+        })
     }
 
     /// Makes the state folder ready for a run: folders, a note for git and backup programs.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::BorrowedFd;
 
+use super::account::StageRecord;
 use super::condition::{self, Results};
 use super::event::Reason;
 use super::state::Seen;
@@ -51,9 +52,19 @@ pub(super) struct Known {
 pub(super) struct Hit {
     pub(super) key: Digest,
     pub(super) action: Action,
+    /// What of it the stage kind recorded.
+    pub(super) record: Option<StageRecord>,
     pub(super) discovered: Vec<Known>,
     /// Whether it is kept under its key; else it is the incumbent's, and to be kept.
     pub(super) is_kept: bool,
+}
+
+impl Hit {
+    /// A result under its key; none where its record cannot be understood.
+    fn kept(key: Digest, action: Action, discovered: Vec<Known>) -> Option<Self> {
+        let record = StageRecord::decode(&action.detail).ok()?;
+        Some(Self { key, action, record, discovered, is_kept: true })
+    }
 }
 
 /// How the disk is looked at.
@@ -258,15 +269,13 @@ impl Job {
     pub(super) fn kept(&self, declared: &Walk, store: &Store, eyes: &Eyes<'_>) -> Option<Hit> {
         if self.flags & flag::DISCOVERS == 0 {
             let key = declared.digest();
-            let action = store.action(&key)?;
-            return Some(Hit { key, action, discovered: Vec::new(), is_kept: true });
+            return Hit::kept(key, store.action(&key)?, Vec::new());
         }
         let sets = store.discoveries(&declared.digest());
         sets.iter().rev().find_map(|names| {
             let discovered = self.know_names(names, eyes).ok()?;
             let key = with_discovered(declared.clone(), &discovered).digest();
-            let action = store.action(&key)?;
-            Some(Hit { key, action, discovered, is_kept: true })
+            Hit::kept(key, store.action(&key)?, discovered)
         })
     }
 
@@ -303,6 +312,11 @@ impl Job {
         Some(key::changes(&old.fields, &new))
     }
 
+    /// Why the record of its last good run cannot be understood.
+    fn misunderstood(&self, store: &Store) -> Option<String> {
+        StageRecord::decode(&store.action(&self.old_key)?.detail).err()
+    }
+
     /// Why it has no result under its key.
     pub(super) fn why(&self, declared: &Walk, store: &Store, eyes: &Eyes<'_>) -> Reason {
         if self.flags & flag::ALWAYS != 0 {
@@ -315,7 +329,11 @@ impl Job {
         }
         match self.changes(declared, store, eyes) {
             None => Reason::NeverRan,
-            Some(changes) if changes.is_empty() => Reason::NotPassed,
+            // The key is what it was then.
+            Some(changes) if changes.is_empty() => match self.misunderstood(store) {
+                Some(what) => Reason::NotUnderstood { what },
+                None => Reason::NotPassed,
+            },
             Some(changes) => Reason::Changed { changes },
         }
     }
@@ -357,8 +375,14 @@ impl Readable<'_> {
             for compared in COMPARED {
                 results.insert(condition::variable(name, compared), 0.0);
             }
-            for (metric, value) in self.store.action(&key).map(|a| a.metrics).unwrap_or_default() {
-                results.insert(condition::variable(name, &metric), value);
+            let Some(action) = self.store.action(&key) else { continue };
+            for (metric, value) in action.metrics.iter() {
+                results.insert(condition::variable(name, metric), value);
+            }
+            // Yes is 1 there, and no is 0.
+            let record = StageRecord::decode(&action.detail).ok().flatten();
+            for (flag, holds) in record.iter().flat_map(StageRecord::flags) {
+                results.insert(condition::variable(name, flag), f64::from(u8::from(holds)));
             }
         }
         condition::holds(expression, &results)

@@ -20,7 +20,7 @@ fn action(store: &Store, field: &str, content: &str) -> (Digest, Action) {
         node: field.to_owned(),
         outputs: vec![Output { path: "out".to_owned(), digest, mode: 0o644, link: None }],
         log: store.put_bytes(format!("log of {field}").as_bytes()).expect("put"),
-        metrics: std::collections::BTreeMap::new(),
+        metrics: crate::stats::Metrics::default(),
         detail: serde_json::Value::Null,
         discovered: vec!["found.h".to_owned()],
         finished_ms: 1000,

@@ -5,16 +5,16 @@ use serde::{Deserialize, Serialize};
 use super::slot::Sample;
 use super::stopping::Stopped;
 use crate::backend::Timer;
-use crate::stats::{self, Estimate, Levels, Statistic, Summary};
+use crate::stats::{self, Estimate, Levels, Metrics, Statistic, Summary};
 
 impl Statistic {
     /// The name of its metric in pipelines and results.
     pub fn metric(self) -> &'static str {
         match self {
-            Self::Median => "median_us",
-            Self::Mean => "mean_us",
-            Self::Min => "min_us",
-            Self::P90 => "p90_us",
+            Self::Median => Metrics::MEDIAN_US,
+            Self::Mean => Metrics::MEAN_US,
+            Self::Min => Metrics::MIN_US,
+            Self::P90 => Metrics::P90_US,
         }
     }
 

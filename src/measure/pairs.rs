@@ -21,7 +21,7 @@ mod tests;
 
 pub use comparison::{Again, Comparison, Cut, Reported};
 pub use decide::{Heard, Terms, decide};
-pub use decision::{Decision, decision};
+pub use decision::{Decided, Decision, DecisionReason};
 pub use kernel::{Contest, KernelPairs, SlotPlan};
 pub use scoring::Scoring;
 
@@ -31,7 +31,7 @@ use super::protocol::Halt;
 use crate::backend::Fault;
 
 /// One of the two that are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
     /// The best so far.
@@ -63,7 +63,7 @@ impl Side {
 }
 
 /// One pair, as it was measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Pair {
     /// Which pair of fresh processes it is from, counted from 0; pairs that confirm count on.
     pub group: u32,
@@ -73,7 +73,7 @@ pub struct Pair {
 
 /// A case's two slots: what counts of each timed launch, in order of time. Nanoseconds where it is
 /// a kernel, the metric's own unit where it is a command.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CasePair {
     /// Whose slot came first.
     pub first: Side,
@@ -111,7 +111,9 @@ impl Stop {
 }
 
 /// What pairs cost so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub struct Spent {
     /// Launches on both sides, with those that were not timed; a loop is one.
     pub launches: u64,

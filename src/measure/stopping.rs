@@ -13,7 +13,7 @@ use crate::stats::{self, Statistic, surely_above};
 const GROSS: f64 = 1.25;
 
 /// Why a measurement ended before its last look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stopped {
     /// Even the estimate's lower end is above the limit.

@@ -12,6 +12,7 @@ use super::variables::Scope;
 use super::when::Condition;
 use super::{Incumbent, Stage, Work, duration};
 use crate::diagnostic::Spanned;
+use crate::stats::Metrics;
 
 /// JSON paths with brackets deeper than this take the parser twice as long for each level.
 const DEEPEST_PATH: usize = 8;
@@ -246,7 +247,8 @@ impl Resolver<'_> {
 }
 
 /// What a comparison adds to a stage's results; all 0 where there was nothing to compare with.
-pub const COMPARED: [&str; 4] = ["gain", "gain_lower", "gain_upper", "pairs"];
+pub const COMPARED: [&str; 4] =
+    [Metrics::GAIN, Metrics::GAIN_LOWER, Metrics::GAIN_UPPER, Metrics::PAIRS];
 
 impl Stage {
     /// Names of the numbers that it gives to `when` and to the result table.
@@ -256,16 +258,18 @@ impl Stage {
             Some(Work::Bench(_)) => {
                 results.extend(BENCH_METRICS);
                 results.extend([
-                    "launches",
-                    "processes",
+                    Metrics::LAUNCHES,
+                    Metrics::PROCESSES,
                     "stopped_early",
                     "unstable",
-                    "median_lower_us",
-                    "median_upper_us",
+                    Metrics::MEDIAN_LOWER_US,
+                    Metrics::MEDIAN_UPPER_US,
                 ]);
                 results.extend(COMPARED);
             }
-            Some(Work::Check(_)) => results.extend(["cases", "mismatches", "max_error"]),
+            Some(Work::Check(_)) => {
+                results.extend([Metrics::CASES, Metrics::MISMATCHES, Metrics::MAX_ERROR]);
+            }
             Some(Work::Command(command)) => {
                 results.extend(command.metric.as_ref().map(|metric| metric.name.as_str()));
                 if command.incumbent != Incumbent::None {

@@ -49,7 +49,7 @@ impl Walk {
         let mut walk = Self::default();
         walk.field("format", &KEY_VERSION.to_string());
         walk.field("platform", &format!("{} {}", std::env::consts::OS, std::env::consts::ARCH));
-        walk.field("kind", node.definition.kind());
+        walk.field("kind", node.definition.kind().word());
         walk.definition(&node.definition);
         if matches!(node.definition, Definition::Command(_)) {
             walk.field("dir", &node.dir);
@@ -97,7 +97,9 @@ impl Walk {
 }
 
 /// One field that differs between two records.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 pub struct Change {
     /// Its name.
     pub field: String,

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::key::KEY_VERSION;
 use super::{Origin, Plan, PlanNode};
 use crate::cache::index::{Links, Node, flag};
+use crate::cache::store::ACTION_VERSION;
 use crate::cache::{Entry, Index, Kind, Status};
 use crate::digest::Digest;
 
@@ -102,6 +103,7 @@ fn add_node(
     let mut bytes = postcard::to_stdvec(&node.stored).unwrap_or_default();
     // What is known by another recipe of keys is looked at again. No reader looks behind its end.
     bytes.extend(KEY_VERSION.to_le_bytes());
+    bytes.extend(ACTION_VERSION.to_le_bytes());
     let (name, name_len) = index.add_text(&node.name);
     let inputs: Vec<u32> = node.inputs.iter().map(|e| ids[e]).collect();
     let outputs: Vec<u32> = node.outputs.iter().map(|o| ids[&(Kind::File, o.clone())]).collect();

@@ -13,6 +13,7 @@ pub mod graph;
 pub mod incumbent;
 pub mod kernel;
 pub mod key;
+mod kind;
 pub mod layout;
 pub mod only;
 pub mod question;
@@ -23,6 +24,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use kind::StageKind;
 pub use question::Question;
 
 use crate::cache::Kind;
@@ -186,14 +188,14 @@ impl Definition {
         }
     }
 
-    /// The kind's word, for people and records.
-    pub fn kind(&self) -> &'static str {
+    /// Its kind.
+    pub fn kind(&self) -> StageKind {
         match self {
-            Self::Command(_) => "command",
-            Self::Compile(_) => "compile",
-            Self::Check(_) => "check",
-            Self::Bench(_) => "bench",
-            Self::Best(_) => "best",
+            Self::Command(_) => StageKind::Command,
+            Self::Compile(_) => StageKind::Compile,
+            Self::Check(_) => StageKind::Check,
+            Self::Bench(_) => StageKind::Bench,
+            Self::Best(_) => StageKind::Best,
         }
     }
 }

@@ -1,16 +1,19 @@
 //! Artifacts: the authoritative account of one stage's result.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::StageRecord;
+use crate::measure::pairs::Decided;
 use crate::pipeline::Overrides;
+use crate::plan::StageKind;
+use crate::stats::Metrics;
 
 /// Rises when a reader of artifacts would have to change.
-pub const ARTIFACT_VERSION: u32 = 1;
+pub const ARTIFACT_VERSION: u32 = 2;
 
 /// Where a measured kernel came from.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -51,7 +54,7 @@ pub struct Artifact {
     /// The stage.
     pub stage: String,
     /// Its kind (the mode).
-    pub kind: String,
+    pub kind: StageKind,
     /// Where the kernel came from.
     pub provenance: Provenance,
     /// The exact command, for stages that run one.
@@ -71,9 +74,11 @@ pub struct Artifact {
     /// How long it took, seconds.
     pub seconds: f64,
     /// Named numbers.
-    pub metrics: BTreeMap<String, f64>,
+    pub metrics: Metrics,
+    /// What was decided of the candidate, where it was compared.
+    pub decision: Option<Decided>,
     /// The stage kind's own record.
-    pub result: serde_json::Value,
+    pub result: Option<StageRecord>,
 }
 
 impl Artifact {

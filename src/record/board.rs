@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::artifact::Artifact;
 use crate::digest::Digest;
+use crate::engine::StageRecord;
+use crate::pipeline::Purpose;
 
 /// Rises when a reader of boards would have to change.
 pub const BOARD_VERSION: u32 = 1;
@@ -50,25 +52,23 @@ pub struct Entry {
 impl Entry {
     /// What a passed leaderboard artifact says; `None` for any other.
     pub fn of(artifact: &Artifact) -> Option<Self> {
-        let result = &artifact.result;
-        if artifact.status != "passed" || result.get("purpose")?.as_str()? != "leaderboard" {
+        let Some(StageRecord::Bench(bench)) = &artifact.result else { return None };
+        if artifact.status != "passed" || bench.purpose != Purpose::Leaderboard {
             return None;
         }
-        let text = |name: &str| Some(result.get(name)?.as_str()?.to_owned());
-        let number = |name: &str| result.get(name)?.as_f64();
         Some(Self {
             version: BOARD_VERSION,
             at: artifact.at.clone(),
-            problem: text("problem")?,
+            problem: bench.problem.clone(),
             kernel: artifact.provenance.kernel.clone(),
-            kernel_digest: text("kernel_digest")?,
-            harness_digest: text("harness_digest")?,
+            kernel_digest: bench.kernel_digest.clone(),
+            harness_digest: bench.harness_digest.clone(),
             device: artifact.provenance.device_identity.clone(),
             commit: artifact.provenance.commit.clone(),
-            metric: text("metric")?,
-            value_us: number("value_us")?,
-            lower_us: number("lower_us")?,
-            upper_us: number("upper_us")?,
+            metric: bench.metric.clone(),
+            value_us: bench.value_us,
+            lower_us: bench.lower_us,
+            upper_us: bench.upper_us,
             artifact: format!("{}/{}", artifact.run, artifact.stage),
         })
     }

@@ -24,7 +24,6 @@ mod recovery;
 mod tests;
 mod transition;
 
-use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -34,6 +33,7 @@ use super::durable;
 use super::ledger::{Place, Source};
 use crate::digest::Digest;
 use crate::pipeline::CompileWork;
+use crate::stats::Metrics;
 
 pub use files::Restore;
 use names::{Name, Pointer};
@@ -72,7 +72,7 @@ pub struct Incumbent {
     #[serde(default)]
     pub build: Option<Build>,
     /// As measured when it became the incumbent.
-    pub metrics: BTreeMap<String, f64>,
+    pub metrics: Metrics,
     /// The key under which all of that measurement is kept.
     #[serde(default)]
     pub key: Digest,

@@ -21,4 +21,4 @@ pub use board::Board;
 pub use incumbent::{Incumbent, Intent};
 pub use ledger::{Ledger, Place};
 pub use recorder::Recorder;
-pub use schema::schemas;
+pub use schema::{schemas, written};

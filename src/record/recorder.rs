@@ -103,7 +103,7 @@ impl<'a> Recorder<'a> {
                 .map(|t| t.to_string())
                 .unwrap_or_default(),
             stage: finished.stage.clone(),
-            kind: finished.kind.clone(),
+            kind: finished.kind,
             provenance,
             command: finished.command.clone(),
             exit_code: finished.exit_code,
@@ -114,6 +114,7 @@ impl<'a> Recorder<'a> {
             key_fields: finished.fields.clone(),
             seconds: finished.duration_us as f64 / 1e6,
             metrics: finished.metrics.clone(),
+            decision: finished.decision.clone(),
             result: finished.detail.clone(),
         };
         let path = self.state_dir.join(&finished.artifact);
@@ -133,6 +134,7 @@ impl<'a> Recorder<'a> {
 mod tests {
     use super::*;
     use crate::engine::stage::{Failure, FailureClass};
+    use crate::plan::StageKind;
 
     #[test]
     fn a_finished_stage_is_logged_and_its_artifact_reads_back() {
@@ -143,7 +145,7 @@ mod tests {
         let finished = StageFinished {
             stage: "candidate".to_owned(),
             artifact: "runs/r1/candidate.json".to_owned(),
-            ..StageFinished::empty(Outcome::Failed { failure })
+            ..StageFinished::empty(StageKind::Bench, Outcome::Failed { failure })
         };
         recorder.record(&Event::StageFinished(Box::new(finished)));
         assert!(recorder.into_failure().is_none());

@@ -1,6 +1,7 @@
 //! The JSON schemas of what this room writes: artifacts, analyses, the ledger, boards.
 
-use schemars::{JsonSchema, schema_for};
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
 use super::artifact::Artifact;
@@ -16,8 +17,22 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
     ]
 }
 
+/// Of what is read: what has a default may be missing.
 fn of<T: JsonSchema>(title: &str) -> Value {
-    let mut schema = schema_for!(T).to_value();
+    made(SchemaSettings::default(), title, SchemaGenerator::into_root_schema_for::<T>)
+}
+
+/// The schema of what is written, to the last key.
+pub fn written<T: JsonSchema>(title: &str) -> Value {
+    made(
+        SchemaSettings::default().for_serialize(),
+        title,
+        SchemaGenerator::into_root_schema_for::<T>,
+    )
+}
+
+fn made(settings: SchemaSettings, title: &str, root: fn(SchemaGenerator) -> Schema) -> Value {
+    let mut schema = root(settings.into_generator()).to_value();
     schema["title"] = title.into();
     schema
 }

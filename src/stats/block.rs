@@ -13,7 +13,9 @@ use super::signed_rank::Walsh;
 use super::summary::quantile;
 
 /// Which way a metric is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Better {
     /// Times, cycles, bytes.
@@ -24,7 +26,9 @@ pub enum Better {
 }
 
 /// What a `d` of two values is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
     /// The logarithm of their ratio: both must be above 0.
@@ -36,7 +40,7 @@ pub enum Scale {
 }
 
 /// How the cases of a block become one number.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Combine {
     /// The weighted mean of the cases' `d`; no weights: all alike. They are divided by their sum.
@@ -54,7 +58,7 @@ impl Default for Combine {
 }
 
 /// What a metric's values mean.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Metric {
     /// Which way it is better.
@@ -211,7 +215,7 @@ impl Default for Guard {
 }
 
 /// A case that surely got slower.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Harmed {
     /// Which, from 0.
     pub case: usize,

@@ -39,7 +39,7 @@ impl Default for NoiseLimits {
 }
 
 /// Why nothing can be decided here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TooNoisy {
     /// Identical code was found to be faster than itself.

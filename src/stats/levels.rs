@@ -28,7 +28,7 @@ const FEWEST_FOR_RANKS: usize = 6;
 const FARTHEST_PAIR: usize = 16;
 
 /// What stands for the launches of one process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Statistic {
     /// The middle.
@@ -62,7 +62,7 @@ impl Statistic {
 }
 
 /// What an interval is over, and so what it speaks of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
     /// Six or more processes: no shape of noise is assumed but symmetry.

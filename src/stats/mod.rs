@@ -20,6 +20,7 @@ pub mod roofline;
 pub mod sequential;
 pub mod signed_rank;
 
+mod metrics;
 mod normal;
 mod outliers;
 mod settled;
@@ -29,6 +30,7 @@ mod summary;
 pub use block::{Better, Combine, Guard, Metric, Scale};
 pub use calibration::{Calibration, Noise, NoiseLimits};
 pub use levels::{Basis, Estimate, Levels, Statistic, combined, relative_half_width};
+pub use metrics::Metrics;
 pub use outliers::{Outlier, Outliers, Severity, Side, outliers};
 pub use sequential::{Confirm, Look, Next, Reason, Rule, Verdict, gain};
 pub use settled::settled;

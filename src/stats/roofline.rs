@@ -214,7 +214,7 @@ pub struct Resource {
 }
 
 /// Lower bounds of a schedule, in steps.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ResourceBounds {
     /// Each resource with its own bound, the largest first; resources without tasks left out.
     pub each: Vec<(String, u64)>,
@@ -250,7 +250,7 @@ pub fn resource_bounds(resources: &[Resource], critical_path: u64) -> Option<Res
 }
 
 /// How far a schedule is above its tight bound.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Headroom {
     /// In steps; below 0 when the bound was beaten, and so is wrong.
     pub steps: f64,

@@ -33,7 +33,7 @@ const UPPER: f64 = 0.1;
 const UPPER_OF_FOUR: f64 = 0.0625;
 
 /// What is decided when: every number of the decision. `Rule::default()` is the published one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// Pairs at each look, rising, at most 128.
@@ -52,7 +52,7 @@ pub struct Rule {
 
 /// Fresh pairs after a gain was seen, because the estimate that ends a search is too good on
 /// average: only what the new ones say is reported.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Confirm {
     /// New pairs as a share of those that the gain was seen after.

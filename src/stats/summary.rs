@@ -32,7 +32,7 @@ pub struct Summary {
 }
 
 /// A number with the interval that it may lie in.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Interval {
     /// The estimate.
     pub value: f64,

@@ -374,7 +374,7 @@ fn held(
             failure.class == class && failure.message.contains(word)
         }
         (Verdict::Passes | Verdict::PassesOr(..), None) => {
-            outcome.metrics.get("median_us").is_none_or(|&us| us >= kernel.truth_us)
+            outcome.metrics.get("median_us").is_none_or(|us| us >= kernel.truth_us)
         }
         _ => false,
     };

@@ -62,7 +62,7 @@ fn an_artifact_is_shown_whole_and_as_it_is_in_json() {
     let wide: Vec<&str> = run.stdout.lines().filter(|l| l.chars().count() > 80).collect();
     assert_eq!(wide, Vec::<&str>::new());
     let json = project.args(["artifact", "show", "--format", "json"]).run().code(0).json();
-    assert_eq!((&json[0]["version"], &json[0]["metrics"]["lines"]), (&1.into(), &4.0.into()));
+    assert_eq!((&json[0]["version"], &json[0]["metrics"]["lines"]), (&2.into(), &4.0.into()));
 }
 
 const KEEP: [&str; 6] =

@@ -346,7 +346,7 @@ fn json_lines_parse_and_begin_with_their_version() {
         let run = project.run_with(["--format", "json"]).code(0);
         let lines = run.json();
         assert_eq!(lines[0]["event"], "run_started", "{}", run.all());
-        assert_eq!(lines[0]["version"], 1, "{}", run.all());
+        assert_eq!(lines[0]["version"], 2, "{}", run.all());
         let last = lines.last().expect("a line");
         assert_eq!(last["event"], "run_finished");
         let count = if known { "cached" } else { "ran" };

@@ -479,7 +479,7 @@ fn what_was_cut_off_is_ended_by_the_next_command_which_says_so() {
                     sources: vec![source],
                     headers: Vec::new(),
                     build: None,
-                    metrics: std::collections::BTreeMap::default(),
+                    metrics: optloop::stats::Metrics::default(),
                     key: Digest::default(),
                     commit: Commit::Wanted,
                     commits: vec!["k.c".to_owned()],

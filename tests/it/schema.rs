@@ -1,7 +1,7 @@
 //! Every JSON line that the tests have the program print, and every record that it leaves, is held
 //! against what `optloop schema` says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -99,50 +99,91 @@ fn expect_valid(schema: &str, text: &str, whose: &str) {
 }
 
 /// As much of JSON Schema (2020-12) as these schemas use; a keyword that it does not know is an
-/// error. Stricter in one thing: an object has no keys but those that are described.
+/// error. Stricter in one thing: an object has no keys but those that are described, by the schema
+/// itself or by what it takes in with `$ref`, `allOf`, `oneOf` and `anyOf`.
 struct Validator<'a> {
     root: &'a Value,
 }
 
+/// The keys of an object that were described; none where nothing is said of its keys.
+type Described = Option<BTreeSet<String>>;
+
+fn both(one: Described, other: Described) -> Described {
+    match (one, other) {
+        (Some(mut one), Some(other)) => {
+            one.extend(other);
+            Some(one)
+        }
+        (one, other) => one.or(other),
+    }
+}
+
 impl Validator<'_> {
     fn check(&self, value: &Value, schema: &Value, at: &str) -> Result<(), String> {
+        let described = self.look(value, schema, at)?;
+        let (Some(described), Some(object)) = (described, value.as_object()) else {
+            return Ok(());
+        };
+        match object.keys().find(|key| !described.contains(*key)) {
+            Some(key) => Err(format!("{at}: `{key}` is not described")),
+            None => Ok(()),
+        }
+    }
+
+    /// What is asked of a value, but for keys that nothing describes.
+    fn look(&self, value: &Value, schema: &Value, at: &str) -> Result<Described, String> {
         let Some(rules) = schema.as_object() else {
             return if schema == &Value::Bool(true) {
-                Ok(())
+                Ok(None)
             } else {
                 Err(format!("{at}: not allowed"))
             };
         };
+        let mut described = self.object(value, schema, at)?;
         for (keyword, rule) in rules {
-            self.rule((keyword, rule), value, at)?;
+            let more = match keyword.as_str() {
+                "$ref" => self.look(value, self.definition(rule), at)?,
+                "oneOf" | "anyOf" => self.one_of((keyword, items(rule)), value, at)?,
+                "allOf" => items(rule).iter().try_fold(None, |all, s| {
+                    Ok::<_, String>(both(all, self.look(value, s, at)?))
+                })?,
+                _ => self.rule((keyword, rule), value, at).map(|()| None)?,
+            };
+            described = both(described, more);
         }
-        self.object(value, schema, at)
+        Ok(described)
+    }
+
+    fn definition(&self, rule: &Value) -> &Value {
+        let name = rule.as_str().and_then(|r| r.strip_prefix("#/$defs/")).expect("a ref");
+        &self.root["$defs"][name]
+    }
+
+    fn one_of(
+        &self,
+        (keyword, all): (&str, &[Value]),
+        value: &Value,
+        at: &str,
+    ) -> Result<Described, String> {
+        let looked: Vec<_> = all.iter().map(|schema| self.look(value, schema, at)).collect();
+        let fits = looked.iter().filter(|looked| looked.is_ok()).count();
+        if fits == 1 || (fits > 1 && keyword == "anyOf") {
+            return Ok(looked.into_iter().flatten().fold(None, both));
+        }
+        // What stands under the same name says most.
+        let tag = value.get("event").and_then(Value::as_str).unwrap_or_default();
+        let named = all.iter().position(|s| s["properties"]["event"]["const"] == tag);
+        let why: Vec<String> = looked.into_iter().filter_map(Result::err).collect();
+        Err(match named.filter(|_| fits == 0) {
+            Some(named) => why[named].clone(),
+            None => format!("{at}: {fits} alternatives fit: {why:#?}"),
+        })
     }
 
     fn rule(&self, (keyword, rule): (&str, &Value), value: &Value, at: &str) -> Result<(), String> {
         let wrong = |what: &str| Err(format!("{at}: {value} {what} {rule}"));
         let list = || rule.as_array().map(Vec::as_slice).unwrap_or_default();
         match keyword {
-            "$ref" => {
-                let name = rule.as_str().and_then(|r| r.strip_prefix("#/$defs/")).expect("a ref");
-                self.check(value, &self.root["$defs"][name], at)
-            }
-            "oneOf" | "anyOf" => {
-                let why: Vec<String> =
-                    list().iter().filter_map(|s| self.check(value, s, at).err()).collect();
-                let fits = list().len() - why.len();
-                if fits == 1 || (fits > 1 && keyword == "anyOf") {
-                    return Ok(());
-                }
-                // What stands under the same name says most.
-                let tag = value.get("event").and_then(Value::as_str).unwrap_or_default();
-                let named = list().iter().find(|s| s["properties"]["event"]["const"] == tag);
-                named.map_or_else(
-                    || Err(format!("{at}: {fits} alternatives fit: {why:#?}")),
-                    |named| self.check(value, named, at),
-                )
-            }
-            "allOf" => list().iter().try_for_each(|s| self.check(value, s, at)),
             "const" if rule != value => wrong("is not"),
             "enum" if !list().contains(value) => wrong("is none of"),
             "type" => {
@@ -174,7 +215,7 @@ impl Validator<'_> {
                     wrong("is not")
                 }
             }
-            // Those that hold here, those that are looked at below, and those that say nothing.
+            // Those that hold here, those that are looked at elsewhere, and those that say nothing.
             "const"
             | "enum"
             | "minimum"
@@ -194,26 +235,24 @@ impl Validator<'_> {
         }
     }
 
-    /// Keys that are required, those that are described, and no others.
-    fn object(&self, value: &Value, schema: &Value, at: &str) -> Result<(), String> {
-        let Some(object) = value.as_object() else { return Ok(()) };
+    /// Keys that are required, and what is asked of those that are described.
+    fn object(&self, value: &Value, schema: &Value, at: &str) -> Result<Described, String> {
+        let Some(object) = value.as_object() else { return Ok(None) };
         for name in items(&schema["required"]).iter().filter_map(Value::as_str) {
             if !object.contains_key(name) {
                 return Err(format!("{at}: no `{name}`"));
             }
         }
-        let more = schema.get("additionalProperties");
-        let Some(described) = schema["properties"].as_object() else {
-            let Some(more) = more else { return Ok(()) };
-            return object.iter().try_for_each(|(k, v)| self.check(v, more, &format!("{at}.{k}")));
-        };
+        let (known, more) = (schema["properties"].as_object(), schema.get("additionalProperties"));
+        let mut described = BTreeSet::new();
         for (key, inner) in object {
-            match described.get(key).or(more) {
-                Some(schema) => self.check(inner, schema, &format!("{at}.{key}"))?,
-                None => return Err(format!("{at}: `{key}` is not described")),
+            let schema = known.and_then(|known| known.get(key)).or(more);
+            if let Some(schema) = schema {
+                self.check(inner, schema, &format!("{at}.{key}"))?;
+                described.insert(key.clone());
             }
         }
-        Ok(())
+        Ok((known.is_some() || more.is_some()).then_some(described))
     }
 }
 

@@ -64,7 +64,7 @@ pub fn anchor(
     line.artifact.clone_from(&measured.name);
     line.artifact_digest = measured.digest;
     line.sources.clone_from(&best.sources);
-    line.value = measured.artifact.metrics.get(&place.metric).copied();
+    line.value = measured.artifact.metrics.get(&place.metric);
     let scale = match &measured.says {
         Says::Compared { comparison, .. } if about(measured, &best.digest, &baseline.digest) => {
             put(comparison, &mut line);

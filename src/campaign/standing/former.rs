@@ -1,6 +1,7 @@
 //! The best of the same name that a new line of incumbents leaves behind, and why.
 
 use super::{Ground, Measured};
+use crate::plan::StageKind;
 use crate::record::Artifact;
 use crate::record::incumbent::{self, Incumbent};
 use crate::record::ledger::Place;
@@ -45,7 +46,7 @@ pub fn former(ground: &Ground<'_>, measured: &Measured) -> Option<Former> {
 /// Whether two artifacts are about one problem file, or about one stage of one pipeline where it is a
 /// command's number: two problems of a name have nothing to do with each other.
 fn same_subject(then: &Artifact, now: &Artifact) -> bool {
-    if now.kind == "bench" {
+    if now.kind == StageKind::Bench {
         return then.provenance.problem == now.provenance.problem;
     }
     then.provenance.pipeline == now.provenance.pipeline && then.stage == now.stage

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
 use crate::engine::stage::FailureClass;
-use crate::engine::{Event, Outcome};
-use crate::measure::pairs::Comparison;
+use crate::engine::{Event, Outcome, StageRecord};
+use crate::measure::pairs::{Comparison, Decided};
+use crate::pipeline::Purpose;
+use crate::plan::StageKind;
 use crate::record::{Artifact, Decision, analysis, ledger};
 
 /// What an artifact says of its candidate.
@@ -16,7 +18,7 @@ pub enum Says {
         /// All of it.
         comparison: Box<Comparison>,
         /// What its launches say, found again from them.
-        decision: Decision,
+        decided: Decided,
     },
     /// It is the incumbent's very code.
     Identical,
@@ -106,6 +108,7 @@ impl Measured {
         };
         Some(
             told.detail == artifact.result
+                && told.decision == artifact.decision
                 && told.metrics == artifact.metrics
                 && told.fields == artifact.key_fields
                 && status == artifact.status,
@@ -135,7 +138,9 @@ impl Measured {
 
     /// What is to be decided of it: what its launches say, and what every other failure means.
     pub fn decision(&self) -> Option<Decision> {
-        let status = self.artifact.status.as_str();
+        if let (Says::Compared { decided, .. }, Some(_)) = (&self.says, &self.artifact.decision) {
+            return Some(decided.decision);
+        }
         let neutral = [
             FailureClass::Infrastructure,
             FailureClass::Setup,
@@ -146,24 +151,22 @@ impl Measured {
             FailureClass::Problem,
             FailureClass::Incumbent,
         ];
-        if neutral.iter().any(|class| word(*class) == status) {
-            return None;
-        }
-        match (&self.says, status) {
-            (Says::Compared { decision, .. }, "passed" | "inconclusive") => Some(*decision),
-            (Says::Identical | Says::Alone, "passed") => None,
-            _ => Some(Decision::Revert),
-        }
+        let status = self.artifact.status.as_str();
+        let says_nothing = status == "passed" || neutral.iter().any(|class| word(*class) == status);
+        (!says_nothing).then_some(Decision::Revert)
     }
 
     /// Whether an artifact is of a stage that scores: a comparison or a measurement.
     pub fn scores(artifact: &Artifact) -> bool {
-        let result = &artifact.result;
-        let purpose = result["purpose"].as_str();
-        let compared = result.get("comparison").or_else(|| result.get("identical"));
-        compared.is_some_and(|c| !c.is_null())
-            || matches!(purpose, Some("candidate" | "final"))
-            || (artifact.kind == "bench" && purpose.is_none())
+        let Some(record) = &artifact.result else { return artifact.kind == StageKind::Bench };
+        let purpose = match record {
+            StageRecord::Bench(bench) => Some(bench.purpose),
+            StageRecord::Command(command) => command.purpose,
+            StageRecord::Unmeasured(_) => return true,
+            StageRecord::Compile(_) | StageRecord::Check(_) | StageRecord::Best(_) => None,
+        };
+        let compared = record.comparison().is_some() || record.identical().is_some();
+        compared || matches!(purpose, Some(Purpose::Candidate | Purpose::Final))
     }
 }
 
@@ -174,19 +177,16 @@ fn word(class: FailureClass) -> String {
 }
 
 fn says(artifact: &Artifact) -> Result<Says, String> {
-    let result = &artifact.result;
-    let comparison = result.get("comparison").filter(|c| !c.is_null());
-    let Some(comparison) = comparison else {
-        let identical = result.get("identical").is_some_and(|i| !i.is_null());
+    let record = artifact.result.as_ref();
+    let Some(comparison) = record.and_then(StageRecord::comparison) else {
+        let identical = record.is_some_and(|record| record.identical().is_some());
         return Ok(match identical {
             _ if artifact.status != "passed" => Says::Failed,
             true => Says::Identical,
             false => Says::Alone,
         });
     };
-    let record = comparison.get("record").cloned().unwrap_or_default();
-    let comparison: Comparison = serde_json::from_value(record)
-        .map_err(|e| format!("its comparison cannot be understood: {e}"))?;
+    let comparison = comparison.record.clone();
     let again = comparison.again()?;
     if !comparison.holds(&again) {
         return Err(format!(
@@ -196,13 +196,13 @@ fn says(artifact: &Artifact) -> Result<Says, String> {
             comparison.verdict.reason.words()
         ));
     }
-    let decision = again.decision;
-    if artifact.status == "passed" && decision != Decision::Keep {
+    let decided = again.decided;
+    if artifact.status == "passed" && decided.decision != Decision::Keep {
         return Err(format!(
             "its launches say {}, and it says that it passed: it is not what was measured; \
              measure again",
-            decision.word()
+            decided.decision.word()
         ));
     }
-    Ok(Says::Compared { comparison: Box::new(comparison), decision })
+    Ok(Says::Compared { comparison: Box::new(comparison), decided })
 }

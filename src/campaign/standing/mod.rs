@@ -120,20 +120,18 @@ fn line(event: What, ground: &Ground<'_>, measured: &Measured, candidate: Digest
     let mut line = Line::new(event, ground.place.clone(), candidate, ground.at.clone());
     line.artifact.clone_from(&measured.name);
     line.artifact_digest = measured.digest;
-    line.value = artifact.metrics.get(&ground.place.metric).copied();
+    line.value = artifact.metrics.get(&ground.place.metric);
     line.seconds = Some(artifact.seconds);
     match &measured.says {
-        Says::Compared { comparison, .. } => {
+        Says::Compared { comparison, decided } => {
             put(comparison, &mut line);
-            let reason = comparison.verdict.reason.word();
-            let reason = if comparison.is_guarded() { "harmed" } else { reason };
-            line.reason = Some(reason.to_owned());
+            line.reason = Some(decided.reason.word().to_owned());
         }
         Says::Identical => line.reason = Some("identical".to_owned()),
         Says::Alone | Says::Failed => {}
     }
     // A failure that is no verdict says more than the verdict does.
-    if !matches!(artifact.status.as_str(), "passed" | "not_better" | "inconclusive") {
+    if artifact.decision.is_none() && artifact.status != "passed" {
         line.reason = Some(artifact.status.clone());
     }
     line

@@ -6,6 +6,7 @@ use super::made::{self, Made};
 use super::{Ground, Measured, Refused};
 use crate::cache::{Kind, Status};
 use crate::digest::Digest;
+use crate::engine::StageRecord;
 use crate::engine::explain::{Answer, Forecast, Why};
 use crate::plan::Definition;
 use crate::record::incumbent::{Build, Content};
@@ -162,7 +163,10 @@ impl Look<'_> {
         let changed = || self.stale("the kernel, or how it is built, has changed since");
         let digest = built.ok_or_else(changed)?;
         let hex = digest.hex();
-        let recorded = self.measured.artifact.result["kernel_digest"].as_str();
+        let recorded = match &self.measured.artifact.result {
+            Some(StageRecord::Bench(bench)) => Some(bench.kernel_digest.as_str()),
+            _ => None,
+        };
         if self.measured.field(BINARY) != Some(&hex) || recorded.is_some_and(|r| r != hex) {
             return Err(changed());
         }

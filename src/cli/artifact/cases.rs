@@ -1,154 +1,148 @@
 //! The cases of an artifact: their numbers in tables, what else is known, and their pictures.
 
-use serde_json::Value;
+use serde_json::json;
 
 use super::facts::{facts, percent, sentence};
 use crate::cli::columns::{clean, pairs, paragraph, table};
 use crate::cli::picture::{Charset, histogram, sparkline};
 use crate::cli::words::{duration_us, interval_us};
-
-/// Keys of a measured case that the tables and pictures show.
-const SHOWN: [&str; 16] = [
-    "label",
-    "median_us",
-    "lower_us",
-    "upper_us",
-    "level",
-    "mean_us",
-    "min_us",
-    "max_us",
-    "p10_us",
-    "p90_us",
-    "p99_us",
-    "sd_us",
-    "launches",
-    "processes",
-    "samples_ns",
-    "reports",
-];
+use crate::engine::StageRecord;
+use crate::engine::account::{CaseRecord, CheckedCase};
 
 /// Cases whose histograms are drawn; of more, the sparklines alone.
 const DRAWN: usize = 4;
 
-/// The cases of a result, or of the result that it chose.
-pub(super) fn of(result: &Value) -> Vec<&Value> {
-    let of = result.get("of").unwrap_or(result);
-    let cases = of.get("cases").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    cases.iter().filter(|case| case.get("label").is_some()).collect()
+/// The cases of a record, or of the one that was chosen.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) enum Cases<'a> {
+    /// It has none.
+    #[default]
+    None,
+    /// With times.
+    Measured(&'a [CaseRecord]),
+    /// With what differs from the reference.
+    Checked(&'a [CheckedCase]),
 }
 
-/// Everything in numbers and words.
-pub(super) fn numbers(cases: &[&Value]) -> String {
-    let measured = cases.iter().any(|c| c.get("median_us").is_some());
-    let mut text = String::new();
-    if measured {
-        text += &times(cases);
-        text += &spread(cases);
-    }
-    let rest: Vec<(String, String)> = cases.iter().filter_map(|case| further(case)).collect();
-    if !rest.is_empty() {
-        if measured {
-            text.push('\n');
-        }
-        text += &pairs(&rest);
-    } else if !measured {
-        for case in cases {
-            text += &paragraph(&label(case), 2);
+impl<'a> Cases<'a> {
+    /// Those of a record.
+    pub(super) fn of(record: &'a StageRecord) -> Self {
+        match record.chosen() {
+            Some(StageRecord::Bench(bench)) => Self::Measured(&bench.cases),
+            Some(StageRecord::Check(check)) => Self::Checked(&check.cases),
+            _ => Self::None,
         }
     }
-    text
+
+    /// Everything in numbers and words.
+    pub(super) fn numbers(self) -> String {
+        match self {
+            Self::None | Self::Measured([]) => String::new(),
+            Self::Checked(cases) => pairs(&cases.iter().map(checked).collect::<Vec<_>>()),
+            Self::Measured(cases) => {
+                let rest: Vec<(String, String)> = cases.iter().map(further).collect();
+                format!("{}\n{}\n{}", times(cases), spread(cases), pairs(&rest))
+            }
+        }
+    }
+
+    /// Every case's samples in their order and by size.
+    pub(super) fn pictures(self, charset: Charset) -> String {
+        let Self::Measured(cases) = self else { return String::new() };
+        let drawn: Vec<(String, Vec<Vec<f64>>)> = cases
+            .iter()
+            .map(|case| (clean(&case.label), samples(case)))
+            .filter(|(_, samples)| samples.iter().any(|process| !process.is_empty()))
+            .collect();
+        let extent = if drawn.len() <= DRAWN { Extent::Whole } else { Extent::Line };
+        let texts: Vec<String> = drawn
+            .iter()
+            .map(|(label, processes)| picture(label, processes, extent, charset))
+            .collect();
+        texts.join("\n")
+    }
 }
 
-fn label(case: &Value) -> String {
-    clean(case["label"].as_str().unwrap_or_default())
+/// How much of a case is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// The samples in their order.
+    Line,
+    /// These, and by size.
+    Whole,
 }
 
-fn number(case: &Value, name: &str) -> Option<f64> {
-    case.get(name).and_then(Value::as_f64)
-}
-
-fn time(case: &Value, name: &str) -> String {
-    number(case, name).map(duration_us).unwrap_or_default()
-}
-
-fn times(cases: &[&Value]) -> String {
-    let rows: Vec<Vec<String>> = cases
-        .iter()
-        .map(|case| {
-            let interval = match (number(case, "lower_us"), number(case, "upper_us")) {
-                (Some(lower), Some(upper)) => interval_us(lower, upper),
-                _ => String::new(),
-            };
-            let level = number(case, "level").map(percent).unwrap_or_default();
-            let (median, min) = (time(case, "median_us"), time(case, "min_us"));
-            vec![label(case), median, interval, level, min, time(case, "mean_us")]
-        })
-        .collect();
+fn times(cases: &[CaseRecord]) -> String {
+    let time = |us: Option<f64>| us.map(duration_us).unwrap_or_default();
+    let row = |case: &CaseRecord| {
+        let interval = case.lower_us.zip(case.upper_us);
+        let interval = interval.map(|(lower, upper)| interval_us(lower, upper));
+        vec![
+            clean(&case.label),
+            time(case.median_us),
+            interval.unwrap_or_default(),
+            case.level.map(percent).unwrap_or_default(),
+            duration_us(case.min_us),
+            time(case.mean_us),
+        ]
+    };
+    let rows: Vec<Vec<String>> = cases.iter().map(row).collect();
     table(&["case", "median", "interval", "level", "min", "mean"], &rows)
 }
 
-/// Quantiles and counts; nothing for records that have none.
-fn spread(cases: &[&Value]) -> String {
-    const NAMES: [&str; 6] = ["p10_us", "p90_us", "p99_us", "max_us", "sd_us", "launches"];
-    if !cases.iter().any(|case| NAMES.iter().any(|name| case.get(name).is_some())) {
-        return String::new();
-    }
-    let rows: Vec<Vec<String>> = cases
-        .iter()
-        .map(|case| {
-            let launches = case.get("launches").map(Value::to_string).unwrap_or_default();
-            let times = NAMES[..5].iter().map(|name| time(case, name));
-            std::iter::once(label(case)).chain(times).chain([launches]).collect()
-        })
-        .collect();
-    "\n".to_owned() + &table(&["case", "p10", "p90", "p99", "max", "sd", "launches"], &rows)
+/// Quantiles and counts.
+fn spread(cases: &[CaseRecord]) -> String {
+    let row = |case: &CaseRecord| {
+        let times = [case.p10_us, case.p90_us, case.p99_us, case.max_us, case.sd_us];
+        let times = times.into_iter().map(duration_us);
+        let launches = case.launches.to_string();
+        std::iter::once(clean(&case.label)).chain(times).chain([launches]).collect()
+    };
+    let rows: Vec<Vec<String>> = cases.iter().map(row).collect();
+    table(&["case", "p10", "p90", "p99", "max", "sd", "launches"], &rows)
 }
 
 /// What the tables do not show of a case, under its label.
-fn further(case: &Value) -> Option<(String, String)> {
-    let facts = facts(case.as_object()?, &SHOWN);
-    let of_one_line = |text: &String| text.replace('\n', "; ");
-    let facts: Vec<(String, String)> =
-        facts.iter().map(|(name, value)| (name.clone(), of_one_line(value))).collect();
-    // Objects within would run into the next fact.
-    let nested = case.as_object()?.values().any(Value::is_object);
-    let words = if nested {
-        let lines: Vec<String> = facts.iter().map(|(n, v)| format!("{n}: {v}")).collect();
-        lines.join("\n")
-    } else {
-        sentence(&facts)
-    };
-    (!words.is_empty()).then(|| (label(case), words))
+fn further(case: &CaseRecord) -> (String, String) {
+    let facts = facts(&[
+        ("basis", json!(case.basis)),
+        ("between_sd", json!(case.between_sd)),
+        ("within_sd", json!(case.within_sd)),
+        ("loop", json!(case.looped)),
+        ("staged_sets", json!(case.staged_sets)),
+        ("warmup_launches", json!(case.warmup_launches)),
+        ("unconfirmed", json!(case.unconfirmed)),
+        ("outliers", json!(case.outliers)),
+        ("roofline", json!(case.roofline)),
+    ]);
+    // A line each: what has parts would run into the next.
+    let lines: Vec<String> =
+        facts.iter().map(|(name, value)| format!("{name}: {}", in_a_line(value))).collect();
+    (clean(&case.label), lines.join("\n"))
 }
 
-/// The launches of each process of a case in microseconds; earlier versions kept one flat list.
-fn samples(case: &Value) -> Vec<Vec<f64>> {
-    let list = |value: &Value| -> Vec<f64> {
-        let items = value.as_array().map_or(&[][..], Vec::as_slice);
-        items.iter().filter_map(Value::as_f64).map(|ns| ns / 1e3).collect()
-    };
-    match (case.get("processes").and_then(Value::as_array), case.get("samples_ns")) {
-        (Some(processes), _) => processes.iter().map(list).collect(),
-        (None, Some(flat)) => vec![list(flat)],
-        (None, None) => Vec::new(),
-    }
+/// What differs from the reference, under the case's label.
+fn checked(case: &CheckedCase) -> (String, String) {
+    let facts = facts(&[
+        ("elements", json!(case.elements)),
+        ("mismatches", json!(case.mismatches)),
+        ("max_abs", json!(case.max_abs)),
+        ("max_rel", json!(case.max_rel)),
+    ]);
+    (clean(&case.label), sentence(&facts))
 }
 
-/// Every case's samples in their order and by size.
-pub(super) fn pictures(cases: &[&Value], charset: Charset) -> String {
-    let drawn: Vec<(String, Vec<Vec<f64>>)> = cases
-        .iter()
-        .map(|case| (label(case), samples(case)))
-        .filter(|(_, samples)| samples.iter().any(|process| !process.is_empty()))
-        .collect();
-    let texts: Vec<String> = drawn
-        .iter()
-        .map(|(label, processes)| picture(label, processes, drawn.len() <= DRAWN, charset))
-        .collect();
-    texts.join("\n")
+fn in_a_line(text: &str) -> String {
+    text.replace('\n', "; ")
 }
 
-fn picture(label: &str, processes: &[Vec<f64>], whole: bool, charset: Charset) -> String {
+/// The launches of each process of a case, µs.
+fn samples(case: &CaseRecord) -> Vec<Vec<f64>> {
+    let in_us = |process: &Vec<f64>| process.iter().map(|ns| ns / 1e3).collect();
+    case.processes.iter().map(in_us).collect()
+}
+
+fn picture(label: &str, processes: &[Vec<f64>], extent: Extent, charset: Charset) -> String {
     const WIDTH: usize = 76;
     const BARS: usize = 60;
     const ROWS: usize = 7;
@@ -175,7 +169,7 @@ fn picture(label: &str, processes: &[Vec<f64>], whole: bool, charset: Charset) -
     let mut text = paragraph(&words.join(" "), 2);
     text += &format!("    {}\n", spark.marks);
     let all = processes.concat();
-    if whole && all.len() >= ENOUGH {
+    if extent == Extent::Whole && all.len() >= ENOUGH {
         for line in histogram(&all, ROWS, BARS, charset) {
             text += &format!("    {line}\n");
         }
@@ -185,16 +179,16 @@ fn picture(label: &str, processes: &[Vec<f64>], whole: bool, charset: Charset) -
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+    use crate::engine::account::{OutliersRecord, samples::case};
 
     #[test]
-    fn samples_of_processes_and_flat_ones_are_both_drawn() {
-        let flat = json!({"label": "n=1", "samples_ns": [12_000, 12_300, 13_000]});
-        let split = json!({"label": "n=2", "processes": [[12_000, 13_000], [12_500, 12_000]]});
-        let nothing = json!({"label": "n=3"});
-        let text = pictures(&[&flat, &split, &nothing], Charset::Ascii);
+    fn the_samples_of_processes_are_drawn() {
+        let one = CaseRecord { processes: vec![vec![12e3, 12.3e3, 13e3]], ..case("n=1") };
+        let two =
+            CaseRecord { processes: vec![vec![12e3, 13e3], vec![12.5e3, 12e3]], ..case("n=2") };
+        let none = CaseRecord { processes: Vec::new(), ..case("n=3") };
+        let text = Cases::Measured(&[one, two, none]).pictures(Charset::Ascii);
         assert!(text.contains("n=1: 12.0 us to 13.0 us, a mark a launch\n    _:#\n"), "{text}");
         assert!(text.contains("in 2 processes\n    _#|=_\n"), "{text}");
         assert!(!text.contains("n=3"), "{text}");
@@ -202,14 +196,21 @@ mod tests {
 
     #[test]
     fn what_no_table_shows_of_a_case_stands_under_its_label() {
-        let case = json!({"label": "n=1", "median_us": 1.0, "loop": 4, "unstable": ["load"],
-            "outliers": {"mild": 2, "severe": 0, "slow_us": [9.5]}, "roofline": null});
-        let text = numbers(&[&case]);
-        for part in ["loop: 4", "unstable: load", "outliers: mild 2, severe 0, slow 9.50 us"] {
+        let outliers = OutliersRecord { mild: 2, severe: 0, slow_us: vec![9.5] };
+        let text = Cases::Measured(&[CaseRecord { looped: 4, outliers, ..case("n=1") }]).numbers();
+        for part in ["loop: 4", "outliers: mild 2, severe 0, slow 9.50 us"] {
             assert!(text.contains(part), "{part}\n{text}");
         }
         assert!(!text.contains("roofline"), "{text}");
-        let checked = json!({"label": "n=1", "elements": 8, "max_abs": 0.5, "reports": []});
-        assert_eq!(numbers(&[&checked]), "  n=1  elements 8, max abs 0.5\n");
+        let checked = CheckedCase {
+            label: "n=1".to_owned(),
+            elements: 8,
+            mismatches: 0,
+            max_abs: Some(0.5),
+            max_rel: None,
+            reports: Vec::new(),
+        };
+        let text = Cases::Checked(&[checked]).numbers();
+        assert_eq!(text, "  n=1  elements 8, mismatches 0, max abs 0.5\n");
     }
 }

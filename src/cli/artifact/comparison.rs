@@ -1,70 +1,98 @@
 //! A comparison or a calibration: its looks, what each case gained, and what it rests on.
 
-use serde_json::{Map, Value};
+use serde_json::json;
 
 use super::facts::facts;
 use crate::cli::columns::{pairs, paragraph, table};
 use crate::cli::words::duration_us;
-use crate::stats::sequential::gain;
-
-/// What the tables show, and the launches, which `optloop replay` reads.
-const SHOWN: [&str; 8] =
-    ["record", "cases", "reason", "better", "gain", "gain_lower", "gain_upper", "gain_level"];
+use crate::engine::StageRecord;
+use crate::engine::account::{CalibrationRecord, ComparedCase, ComparisonRecord};
+use crate::measure::pairs::Comparison;
+use crate::stats::gain;
 
 /// The section's text; empty for what compares nothing.
-pub(super) fn shown(result: &Map<String, Value>) -> String {
-    let found =
-        ["comparison", "calibration"].iter().find_map(|part| result.get(*part)?.as_object());
-    let Some(found) = found else { return String::new() };
+pub(super) fn shown(record: &StageRecord) -> String {
+    let (launches, cases, rest) = match (record.comparison(), record.calibration()) {
+        (Some(found), _) => (&found.record, &found.cases[..], of_comparison(found)),
+        (None, Some(found)) => (&found.record, &[][..], of_calibration(found)),
+        (None, None) => return String::new(),
+    };
     let mut text = String::new();
-    if let Some(words) = result.get("words").and_then(Value::as_str) {
+    if let Some(words) = record.words() {
         text += &words.lines().map(|line| paragraph(line, 2)).collect::<String>();
         text.push('\n');
     }
-    text += &looks(found);
-    text += &cases(found);
-    text += &pairs(&facts(found, &SHOWN));
+    text += &looks(launches);
+    text += &table_of(cases);
+    text += &pairs(&rest);
     text
 }
 
-fn looks(found: &Map<String, Value>) -> String {
-    let looks = found.get("record").and_then(|r| r.get("verdict")?.get("looks")?.as_array());
+/// What the tables do not show of a comparison.
+fn of_comparison(found: &ComparisonRecord) -> Vec<(String, String)> {
+    facts(&[
+        ("against", json!(found.against)),
+        ("decision", json!(found.decision)),
+        ("guard", json!(found.guard)),
+        ("factor", json!(found.factor)),
+        ("pairs", json!(found.pairs)),
+        ("confirm_pairs", json!(found.confirm_pairs)),
+        ("launches", json!(found.launches)),
+        ("processes", json!(found.processes)),
+        ("discarded_throttled", json!(found.discarded_throttled)),
+        ("seconds", json!(found.seconds)),
+        ("pair_sd", json!(found.pair_sd)),
+        ("process_sd", json!(found.process_sd)),
+        ("pairs_per_process", json!(found.pairs_per_process)),
+        ("smallest_gain", json!(found.smallest_gain)),
+        ("what_helps", json!(found.what_helps)),
+    ])
+}
+
+/// And of a calibration.
+fn of_calibration(found: &CalibrationRecord) -> Vec<(String, String)> {
+    facts(&[
+        ("against", json!(found.against)),
+        ("device", json!(found.device)),
+        ("pairs", json!(found.pairs)),
+        ("processes", json!(found.processes)),
+        ("pair_sd", json!(found.pair_sd)),
+        ("process_sd", json!(found.process_sd)),
+        ("pairs_per_process", json!(found.pairs_per_process)),
+        ("smallest_gain", json!(found.smallest_gain)),
+        ("identical_code", json!(found.identical_code)),
+        ("too_noisy", json!(found.too_noisy)),
+        ("launches", json!(found.launches)),
+        ("seconds", json!(found.seconds)),
+    ])
+}
+
+fn looks(launches: &Comparison) -> String {
+    let gain_of = |d: Option<f64>| d.map(|d| percent(gain(d))).unwrap_or_default();
+    let looks = launches.verdict.looks.iter();
     let rows: Vec<Vec<String>> = looks
-        .into_iter()
-        .flatten()
         .map(|look| {
-            let d = |name: &str| look.get(name).and_then(Value::as_f64);
-            let pairs = look.get("pairs").and_then(Value::as_u64).unwrap_or_default();
-            let gain = |name: &str| d(name).map(|d| percent(gain(d))).unwrap_or_default();
-            vec![pairs.to_string(), gain("estimate"), gain("lower"), gain("upper")]
+            let estimate = gain_of(Some(look.estimate));
+            vec![look.pairs.to_string(), estimate, gain_of(look.lower), gain_of(look.upper)]
         })
         .collect();
     if rows.is_empty() {
-        String::new()
-    } else {
-        table(&["pairs", "gain", "lower", "upper"], &rows) + "\n"
+        return String::new();
     }
+    table(&["pairs", "gain", "lower", "upper"], &rows) + "\n"
 }
 
-fn cases(found: &Map<String, Value>) -> String {
-    let cases = found.get("cases").and_then(Value::as_array);
-    let rows: Vec<Vec<String>> = cases
-        .into_iter()
-        .flatten()
-        .map(|case| {
-            let number = |name: &str| case.get(name).and_then(Value::as_f64);
-            let time = |name: &str| number(name).map(duration_us).unwrap_or_default();
-            let label = case.get("label").and_then(Value::as_str).unwrap_or_default();
-            let harmed = case.get("harmed").and_then(Value::as_bool).unwrap_or(false);
-            vec![
-                label.to_owned(),
-                time("incumbent_us"),
-                time("candidate_us"),
-                number("gain").map(percent).unwrap_or_default(),
-                if harmed { "slower".to_owned() } else { String::new() },
-            ]
-        })
-        .collect();
+fn table_of(cases: &[ComparedCase]) -> String {
+    let row = |case: &ComparedCase| {
+        vec![
+            case.label.clone(),
+            duration_us(case.incumbent_us),
+            duration_us(case.candidate_us),
+            case.gain.map(percent).unwrap_or_default(),
+            if case.harmed { "slower".to_owned() } else { String::new() },
+        ]
+    };
+    let rows: Vec<Vec<String>> = cases.iter().map(row).collect();
     if rows.is_empty() {
         return String::new();
     }

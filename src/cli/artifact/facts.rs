@@ -1,6 +1,6 @@
-//! JSON in words: what a stage kind recorded, readable without knowing the kind.
+//! Recorded values in words: their units are in their names.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::cli::columns::number;
 use crate::cli::words::duration_us;
@@ -15,10 +15,9 @@ pub(super) fn fact(name: &str, value: &Value) -> Option<(String, String)> {
     Some((bare.replace('_', " "), words))
 }
 
-/// The facts of an object that are not under the keys left out.
-pub(super) fn facts(object: &Map<String, Value>, without: &[&str]) -> Vec<(String, String)> {
-    let rest = object.iter().filter(|(name, _)| !without.contains(&name.as_str()));
-    rest.filter_map(|(name, value)| fact(name, value)).collect()
+/// The facts of named values, without those that hold nothing.
+pub(super) fn facts(named: &[(&str, Value)]) -> Vec<(String, String)> {
+    named.iter().filter_map(|(name, value)| fact(name, value)).collect()
 }
 
 /// Facts on one line.
@@ -39,30 +38,30 @@ fn in_words(name: &str, value: &Value) -> Option<String> {
         Value::Number(n) => Some(quantity(name, n)),
         Value::Array(items) => list(name, items),
         Value::Object(object) => {
-            let told = lines(object);
-            let facts = facts(object, &repeated(object, &told));
-            let rest = (!facts.is_empty()).then(|| sentence(&facts));
-            let all: Vec<String> = told.into_iter().map(str::to_owned).chain(rest).collect();
-            (!all.is_empty()).then(|| all.join("\n"))
+            let facts: Vec<(String, String)> =
+                object.iter().filter_map(|(name, value)| fact(name, value)).collect();
+            (!facts.is_empty()).then(|| sentence(&facts))
         }
     }
 }
 
-/// What a part of a record says of itself for people, all of it.
-fn lines(object: &Map<String, Value>) -> Vec<&str> {
-    let lines = object.get("lines").and_then(Value::as_array);
-    lines.into_iter().flatten().filter_map(Value::as_str).collect()
-}
-
-/// The keys of what these lines say already.
-fn repeated<'a>(object: &'a Map<String, Value>, told: &[&str]) -> Vec<&'a str> {
+/// A part that speaks for itself, with what its lines leave out.
+pub(super) fn told(
+    name: &str,
+    lines: &[String],
+    parts: &[(&str, Value)],
+) -> Option<(String, String)> {
     let is_told = |value: &Value| {
-        value.as_str().is_some_and(|value| told.iter().any(|line| line.contains(value)))
+        value.as_str().is_some_and(|value| lines.iter().any(|line| line.contains(value)))
     };
-    let repeated = object
+    let rest: Vec<(String, String)> = parts
         .iter()
-        .filter(|(name, value)| is_told(value) || *name == "lines" && !told.is_empty());
-    repeated.map(|(name, _)| name.as_str()).collect()
+        .filter(|(_, value)| !is_told(value))
+        .filter_map(|(name, value)| fact(name, value))
+        .collect();
+    let rest = (!rest.is_empty()).then(|| sentence(&rest));
+    let all: Vec<String> = lines.iter().cloned().chain(rest).collect();
+    (!all.is_empty()).then(|| (name.to_owned(), all.join("\n")))
 }
 
 fn quantity(name: &str, n: &serde_json::Number) -> String {
@@ -125,11 +124,6 @@ mod tests {
             ("a", json!({"b_us": 2, "c": {"d": []}, "e": "x"}), "a b 2.00 us, e x"),
             ("rows", json!([{"rank": 1}, {"rank": 2}]), "rows rank 1\nrank 2"),
             (
-                "profile",
-                json!({"lines": ["n=1: by DRAM", "2  x"], "verdict": "by DRAM", "cycles": 5}),
-                "profile n=1: by DRAM\n2  x\ncycles 5",
-            ),
-            (
                 "many",
                 json!([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
                 "many 0, 1, 2, 3, 4, 5, 6, 7, and 2 more",
@@ -138,6 +132,11 @@ mod tests {
             let (name, value) = fact(name, &value).expect("something");
             assert_eq!(format!("{name} {value}"), words);
         }
+        let lines = ["n=1: by DRAM".to_owned(), "2  x".to_owned()];
+        let parts = [("verdict", json!("by DRAM")), ("cycles", json!(5))];
+        let (name, words) = told("profile", &lines, &parts).expect("something");
+        assert_eq!(format!("{name} {words}"), "profile n=1: by DRAM\n2  x\ncycles 5");
+        assert_eq!(told("profile", &[], &[("case", json!(null))]), None);
         for nothing in [json!(null), json!([]), json!({}), json!(" "), json!({"a": [null]})] {
             assert_eq!(fact("x", &nothing), None, "{nothing}");
         }

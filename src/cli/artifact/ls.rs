@@ -114,7 +114,7 @@ mod tests {
     fn a_listing_fits_eighty_columns_whatever_the_names() {
         let long = Artifact {
             status: "infrastructure".to_owned(),
-            metrics: [("a very long name of a number".to_owned(), 1.5)].into(),
+            metrics: [("a very long name of a number", 1.5)].into(),
             ..artifact()
         };
         let mut all = vec![account(artifact(), vec![analysis()]), account(long, Vec::new())];

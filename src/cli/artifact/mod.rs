@@ -5,6 +5,7 @@ mod cases;
 mod comparison;
 mod facts;
 mod ls;
+mod rest;
 mod show;
 
 use std::path::{Path, PathBuf};
@@ -19,8 +20,10 @@ use super::ui::Ui;
 use super::{cache, words, world};
 use crate::diagnostic::nearest;
 use crate::digest::Digest;
+use crate::plan::StageKind;
 use crate::record::analysis::{self, Analyses, Analysis};
 use crate::record::{Artifact, Decision};
+use crate::stats::Metrics;
 
 /// Rises when a reader of the JSON lines would have to change.
 const VERSION: u32 = 1;
@@ -157,15 +160,15 @@ fn when(at: &str) -> String {
 
 /// The one number that says most.
 fn headline(artifact: &Artifact) -> String {
-    let metric = |name: &str| artifact.metrics.get(name).copied();
-    if let Some(us) = metric("median_us") {
+    let metric = |name: &str| artifact.metrics.get(name);
+    if let Some(us) = metric(Metrics::MEDIAN_US) {
         return words::duration_us(us);
     }
-    if artifact.kind == "check" {
-        return metric("cases").map(|n| format!("{n} cases")).unwrap_or_default();
+    if artifact.kind == StageKind::Check {
+        return metric(Metrics::CASES).map(|n| format!("{n} cases")).unwrap_or_default();
     }
     let first = artifact.metrics.iter().next();
-    first.map(|(name, value)| format!("{name} {}", number(*value))).unwrap_or_default()
+    first.map(|(name, value)| format!("{name} {}", number(value))).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -173,9 +176,12 @@ pub(super) mod samples {
     //! Artifacts to show.
 
     use super::*;
+    use crate::engine::StageRecord;
+    use crate::engine::account::{BenchRecord, CaseRecord, samples};
+    use crate::measure::Stopped;
     use crate::record::Provenance;
 
-    /// One of a command that was too slow, with the flat samples of earlier versions.
+    /// One of a kernel that was too slow.
     pub(super) fn artifact() -> Artifact {
         let fields =
             [("definition.run.Shell", "x"), ("definition.salt", ""), ("input:a", &"ab".repeat(32))];
@@ -184,7 +190,7 @@ pub(super) mod samples {
             run: "r1".to_owned(),
             at: "2020-01-01T00:00:00Z".to_owned(),
             stage: "candidate".to_owned(),
-            kind: "bench".to_owned(),
+            kind: StageKind::Bench,
             provenance: Provenance { commit: "c".repeat(40), ..Provenance::default() },
             command: vec!["sh".to_owned(), "word ".repeat(40)],
             exit_code: None,
@@ -194,10 +200,16 @@ pub(super) mod samples {
             key: "d".repeat(64),
             key_fields: fields.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec(),
             seconds: 1.5,
-            metrics: [("median_us".to_owned(), 12.345_678_9)].into(),
-            result: json!({"seed": 7, "stopped_early": true, "value_us": 12.3, "cases": [{"label": "n=1",
-                "median_us": 12.3, "lower_us": 12.0, "upper_us": 13.0, "mean_us": 12.4,
-                "min_us": 11.0, "p90_us": 14.0, "samples_ns": [12_000, 12_300, 13_000]}]}),
+            metrics: [(Metrics::MEDIAN_US, 12.345_678_9)].into(),
+            decision: None,
+            result: Some(StageRecord::Bench(Box::new(BenchRecord {
+                stopped: Some(Stopped::TooSlow),
+                stopped_early: true,
+                ..samples::bench(vec![CaseRecord {
+                    processes: vec![vec![12_000.0, 12_300.0, 13_000.0]],
+                    ..samples::case("n=1")
+                }])
+            }))),
         }
     }
 

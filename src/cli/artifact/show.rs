@@ -2,32 +2,20 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::json;
 
-use super::facts::{fact, facts, percent};
+use super::cases::Cases;
+use super::facts::{fact, percent};
 use super::{
-    Account, Analysis, Artifact, Exit, Refusal, Standing, Ui, analysis_json, cases, comparison,
-    find, headline, number, when, words, world,
+    Account, Analysis, Artifact, Exit, Refusal, Standing, Ui, analysis_json, comparison, find,
+    headline, number, rest, when, words, world,
 };
 use crate::cli::args::Format;
 use crate::cli::columns::{block, clean, pairs, paragraph};
 use crate::cli::picture::Charset;
-
-/// Keys of a result that have a section of their own, or would only repeat one.
-const ELSEWHERE: [&str; 7] =
-    ["cases", "of", "conditions", "unstable", "comparison", "calibration", "words"];
-/// Keys of a result that say how the measurement came out.
-const VERDICT: [&str; 9] = [
-    "metric",
-    "value_us",
-    "lower_us",
-    "upper_us",
-    "level",
-    "basis",
-    "stopped",
-    "stopped_early",
-    "saved_launches",
-];
+use crate::engine::StageRecord;
+use crate::engine::account::BenchRecord;
 
 /// Shows one with its analyses.
 pub(super) fn show(wanted: &str, ascii: bool, ui: &Ui) -> Result<(), Refusal> {
@@ -59,21 +47,20 @@ fn charset() -> Charset {
 
 fn shown(account: &Account, path: &Path, charset: Charset) -> String {
     let artifact = &account.artifact;
-    let nothing = Map::new();
-    let result = artifact.result.as_object().unwrap_or(&nothing);
-    let cases = cases::of(&artifact.result);
+    let record = artifact.result.as_ref();
+    let cases = record.map(Cases::of).unwrap_or_default();
     let metrics: Vec<(String, String)> =
-        artifact.metrics.iter().map(|(n, v)| (n.clone(), number(*v))).collect();
+        artifact.metrics.iter().map(|(name, value)| (name.to_owned(), number(value))).collect();
     let mut text = title(artifact);
     for (title, body) in [
         ("what", pairs(&what(artifact, path))),
         ("where from", pairs(&origin(artifact))),
-        ("verdict", verdict(artifact, result)),
-        ("comparison", comparison::shown(result)),
-        ("cases", cases::numbers(&cases)),
+        ("verdict", verdict(artifact)),
+        ("comparison", record.map(comparison::shown).unwrap_or_default()),
+        ("cases", cases.numbers()),
         ("numbers", pairs(&metrics)),
-        ("picture", cases::pictures(&cases, charset)),
-        ("conditions", pairs(&conditions(result))),
+        ("picture", cases.pictures(charset)),
+        ("conditions", pairs(&record.map(rest::of).unwrap_or_default())),
         ("analysis", analyses(account)),
         ("key", pairs(&key_fields(artifact))),
         ("difference from the commit", block(&artifact.provenance.kernel_diff)),
@@ -132,66 +119,47 @@ fn origin(artifact: &Artifact) -> Vec<(String, String)> {
 }
 
 /// How it came out, the reasons for doubt with it.
-fn verdict(artifact: &Artifact, result: &Map<String, Value>) -> String {
+fn verdict(artifact: &Artifact) -> String {
     let mut rows = Vec::new();
     if !artifact.message.is_empty() {
         rows.push((artifact.status.replace('_', " "), clean(&artifact.message)));
     }
     rows.extend(artifact.exit_code.map(|code| ("exit code".to_owned(), code.to_string())));
-    rows.extend(estimate(result));
-    rows.extend(stopped(result).map(|words| ("stopped".to_owned(), words)));
-    rows.extend(result.get("unstable").and_then(|reasons| fact("unstable", reasons)));
+    if let Some(bench) = artifact.result.as_ref().and_then(StageRecord::bench) {
+        rows.push(estimate(bench));
+        rows.extend(stopped(bench).map(|words| ("stopped".to_owned(), words)));
+        rows.extend(fact("unstable", &json!(bench.unstable)));
+    }
     pairs(&rows)
 }
 
 /// The headline number with its interval.
-fn estimate(result: &Map<String, Value>) -> Option<(String, String)> {
-    let value = |name: &str| result.get(name).and_then(Value::as_f64);
-    let text = |name: &str| result.get(name).and_then(Value::as_str).unwrap_or_default();
-    let mut words = words::duration_us(value("value_us")?);
-    if let (Some(lower), Some(upper)) = (value("lower_us"), value("upper_us")) {
-        words += &format!(", {}", words::interval_us(lower, upper));
-        let level = value("level").map(percent).unwrap_or_default();
-        let basis = text("basis");
-        words += &match (level.as_str(), basis) {
-            ("", "") => String::new(),
-            (level, "") => format!(" ({level})"),
-            ("", basis) => format!(" (over {basis})"),
-            (level, basis) => format!(" ({level} over {basis})"),
-        };
-    }
-    Some((text("metric").trim_end_matches("_us").to_owned(), words))
+fn estimate(bench: &BenchRecord) -> (String, String) {
+    let words = format!(
+        "{}, {} ({} over {})",
+        words::duration_us(bench.value_us),
+        words::interval_us(bench.lower_us, bench.upper_us),
+        percent(bench.level),
+        word(&bench.basis),
+    );
+    (bench.metric.trim_end_matches("_us").to_owned(), words)
+}
+
+/// A plain enum's word.
+fn word(value: &impl Serialize) -> String {
+    // Our own types always encode.
+    let value = serde_json::to_value(value).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 /// Why it ended before its last look, and what that saved.
-fn stopped(result: &Map<String, Value>) -> Option<String> {
-    let early = result.get("stopped_early").and_then(Value::as_bool).unwrap_or(false);
-    let why = match result.get("stopped").and_then(Value::as_str) {
-        Some(why) => why.replace('_', " "),
-        None if early => "too slow".to_owned(),
-        None => return None,
-    };
-    let launches = result.get("saved_launches").and_then(Value::as_u64).unwrap_or(0);
-    let seconds = result.get("saved_seconds").and_then(Value::as_f64).unwrap_or(0.0);
-    if launches == 0 {
+fn stopped(bench: &BenchRecord) -> Option<String> {
+    let why = word(&bench.stopped?).replace('_', " ");
+    if bench.saved_launches == 0 {
         return Some(why);
     }
-    let time = words::duration_us(seconds * 1e6);
-    Some(format!("{why}, which saved {launches} launches, {time}"))
-}
-
-/// What the machine did meanwhile, and all else that the stage kind recorded.
-fn conditions(result: &Map<String, Value>) -> Vec<(String, String)> {
-    let without: Vec<&str> =
-        ELSEWHERE.iter().chain(&VERDICT).chain(&["saved_seconds"]).copied().collect();
-    let mut rows = Vec::new();
-    if let Some(conditions) = result.get("conditions").and_then(Value::as_object) {
-        rows.extend(facts(conditions, &[]));
-    }
-    // What is not measured has its value under the same names, and no section above.
-    let without = if result.contains_key("value_us") { &without[..] } else { &ELSEWHERE[..] };
-    rows.extend(facts(result, without));
-    rows
+    let time = words::duration_us(bench.saved_seconds * 1e6);
+    Some(format!("{why}, which saved {} launches, {time}", bench.saved_launches))
 }
 
 /// Oldest first, as they were written.
@@ -230,11 +198,13 @@ fn key_fields(artifact: &Artifact) -> Vec<(String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::super::samples::{account, analysis, artifact};
     use super::*;
     use crate::digest::Digest;
+    use crate::engine::account::{
+        CaseRecord, CommandRecord, ConditionsRecord, OutliersRecord, TimerRecord, samples,
+    };
+    use crate::measure::Stopped;
 
     fn text(artifact: Artifact, entries: Vec<Analysis>) -> String {
         shown(&account(artifact, entries), Path::new("runs/r1/candidate.json"), Charset::Unicode)
@@ -259,7 +229,7 @@ mod tests {
             "REVERT, ",
             ", by someone",
             "next step  unroll",
-            "seed  7",
+            "seed                 7",
             "stopped   too slow",
         ] {
             assert!(text.contains(part), "{part}:\n{text}");
@@ -282,39 +252,50 @@ mod tests {
 
     #[test]
     fn a_measurement_over_processes_is_shown_with_what_it_says_of_itself() {
-        let samples: Vec<Vec<u64>> =
-            (0..6).map(|p| (0..20).map(|i| 15_000 + p * 10 + i % 3).collect()).collect();
-        let case = |label: &str| {
-            json!({"label": label, "median_us": 15.2, "lower_us": 15.1, "upper_us": 15.3,
-                "level": 0.95, "mean_us": 15.2, "min_us": 15.0, "max_us": 20.0, "p10_us": 15.1,
-                "p90_us": 15.4, "p99_us": 18.0, "sd_us": 0.1, "launches": 120,
-                "processes": samples, "loop": 1,
-                "outliers": {"mild": 2, "severe": 1, "slow_us": [20.0]}, "unconfirmed": 0,
-                "warmup_launches": 4, "unstable": ["turbo is on"],
-                "roofline": {"floor_us": 6.5, "bound": "memory (L2)", "share": 0.43,
-                    "headroom_us": 8.7}})
+        let processes: Vec<Vec<f64>> =
+            (0..6).map(|p| (0..20).map(|i| f64::from(15_000 + p * 10 + i % 3)).collect()).collect();
+        let case = |label: &str| CaseRecord {
+            median_us: Some(15.2),
+            outliers: OutliersRecord { mild: 2, severe: 1, slow_us: vec![20.0] },
+            processes: processes.clone(),
+            roofline: Some(samples::roofline()),
+            ..samples::case(label)
         };
-        let result = json!({"seed": u64::MAX, "core": 1, "metric": "median_us", "value_us": 15.2,
-            "lower_us": 15.1, "upper_us": 15.3, "level": 0.95, "basis": "processes",
-            "launches": 240, "processes": 6, "looks": [8, 16, 32], "looks_used": 2,
-            "stopped": "precise", "saved_launches": 96, "saved_seconds": 0.002, "mode": "hot",
-            "sandbox": "landlock abi 7, seccomp",
-            "timer": {"step_ns": 20, "overhead_ns": 25, "handover_ns": 900}, "staged_sets": 64,
-            "conditions": {"governor": "powersave", "turbo": true, "load_before": 0.5,
-                "steal_ms": 10}, "unstable": ["the governor is powersave"],
-            "cases": [case("rows=16 cols=128"), case(&"rows=16 cols=128 ".repeat(5))]});
+        let timer = TimerRecord {
+            step_ns: 20.0,
+            overhead_ns: 25.0,
+            handover_ns: 900.0,
+            ..TimerRecord::default()
+        };
+        let bench = BenchRecord {
+            seed: u64::MAX,
+            value_us: 15.2,
+            lower_us: 15.1,
+            upper_us: 15.3,
+            stopped: Some(Stopped::Precise),
+            saved_launches: 96,
+            saved_seconds: 0.002,
+            timer: Some(timer),
+            conditions: ConditionsRecord {
+                governor: "powersave".to_owned(),
+                turbo: Some(true),
+                ..ConditionsRecord::default()
+            },
+            unstable: vec!["the governor is powersave".to_owned()],
+            ..samples::bench(vec![case("rows=16 cols=128"), case(&"rows=16 cols=128 ".repeat(5))])
+        };
+        let result = Some(StageRecord::Bench(Box::new(bench)));
         let text = text(Artifact { result, status: "passed".into(), ..artifact() }, Vec::new());
         for part in [
             "median         15.2 us, 15.1 us .. 15.3 us (95 % over processes)",
             "precise, which saved 96 launches, 2.00 ms",
             "the governor is powersave",
-            "bound memory (L2), share 43 %",
-            "steal  10.0 ms",
+            "bound memory (L2), share 43.4 %",
+            "turbo yes",
             "slow 20.0 us",
             "landlock abi 7, seccomp",
             "18446744073709551615",
             "in 6 processes",
-            "unstable: turbo is on",
             "step 20.0 ns, overhead 25.0 ns, handover 900 ns",
         ] {
             let squeezed = |t: &str| t.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -330,10 +311,13 @@ mod tests {
         odd.output = format!("\x1b[31m{}\x1b[0m\n\tx", "o".repeat(300));
         odd.provenance.kernel_diff = format!("+{}", "d".repeat(300));
         odd.stage = "sweep[A=1,B=2]".repeat(9);
-        odd.metrics.insert("n".repeat(90), 1.0);
-        odd.result = json!({"rows": [{"name": "r".repeat(100), "rank": 1}], "level": 3});
+        odd.metrics.set(&"n".repeat(90), 1.0);
+        odd.result = Some(StageRecord::Command(Box::new(CommandRecord {
+            warnings: vec!["r".repeat(100)],
+            ..CommandRecord::of_number("level", None, 3)
+        })));
         let text = text(odd, Vec::new());
         assert_narrow(&text);
-        assert!(!text.contains('\x1b') && text.contains("level  3"), "{text}");
+        assert!(!text.contains('\x1b') && text.contains("matches   3"), "{text}");
     }
 }

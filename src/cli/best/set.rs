@@ -1,12 +1,11 @@
 //! `optloop best set`: a kernel is built, checked and measured alone, and is the best from then on.
 
-use serde_json::{Value, json};
-
 use crate::campaign::standing::{self, Measured, Named, Set};
 use crate::cli::args::{Format, PipelineArgs, SetArgs, Which};
 use crate::cli::compare::Sides;
 use crate::cli::exit::Exit;
 use crate::cli::incumbents::Incumbents;
+use crate::cli::lines::{self, BestSetLine, OfBest};
 use crate::cli::session::{self, Access, Refusal, Session};
 use crate::cli::ui::Ui;
 use crate::cli::world::{self, Disk, Located};
@@ -97,7 +96,7 @@ fn install(
         ui.complain(&format!("warning: {warning}"));
     }
     if ui.format == Format::Json {
-        ui.json(&set_json(&set));
+        ui.json(&set_line(&set));
         return Ok(());
     }
     ui.line(&format!("SET {}: {} is the best from now on", set.line.place.words(), args.kernel));
@@ -108,19 +107,14 @@ fn install(
 }
 
 /// A set as a line of JSON.
-pub(in crate::cli) fn set_json(set: &Set) -> Value {
+fn set_line(set: &Set) -> lines::Line {
     let line = &set.line;
-    json!({
-        "event": "best_set",
-        "version": keep::VERSION,
-        "problem": line.place.problem,
-        "device": line.place.device,
-        "metric": line.place.metric,
-        "best": line.candidate.hex(),
-        "incumbent": set.folder.to_string_lossy(),
-        "files": line.sources.iter().chain(&line.headers).map(|s| s.path.clone()).collect::<Vec<_>>(),
-        "commit": line.commit,
-        "artifact": line.artifact,
-        "line": line.seq,
+    lines::Line::BestSet(BestSetLine {
+        about: OfBest::at(&line.place, Some(line.candidate.hex())),
+        incumbent: set.folder.to_string_lossy().into_owned(),
+        files: line.sources.iter().chain(&line.headers).map(|s| s.path.clone()).collect(),
+        commit: line.commit.clone(),
+        artifact: line.artifact.clone(),
+        line: line.seq,
     })
 }

@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
-
 use crate::campaign::standing;
 use crate::cli::args::Format;
 use crate::cli::columns::{self, number};
 use crate::cli::exit::Exit;
+use crate::cli::lines::{self, BestLine, OfBest};
 use crate::cli::session::Refusal;
 use crate::cli::ui::Ui;
 use crate::cli::{cache, keep, words, world};
+use crate::engine::account::CaseRecord;
 use crate::record::Artifact;
 use crate::record::incumbent::{self, Incumbent};
 use crate::record::ledger::{self, Ledger, Line, Place, What};
@@ -26,7 +26,7 @@ pub(in crate::cli) struct Best {
     /// Keeps and sets since the baseline.
     steps: usize,
     /// Its cases, as its artifact has them.
-    cases: Vec<Value>,
+    cases: Vec<CaseRecord>,
     /// Why it is not in this history.
     elsewhere: Option<String>,
 }
@@ -35,7 +35,7 @@ pub(in crate::cli) struct Best {
 pub(super) fn show(problem: Option<&str>, ui: &Ui) -> Result<(), Refusal> {
     for (at, best) in all(problem)?.iter().enumerate() {
         match ui.format {
-            Format::Json => ui.json(&best.json()),
+            Format::Json => ui.json(&best.line()),
             Format::Human => {
                 let gap = if at > 0 { "\n" } else { "" };
                 ui.text(&format!("{gap}{}", best.words()));
@@ -50,7 +50,7 @@ pub(super) fn list(ui: &Ui) -> Result<(), Refusal> {
     let all = all(None)?;
     if ui.format == Format::Json {
         for best in &all {
-            ui.json(&best.json());
+            ui.json(&best.line());
         }
         return Ok(());
     }
@@ -80,7 +80,7 @@ impl Best {
         let stands = known.stands(&place);
         let last = stands.last();
         let artifact = kept.as_ref().and_then(|k| Artifact::read(&state.join(&k.artifact)).ok());
-        let cases = artifact.map(|a| a.result["cases"].as_array().cloned().unwrap_or_default());
+        let cases = artifact.as_ref().and_then(|a| Some(a.result.as_ref()?.bench()?.cases.clone()));
         let root = state.parent().unwrap_or(Path::new("/"));
         let elsewhere = kept.as_ref();
         let elsewhere =
@@ -156,8 +156,8 @@ impl Best {
     fn value(&self, kept: &Incumbent) -> String {
         let metric = &self.place.metric;
         match kept.metrics.get(metric) {
-            Some(us) if metric.ends_with("_us") => format!("{metric} {}", words::duration_us(*us)),
-            Some(value) => format!("{metric} {}", number(*value)),
+            Some(us) if metric.ends_with("_us") => format!("{metric} {}", words::duration_us(us)),
+            Some(value) => format!("{metric} {}", number(value)),
             None => format!("{metric} unknown"),
         }
     }
@@ -173,48 +173,25 @@ impl Best {
     }
 
     /// As a line of JSON.
-    pub(in crate::cli) fn json(&self) -> Value {
+    fn line(&self) -> lines::Line {
         let kept = self.kept.as_ref();
-        let line = |line: &Option<Line>| line.as_ref().map(|line| line.seq);
-        json!({
-            "event": "best",
-            "version": keep::VERSION,
-            "problem": self.place.problem,
-            "device": self.place.device,
-            "metric": self.place.metric,
-            "best": kept.map(|kept| kept.digest.hex()),
-            "at": kept.map(|kept| kept.at.clone()),
-            "how": self.made.as_ref().map(|line| line.event.word()),
-            "gain": self.made.as_ref().and_then(|line| line.gain),
-            "files": kept.map(paths).unwrap_or_default(),
-            "metrics": kept.map(|kept| kept.metrics.clone()).unwrap_or_default(),
-            "cases": self.cases,
-            "commit": kept.and_then(|kept| kept.commit.clone()),
-            "not_in_history": self.elsewhere,
-            "incumbent": kept.map(|kept| kept.folder().to_string_lossy().into_owned()),
-            "artifact": kept.map(|kept| kept.artifact.clone()),
-            "steps": self.steps,
-            "line": line(&self.made),
-            "baseline": line(&self.baseline),
-        })
-    }
-
-    /// One with everything, and one without.
-    #[cfg(test)]
-    pub(in crate::cli) fn samples(place: &Place) -> [Self; 2] {
-        let none = || Self {
-            place: place.clone(),
-            kept: None,
-            made: None,
-            baseline: None,
-            steps: 0,
-            cases: Vec::new(),
-            elsewhere: None,
-        };
-        let line =
-            Line::new(What::Keep, place.clone(), crate::digest::Digest::of(b"k"), "a".into());
-        let why = Some("undone".to_owned());
-        [none(), Self { made: Some(line), cases: vec![json!({})], elsewhere: why, ..none() }]
+        let number = |line: &Option<Line>| line.as_ref().map(|line| line.seq);
+        lines::Line::Best(Box::new(BestLine {
+            about: OfBest::at(&self.place, kept.map(|kept| kept.digest.hex())),
+            at: kept.map(|kept| kept.at.clone()),
+            how: self.made.as_ref().map(|line| line.event.word().to_owned()),
+            gain: self.made.as_ref().and_then(|line| line.gain),
+            files: kept.map(paths).unwrap_or_default(),
+            metrics: kept.map(|kept| kept.metrics.clone()).unwrap_or_default(),
+            cases: self.cases.clone(),
+            commit: kept.and_then(|kept| kept.commit.clone()),
+            not_in_history: self.elsewhere.clone(),
+            incumbent: kept.map(|kept| kept.folder().to_string_lossy().into_owned()),
+            artifact: kept.map(|kept| kept.artifact.clone()),
+            steps: self.steps,
+            line: number(&self.made),
+            baseline: number(&self.baseline),
+        }))
     }
 }
 
@@ -227,10 +204,10 @@ fn age(at: &str) -> String {
     ms.map_or_else(|_| at.to_owned(), words::age)
 }
 
-fn case_words(case: &Value) -> String {
-    let label = case["label"].as_str().unwrap_or_default();
-    let time = |name: &str| case[name].as_f64().map(words::duration_us);
-    let interval = time("lower_us").zip(time("upper_us"));
+fn case_words(case: &CaseRecord) -> String {
+    let time = |us: Option<f64>| us.map(words::duration_us);
+    let interval = time(case.lower_us).zip(time(case.upper_us));
     let interval = interval.map(|(lower, upper)| format!(" ({lower} .. {upper})"));
-    format!("{label}: {}{}", time("median_us").unwrap_or_default(), interval.unwrap_or_default())
+    let median = time(case.median_us).unwrap_or_default();
+    format!("{}: {median}{}", case.label, interval.unwrap_or_default())
 }

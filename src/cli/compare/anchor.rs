@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
-
 use crate::campaign::standing::{self, Anchor, Measured};
 use crate::cli::args::{CompareArgs, Format, PipelineArgs, Which};
 use crate::cli::exit::Exit;
 use crate::cli::incumbents::Incumbents;
+use crate::cli::lines::{self, AnchoredLine, DecisionLine};
 use crate::cli::session::{self, Access, Refusal};
 use crate::cli::ui::Ui;
 use crate::cli::world::Located;
@@ -124,22 +123,11 @@ fn note(args: &CompareArgs, artifact: &Path, ui: &Ui) -> Result<(), Refusal> {
 }
 
 /// As a line of JSON.
-pub(in crate::cli) fn told(anchor: &Anchor) -> Value {
-    let Anchor { line, product } = anchor;
-    json!({
-        "event": "anchored",
-        "version": keep::VERSION,
-        "problem": line.place.problem,
-        "device": line.place.device,
-        "metric": line.place.metric,
-        "gain": line.gain,
-        "lower": line.lower,
-        "upper": line.upper,
-        "pairs": line.pairs,
-        "product_of_steps": product,
-        "falls_short": anchor.falls_short(),
-        "artifact": line.artifact,
-        "line": line.seq,
+fn told(anchor: &Anchor) -> lines::Line {
+    lines::Line::Anchored(AnchoredLine {
+        about: DecisionLine::of(&anchor.line),
+        product_of_steps: anchor.product,
+        falls_short: anchor.falls_short(),
     })
 }
 

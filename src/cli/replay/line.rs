@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::overrides;
-use crate::measure::pairs::{Decision, decision};
+use crate::measure::pairs::{self, Decision};
 use crate::pipeline::Guard;
 use crate::stats::sequential::{Rule, Verdict, gain};
 
@@ -104,7 +104,7 @@ impl Decided {
         let look = found.deciding();
         Self {
             id,
-            decision: word(decision(found, Guard::Off, &[])),
+            decision: word(pairs::Decided::of(found, Guard::Off, &[]).decision),
             reason: found.reason.word(),
             pairs: found.pairs,
             estimate: look.map(|look| look.estimate),

@@ -4,25 +4,28 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::clocks;
 use super::compare::account::Told;
 use super::compare::calibrate::Calibrated;
-use super::compare::identical::{Identical, Numbers};
+use super::compare::identical::{Identical, nothing_gained};
 use super::compare::{self, Compared};
 use super::compile::CompileDef;
 use super::judge::{self, Bench, Judge, Load};
 use super::layouts::{self, Deck};
 use super::numbers::{Account, Digests, gave_up, throttled};
 use super::profile;
-use super::roofline::{self, Roof};
+use super::roofline;
 use super::{Failure, FailureClass, StageContext, StageOutcome};
 use super::{holdout, telemetry};
 use crate::backend::cpu::conditions;
 use crate::backend::cuda::Journal;
 use crate::backend::{Fault, Mode, Session};
 use crate::digest::Digest;
+use crate::engine::account::{
+    BenchRecord, LayoutsRecord, NumbersOf, RooflineRecord, StageRecord, TelemetryRecord,
+    UnmeasuredRecord,
+};
 use crate::measure::{self, CaseResult, Halt, Measurement, Protocol, SlotEnd, Statistic, Stopped};
 use crate::pipeline::{BenchWork, CacheMode, Clocks, Purpose, Target};
 use crate::problem::{self, Problem};
@@ -55,13 +58,10 @@ pub struct BenchDef {
 pub fn run(def: &BenchDef, ctx: &StageContext<'_>) -> StageOutcome {
     let mut outcome = StageOutcome::default();
     let seed = judge::seed(def.seed);
-    outcome.detail = json!({ "seed": seed });
+    outcome.detail = Some(StageRecord::Unmeasured(UnmeasuredRecord { seed }));
     let (before, started) = (conditions::moment(), Instant::now());
     let mut notes = Notes::default();
-    let found = digests(def).and_then(|digests| {
-        let found = find(def, ctx, seed, &mut notes)?;
-        Ok((found, digests))
-    });
+    let found = digests(def).and_then(|digests| Ok((find(def, ctx, seed, &mut notes)?, digests)));
     outcome.log = std::mem::take(&mut notes.log);
     let (found, digests) = match found {
         Ok(found) => found,
@@ -88,22 +88,22 @@ pub fn run(def: &BenchDef, ctx: &StageContext<'_>) -> StageOutcome {
         roofs: &roofs,
     };
     outcome.metrics = account.metrics();
-    outcome.detail = account.detail();
-    outcome.detail["layouts"] = notes.layouts;
-    if def.work.purpose == Purpose::Profile
-        && let Some(looked) = profile::look(def, ctx, (measurement, &roofs))
-    {
-        outcome.detail["profile"] = looked;
+    let mut record = account.record(found.layouts().clone());
+    if def.work.purpose == Purpose::Profile {
+        record.profile = profile::look(def, ctx, (measurement, &roofs));
     }
-    if let Some(command) = &def.work.telemetry {
-        outcome.detail["telemetry"] = telemetry::take(command, ctx)
-            .unwrap_or_else(|why| json!({ "lines": [format!("no telemetry: {why}")] }));
-    }
+    record.telemetry = def.work.telemetry.as_ref().map(|command| {
+        telemetry::take(command, ctx).unwrap_or_else(|why| TelemetryRecord {
+            lines: vec![format!("no telemetry: {why}")],
+            ..TelemetryRecord::default()
+        })
+    });
     if def.work.purpose == Purpose::Leaderboard {
-        outcome.detail["holdout"] = json!(def.problem.holdout.as_ref().map(|h| h.count));
+        record.holdout = def.problem.holdout.as_ref().map(|h| h.count);
     }
     outcome.failure = too_slow(def, measurement).or_else(|| too_fast(def, &roofs));
-    found.tell(def, &mut outcome);
+    found.tell(def, &mut record, &mut outcome);
+    outcome.detail = Some(StageRecord::Bench(Box::new(record)));
     outcome
 }
 
@@ -116,20 +116,24 @@ pub(super) struct Notes {
     pub(super) journal: Journal,
     /// At what its clock was held.
     rate: Option<String>,
-    /// The layouts of each side, and which process had which.
-    pub(super) layouts: serde_json::Value,
 }
 
 /// What a measurement found.
 enum Found {
     /// The kernel alone.
-    Alone(Measurement),
+    Alone(Alone),
     /// Beside the incumbent.
     Compared(Box<Compared>),
     /// Beside itself.
     Calibrated(Box<Calibrated>),
     /// The kernel alone, for the incumbent is the same binary.
-    Identical(Measurement),
+    Identical(Alone),
+}
+
+/// A kernel measured alone.
+struct Alone {
+    measurement: Measurement,
+    layouts: LayoutsRecord,
 }
 
 fn find(
@@ -169,41 +173,51 @@ fn launch(
 impl Found {
     fn measurement(&self) -> &Measurement {
         match self {
-            Self::Alone(measurement) | Self::Identical(measurement) => measurement,
+            Self::Alone(alone) | Self::Identical(alone) => &alone.measurement,
             Self::Compared(compared) => &compared.candidate,
             Self::Calibrated(calibrated) => &calibrated.compared.candidate,
         }
     }
 
-    /// Adds what only a comparison knows.
-    fn tell(&self, def: &BenchDef, outcome: &mut StageOutcome) {
+    /// The layouts of each side, and which process had which.
+    fn layouts(&self) -> &LayoutsRecord {
         match self {
-            Self::Alone(measurement) | Self::Identical(measurement) => {
+            Self::Alone(alone) | Self::Identical(alone) => &alone.layouts,
+            Self::Compared(compared) => &compared.layouts,
+            Self::Calibrated(calibrated) => &calibrated.compared.layouts,
+        }
+    }
+
+    /// Adds what only a comparison knows.
+    fn tell(&self, def: &BenchDef, record: &mut BenchRecord, outcome: &mut StageOutcome) {
+        let against = def.against.as_deref().unwrap_or("the incumbent");
+        match self {
+            Self::Alone(alone) | Self::Identical(alone) => {
                 if matches!(self, Self::Identical(_)) {
-                    let against = def.against.as_deref().unwrap_or("the incumbent");
-                    let (metric, numbers) = (def.work.metric.as_str(), Numbers::Measured);
-                    let same = Identical { against, metric, numbers };
-                    same.tell(&mut outcome.metrics, &mut outcome.detail);
+                    let same = Identical { against, numbers: NumbersOf::Measured };
+                    nothing_gained(&mut outcome.metrics);
+                    same.mark_bench(record);
                 }
-                let lost = throttled(measurement.discarded_throttled, "launches");
-                outcome.detail["warnings"] = json!(lost.into_iter().collect::<Vec<_>>());
+                let lost = throttled(alone.measurement.discarded_throttled, "launches");
+                record.warnings.extend(lost);
             }
             Self::Compared(compared) => {
-                let against = def.against.as_deref().unwrap_or("the incumbent");
                 let told = Told::of_kernels(compared, against).doubting(compared.doubts.clone());
                 told.metrics(&mut outcome.metrics);
-                outcome.detail["comparison"] = told.detail();
-                outcome.detail["words"] = json!(told.words());
-                outcome.detail["warnings"] = json!(told.warnings());
+                record.comparison = Some(told.record());
+                record.words = Some(told.words());
+                record.warnings = told.warnings();
                 // How often it was launched was the rule's choice; doubts are told as warnings.
-                outcome.detail["unstable"] = json!([]);
-                outcome.metrics.insert("unstable".into(), 0.0);
-                outcome.failure = outcome.failure.take().or_else(|| told.failure());
+                record.unstable = Vec::new();
+                if outcome.failure.is_none() {
+                    outcome.decision = Some(told.decided());
+                    outcome.failure = told.failure();
+                }
             }
             Self::Calibrated(calibrated) => {
                 calibrated.metrics(&mut outcome.metrics);
-                outcome.detail["calibration"] = calibrated.detail();
-                outcome.detail["words"] = json!(calibrated.words(&def.work.repeats));
+                record.calibration = Some(calibrated.record());
+                record.words = Some(calibrated.words(&def.work.repeats));
                 outcome.failure = outcome.failure.take().or_else(|| calibrated.failure());
             }
         }
@@ -235,7 +249,7 @@ fn try_run(
     ctx: &StageContext<'_>,
     seed: u64,
     notes: &mut Notes,
-) -> Result<Measurement, Failure> {
+) -> Result<Alone, Failure> {
     let mut protocol = protocol(def, seed)?;
     let bench = Bench::new(ctx, &def.work.limits, &def.target).confined(def.work.sandbox);
     let bench = bench.noting(&notes.journal);
@@ -254,12 +268,12 @@ fn try_run(
         failure: None,
     };
     let result = measure::measure(&protocol, &mut benched, ctx.progress);
-    notes.layouts = json!({ "candidate": benched.deck.detail() });
+    let layouts = LayoutsRecord { candidate: benched.deck.record(), incumbent: None };
     if let Some(failure) = benched.failure.take() {
         return Err(failure);
     }
     let label = |case: usize| benched.judge.cases.get(case).map_or("", |c| c.label.as_str());
-    result.map_err(|halt| match halt {
+    result.map(|measurement| Alone { measurement, layouts }).map_err(|halt| match halt {
         Halt::Fault { case, fault } => judge::kernel_failure(label(case), &fault),
         Halt::Wrong { case, report } => Failure {
             class: FailureClass::Wrong,
@@ -405,7 +419,7 @@ fn too_slow(def: &BenchDef, measurement: &Measurement) -> Option<Failure> {
 }
 
 /// Where each case stands, for problems that say what a launch has to do; `Err` says why nowhere.
-pub(super) type Roofs = Result<Vec<Option<Roof>>, String>;
+pub(super) type Roofs = Result<Vec<Option<RooflineRecord>>, String>;
 
 fn roofs(def: &BenchDef, ctx: &StageContext<'_>, measurement: &Measurement) -> Roofs {
     let works: Vec<Option<Work>> = def

@@ -2,6 +2,7 @@
 
 use crate::cache::Store;
 use crate::digest::Digest;
+use crate::engine::account::{BestRecord, MemberRecord, StageRecord};
 use crate::engine::stage::{FailureClass, StageOutcome};
 use crate::pipeline::Direction;
 use crate::plan::Best;
@@ -10,7 +11,7 @@ use crate::plan::Best;
 pub(super) fn run(best: &Best, members: &[(String, Digest)], store: &Store) -> StageOutcome {
     let results = members.iter().filter_map(|(name, key)| {
         let action = store.action(key)?;
-        let value = *action.metrics.get(&best.by)?;
+        let value = action.metrics.get(&best.by)?;
         Some((name, value, action))
     });
     let better = |a: f64, b: f64| match best.better {
@@ -20,7 +21,7 @@ pub(super) fn run(best: &Best, members: &[(String, Digest)], store: &Store) -> S
     let mut table = Vec::new();
     let mut winner: Option<(String, f64, crate::cache::Action)> = None;
     for (name, value, action) in results {
-        table.push(serde_json::json!({ "member": name, &best.by: value }));
+        table.push(MemberRecord { member: name.clone(), value });
         if winner.as_ref().is_none_or(|(_, w, _)| better(value, *w)) {
             winner = Some((name.clone(), value, action));
         }
@@ -29,11 +30,11 @@ pub(super) fn run(best: &Best, members: &[(String, Digest)], store: &Store) -> S
         let message = format!("no member of the matrix passed with a result `{}`", best.by);
         return StageOutcome::failed(FailureClass::Failed, message);
     };
+    let of = StageRecord::decode(&action.detail).ok().flatten().map(Box::new);
+    let record = BestRecord { best: name, by: best.by.clone(), value, members: table, of };
     StageOutcome {
         metrics: action.metrics,
-        detail: serde_json::json!({
-            "best": name, "by": best.by, "value": value, "members": table, "of": action.detail,
-        }),
+        detail: Some(StageRecord::Best(record)),
         ..StageOutcome::default()
     }
 }
@@ -41,15 +42,14 @@ pub(super) fn run(best: &Best, members: &[(String, Digest)], store: &Store) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
+    use crate::stats::Metrics;
 
     fn store(dir: &std::path::Path) -> (Store, Vec<(String, Digest)>) {
         let store = Store::new(dir);
         let members = [("a", Some(3.0)), ("b", Some(2.0)), ("c", None)];
         let keys = members.map(|(name, value)| {
             let key = Digest::of(name.as_bytes());
-            let metrics: BTreeMap<String, f64> =
-                value.map(|v| ("median_us".to_owned(), v)).into_iter().collect();
+            let metrics: Metrics = value.map(|v| (Metrics::MEDIAN_US, v)).into_iter().collect();
             let action = crate::cache::Action {
                 version: crate::cache::store::ACTION_VERSION,
                 node: name.to_owned(),
@@ -76,7 +76,8 @@ mod tests {
         for (better, wins) in [(Direction::Lower, "b"), (Direction::Higher, "a")] {
             let best = Best { by: "median_us".to_owned(), better };
             let outcome = run(&best, &members, &store);
-            assert_eq!(outcome.detail["best"], wins);
+            let Some(StageRecord::Best(record)) = outcome.detail else { panic!("no record") };
+            assert_eq!(record.best, wins);
         }
     }
 

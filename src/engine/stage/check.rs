@@ -9,14 +9,18 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::compile::CompileDef;
 use super::judge::{self, Bench, Judge, Judged};
 use super::{Failure, FailureClass, StageContext, StageOutcome};
 use crate::backend::Session;
+use crate::engine::account::{
+    CheckRecord, CheckedCase, ControlRecord, EnduranceRecord, HoldoutRecord, MemoryRecord,
+    StageRecord, UnsteadyRecord, finite,
+};
 use crate::pipeline::{Limits, SandboxMode, Target};
 use crate::problem::{Problem, size};
+use crate::stats::Metrics;
 
 mod controls;
 mod endurance;
@@ -62,11 +66,9 @@ pub fn run(def: &CheckDef, ctx: &StageContext<'_>) -> StageOutcome {
     let mut checked = Checked { seed: judge::seed(def.seed), ..Checked::default() };
     let failure = checked.run(def, ctx, &mut outcome.log).err().or_else(|| checked.verdict());
     outcome.metrics = checked.metrics();
-    outcome.detail = checked.detail(def);
-    outcome.detail["sandbox"] = Bench::new(ctx, &def.limits, &def.target)
-        .confined(def.sandbox)
-        .confinement(&def.kernel)
-        .into();
+    let bench = Bench::new(ctx, &def.limits, &def.target).confined(def.sandbox);
+    let record = checked.record(def, bench.confinement(&def.kernel));
+    outcome.detail = Some(StageRecord::Check(Box::new(record)));
     outcome.failure = failure;
     outcome
 }
@@ -77,24 +79,16 @@ struct Checked {
     seed: u64,
     /// The problem's own cases, by position.
     cases: BTreeMap<usize, (String, Round)>,
-    controls: Vec<controls::Note>,
-    unsteady: Vec<Unsteady>,
+    controls: Vec<ControlRecord>,
+    unsteady: Vec<UnsteadyRecord>,
     growth: Vec<growth::Growth>,
-    endurance: Option<endurance::Endurance>,
-    memory: Option<memory::Memory>,
+    endurance: Option<EnduranceRecord>,
+    memory: Option<MemoryRecord>,
     sanitized: Option<sanitize::Told>,
     /// Hold-out cases drawn, and how many of them passed.
-    holdout: (usize, usize),
+    holdout: HoldoutRecord,
     /// Whether all launches that show determinism took place.
     repeated: bool,
-}
-
-/// Outputs whose bits differ between launches on the same inputs.
-#[derive(Debug, Serialize)]
-struct Unsteady {
-    case: String,
-    process: &'static str,
-    outputs: Vec<String>,
 }
 
 /// The stage, the judge and where the kernel's words go.
@@ -189,7 +183,8 @@ impl Checked {
                 let round = Table { judge, session, case }.rounds(launches)?;
                 let outputs = round.unsteady.clone();
                 if !outputs.is_empty() {
-                    self.unsteady.push(Unsteady { case: label.clone(), process: "same", outputs });
+                    let (case, process) = (label.clone(), "same".to_owned());
+                    self.unsteady.push(UnsteadyRecord { case, process, outputs });
                 }
                 self.cases.insert(case, (label, round));
             }
@@ -201,7 +196,7 @@ impl Checked {
     fn held_out(&mut self, around: &mut Around<'_, '_>) -> Result<(), Failure> {
         let first = around.own_cases().len();
         let secret = first..around.judge.cases.len();
-        self.holdout.0 = secret.len();
+        self.holdout.cases = secret.len();
         if secret.is_empty() {
             return Ok(());
         }
@@ -215,7 +210,7 @@ impl Checked {
                     let message = format!("{}: {reports}", judge.place(case));
                     return Err(Failure { class: FailureClass::Wrong, message });
                 }
-                self.holdout.1 += 1;
+                self.holdout.passed += 1;
             }
             Ok(())
         })
@@ -237,8 +232,8 @@ impl Checked {
                 let (outputs, ns) = table.elsewhere(round)?;
                 times.push((case, ns));
                 if !outputs.is_empty() {
-                    let case = label.clone();
-                    self.unsteady.push(Unsteady { case, process: "fresh", outputs });
+                    let (case, process) = (label.clone(), "fresh".to_owned());
+                    self.unsteady.push(UnsteadyRecord { case, process, outputs });
                 }
             }
             self.repeated = true;
@@ -328,51 +323,45 @@ impl Checked {
         Some(Failure { class: FailureClass::Wrong, message: reports.join("\n") })
     }
 
-    fn metrics(&self) -> BTreeMap<String, f64> {
+    fn metrics(&self) -> Metrics {
         let all = |value: fn(&Judged) -> f64| {
             self.cases.values().map(move |(_, round)| value(&round.judged))
         };
-        let mut metrics: BTreeMap<String, f64> = [
-            ("cases", self.cases.len() as f64),
-            ("mismatches", all(|j| j.mismatches as f64).fold(0.0, |sum, n| sum + n)),
-            ("max_error", all(|j| j.max_abs).fold(0.0, f64::max)),
-            ("max_relative_error", all(|j| j.max_rel).fold(0.0, f64::max)),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into();
-        if self.repeated {
-            let deterministic = f64::from(u8::from(self.unsteady.is_empty()));
-            metrics.insert("deterministic".into(), deterministic);
-        }
-        metrics
+        Metrics::from([
+            (Metrics::CASES, self.cases.len() as f64),
+            (Metrics::MISMATCHES, all(|j| j.mismatches as f64).fold(0.0, |sum, n| sum + n)),
+            (Metrics::MAX_ERROR, all(|j| j.max_abs).fold(0.0, f64::max)),
+            (Metrics::MAX_RELATIVE_ERROR, all(|j| j.max_rel).fold(0.0, f64::max)),
+        ])
     }
 
-    fn detail(&self, def: &CheckDef) -> Value {
+    fn record(self, def: &CheckDef, sandbox: String) -> CheckRecord {
         let case = |(label, round): &(String, Round)| {
             let judged = &round.judged;
-            json!({
-                "label": label,
-                "elements": judged.elements,
-                "mismatches": judged.mismatches,
-                "max_abs": judged.max_abs,
-                "max_rel": judged.max_rel,
-                "reports": judged.reports,
-            })
+            CheckedCase {
+                label: label.clone(),
+                elements: judged.elements,
+                mismatches: judged.mismatches,
+                max_abs: finite(judged.max_abs),
+                max_rel: finite(judged.max_rel),
+                reports: judged.reports.clone(),
+            }
         };
-        json!({
-            "seed": self.seed,
-            "core": judge::core(&def.target),
-            "device": def.target.to_string(),
-            "launches": def.launches,
-            "cases": self.cases.values().map(case).collect::<Vec<_>>(),
-            "controls": self.controls,
-            "deterministic": self.repeated.then_some(self.unsteady.is_empty()),
-            "unsteady": self.unsteady,
-            "growth": self.growth,
-            "holdout": { "cases": self.holdout.0, "passed": self.holdout.1 },
-            "endurance": self.endurance,
-            "memory": self.memory,
-            "sanitizers": self.sanitized.as_ref().map(sanitize::Told::record),
-        })
+        CheckRecord {
+            seed: self.seed,
+            core: judge::core(&def.target),
+            device: def.target.to_string(),
+            launches: def.launches,
+            cases: self.cases.values().map(case).collect(),
+            controls: self.controls,
+            deterministic: self.repeated.then_some(self.unsteady.is_empty()),
+            unsteady: self.unsteady,
+            growth: self.growth.iter().map(growth::Growth::record).collect(),
+            holdout: self.holdout,
+            endurance: self.endurance,
+            memory: self.memory,
+            sanitizers: self.sanitized.as_ref().map(sanitize::Told::record),
+            sandbox,
+        }
     }
 }

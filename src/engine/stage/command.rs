@@ -10,9 +10,10 @@ use std::time::Duration;
 use super::outputs::SetAside;
 use super::reading::{self, Printed, Reading};
 use super::{Failure, FailureClass, StageContext, StageOutcome, audit, compare};
+use crate::engine::account::{CommandRecord, StageRecord};
 use crate::engine::job::Shared;
 use crate::engine::subject::Job;
-use crate::pipeline::{CommandWork, Run, TimeUnit};
+use crate::pipeline::{CommandWork, Run};
 use crate::process::{self, Capture, CommandSpec, Exit, Finished};
 use crate::tree;
 
@@ -243,12 +244,9 @@ fn conclude(work: &CommandWork, setting: &Setting<'_>, finished: &Finished) -> R
         let printed = Printed { stdout: &finished.stdout, stderr: &finished.stderr };
         match reading::read(metric, &printed) {
             Ok(read) => {
-                outcome.metrics.insert(metric.name.clone(), read.value);
-                outcome.detail = serde_json::json!({
-                    "metric": metric.name,
-                    "unit": metric.unit.map(TimeUnit::word),
-                    "matches": read.matches,
-                });
+                outcome.metrics.set(&metric.name, read.value);
+                let record = CommandRecord::of_number(&metric.name, metric.unit, read.matches);
+                outcome.detail = Some(StageRecord::Command(Box::new(record)));
                 reading = Some(read);
             }
             Err(message) => {

@@ -11,6 +11,7 @@ use super::judge::{self, Bench, Built, Judge, Load};
 use super::layouts::Deck;
 use super::{Failure, FailureClass, Look, StageContext};
 use crate::backend::{Fault, Session, Shelf};
+use crate::engine::account::{LayoutsRecord, SideLayouts};
 use crate::measure::pairs::{
     Comparison, Contest, Cut, Heard, KernelPairs, Scoring, Side, SlotPlan, Stop, Terms, decide,
 };
@@ -47,6 +48,8 @@ pub(super) struct Compared {
     /// Each side alone, from the launches of the comparison.
     pub(super) candidate: Measurement,
     pub(super) incumbent: Measurement,
+    /// The layouts of each side, and which process had which.
+    pub(super) layouts: LayoutsRecord,
     /// Pairs per pair of processes.
     pub(super) per_process: u32,
     /// What is wrong with the calibration that this rests on.
@@ -129,20 +132,21 @@ pub(super) fn run(
     calibration::count(&place);
     let mut doubts = known.map_or_else(Vec::new, |known| known.doubts(&place));
     if def.work.compile.layouts > 1 && matches!(def.target, Target::Cpu(_)) {
-        doubts.extend(unmoved(&notes.layouts));
+        doubts.extend(unmoved(&compared.layouts));
     }
     Ok(Compared { doubts, ..compared })
 }
 
 /// That a side could not be moved: what its place is worth then counts as its own.
-fn unmoved(layouts: &serde_json::Value) -> Option<String> {
-    let is_one = |side: &&str| layouts[*side]["count"] == 1;
-    let sides: Vec<&str> = ["candidate", "incumbent"].into_iter().filter(is_one).collect();
-    let (verb, owners) = match sides.as_slice() {
-        [] => return None,
-        [one] => ("has", format!("the {one}")),
-        _ => ("have", "both sides".to_owned()),
-    };
+fn unmoved(layouts: &LayoutsRecord) -> Option<String> {
+    let is_one = |side: &SideLayouts| side.count == 1;
+    let (verb, owners) =
+        match (is_one(&layouts.candidate), layouts.incumbent.as_ref().is_some_and(is_one)) {
+            (false, false) => return None,
+            (true, false) => ("has", "the candidate"),
+            (false, true) => ("has", "the incumbent"),
+            (true, true) => ("have", "both sides"),
+        };
     Some(format!(
         "{owners} {verb} one layout: where its code happens to lie may be worth some per cent, and is \
          not in the interval"
@@ -223,7 +227,7 @@ impl Duel<'_> {
         let decided =
             decide(&terms, &mut pairs, &|| started.elapsed(), &|heard| tell(ctx, last, heard));
         let sides = (pairs.measurement(Side::Candidate), pairs.measurement(Side::Incumbent));
-        let layouts = contest.decks.detail();
+        let layouts = contest.decks.record();
         if let Some(failure) = contest.failure.take() {
             return Err(failure);
         }
@@ -237,8 +241,7 @@ impl Duel<'_> {
             candidate.stopped = Some(Stopped::TooSlow);
         }
         let doubts = Vec::new();
-        notes.layouts = layouts;
-        Ok(Compared { comparison, candidate, incumbent, per_process, doubts })
+        Ok(Compared { comparison, candidate, incumbent, layouts, per_process, doubts })
     }
 }
 
@@ -305,11 +308,11 @@ impl<T> Both<T> {
 }
 
 impl Both<Deck> {
-    fn detail(&self) -> serde_json::Value {
-        serde_json::json!({
-            "candidate": self.candidate.detail(),
-            "incumbent": self.incumbent.detail(),
-        })
+    fn record(&self) -> LayoutsRecord {
+        LayoutsRecord {
+            candidate: self.candidate.record(),
+            incumbent: Some(self.incumbent.record()),
+        }
     }
 }
 

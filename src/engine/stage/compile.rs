@@ -12,16 +12,17 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::{Failure, FailureClass, StageContext, StageOutcome};
 use crate::backend::cpu::compiler::{self, STEP_ENV};
 use crate::backend::cpu::{
     Compilation, CompileError, CompileRequest, Param, ParamKind, Signature, Step, parse_depfile,
 };
+use crate::engine::account::{CompileRecord, StageRecord};
 use crate::pipeline::CompileWork;
 use crate::problem::{ArgKind, Problem, Role};
 use crate::process::{self, CommandSpec, Exit, Finished};
+use crate::stats::Metrics;
 use reads::Reads;
 
 /// Lines of a compiler's words that a failure's message repeats; the log has all.
@@ -74,10 +75,12 @@ fn try_run(
     let plan = plan_by(def, ctx, (&compiler, &unfinished), compiler::plan)?;
     let (path, text) = &plan.trampoline;
     fs::write(path, text).map_err(|e| cannot(&format!("writing {}", path.display()), &e))?;
-    outcome.detail = json!({
-        "compiler": compiler.display().to_string(),
-        "commands": plan.steps.iter().map(command_line).collect::<Vec<_>>(),
-    });
+    let mut record = CompileRecord {
+        compiler: Some(compiler.display().to_string()),
+        commands: plan.steps.iter().map(command_line).collect(),
+        ..CompileRecord::default()
+    };
+    outcome.detail = Some(StageRecord::Compile(record.clone()));
     let reads = Reads::default();
     let words = Words {
         log: &str::to_owned,
@@ -89,10 +92,11 @@ fn try_run(
     discover(def, (&plan.depfiles, &reads), ctx, outcome);
     ran?;
     if let Ok(metadata) = fs::metadata(&unfinished) {
-        outcome.metrics.insert("bytes".into(), metadata.len() as f64);
+        outcome.metrics.set(Metrics::BYTES, metadata.len() as f64);
     }
     if def.compile.layouts > 1 {
-        outcome.detail["layouts"] = layouts::add(def, ctx, (&plan, &unfinished))?;
+        record.layouts = Some(layouts::add(def, ctx, (&plan, &unfinished))?);
+        outcome.detail = Some(StageRecord::Compile(record));
     }
     fs::rename(&unfinished, &def.output)
         .map_err(|e| cannot(&format!("writing {}", def.output.display()), &e))

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::*;
 use crate::backend::cpu::layouts::Layouts;
 use crate::backend::cpu::symbols;
+use crate::engine::account::CompiledLayouts;
 use crate::problem::{Arg, Fill};
 use crate::process::Cancel;
 use crate::verify::{Dtype, Tolerance};
@@ -205,7 +206,7 @@ fn a_kernel_is_linked_at_eight_places_and_stays_the_same_code() {
         assert_eq!(outcome.failure, None);
         let file = fs::read(output).unwrap();
         let layouts = Layouts::of(&file);
-        assert_eq!(outcome.detail["layouts"]["count"], 8, "{}", outcome.detail["layouts"]);
+        assert_eq!(told(&outcome).count, 8, "{outcome:?}");
         assert_eq!(layouts.parts()[0], alone, "the first is the kernel as it is linked by itself");
         assert_eq!(layouts.identity(), Layouts::of(&alone).identity());
         let mut pages = std::collections::BTreeSet::new();
@@ -217,6 +218,12 @@ fn a_kernel_is_linked_at_eight_places_and_stays_the_same_code() {
         }
         assert_eq!((pages.len(), lines), (8, by_line), "{flags:?}: {pages:x?}");
     }
+}
+
+/// What is recorded of its layouts.
+fn told(outcome: &StageOutcome) -> CompiledLayouts {
+    let Some(StageRecord::Compile(record)) = &outcome.detail else { panic!("{outcome:?}") };
+    record.layouts.clone().expect("layouts")
 }
 
 #[test]
@@ -232,9 +239,9 @@ fn what_cannot_be_moved_has_one_layout_and_says_why() {
     world.work.layouts = 8;
     let (outcome, output) = world.compile(&["k.c"]);
     assert_eq!(outcome.failure, None);
-    let told = &outcome.detail["layouts"];
-    assert_eq!(told["count"], 1, "{told}");
-    assert_eq!(told["why"], "it cannot be linked again: no room here");
+    let told = told(&outcome);
+    assert_eq!(told.count, 1, "{told:?}");
+    assert_eq!(told.why.as_deref(), Some("it cannot be linked again: no room here"));
     assert_eq!(Layouts::of(&fs::read(output).unwrap()).parts().len(), 1);
 }
 

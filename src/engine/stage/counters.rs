@@ -12,7 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+pub use crate::engine::account::{CountersReport, HotLine, Tool};
 
 use crate::process::{self, Cancel, CommandSpec, Exit, Finished};
 
@@ -35,45 +35,6 @@ pub struct CountersRequest<'a> {
     pub function: Option<&'a str>,
     /// Ctrl-C.
     pub cancel: &'a Cancel,
-}
-
-/// Who counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Tool {
-    /// The hardware, by `perf stat`, over the whole command.
-    Perf,
-    /// A simulated processor: instructions are exact, misses are those of a simple model.
-    Callgrind,
-    /// Nobody; the report says why.
-    #[default]
-    None,
-}
-
-/// A line of source and its share of all instructions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HotLine {
-    /// As the debug information names it.
-    pub file: PathBuf,
-    /// Counted from 1.
-    pub line: u32,
-    /// In [0, 1].
-    pub share: f64,
-}
-
-/// What was counted, and what could not be.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct CountersReport {
-    /// Who counted.
-    pub tool: Tool,
-    /// By perf's names of events, whoever counted.
-    pub counters: BTreeMap<String, f64>,
-    /// Ratios of them; see [`derived`].
-    pub derived: BTreeMap<String, f64>,
-    /// What is missing, why, and the command that mends it; one sentence each.
-    pub unavailable: Vec<String>,
-    /// Lines with the largest share first.
-    pub hot_lines: Vec<HotLine>,
 }
 
 /// Runs the command under the best tool there is.

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use serde_json::{Value, json};
 
 use super::Failure;
 use crate::backend::cpu::layouts::Layouts;
 use crate::digest::Digest;
+use crate::engine::account::SideLayouts;
 
 /// Shared objects of the same code at other addresses. Each is drawn as often as the others: all of
 /// them come, in an order drawn anew, before one comes again.
@@ -64,8 +64,9 @@ impl Deck {
     }
 
     /// What there is, and which process had which.
-    pub(super) fn detail(&self) -> Value {
-        json!({ "count": self.count(), "digests": self.digests, "drawn": self.drawn })
+    pub(super) fn record(&self) -> SideLayouts {
+        let (digests, drawn) = (self.digests.clone(), self.drawn.clone());
+        SideLayouts { count: self.count(), digests, drawn }
     }
 }
 
@@ -112,7 +113,8 @@ mod tests {
                 sorted.sort_unstable();
                 assert_eq!(sorted, [0, 1, 2, 3, 4, 5, 6, 7]);
             }
-            assert_eq!(deck.detail()["drawn"], json!(order));
+            let drawn: Vec<usize> = order.iter().map(|&part| usize::from(part)).collect();
+            assert_eq!(deck.record().drawn, drawn);
             orders.push(order);
         }
         assert_eq!(orders[0], orders[2]);

@@ -16,7 +16,7 @@ pub mod replayed;
 mod roofline;
 mod telemetry;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
@@ -24,17 +24,20 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::account::StageRecord;
 use super::device;
 use super::event::Event;
 use super::job::Shared;
 use super::subject::{INCUMBENT, Job};
 use crate::backend::loads;
 use crate::cache::{CacheError, Kind};
+use crate::measure::pairs::Decided;
 use crate::pipeline::{CompileWork, Limits, Run};
 use crate::plan::kernel::{LIBRARY_PATH, ROOT};
 use crate::plan::{Compile, Definition, Sources};
 use crate::problem::Problem;
 use crate::process::{self, Cancel, SpawnError, Want};
+use crate::stats::Metrics;
 
 mod audit;
 mod best;
@@ -69,7 +72,7 @@ pub struct StageContext<'a> {
 
 /// What a comparison saw at a look. Logarithms of the incumbent's time over the candidate's: above
 /// 0 the candidate is better.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Look {
     /// Pairs so far.
     pub pairs: u32,
@@ -96,9 +99,12 @@ pub struct StageOutcome {
     /// Everything it printed, as it came.
     pub log: Vec<u8>,
     /// Named numbers: what `when` and the result table read.
-    pub metrics: BTreeMap<String, f64>,
+    pub metrics: Metrics,
     /// The kind's own record (cases, samples, mismatches): kept in the artifact.
-    pub detail: serde_json::Value,
+    pub detail: Option<StageRecord>,
+    /// What was decided of the candidate, where it was compared. A candidate that does not stay is
+    /// a failure too, so that nothing that depends on it goes on.
+    pub decision: Option<Decided>,
     /// The exit code of its command, for stages that run one and see it exit.
     pub exit_code: Option<i32>,
     /// Absolute paths of files it read or missed beyond its declared inputs, such as includes;
@@ -112,7 +118,7 @@ pub struct StageOutcome {
 }
 
 /// Why a stage did not pass.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Failure {
     /// Its class.
     pub class: FailureClass,
@@ -121,7 +127,7 @@ pub struct Failure {
 }
 
 /// Classes of failure. Only [`FailureClass::Infrastructure`] is tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureClass {
     /// It does not compile, or a command exited with another code than 0.

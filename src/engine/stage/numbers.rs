@@ -1,15 +1,14 @@
 //! A measurement as metrics and as the account that goes into its artifact.
 
-use std::collections::BTreeMap;
-
-use serde_json::{Value, json};
-
 use super::bench::{BenchDef, Roofs};
 use super::clocks;
 use crate::backend::cpu::conditions::Conditions;
 use crate::backend::cuda;
+use crate::engine::account::{
+    BenchRecord, CaseRecord, DeviceConditions, LayoutsRecord, OutliersRecord, RooflineRecord,
+};
 use crate::measure::{CaseResult, Measurement, Statistic, Stopped};
-use crate::stats::{self, Basis, Estimate, Severity, Side};
+use crate::stats::{self, Basis, Estimate, Metrics, Severity, Side};
 
 /// An interval with a larger relative half-width marks a result as unstable.
 const UNSTABLE: f64 = 0.05;
@@ -58,101 +57,77 @@ pub(super) fn throttled(discarded: u64, what: &str) -> Option<String> {
 }
 
 impl Account<'_> {
-    pub(super) fn metrics(&self) -> BTreeMap<String, f64> {
+    pub(super) fn metrics(&self) -> Metrics {
         let measurement = self.measurement;
-        let mut metrics = BTreeMap::new();
+        let mut metrics = Metrics::default();
         for statistic in Statistic::ALL {
             if let Some(mean) = measurement.geometric_mean(statistic) {
-                metrics.insert(statistic.metric().to_owned(), mean.interval.value);
+                metrics.set(statistic.metric(), mean.interval.value);
             }
         }
         if let Some(median) = measurement.geometric_mean(Statistic::Median) {
-            metrics.insert("median_lower_us".into(), median.interval.lower);
-            metrics.insert("median_upper_us".into(), median.interval.upper);
+            metrics.set(Metrics::MEDIAN_LOWER_US, median.interval.lower);
+            metrics.set(Metrics::MEDIAN_UPPER_US, median.interval.upper);
         }
-        metrics.insert("launches".into(), measurement.launches as f64);
-        metrics.insert("processes".into(), measurement.processes as f64);
-        metrics.insert("stopped_early".into(), f64::from(u8::from(gave_up(measurement))));
-        metrics.insert("unstable".into(), f64::from(u8::from(!self.unstable().is_empty())));
+        metrics.set(Metrics::LAUNCHES, measurement.launches as f64);
+        metrics.set(Metrics::PROCESSES, measurement.processes as f64);
         metrics
     }
 
-    pub(super) fn detail(&self) -> Value {
+    pub(super) fn record(&self, layouts: LayoutsRecord) -> BenchRecord {
         let (measurement, def) = (self.measurement, self.def);
         let metric = &measurement.metric;
-        json!({
-            "problem": def.problem.name,
-            "purpose": def.work.purpose,
-            "kernel_digest": self.digests.kernel,
-            "incumbent_digest": self.digests.incumbent,
-            "harness_digest": self.digests.harness,
-            "seed": self.seed,
-            "core": self.core,
-            "device": def.target.to_string(),
-            "sandbox": self.sandbox,
-            "mode": def.work.mode,
-            "clocks": self.rate.as_ref().map(|rate| clocks::words(rate, &self.journal)),
-            "metric": def.work.metric,
-            "value_us": metric.interval.value,
-            "lower_us": metric.interval.lower,
-            "upper_us": metric.interval.upper,
-            "level": metric.level,
-            "basis": metric.basis,
-            "between_sd": metric.between_sd,
-            "within_sd": metric.within_sd,
-            "launches": measurement.launches,
-            "processes": measurement.processes,
-            "looks": def.work.repeats,
-            "looks_used": measurement.looks_used,
-            "stopped": measurement.stopped,
-            "stopped_early": gave_up(measurement),
-            "saved_launches": measurement.saved_launches,
-            "saved_seconds": self.saved_seconds(),
-            "discarded_throttled": measurement.discarded_throttled,
-            "timer": measurement.cases.first().map(|c| c.timer),
-            "conditions": self.conditions,
-            "device_conditions": self.device_conditions(),
-            "unstable": self.unstable(),
-            "no_roofline": self.roofs.as_ref().err(),
-            "cases": self.cases(),
-        })
-    }
-
-    /// How a CUDA device did: the ends of its clocks and temperatures, what held it back, who else was
-    /// at work on it, and each slot's own. Nothing where nothing was noted.
-    fn device_conditions(&self) -> Value {
-        let seen = &self.journal;
-        if seen.is_empty() {
-            return Value::Null;
+        BenchRecord {
+            problem: def.problem.name.clone(),
+            purpose: def.work.purpose,
+            kernel_digest: self.digests.kernel.clone(),
+            incumbent_digest: self.digests.incumbent.clone(),
+            harness_digest: self.digests.harness.clone(),
+            seed: self.seed,
+            core: self.core,
+            device: def.target.to_string(),
+            sandbox: self.sandbox.clone(),
+            mode: def.work.mode,
+            clocks: self.rate.as_ref().map(|rate| clocks::words(rate, &self.journal)),
+            metric: def.work.metric.clone(),
+            value_us: metric.interval.value,
+            lower_us: metric.interval.lower,
+            upper_us: metric.interval.upper,
+            level: metric.level,
+            basis: metric.basis,
+            between_sd: metric.between_sd,
+            within_sd: metric.within_sd,
+            launches: measurement.launches,
+            processes: measurement.processes,
+            looks: def.work.repeats.clone(),
+            looks_used: measurement.looks_used,
+            stopped: measurement.stopped,
+            stopped_early: gave_up(measurement),
+            saved_launches: measurement.saved_launches,
+            saved_seconds: self.saved_seconds(),
+            discarded_throttled: measurement.discarded_throttled,
+            timer: measurement.cases.first().map(|c| c.timer.into()),
+            conditions: (&self.conditions).into(),
+            device_conditions: DeviceConditions::of(&self.journal),
+            unstable: self.unstable(),
+            no_roofline: self.roofs.as_ref().err().cloned(),
+            cases: self.cases(),
+            layouts,
+            profile: None,
+            telemetry: None,
+            holdout: None,
+            comparison: None,
+            calibration: None,
+            identical: None,
+            words: None,
+            warnings: Vec::new(),
         }
-        let ends = |of: fn(&cuda::Conditions) -> Option<u32>| {
-            let told = || seen.iter().filter_map(of);
-            json!([told().min(), told().max()])
-        };
-        let mut reasons: Vec<&str> = seen.iter().flat_map(|c| c.throttle.iter().copied()).collect();
-        reasons.sort_unstable();
-        reasons.dedup();
-        json!({
-            "sm_mhz": ends(|c| c.sm_mhz),
-            "memory_mhz": ends(|c| c.memory_mhz),
-            "temperature_c": ends(|c| c.temperature_c),
-            "throttle": reasons,
-            "throttled_slots": seen.iter().filter(|c| c.throttled()).count(),
-            "others": seen.iter().map(|c| c.others).max(),
-            "slots": seen,
-        })
     }
 
-    fn cases(&self) -> Vec<Value> {
-        let roof = |index: usize| self.roofs.as_ref().ok().and_then(|r| r.get(index)?.as_ref());
+    fn cases(&self) -> Vec<CaseRecord> {
+        let roof = |index: usize| self.roofs.as_ref().ok().and_then(|r| r.get(index)?.clone());
         let cases = self.measurement.cases.iter().enumerate();
-        cases
-            .map(|(index, measured)| {
-                let mut value = case(measured);
-                value["roofline"] = json!(roof(index));
-                value
-            })
-            .collect()
+        cases.map(|(index, measured)| case(measured, roof(index))).collect()
     }
 
     /// What the launches that were left out would have taken, at the pace of the others.
@@ -201,42 +176,42 @@ fn few(metric: &Estimate, processes: u64) -> Option<String> {
     Some(words)
 }
 
-fn case(case: &CaseResult) -> Value {
+fn case(case: &CaseResult, roofline: Option<RooflineRecord>) -> CaseRecord {
     let s = &case.summary;
-    let of = |statistic| case.estimate(statistic);
-    let value = |e: Option<Estimate>| e.map(|e| e.interval.value);
-    let median = of(Statistic::Median);
+    let median = case.estimate(Statistic::Median);
+    CaseRecord {
+        label: case.label.clone(),
+        median_us: median.map(|m| m.interval.value),
+        lower_us: median.map(|m| m.interval.lower),
+        upper_us: median.map(|m| m.interval.upper),
+        level: median.map(|m| m.level),
+        basis: median.map(|m| m.basis),
+        between_sd: median.map(|m| m.between_sd),
+        within_sd: median.map(|m| m.within_sd),
+        mean_us: case.estimate(Statistic::Mean).map(|m| m.interval.value),
+        min_us: s.min,
+        max_us: s.max,
+        p10_us: s.p10,
+        p90_us: s.p90,
+        p99_us: s.p99,
+        sd_us: s.sd,
+        launches: case.processes.iter().map(Vec::len).sum(),
+        looped: case.looped,
+        staged_sets: case.ring,
+        warmup_launches: case.warmups,
+        unconfirmed: case.unconfirmed,
+        outliers: outliers(case),
+        processes: case.processes.iter().map(|p| p.iter().map(|s| s.ns).collect()).collect(),
+        roofline,
+    }
+}
+
+fn outliers(case: &CaseResult) -> OutliersRecord {
     let outliers = stats::outliers(&case.times_us()).unwrap_or_default();
-    let slow: Vec<f64> = outliers
+    let slow = outliers
         .values
         .iter()
         .filter(|o| o.side == Side::Slow && o.severity == Severity::Severe)
-        .map(|o| o.value)
-        .collect();
-    let times: Vec<Vec<f64>> =
-        case.processes.iter().map(|p| p.iter().map(|s| s.ns).collect()).collect();
-    json!({
-        "label": case.label,
-        "median_us": value(median),
-        "lower_us": median.map(|m| m.interval.lower),
-        "upper_us": median.map(|m| m.interval.upper),
-        "level": median.map(|m| m.level),
-        "basis": median.map(|m| m.basis),
-        "between_sd": median.map(|m| m.between_sd),
-        "within_sd": median.map(|m| m.within_sd),
-        "mean_us": value(of(Statistic::Mean)),
-        "min_us": s.min,
-        "max_us": s.max,
-        "p10_us": s.p10,
-        "p90_us": s.p90,
-        "p99_us": s.p99,
-        "sd_us": s.sd,
-        "launches": case.processes.iter().map(Vec::len).sum::<usize>(),
-        "loop": case.looped,
-        "staged_sets": case.ring,
-        "warmup_launches": case.warmups,
-        "unconfirmed": case.unconfirmed,
-        "outliers": { "mild": outliers.mild(), "severe": outliers.severe(), "slow_us": slow },
-        "processes": times,
-    })
+        .map(|o| o.value);
+    OutliersRecord { mild: outliers.mild(), severe: outliers.severe(), slow_us: slow.collect() }
 }

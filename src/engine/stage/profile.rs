@@ -9,8 +9,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 use super::bench::{BenchDef, Roofs};
 use super::compile::{self, CompileDef};
 use super::counters::{self, CountersReport, CountersRequest, Tool};
@@ -20,6 +18,7 @@ use crate::backend::cpu::remarks::{self, Family, Remark, RemarkKind};
 use crate::backend::cpu::replay::Replay;
 use crate::backend::cpu::{Compilation, Step};
 use crate::backend::cpu::{compiler, replay};
+use crate::engine::account::{ProfileRecord, RemarkRecord};
 use crate::measure::Measurement;
 use crate::pipeline::Target;
 use crate::plan::kernel::WORKER_ENV;
@@ -44,7 +43,7 @@ pub(super) fn look(
     def: &BenchDef,
     ctx: &StageContext<'_>,
     (measurement, roofs): (&Measurement, &Roofs),
-) -> Option<Value> {
+) -> Option<ProfileRecord> {
     let case = largest(def);
     let verdict = verdict(def, case, roofs);
     match (&def.target, &def.build) {
@@ -62,21 +61,32 @@ fn on_cpu(
     build: &CompileDef,
     ctx: &StageContext<'_>,
     (case, typical_ns, verdict): (usize, f64, String),
-) -> Value {
+) -> ProfileRecord {
     let counted = count(def, build, ctx, (case, typical_ns));
     let remarks = compiler_remarks(build, ctx);
     let mut lines = vec![verdict.clone()];
     lines.extend(counter_lines(&counted));
     lines.extend(remark_lines(&remarks));
-    json!({
-        "verdict": verdict,
-        "case": def.problem.cases.get(case).map(|c| c.label.clone()),
-        "counters": counted.as_ref().ok(),
-        "no_counters": counted.as_ref().err(),
-        "remarks": remarks.as_ref().ok().map(|all| all.iter().map(remark_json).collect::<Vec<_>>()),
-        "no_remarks": remarks.as_ref().err(),
-        "lines": lines,
-    })
+    let (counters, no_counters) = apart(counted);
+    let (remarks, no_remarks) = apart(remarks);
+    ProfileRecord {
+        verdict,
+        case: def.problem.cases.get(case).map(|c| c.label.clone()),
+        counters,
+        no_counters,
+        remarks: remarks.map(|all| all.iter().map(remark_record).collect()),
+        no_remarks,
+        lines,
+        ..ProfileRecord::default()
+    }
+}
+
+/// What was found, and why nothing was.
+fn apart<T>(found: Result<T, String>) -> (Option<T>, Option<String>) {
+    match found {
+        Ok(found) => (Some(found), None),
+        Err(why) => (None, Some(why)),
+    }
 }
 
 /// The case with the most bytes: there a kernel shows what it is.
@@ -253,15 +263,15 @@ fn compiler_remarks(build: &CompileDef, ctx: &StageContext<'_>) -> Result<Vec<Re
     Ok(ranked)
 }
 
-fn remark_json(remark: &Remark) -> Value {
-    json!({
-        "file": remark.file,
-        "line": remark.line,
-        "column": remark.column,
-        "kind": kind(remark.kind),
-        "text": remark.text,
-        "advice": remark.advice(),
-    })
+fn remark_record(remark: &Remark) -> RemarkRecord {
+    RemarkRecord {
+        file: remark.file.clone(),
+        line: remark.line,
+        column: remark.column,
+        kind: kind(remark.kind).to_owned(),
+        text: remark.text.clone(),
+        advice: remark.advice().map(str::to_owned),
+    }
 }
 
 fn kind(kind: RemarkKind) -> &'static str {

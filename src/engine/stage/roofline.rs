@@ -3,12 +3,11 @@
 use std::ffi::OsStr;
 use std::sync::Mutex;
 
-use serde::{Deserialize, Serialize};
-
 use super::StageContext;
 use super::judge::{self, Bench};
 use crate::backend::cpu::identity::allowed_cores;
 use crate::backend::cpu::peaks::{self, PeakRequest};
+use crate::engine::account::RooflineRecord;
 use crate::pipeline::{CacheMode, Target};
 use crate::problem::{self, ArgKind, Case, Problem};
 use crate::process;
@@ -19,25 +18,6 @@ use crate::stats::roofline::{
 use crate::verify::Dtype;
 
 mod cuda;
-
-/// A case beside its bound.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Roof {
-    /// The least time, µs.
-    pub(super) floor_us: f64,
-    /// `compute` or `memory (L2)`.
-    pub(super) bound: String,
-    /// Floor over time.
-    pub(super) share: f64,
-    /// Time less floor, µs.
-    pub(super) headroom_us: f64,
-    /// Operations per second reached.
-    pub(super) flops_per_s: Option<f64>,
-    /// Bytes per second reached.
-    pub(super) bytes_per_s: Option<f64>,
-    /// The time under which a result is not believed, when it is under it.
-    pub(super) implausible_under_us: Option<f64>,
-}
 
 /// Data beyond this are in a device's memory, whatever its L2 holds of them: that has a tenth of it
 /// at most.
@@ -97,7 +77,7 @@ pub(super) fn work(problem: &Problem, case: &Case, mode: CacheMode) -> Option<Wo
 /// [`stand`] on a CUDA device, of which only the bandwidth of its memory and the rate of its plain
 /// arithmetic units are known: what stays in the L2 has no bound in bytes, and tensor cores do more
 /// operations than that. So little is implausible.
-pub(super) fn stand_on_cuda(peaks: &Peaks, work: &Work, time: &Interval) -> Option<Roof> {
+pub(super) fn stand_on_cuda(peaks: &Peaks, work: &Work, time: &Interval) -> Option<RooflineRecord> {
     let beyond = work.footprint_bytes >= BEYOND_L2_BYTES;
     let from_memory = beyond || work.residence == Residence::Cold;
     let work = Work { bytes: work.bytes.filter(|_| from_memory), ..*work };
@@ -111,11 +91,11 @@ pub(super) fn stand_on_cuda(peaks: &Peaks, work: &Work, time: &Interval) -> Opti
 }
 
 /// Holds a measured time against the bound.
-pub(super) fn stand(peaks: &Peaks, work: &Work, time: &Interval) -> Option<Roof> {
+pub(super) fn stand(peaks: &Peaks, work: &Work, time: &Interval) -> Option<RooflineRecord> {
     let bound = bound(peaks, work)?;
     let standing = bound.standing(time.value)?;
     let rate = |amount: Option<f64>| amount.map(|a| a / (time.value * 1e-6));
-    Some(Roof {
+    Some(RooflineRecord {
         floor_us: bound.floor_us,
         bound: match &bound.which {
             BoundBy::Compute => "compute".to_owned(),

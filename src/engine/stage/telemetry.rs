@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::StageContext;
+use crate::engine::account::TelemetryRecord;
 use crate::pipeline::Run;
 use crate::process::{self, CommandSpec, Exit};
 use crate::stats::roofline::{Resource, ResourceBounds, resource_bounds};
@@ -42,7 +42,7 @@ struct Counted {
 }
 
 /// Runs the command and gives what follows from its counts; `Err` says why nothing does.
-pub(super) fn take(command: &Run, ctx: &StageContext<'_>) -> Result<Value, String> {
+pub(super) fn take(command: &Run, ctx: &StageContext<'_>) -> Result<TelemetryRecord, String> {
     (ctx.progress)(0.9, "telemetry");
     let argv: Vec<OsString> = match command {
         Run::Shell(line) => ["/bin/sh", "-c", line].map(OsString::from).to_vec(),
@@ -66,7 +66,7 @@ pub(super) fn take(command: &Run, ctx: &StageContext<'_>) -> Result<Value, Strin
 }
 
 /// What follows from the counts in `text`.
-fn follow(text: &str) -> Result<Value, String> {
+fn follow(text: &str) -> Result<TelemetryRecord, String> {
     let counts: Counts = serde_json::from_str(text.trim()).map_err(|e| {
         format!(
             "it must print one JSON object such as {{\"resources\": [{{\"name\": \"alu\", \
@@ -82,12 +82,12 @@ fn follow(text: &str) -> Result<Value, String> {
     let resources: Vec<Resource> = counts.resources.iter().map(resource).collect();
     let bounds = resource_bounds(&resources, counts.critical_path)
         .ok_or("a resource has tasks and no slot for them")?;
-    Ok(json!({
-        "bounds": bounds,
-        "headroom": counts.best.and_then(|best| bounds.above(best)),
-        "slack": counts.schedule.and_then(|steps| bounds.above(steps)),
-        "lines": lines(&bounds, &counts),
-    }))
+    Ok(TelemetryRecord {
+        headroom: counts.best.and_then(|best| bounds.above(best)),
+        slack: counts.schedule.and_then(|steps| bounds.above(steps)),
+        lines: lines(&bounds, &counts),
+        bounds: Some(bounds),
+    })
 }
 
 fn lines(bounds: &ResourceBounds, counts: &Counts) -> Vec<String> {
@@ -124,14 +124,10 @@ mod tests {
         let text = r#"{"resources": [{"name": "alu", "tasks": 91, "slots": 2},
             {"name": "load", "tasks": 30, "slots": 1, "on_critical_path": 5}],
             "critical_path": 20, "best": 69, "schedule": 92, "target": 46}"#;
-        let value = follow(text).expect("counts");
-        assert_eq!(value["bounds"]["tight"], 46);
-        assert_eq!(
-            (&value["headroom"]["steps"], &value["slack"]["fraction"]),
-            (&json!(23.0), &json!(1.0))
-        );
-        let lines: Vec<&str> =
-            value["lines"].as_array().expect("lines").iter().filter_map(Value::as_str).collect();
+        let TelemetryRecord { bounds, headroom, slack, lines } = follow(text).expect("counts");
+        assert_eq!(bounds.map(|bounds| bounds.tight), Some(46));
+        assert_eq!(headroom.map(|above| above.steps), Some(23.0));
+        assert_eq!(slack.map(|above| above.fraction), Some(1.0));
         assert_eq!(lines[0], "at least 46 steps: alu 46, load 30, longest chain 20");
         assert!(lines[3].contains("cannot be reached"), "{lines:?}");
     }

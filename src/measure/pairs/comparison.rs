@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Pair, Scoring, Side, Spent, decision};
+use super::{Decided, Pair, Scoring, Side, Spent};
 use crate::pipeline::Guard;
 use crate::stats::block::{Guard as CaseGuard, Harmed, Scale};
 use crate::stats::sequential::gain;
-use crate::stats::{LEVEL, Rule, Verdict, deterministic, signed_rank};
+use crate::stats::{Interval, LEVEL, Rule, Verdict, deterministic, signed_rank};
 
 /// Why pairs ended before the rule said so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Cut {
     /// The candidate is surely slower than it may be, whatever the incumbent takes.
@@ -19,7 +19,7 @@ pub enum Cut {
 }
 
 /// A comparison with every launch that it rests on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Comparison {
     /// What was decided when.
     pub rule: Rule,
@@ -62,7 +62,7 @@ pub struct Again {
     /// The cases that surely got slower, where the guard looks at them.
     pub harmed: Vec<Harmed>,
     /// What is to be done.
-    pub decision: Decision,
+    pub decided: Decided,
 }
 
 /// What a comparison reports: a gain with its interval, at 95 % where there are pairs enough and
@@ -91,7 +91,10 @@ impl Comparison {
     /// The gain: of the pairs that confirm it where there are any, else of all that were looked
     /// at. `None` without pairs.
     pub fn reported(&self) -> Option<Reported> {
-        let verdict = &self.verdict;
+        self.reported_by(&self.verdict)
+    }
+
+    fn reported_by(&self, verdict: &Verdict) -> Option<Reported> {
         let d = match verdict.confirmed {
             Some(_) => self.confirm_d().ok()?,
             None => self.d().ok()?,
@@ -121,8 +124,8 @@ impl Comparison {
             self.rule.judge(&self.d()?, &self.confirm_d()?)
         };
         let harmed = self.harmed_again()?;
-        let decision = decision(&verdict, self.guard, &harmed);
-        Ok(Again { verdict, harmed, decision })
+        let decided = self.decided_by(&verdict, &harmed);
+        Ok(Again { verdict, harmed, decided })
     }
 
     /// Whether it holds what its launches say.
@@ -131,13 +134,17 @@ impl Comparison {
     }
 
     /// What is to be done about the candidate.
-    pub fn decision(&self) -> Decision {
-        decision(&self.verdict, self.guard, &self.harmed)
+    pub fn decided(&self) -> Decided {
+        self.decided_by(&self.verdict, &self.harmed)
     }
 
-    /// Whether only the guard keeps it from being a gain.
-    pub fn is_guarded(&self) -> bool {
-        self.verdict.is_keep() && self.decision() == Decision::Revert
+    fn decided_by(&self, verdict: &Verdict, harmed: &[Harmed]) -> Decided {
+        let gain = self.reported_by(verdict).map(|Reported { gain, lower, upper, .. }| Interval {
+            value: gain,
+            lower,
+            upper,
+        });
+        Decided::of(verdict, self.guard, harmed).with_gain(gain)
     }
 
     /// As it was measured, with the cases that surely got slower.

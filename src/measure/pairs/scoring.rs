@@ -6,7 +6,7 @@ use super::{Pair, Side};
 use crate::stats::{Metric, Statistic};
 
 /// How the launches of a pair become its `d`, which is above 0 where the candidate is better.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Scoring {
     /// What stands for the launches of a slot.
     pub statistic: Statistic,

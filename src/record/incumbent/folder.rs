@@ -72,12 +72,7 @@ fn about(intent: &Intent, install: &Install) -> Incumbent {
         sources: line.sources.clone(),
         headers: line.headers.clone(),
         build: install.build.clone(),
-        metrics: install
-            .metrics
-            .iter()
-            .filter(|(_, value)| value.is_finite())
-            .map(|(name, value)| (name.clone(), *value))
-            .collect(),
+        metrics: install.metrics.clone(),
         key: install.key,
         gain: line.gain,
         commit: line.commit.clone(),

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::transition::{Step, Transition};
 use super::*;
 use crate::record::ledger::{self, Ledger, Line, What};
+use crate::stats::Metrics;
 
 const FILES: [&str; 2] = ["k.c", "inc/k.h"];
 
@@ -37,9 +38,9 @@ fn install(event: What, version: u8, commit: Commit) -> Change {
         sources: FILES[..1].iter().map(source).collect(),
         headers: FILES[1..].iter().map(source).collect(),
         build: None,
-        metrics: BTreeMap::from([
-            ("median_us".to_owned(), f64::from(version) + 0.1),
-            ("nothing".to_owned(), f64::NAN),
+        metrics: Metrics::from([
+            (Metrics::MEDIAN_US, f64::from(version) + 0.1),
+            ("nothing", f64::NAN),
         ]),
         key: Digest::of(b"key"),
         commit,
@@ -184,7 +185,7 @@ fn an_incumbent_is_kept_with_all_that_made_it() {
     assert!(world.stop_after(&install(What::Keep, 1, Commit::Wanted), 99));
     world.check();
     let now = world.current().expect("incumbent");
-    assert_eq!(now.metrics, BTreeMap::from([("median_us".to_owned(), 1.1)]));
+    assert_eq!(now.metrics, Metrics::from([(Metrics::MEDIAN_US, 1.1)]));
     assert_eq!(fs::read(now.binary().expect("binary")).expect("read"), [1]);
     assert!(now.binary().expect("binary").ends_with("kernel.so"));
     assert_eq!(now.commit, Some(format!("commit of {}", digest(1).short())));

@@ -11,7 +11,6 @@
 //! | `Point(..)` | one name or both | forward |
 //! | `Clear` | no intent | none needed: the transition is over |
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +21,7 @@ use super::{Build, INCUMBENT_VERSION, Incumbent, folder, json_line, recovery};
 use crate::digest::Digest;
 use crate::record::durable;
 use crate::record::ledger::{self, Line, Place, Source, What};
+use crate::stats::Metrics;
 
 /// A file's name and bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub struct Install {
     /// How it was built.
     pub build: Option<Build>,
     /// As measured; what is not finite is left out.
-    pub metrics: BTreeMap<String, f64>,
+    pub metrics: Metrics,
     /// The key of that measurement.
     pub key: Digest,
     /// Whether a commit is made of it.

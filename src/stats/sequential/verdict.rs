@@ -6,7 +6,7 @@ use crate::stats::signed_rank::Walsh;
 use crate::stats::{Interval, LEVEL};
 
 /// Why a decision ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The candidate is faster by a gain worth having.
@@ -60,7 +60,7 @@ impl Reason {
 }
 
 /// The numbers at one look.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Look {
     /// The pairs that it rests on.
     pub pairs: u32,
@@ -73,7 +73,7 @@ pub struct Look {
 }
 
 /// What the new pairs said.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Confirmed {
     /// How many there were.
     pub pairs: u32,
@@ -93,7 +93,7 @@ impl Confirmed {
 }
 
 /// What came out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Verdict {
     /// Why it ended.
     pub reason: Reason,

@@ -1,23 +1,13 @@
 //! Answers that need no computing, held against the reference: a problem that takes them would take
 //! a kernel that does nothing.
 
-use rayon::prelude::*;
-use serde::Serialize;
-
 use super::super::judge::{Drawn, Judge, outputs};
 use super::super::{Failure, FailureClass};
 use super::values::{element, values};
+use crate::engine::account::ControlRecord;
 use crate::problem::{Drawing, Problem, Role, StagedArg};
 use crate::verify::{self, Dtype, Tolerance};
-
-/// What one control showed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Note {
-    /// Its name.
-    name: &'static str,
-    /// Labels of the cases at which it would pass for the right answer.
-    cases_passed: Vec<String>,
-}
+use rayon::prelude::*;
 
 /// Bytes that are looked at in one go: whole elements of every type.
 const PART: usize = 1 << 20;
@@ -60,7 +50,7 @@ impl Control {
 
 /// Holds every control against what was drawn of the problem's own cases: notes about those that
 /// pass somewhere, and a failure when one passes everywhere.
-pub(super) fn run(judge: &mut Judge<'_>) -> Result<(Vec<Note>, Option<Failure>), Failure> {
+pub(super) fn run(judge: &mut Judge<'_>) -> Result<(Vec<ControlRecord>, Option<Failure>), Failure> {
     let mut cases = Vec::new();
     for case in 0..judge.cases.len() {
         if judge.is_secret(case) {
@@ -134,7 +124,7 @@ impl More {
     }
 }
 
-fn examine(problem: &Problem, cases: &[Findings]) -> (Vec<Note>, Option<Failure>) {
+fn examine(problem: &Problem, cases: &[Findings]) -> (Vec<ControlRecord>, Option<Failure>) {
     let mut notes = Vec::new();
     let mut refusal = None;
     for control in ALL {
@@ -147,7 +137,7 @@ fn examine(problem: &Problem, cases: &[Findings]) -> (Vec<Note>, Option<Failure>
             refusal.get_or_insert_with(|| refuse(problem, control, cases));
         }
         let cases_passed = passed.iter().map(|case| case.label.clone()).collect();
-        notes.push(Note { name: control.name(), cases_passed });
+        notes.push(ControlRecord { name: control.name().to_owned(), cases_passed });
     }
     (notes, refusal)
 }
@@ -388,7 +378,10 @@ mod tests {
         }
     }
 
-    fn examined(problem: &Problem, sets: &[(&[f32], &[f32])]) -> (Vec<Note>, Option<Failure>) {
+    fn examined(
+        problem: &Problem,
+        sets: &[(&[f32], &[f32])],
+    ) -> (Vec<ControlRecord>, Option<Failure>) {
         let drawn: Vec<Drawn> = sets.iter().map(|(x, y)| drawn(x, y)).collect();
         examine(problem, &[Findings::of(problem, "n=2", &drawn)])
     }

@@ -3,26 +3,17 @@
 
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
 use super::super::judge::{Judge, Load, arguments};
 use super::super::{Failure, FailureClass};
 use super::rounds::launch;
 use crate::backend::Session;
+use crate::engine::account::EnduranceRecord;
 
 /// How long large sets are launched in a row.
 const LARGE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Sets that take turns.
 const POOL: u32 = 8;
-
-/// What was launched in a row.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub(super) struct Endurance {
-    case: String,
-    launches: u32,
-    wanted: u32,
-}
 
 /// The problem's own case whose launches cost least.
 pub(super) fn cheapest(judge: &Judge<'_>) -> Option<usize> {
@@ -36,8 +27,8 @@ pub(super) fn run(
     session: &mut dyn Session,
     (case, wanted): (usize, u32),
     until: Instant,
-) -> Result<Endurance, Failure> {
-    let mut done = Endurance { case: judge.cases[case].label.clone(), launches: 0, wanted };
+) -> Result<EnduranceRecord, Failure> {
+    let mut done = EnduranceRecord { case: judge.cases[case].label.clone(), launches: 0, wanted };
     if wanted == 0 {
         return Ok(done);
     }
@@ -68,9 +59,9 @@ pub(super) fn run(
 fn large(
     judge: &mut Judge<'_>,
     session: &mut dyn Session,
-    mut done: Endurance,
+    mut done: EnduranceRecord,
     (case, until): (usize, Instant),
-) -> Result<Endurance, Failure> {
+) -> Result<EnduranceRecord, Failure> {
     while done.launches < done.wanted && Instant::now() < until {
         judge.shape(case, session);
         let loaded = judge.load_large(case, Load::One(0), session)?;

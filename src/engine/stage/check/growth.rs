@@ -1,10 +1,9 @@
 //! Rounding errors against the size of the problem.
 
-use serde::Serialize;
-
 use super::super::judge::{Drawn, outputs};
 use super::super::{Failure, FailureClass};
 use super::values::{epsilon, values};
+use crate::engine::account::GrowthRecord;
 use crate::stats::growth::{Squares, exponent};
 
 /// An exponent is estimated from few cases: so much above the allowed one is not held against it.
@@ -45,15 +44,21 @@ pub(super) fn errors(drawn: &Drawn, got: &[Vec<u8>]) -> Vec<Error> {
 }
 
 /// How the error of one output grows.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Growth {
     output: String,
     /// The power of the size that fits best; none when the sizes do not tell.
     exponent: Option<f64>,
     /// The largest relative error.
     largest: f64,
-    #[serde(skip)]
     epsilon: f64,
+}
+
+impl Growth {
+    pub(super) fn record(&self) -> GrowthRecord {
+        let Self { output, exponent, largest, .. } = self.clone();
+        GrowthRecord { output, exponent, largest }
+    }
 }
 
 /// Fits a power law to each output's errors; `cases` are sizes with what was seen at them.

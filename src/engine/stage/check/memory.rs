@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
 use super::super::judge::{Judge, arguments};
 use super::super::{Failure, FailureClass};
 use crate::backend::{Fault, Mode, Order, Session};
+use crate::engine::account::MemoryRecord;
 use crate::problem::Staged;
 use crate::stats;
 
@@ -21,15 +20,6 @@ const LEAST_NS: f64 = 20_000.0;
 
 /// Launches that differ so much must do so twice.
 const ATTEMPTS: u64 = 2;
-
-/// What was seen.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Memory {
-    case: String,
-    seen_us: f64,
-    fresh_us: f64,
-    attempts: u64,
-}
 
 /// The case to look at: the longest launches of the problem's own cases, given in nanoseconds, that
 /// are long enough to tell, and short enough for the time and small enough for the memory there is.
@@ -53,9 +43,9 @@ pub(super) fn run(
     session: &mut dyn Session,
     case: usize,
     until: Instant,
-) -> Result<Memory, Failure> {
+) -> Result<MemoryRecord, Failure> {
     let label = &judge.cases[case].label;
-    let mut found = Memory { case: label.clone(), seen_us: 0.0, fresh_us: 0.0, attempts: 0 };
+    let mut found = MemoryRecord { case: label.clone(), seen_us: 0.0, fresh_us: 0.0, attempts: 0 };
     for attempt in 0..ATTEMPTS {
         let Some(fresh) = fresh(judge, case, attempt, until)? else {
             return Ok(found);
@@ -63,7 +53,7 @@ pub(super) fn run(
         judge.shape(case, session);
         let timed = times(session, &judge.drawn(case)[0].staged, &fresh);
         let (seen_ns, fresh_ns) = timed.map_err(|fault| judge.failure(case, &fault))?;
-        found = Memory {
+        found = MemoryRecord {
             seen_us: seen_ns / 1e3,
             fresh_us: fresh_ns / 1e3,
             attempts: attempt + 1,

@@ -6,9 +6,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-use serde_json::{Value, json};
-
 use super::super::compile::{self, CompileDef};
 use super::super::judge::{Bench, Judge, arguments};
 use super::super::replayed::DeviceCase;
@@ -17,6 +14,7 @@ use crate::backend::cpu::compiler::{CompileRequest, plan_sanitized};
 use crate::backend::cpu::lines;
 use crate::backend::cuda::find::{Places, Tool};
 use crate::backend::{Argument, Fault, Mode, Order, Session};
+use crate::engine::account::SanitizersRecord;
 use crate::problem::{bytes_needed, work};
 
 pub mod cuda;
@@ -35,12 +33,11 @@ const SHARE: u32 = 4;
 const LEAST: Duration = Duration::from_secs(2);
 
 /// What came of it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Sanitized {
     /// Whether the kernel ran with sanitizers.
     ran: bool,
     /// Why not, or not at every case.
-    #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
     /// Whether accesses to memory were looked at.
     address: bool,
@@ -49,7 +46,6 @@ pub(super) struct Sanitized {
     /// Launches, each at another case.
     cases: u32,
     /// What was found.
-    #[serde(skip_serializing_if = "Option::is_none")]
     found: Option<String>,
 }
 
@@ -60,8 +56,7 @@ impl Sanitized {
 }
 
 /// What came of it on whatever a kernel runs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Told {
     /// By the sanitizers of a compiler for processors.
     Built(Sanitized),
@@ -71,12 +66,29 @@ pub(super) enum Told {
 
 impl Told {
     /// The stage's record of it.
-    pub(super) fn record(&self) -> Value {
-        let mut record = json!(self);
-        if let Self::Watched(done) = self {
-            record["lines"] = json!(done.lines());
+    pub(super) fn record(&self) -> SanitizersRecord {
+        match self {
+            Self::Built(done) => SanitizersRecord {
+                ran: done.ran,
+                why: done.why.clone(),
+                address: Some(done.address),
+                undefined: Some(done.undefined),
+                cases: done.cases,
+                found: done.found.clone(),
+                ..SanitizersRecord::default()
+            },
+            Self::Watched(done) => SanitizersRecord {
+                ran: done.ran,
+                why: done.why.clone(),
+                memcheck: Some(done.memcheck),
+                racecheck: Some(done.racecheck),
+                cases: done.cases,
+                warnings: Some(done.warnings),
+                found: done.found.clone(),
+                lines: done.lines(),
+                ..SanitizersRecord::default()
+            },
         }
-        record
     }
 
     /// What was found, in a line.

@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
-
 use super::super::numbers::throttled;
 use super::super::{Failure, FailureClass};
 use super::Compared;
-use crate::measure::pairs::{Comparison, Cut, Decision, Reported};
+use crate::engine::account::{ComparedCase, ComparisonRecord, finite};
+use crate::measure::pairs::{Comparison, Cut, Decided, Decision, Reported};
 use crate::pipeline::Guard;
 use crate::stats::block::Scale;
 use crate::stats::calibration::{Noise, robust_sd};
 use crate::stats::sequential::{Reason, Rule, Verdict};
-use crate::stats::{LEVEL, signed_rank};
+use crate::stats::{LEVEL, Metrics, signed_rank};
 
 /// Above this pair sd the machine is what keeps small gains from being seen.
 const NOISY: f64 = 0.01;
@@ -81,69 +80,72 @@ impl<'a> Told<'a> {
         Some(self.gain_of(d))
     }
 
-    pub(in crate::engine::stage) fn metrics(&self, into: &mut BTreeMap<String, f64>) {
-        let mut put = |name: &str, value: Option<f64>| {
-            into.extend(value.map(|value| (name.to_owned(), value)));
-        };
-        let reported = self.reported();
-        put("gain", reported.map(|r| r.gain));
-        put("gain_lower", reported.map(|r| r.lower));
-        put("gain_upper", reported.map(|r| r.upper));
-        put("pairs", Some(f64::from(self.verdict().all_pairs())));
+    pub(in crate::engine::stage) fn metrics(&self, into: &mut Metrics) {
+        if let Some(reported) = self.reported() {
+            into.set(Metrics::GAIN, reported.gain);
+            into.set(Metrics::GAIN_LOWER, reported.lower);
+            into.set(Metrics::GAIN_UPPER, reported.upper);
+        }
+        into.set(Metrics::PAIRS, f64::from(self.verdict().all_pairs()));
     }
 
-    pub(in crate::engine::stage) fn detail(&self) -> Value {
+    pub(in crate::engine::stage) fn record(&self) -> ComparisonRecord {
         let comparison = self.comparison;
         let verdict = self.verdict();
         let reported = self.reported();
-        let by_case = comparison.d_by_case().unwrap_or_default();
-        let confirm = comparison.confirm_d_by_case().unwrap_or_default();
-        let cases: Vec<Value> = self
-            .cases
-            .iter()
-            .enumerate()
-            .map(|(number, (label, incumbent, candidate))| {
-                let d = confirm.get(number).filter(|d| !d.is_empty()).or(by_case.get(number));
-                let estimate = d.and_then(|d| signed_rank::hodges_lehmann(d));
-                json!({
-                    "label": label,
-                    "incumbent_us": incumbent,
-                    "candidate_us": candidate,
-                    "gain": estimate.map(|d| self.gain_of(d)),
-                    "harmed": comparison.harmed.iter().any(|h| h.case == number),
-                })
-            })
-            .collect();
-        json!({
-            "against": self.against,
-            "reason": verdict.reason,
-            "better": self.failure().is_none(),
-            "decision": comparison.decision(),
-            "guard": comparison.guard,
-            "gain": reported.map(|r| r.gain),
-            "gain_lower": reported.map(|r| r.lower),
-            "gain_upper": reported.map(|r| r.upper),
-            "gain_level": reported.map(|r| r.level),
-            "factor": verdict.estimate().map(f64::exp),
-            "pairs": verdict.pairs,
-            "confirm_pairs": verdict.confirmed.map_or(0, |c| c.pairs),
-            "launches": comparison.spent.launches,
-            "processes": comparison.spent.processes,
-            "discarded_throttled": comparison.spent.discarded_throttled,
-            "seconds": comparison.seconds,
-            "pair_sd": self.noise.map(|n| n.pair_sd),
-            "process_sd": self.noise.map(|n| n.process_sd),
-            "pairs_per_process": self.noise.map(|n| n.pairs_per_process),
-            "smallest_gain": self.smallest_gain(),
-            "cases": cases,
-            "what_helps": self.what_helps(),
-            "record": comparison,
-        })
+        let decision = self.decided().decision;
+        ComparisonRecord {
+            against: self.against.to_owned(),
+            reason: verdict.reason,
+            better: decision == Decision::Keep,
+            decision,
+            guard: comparison.guard,
+            gain: reported.map(|r| r.gain),
+            gain_lower: reported.map(|r| r.lower),
+            gain_upper: reported.map(|r| r.upper),
+            gain_level: reported.map(|r| r.level),
+            factor: verdict.estimate().map(f64::exp).and_then(finite),
+            pairs: verdict.pairs,
+            confirm_pairs: verdict.confirmed.map_or(0, |c| c.pairs),
+            launches: comparison.spent.launches,
+            processes: comparison.spent.processes,
+            discarded_throttled: comparison.spent.discarded_throttled,
+            seconds: comparison.seconds,
+            pair_sd: self.noise.map(|n| n.pair_sd),
+            process_sd: self.noise.map(|n| n.process_sd),
+            pairs_per_process: self.noise.map(|n| n.pairs_per_process),
+            smallest_gain: self.smallest_gain(),
+            cases: self.cases(),
+            what_helps: self.what_helps(),
+            record: comparison.clone(),
+        }
+    }
+
+    fn cases(&self) -> Vec<ComparedCase> {
+        let by_case = self.comparison.d_by_case().unwrap_or_default();
+        let confirm = self.comparison.confirm_d_by_case().unwrap_or_default();
+        let case = |(number, (label, incumbent_us, candidate_us)): (usize, &(String, f64, f64))| {
+            let d = confirm.get(number).filter(|d| !d.is_empty()).or(by_case.get(number));
+            let estimate = d.and_then(|d| signed_rank::hodges_lehmann(d));
+            ComparedCase {
+                label: label.clone(),
+                incumbent_us: *incumbent_us,
+                candidate_us: *candidate_us,
+                gain: estimate.map(|d| self.gain_of(d)),
+                harmed: self.comparison.harmed.iter().any(|h| h.case == number),
+            }
+        };
+        self.cases.iter().enumerate().map(case).collect()
+    }
+
+    /// What becomes of the candidate.
+    pub(in crate::engine::stage) fn decided(&self) -> Decided {
+        self.comparison.decided()
     }
 
     /// Why this is no win; `None` for one.
     pub(in crate::engine::stage) fn failure(&self) -> Option<Failure> {
-        let class = match self.comparison.decision() {
+        let class = match self.decided().decision {
             Decision::Keep => return None,
             Decision::Revert => FailureClass::NotBetter,
             Decision::Undecided => FailureClass::Inconclusive,
@@ -162,7 +164,7 @@ impl<'a> Told<'a> {
             text = format!("a gain over {} was seen and not confirmed", self.against);
         }
         text.push_str(&format!(": {}", self.numbers()));
-        if self.comparison.is_guarded() {
+        if self.decided().is_guarded() {
             text.push_str(&format!("; but {}", self.harmed_words()));
         }
         let helps = self.what_helps();

@@ -1,14 +1,14 @@
 //! Compares a kernel with itself: how large is what is no difference?
 
-use serde_json::{Value, json};
-
 use super::super::bench::{BenchDef, Notes};
 use super::super::{Failure, FailureClass, StageContext};
 use super::{Compared, Duel, PER_PROCESS, calibration, rule};
+use crate::engine::account::CalibrationRecord;
 use crate::pipeline::Target;
 use crate::stats::calibration::{
     Calibration, NoiseLimits, PAIRS_PER_PROCESS, PROCESS_PAIRS, TooNoisy,
 };
+use crate::stats::{Metrics, gain};
 
 /// What was found, with the measurement that it was found by.
 pub(in crate::engine::stage) struct Calibrated {
@@ -47,32 +47,30 @@ pub(in crate::engine::stage) fn run(
 }
 
 impl Calibrated {
-    pub(in crate::engine::stage) fn metrics(
-        &self,
-        into: &mut std::collections::BTreeMap<String, f64>,
-    ) {
+    pub(in crate::engine::stage) fn metrics(&self, into: &mut Metrics) {
         let c = &self.calibration;
-        into.insert("pair_sd".into(), c.pair_sd);
-        into.insert("process_sd".into(), c.process_sd);
-        into.insert("smallest_gain".into(), crate::stats::sequential::gain(c.smallest_gain));
+        into.set(Metrics::PAIR_SD, c.pair_sd);
+        into.set(Metrics::PROCESS_SD, c.process_sd);
+        into.set(Metrics::SMALLEST_GAIN, gain(c.smallest_gain));
     }
 
-    pub(in crate::engine::stage) fn detail(&self) -> Value {
-        json!({
-            "against": "itself",
-            "device": self.device,
-            "pairs": self.calibration.pairs,
-            "processes": self.calibration.processes,
-            "pair_sd": self.calibration.pair_sd,
-            "process_sd": self.calibration.process_sd,
-            "pairs_per_process": self.calibration.pairs_per_process,
-            "smallest_gain": crate::stats::sequential::gain(self.calibration.smallest_gain),
-            "identical_code": self.calibration.verdict.reason,
-            "too_noisy": self.calibration.too_noisy,
-            "launches": self.compared.comparison.spent.launches,
-            "seconds": self.compared.comparison.seconds,
-            "record": self.compared.comparison,
-        })
+    pub(in crate::engine::stage) fn record(&self) -> CalibrationRecord {
+        let (c, comparison) = (&self.calibration, &self.compared.comparison);
+        CalibrationRecord {
+            against: "itself".to_owned(),
+            device: self.device.clone(),
+            pairs: c.pairs,
+            processes: c.processes,
+            pair_sd: c.pair_sd,
+            process_sd: c.process_sd,
+            pairs_per_process: c.pairs_per_process,
+            smallest_gain: gain(c.smallest_gain),
+            identical_code: c.verdict.reason,
+            too_noisy: c.too_noisy,
+            launches: comparison.spent.launches,
+            seconds: comparison.seconds,
+            record: comparison.clone(),
+        }
     }
 
     /// The noise in a line, and what it means for decisions.
@@ -85,7 +83,7 @@ impl Calibrated {
             percent(c.pair_sd),
             percent(c.process_sd),
             looks.last().copied().unwrap_or(1),
-            percent(crate::stats::sequential::gain(c.smallest_gain)),
+            percent(gain(c.smallest_gain)),
             if c.pairs_per_process == 1 { "every pair" } else { "two pairs" },
         )
     }

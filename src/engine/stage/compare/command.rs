@@ -10,11 +10,12 @@ use super::super::command::Setting;
 use super::super::reading::Reading;
 use super::super::{Failure, FailureClass, StageOutcome, judge};
 use super::account::Told;
-use super::identical::{Identical, Numbers};
+use super::identical::{Identical, nothing_gained};
 use super::probe::Probe;
 use super::sides::{Kernel, Sides};
 use super::{budget, incumbents, rule, tell};
 use crate::backend::Fault;
+use crate::engine::account::{CommandRecord, LayoutsRecord, NumbersOf, SideLayouts, StageRecord};
 use crate::measure::Halt;
 use crate::measure::Statistic;
 use crate::measure::pairs::{
@@ -51,15 +52,12 @@ pub(in crate::engine::stage) fn run(
         opponent => {
             let same = opponent.as_ref().map(|opponent| Identical {
                 against: &opponent.called,
-                metric: &metric.name,
-                numbers: Numbers::Measured,
+                numbers: NumbersOf::Measured,
             });
             alone(&mut sides, same.as_ref())
         }
     };
-    let ran = outcome.failure.as_ref().is_none_or(|failure| {
-        matches!(failure.class, FailureClass::NotBetter | FailureClass::Inconclusive)
-    });
+    let ran = outcome.failure.is_none() || outcome.decision.is_some();
     if ran && let Err(failure) = sides.hand_over() {
         outcome.failure.get_or_insert(failure);
     }
@@ -76,13 +74,21 @@ fn alone(sides: &mut Sides<'_>, itself: Option<&Identical<'_>>) -> StageOutcome 
         Ok(ran) => ran.outcome,
         Err(failure) => return failed(failure),
     };
-    if let serde_json::Value::Object(detail) = &mut outcome.detail {
-        detail.insert("trees".to_owned(), sides.account());
-    }
+    placed(&mut outcome, sides);
     if let Some(same) = itself.filter(|_| outcome.failure.is_none()) {
-        same.tell(&mut outcome.metrics, &mut outcome.detail);
+        nothing_gained(&mut outcome.metrics);
+        if let Some(record) = &mut outcome.detail {
+            same.mark(record);
+        }
     }
     outcome
+}
+
+/// Notes where the sides ran.
+fn placed(outcome: &mut StageOutcome, sides: &Sides<'_>) {
+    if let Some(StageRecord::Command(record)) = &mut outcome.detail {
+        record.trees = Some(sides.record());
+    }
 }
 
 /// A command with an incumbent that differs from the candidate.
@@ -112,32 +118,30 @@ impl Opposed<'_> {
             Ok(comparison) => self.account(&comparison, matches, &mut outcome),
             Err(failure) => outcome.failure = Some(failure),
         }
-        if let serde_json::Value::Object(detail) = &mut outcome.detail {
-            detail.insert("trees".to_owned(), sides.account());
-        }
+        placed(&mut outcome, sides);
         outcome
     }
 
     fn account(&self, comparison: &Comparison, matches: Matches, outcome: &mut StageOutcome) {
         let Self { work, opponent, metric, .. } = *self;
         let middle = middle(comparison);
-        outcome.metrics.extend(middle.map(|value| (metric.name.clone(), value)));
+        outcome.metrics.extend(middle.map(|value| (metric.name.as_str(), value)));
         let told = Told::new(comparison, &opponent.called, 1, Vec::new());
         told.metrics(&mut outcome.metrics);
         let mut warnings = told.warnings();
         warnings.extend(matches.warning(&metric.name));
-        outcome.detail = serde_json::json!({
-            "metric": metric.name,
-            "unit": metric.unit.map(TimeUnit::word),
-            "matches": matches.candidate,
-            "incumbent_matches": matches.incumbent,
-            "purpose": work.purpose,
-            "comparison": told.detail(),
+        let one = SideLayouts { count: 1, ..SideLayouts::default() };
+        outcome.detail = Some(StageRecord::Command(Box::new(CommandRecord {
+            incumbent_matches: Some(matches.incumbent),
+            purpose: Some(work.purpose),
+            comparison: Some(told.record()),
             // Where its code lies is the command's own affair.
-            "layouts": { "candidate": { "count": 1 }, "incumbent": { "count": 1 } },
-            "words": told.words(),
-            "warnings": warnings,
-        });
+            layouts: Some(LayoutsRecord { candidate: one.clone(), incumbent: Some(one) }),
+            words: Some(told.words()),
+            warnings,
+            ..CommandRecord::of_number(&metric.name, metric.unit, matches.candidate)
+        })));
+        outcome.decision = Some(told.decided());
         outcome.failure = told.failure();
     }
 }

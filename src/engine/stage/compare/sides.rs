@@ -9,6 +9,7 @@ use super::super::command::{self, Ground, Ran, Setting};
 use super::super::{Failure, FailureClass, StageContext};
 use crate::cache::Kind;
 use crate::digest::Digest;
+use crate::engine::account::TreesRecord;
 use crate::measure::pairs::Side;
 use crate::pipeline::{CommandWork, Purpose};
 use crate::plan::build::relative;
@@ -187,16 +188,16 @@ impl<'a> Sides<'a> {
     }
 
     /// Where the sides ran, for the artifact.
-    pub(super) fn account(&self) -> serde_json::Value {
+    pub(super) fn record(&self) -> TreesRecord {
         let below = |tree: &Tree| {
             relative(self.setting.shared.root, Path::new(""), &tree.place().to_string_lossy())
         };
-        serde_json::json!({
-            "incumbent": below(&self.incumbent.tree),
-            "candidate": below(&self.candidate.tree),
-            "files": self.project.len(),
-            "place": "paths of equal length",
-        })
+        TreesRecord {
+            incumbent: below(&self.incumbent.tree),
+            candidate: below(&self.candidate.tree),
+            files: self.project.len(),
+            place: "paths of equal length".to_owned(),
+        }
     }
 }
 

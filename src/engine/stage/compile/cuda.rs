@@ -5,8 +5,6 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
-
 use super::{
     CompileDef, Failure, FailureClass, Reads, StageContext, StageOutcome, Words, cannot,
     command_line, discover, failed, prepare_output, run_all, shortened, signature,
@@ -19,8 +17,10 @@ use crate::backend::cuda::compiler::{directives, messages};
 use crate::backend::cuda::find::{Library, Places};
 use crate::backend::cuda::{Bundle, LaunchLines};
 use crate::diagnostic;
+use crate::engine::account::{CompileRecord, StageRecord};
 use crate::problem::expr;
 use crate::process;
+use crate::stats::Metrics;
 
 /// Whether this is how the sources are built.
 pub(super) fn is_for(def: &CompileDef) -> bool {
@@ -55,10 +55,13 @@ pub(super) fn try_run(
     };
     let build = compiler::plan(&request).map_err(|e| failed(e.to_string()))?;
     let asked = Asked { def, text: &text, signature: &signature, form, tool: &tool };
+    let record = record(&asked, &build);
+    outcome.detail = Some(StageRecord::Compile(record.clone()));
     run_build(&asked, ctx, &build, outcome)?;
     let bundle = pack(&asked, (&build, &request), launch)?;
-    outcome.detail["arch"] = bundle.arch.clone().into();
-    outcome.metrics.insert("bytes".into(), bundle.image.len() as f64);
+    let arch = Some(bundle.arch.clone());
+    outcome.detail = Some(StageRecord::Compile(CompileRecord { arch, ..record }));
+    outcome.metrics.set(Metrics::BYTES, bundle.image.len() as f64);
     write(&bundle, &def.output)
 }
 
@@ -128,6 +131,19 @@ fn nvrtc(def: &CompileDef, ctx: &StageContext<'_>) -> Result<Tool, Failure> {
     Ok(Tool::Nvrtc { library, program: ctx.program.to_owned(), toolkit_dirs })
 }
 
+fn record(asked: &Asked<'_>, build: &CudaBuild) -> CompileRecord {
+    let compiler = match asked.tool {
+        Tool::None => None,
+        Tool::Nvrtc { library, .. } => Some(library),
+        Tool::Nvcc(nvcc) | Tool::NvccHost(nvcc) => Some(nvcc),
+    };
+    CompileRecord {
+        compiler: compiler.map(|tool| tool.display().to_string()),
+        commands: build.steps.iter().map(command_line).collect(),
+        ..CompileRecord::default()
+    }
+}
+
 fn run_build(
     asked: &Asked<'_>,
     ctx: &StageContext<'_>,
@@ -137,14 +153,6 @@ fn run_build(
     if let Some((path, text)) = &build.generated {
         fs::write(path, text).map_err(|e| cannot(&format!("writing {}", path.display()), &e))?;
     }
-    outcome.detail = json!({
-        "compiler": match asked.tool {
-            Tool::None => None,
-            Tool::Nvrtc { library, .. } => Some(library.display().to_string()),
-            Tool::Nvcc(nvcc) | Tool::NvccHost(nvcc) => Some(nvcc.display().to_string()),
-        },
-        "commands": build.steps.iter().map(command_line).collect::<Vec<_>>(),
-    });
     let shown = asked.def.sources.first().map_or_else(String::new, |s| s.display().to_string());
     let name = prototype::name(asked.signature, asked.form);
     let about = compiler::about(&shown, asked.text, name);

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rayon::prelude::*;
-use serde_json::{Value, json};
 
 use super::super::{Failure, FailureClass, StageContext};
 use super::{CompileDef, cannot, environment};
 use crate::backend::cpu::layouts::{self, MOST};
 use crate::backend::cpu::{Compilation, Step};
 use crate::digest::Digest;
+use crate::engine::account::CompiledLayouts;
 use crate::process::{self, CommandSpec, Exit};
 
 /// Appends the further layouts to `built`, the kernel as it was linked by the plan; how many there
@@ -24,7 +24,7 @@ pub(super) fn add(
     def: &CompileDef,
     ctx: &StageContext<'_>,
     (plan, built): (&Compilation, &Path),
-) -> Result<Value, Failure> {
+) -> Result<CompiledLayouts, Failure> {
     let read = |path: &Path| fs::read(path).map_err(|e| cannot("reading what was built", &e));
     let mut parts = vec![read(built)?];
     let mut why = None;
@@ -62,7 +62,7 @@ pub(super) fn add(
         why = Some("this linker puts it at the same place whatever stands before it".to_owned());
     }
     let digests: Vec<String> = parts.iter().map(|part| Digest::of(part).hex()).collect();
-    Ok(json!({ "count": parts.len(), "digests": digests, "why": why }))
+    Ok(CompiledLayouts { count: parts.len(), digests, why })
 }
 
 /// The kernel's objects as they are linked again.

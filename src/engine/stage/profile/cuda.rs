@@ -5,13 +5,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 use super::super::StageContext;
 use super::super::replayed::{DeviceCase, ended, printed, run_tool};
 use crate::backend::Mode;
 use crate::backend::cuda::inspect::ncu::{self, Collect, NcuReport};
 use crate::backend::cuda::{Bundle, ImageKind};
+use crate::engine::account::{NcuRecord, ProfileRecord};
 use crate::process::Exit;
 
 /// Launches before the one that is looked into: code is loaded and caches are as in the middle of a
@@ -43,8 +42,8 @@ pub struct DeviceLook<'a> {
     pub occupancy: Option<&'a str>,
 }
 
-/// Looks; the stage's detail.
-pub fn look(asked: &DeviceLook<'_>) -> Value {
+/// Looks.
+pub fn look(asked: &DeviceLook<'_>) -> ProfileRecord {
     let seen = asked.tool.map_err(|why| format!("no ncu: {why}")).and_then(|ncu| {
         (asked.ctx.progress)(0.3, "ncu");
         count(asked, ncu)
@@ -62,23 +61,25 @@ pub fn look(asked: &DeviceLook<'_>) -> Value {
         Ok(seen) => lines.extend(seen.lines()),
         Err(why) => lines.push(why.clone()),
     }
-    let seen = seen.as_ref();
     // Records are shared between machines: no place of this one stands in them.
-    let kept = seen.ok().and_then(|_| asked.report.file_name()).map(|name| name.to_string_lossy());
+    let kept = seen.as_ref().ok().and_then(|_| asked.report.file_name());
+    let kept = kept.map(|name| name.to_string_lossy().into_owned());
     let folder = asked.report.parent().and_then(Path::file_name).unwrap_or_default();
     lines.extend(kept.as_ref().map(|name| {
         format!("all of ncu's figures: {}/{name} below the state folder", folder.display())
     }));
-    json!({
-        "verdict": verdict,
-        "case": asked.case.label,
-        "ncu": seen.ok().map(|seen| &seen.report),
-        "bottleneck": seen.ok().map(|seen| seen.report.bottleneck()),
-        "report": kept,
-        "no_ncu": seen.err(),
-        "occupancy": asked.occupancy,
-        "lines": lines,
-    })
+    let report = seen.as_ref().ok().map(|seen| &seen.report);
+    ProfileRecord {
+        verdict,
+        case: Some(asked.case.label.to_owned()),
+        ncu: report.map(NcuRecord::from),
+        bottleneck: report.map(|report| report.bottleneck().into()),
+        report: kept,
+        no_ncu: seen.as_ref().err().cloned(),
+        occupancy: asked.occupancy.map(str::to_owned),
+        lines,
+        ..ProfileRecord::default()
+    }
 }
 
 /// What `ncu` told.

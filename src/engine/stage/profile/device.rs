@@ -1,8 +1,6 @@
 //! A profile on a CUDA device: the case is staged anew, what the kernel takes of the device is asked
 //! of the driver, and `ncu` is looked for.
 
-use serde_json::{Value, json};
-
 use super::super::bench::{BenchDef, mode};
 use super::super::judge::{self, Bench, Judge};
 use super::super::replayed::DeviceCase;
@@ -12,6 +10,7 @@ use crate::backend::cuda::find::{Places, Tool};
 use crate::backend::cuda::inspect::resources::{Arch, Occupancy, Resources, occupancy};
 use crate::backend::{Grid, Session};
 use crate::digest::Digest;
+use crate::engine::account::ProfileRecord;
 use crate::engine::device;
 use crate::problem;
 
@@ -24,7 +23,7 @@ pub(super) fn look(
     ctx: &StageContext<'_>,
     (device, case): (&str, usize),
     roofline: &str,
-) -> Value {
+) -> ProfileRecord {
     let bench = Bench::new(ctx, &def.work.limits, &def.target).confined(def.work.sandbox);
     let looked = staged(def, &bench, case).map(|(staged, built)| {
         let arguments = judge::arguments(&staged);
@@ -48,7 +47,11 @@ pub(super) fn look(
             occupancy: occupancy.as_deref(),
         })
     });
-    looked.unwrap_or_else(|why| json!({ "verdict": roofline, "lines": [roofline, why] }))
+    looked.unwrap_or_else(|why| ProfileRecord {
+        verdict: roofline.to_owned(),
+        lines: vec![roofline.to_owned(), why],
+        ..ProfileRecord::default()
+    })
 }
 
 /// One set of the case, and how the kernel is launched.

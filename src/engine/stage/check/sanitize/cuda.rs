@@ -4,8 +4,6 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
 use super::super::super::judge::kernel_failure;
 use super::super::super::replayed::{DeviceCase, ended, printed, run_tool};
 use super::super::super::{Failure, StageContext};
@@ -30,12 +28,11 @@ pub struct DeviceSanitize<'a> {
 }
 
 /// What came of it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeviceSanitized {
     /// Whether any case went through both checks.
     pub ran: bool,
     /// Why not, or not at every case.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// Whether accesses to memory were looked at.
     pub memcheck: bool,
@@ -46,7 +43,6 @@ pub struct DeviceSanitized {
     /// Hazards that may be meant so.
     pub warnings: u32,
     /// What was found.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub found: Option<String>,
 }
 
