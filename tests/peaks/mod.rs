@@ -16,19 +16,21 @@ fn of(project: &Path) -> PathBuf {
     project.join(".optloop/devices")
 }
 
-/// Puts into a project what another has measured.
-pub(crate) fn lend(project: &Path) {
-    let is_fresh = |file: &PathBuf| {
-        let modified = fs::metadata(file).and_then(|file| file.modified()).ok();
-        modified.and_then(|time| time.elapsed().ok()).is_some_and(|age| age < FRESH)
-    };
-    copy(&shared(), &of(project), is_fresh);
+fn is_fresh(file: &Path) -> bool {
+    let modified = fs::metadata(file).and_then(|file| file.modified()).ok();
+    modified.and_then(|time| time.elapsed().ok()).is_some_and(|age| age < FRESH)
 }
 
-/// Keeps for others what a project has measured.
+/// Puts into a project what another has measured.
+pub(crate) fn lend(project: &Path) {
+    copy(&shared(), &of(project), |file| is_fresh(file));
+}
+
+/// Keeps for others what a project has measured, in the place of what an earlier run of the tests
+/// left.
 pub(crate) fn keep(project: &Path) {
     let there = shared();
-    let is_new = |file: &PathBuf| !there.join(file.file_name().unwrap_or_default()).exists();
+    let is_new = |file: &PathBuf| !is_fresh(&there.join(file.file_name().unwrap_or_default()));
     copy(&of(project), &there, is_new);
 }
 
