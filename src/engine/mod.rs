@@ -21,13 +21,13 @@ mod fate;
 mod job;
 pub mod lease;
 mod own;
-mod queue;
 mod report;
 mod scheduler;
 pub mod stage;
 pub mod state;
 mod subject;
 mod tags;
+mod threads;
 pub mod upkeep;
 mod waves;
 

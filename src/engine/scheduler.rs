@@ -4,16 +4,17 @@
 //! Only nodes that are doubted, and what lies downstream of them, are touched at all; a node
 //! whose inputs turn out as they were is clean without a key being made.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
-use std::sync::{Mutex, mpsc};
+use std::sync::Mutex;
 
 use super::event::{Event, Outcome, RunFinished, RunStarted, StageFinished};
 use super::job::{Done, Shared};
-use super::queue::{self, Queue};
 use super::stage::{Failure, FailureClass};
 use super::state::{Names, State};
 use super::subject::{Job, Known, Readable};
+use super::threads::{self, Work};
 use super::waves::{Stand, Waves};
 use super::{EngineError, Options, Surroundings, lease, report};
 use crate::cache::entry::Clock;
@@ -125,6 +126,11 @@ struct Run<'e, 'a, 's> {
     engine: &'e mut Engine<'a>,
     shared: &'s Shared<'s>,
     waves: Waves,
+    /// How many jobs may be at work.
+    threads: usize,
+    /// Handed out, and not begun.
+    jobs: VecDeque<Job>,
+    /// Those that are at work, and those handed out.
     running: usize,
     running_alone: bool,
     failed: bool,
@@ -138,6 +144,8 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
     fn new(engine: &'e mut Engine<'a>, shared: &'s Shared<'s>, doubted: &[u32]) -> Self {
         Self {
             waves: Waves::new(&engine.state.index, &engine.selected, doubted),
+            threads: engine.around.tokens.parallelism().max(1),
+            jobs: VecDeque::new(),
             engine,
             shared,
             running: 0,
@@ -165,74 +173,13 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         all.filter(clean).try_for_each(|n| self.tell_known(n))
     }
 
-    fn complete(mut self) -> Result<RunFinished, EngineError> {
+    fn complete(self) -> Result<RunFinished, EngineError> {
         self.tell_clean()?;
-        let queue = Queue::default();
-        let (sender, receiver) = mpsc::channel::<Done>();
-        let threads = self.engine.around.tokens.parallelism().max(1);
-        std::thread::scope(|scope| {
-            let mut started = 0;
-            let result = loop {
-                match self.dispatch(&queue, threads) {
-                    Ok(()) => {}
-                    Err(e) => break Err(e),
-                }
-                if self.running == 0 {
-                    break Ok(());
-                }
-                while started < threads.min(self.running) {
-                    let (queue, sender, shared) = (&queue, sender.clone(), self.shared);
-                    scope.spawn(move || queue::work(queue, &sender, shared));
-                    started += 1;
-                }
-                let Ok(done) = receiver.recv() else {
-                    break Ok(());
-                };
-                if let Err(e) = self.take(done) {
-                    break Err(e);
-                }
-                if self.stopping() {
-                    for node in queue.take_back() {
-                        self.running -= 1;
-                        self.waves.put_back(node);
-                    }
-                }
-            };
-            queue.close();
-            result
-        })?;
-        self.account_for_the_rest();
-        Ok(self.finished)
-    }
-
-    /// Hands out work while there are free threads and nothing forbids it.
-    fn dispatch(&mut self, queue: &Queue, threads: usize) -> Result<(), EngineError> {
-        while !self.stopping() && !self.running_alone && self.running < self.depth(threads) {
-            if let Some(node) = self.waves.next() {
-                self.start(node, queue)?;
-            } else if self.running == 0
-                && let Some(node) = self.waves.next_alone()
-            {
-                if !self.hold_device(node)? {
-                    return Ok(());
-                }
-                self.running_alone = true;
-                self.start(node, queue)?;
-                // It may have turned out to be known, or skipped.
-                self.running_alone = self.running > 0;
-            } else {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    /// How many jobs may be out. Where many wait, one more than there are threads: whoever ends
-    /// then goes on at once, without a wake-up there and back. Where few do, the order in which
-    /// they become ready matters more.
-    fn depth(&self, threads: usize) -> usize {
-        const MANY: usize = 16;
-        if self.waves.ready() > MANY { threads + 1 } else { threads }
+        let threads = self.threads;
+        let shared = self.shared;
+        let mut run = threads::perform_all(self, shared, threads)?;
+        run.account_for_the_rest();
+        Ok(run.finished)
     }
 
     fn stopping(&self) -> bool {
@@ -272,7 +219,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
     }
 
     /// Decides what becomes of a ready node: blocked, skipped, clean or a job.
-    fn start(&mut self, node: u32, queue: &Queue) -> Result<(), EngineError> {
+    fn start(&mut self, node: u32) -> Result<(), EngineError> {
         if let Some(end) = self.kept_back(node) {
             return self.end_without_job(node, end);
         }
@@ -301,7 +248,7 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         let job = Job::of(&self.engine.state.index, node, stored);
         self.waves.run(node);
         self.running += 1;
-        queue.push(job);
+        self.jobs.push_back(job);
         Ok(())
     }
 
@@ -340,35 +287,6 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
             (n.status() == Status::Passed, n.key)
         };
         Readable { index, store: self.shared.store, result: &result }.holds(node, expression)
-    }
-
-    /// Makes a finished job known and tells it.
-    fn take(&mut self, done: Done) -> Result<(), EngineError> {
-        self.running -= 1;
-        self.running_alone = false;
-        let node = done.node;
-        let passed = done.finished.outcome.passed();
-        let has_log = !done.finished.log.is_empty();
-        let status = if passed && done.known { Status::Passed } else { Status::Unknown };
-        let discovered = self.enter_discoveries(&done.discovered);
-        let finish = Finish {
-            node,
-            status,
-            key: done.finished.key,
-            duration_us: match done.finished.outcome {
-                Outcome::Ran => done.finished.duration_us.max(1),
-                _ => 0,
-            },
-            finished_ms: done.finished.finished_ms,
-            has_log,
-            discovered,
-        };
-        self.record(&done.seen, Some(finish))?;
-        self.count(&done.finished.outcome);
-        self.failed |= !passed;
-        (self.engine.around.sink)(&Event::StageFinished(Box::new(done.finished)));
-        self.waves.settle(node, if passed { Stand::Passed } else { Stand::Failed });
-        Ok(())
     }
 
     fn enter_discoveries(&mut self, found: &[Known]) -> Vec<u32> {
@@ -472,5 +390,77 @@ impl<'e, 'a, 's> Run<'e, 'a, 's> {
         let unstarted = self.waves.unstarted();
         self.finished.blocked += unstarted;
         self.finished.cached += selected.saturating_sub(counted + unstarted);
+    }
+}
+
+impl Work for Run<'_, '_, '_> {
+    /// Makes jobs while there are free threads and nothing forbids it; what was handed out and not
+    /// begun is put back where something does.
+    fn hand_out(&mut self) -> Result<(), EngineError> {
+        if self.stopping() {
+            for job in self.jobs.drain(..) {
+                self.running -= 1;
+                self.waves.put_back(job.node);
+            }
+        }
+        while !self.stopping() && !self.running_alone && self.running < self.threads {
+            if let Some(node) = self.waves.next() {
+                self.start(node)?;
+            } else if self.running == 0
+                && let Some(node) = self.waves.next_alone()
+            {
+                if !self.hold_device(node)? {
+                    return Ok(());
+                }
+                self.running_alone = true;
+                self.start(node)?;
+                // It may have turned out to be known, or skipped.
+                self.running_alone = self.running > 0;
+            } else {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Option<Job> {
+        self.jobs.pop_front()
+    }
+
+    fn has_jobs(&self) -> bool {
+        !self.jobs.is_empty()
+    }
+
+    fn is_over(&self) -> bool {
+        self.running == 0
+    }
+
+    /// Makes a finished job known and tells it.
+    fn take(&mut self, done: Done) -> Result<(), EngineError> {
+        self.running -= 1;
+        self.running_alone = false;
+        let node = done.node;
+        let passed = done.finished.outcome.passed();
+        let has_log = !done.finished.log.is_empty();
+        let status = if passed && done.known { Status::Passed } else { Status::Unknown };
+        let discovered = self.enter_discoveries(&done.discovered);
+        let finish = Finish {
+            node,
+            status,
+            key: done.finished.key,
+            duration_us: match done.finished.outcome {
+                Outcome::Ran => done.finished.duration_us.max(1),
+                _ => 0,
+            },
+            finished_ms: done.finished.finished_ms,
+            has_log,
+            discovered,
+        };
+        self.record(&done.seen, Some(finish))?;
+        self.count(&done.finished.outcome);
+        self.failed |= !passed;
+        (self.engine.around.sink)(&Event::StageFinished(Box::new(done.finished)));
+        self.waves.settle(node, if passed { Stand::Passed } else { Stand::Failed });
+        Ok(())
     }
 }

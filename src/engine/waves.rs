@@ -69,11 +69,6 @@ impl Waves {
         self.alone.pop().map(|(_, Reverse(node))| node)
     }
 
-    /// How many nodes could go now that time nothing.
-    pub(super) fn ready(&self) -> usize {
-        self.ready.len()
-    }
-
     /// A node that was to run will not.
     pub(super) fn put_back(&mut self, node: u32) {
         self.make_ready(node);
