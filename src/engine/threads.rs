@@ -29,9 +29,9 @@ pub(super) trait Work: Send {
     fn is_over(&self) -> bool;
 }
 
-struct Desk<'d, W> {
+struct Pool<'d, W> {
     state: Mutex<State<W>>,
-    bell: Condvar,
+    handed_out: Condvar,
     shared: &'d Shared<'d>,
     threads: usize,
 }
@@ -64,36 +64,36 @@ pub(super) fn perform_all<W: Work>(
 ) -> Result<W, EngineError> {
     let mut state = State { work, started: 1, waiting: 0, end: None };
     state.hand_out();
-    let desk = Desk { state: Mutex::new(state), bell: Condvar::new(), shared, threads };
-    // Not on this thread: the system hands orphans to it, and they are told by that.
-    std::thread::scope(|scope| drop(scope.spawn(|| serve(scope, &desk))));
+    let pool = Pool { state: Mutex::new(state), handed_out: Condvar::new(), shared, threads };
+    // Not on this thread: orphans become its children, and are recognised by that.
+    std::thread::scope(|scope| drop(scope.spawn(|| serve(scope, &pool))));
     // A panic in one of the threads has gone on in this one.
-    let state = desk.state.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let state = pool.state.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     state.end.unwrap_or(Ok(())).map(|()| state.work)
 }
 
 /// What each thread does, to the end of the work.
-fn serve<'s, 'd: 's, W: Work + 's>(scope: &'s Scope<'s, '_>, desk: &'s Desk<'d, W>) {
-    let Ok(mut state) = desk.state.lock() else { return };
+fn serve<'s, 'd: 's, W: Work + 's>(scope: &'s Scope<'s, '_>, pool: &'s Pool<'d, W>) {
+    let Ok(mut state) = pool.state.lock() else { return };
     while state.end.is_none() {
         let Some(job) = state.work.pop() else {
             state.waiting += 1;
-            let Ok(woken) = desk.bell.wait(state) else { return };
+            let Ok(woken) = pool.handed_out.wait(state) else { return };
             state = woken;
             state.waiting -= 1;
             continue;
         };
         if state.work.has_jobs() {
             if state.waiting > 0 {
-                desk.bell.notify_one();
-            } else if state.started < desk.threads {
+                pool.handed_out.notify_one();
+            } else if state.started < pool.threads {
                 state.started += 1;
-                scope.spawn(move || serve(scope, desk));
+                scope.spawn(move || serve(scope, pool));
             }
         }
         drop(state);
-        let done = perform(job, desk.shared);
-        match desk.state.lock() {
+        let done = perform(job, pool.shared);
+        match pool.state.lock() {
             Ok(locked) => state = locked,
             Err(_) => return,
         }
@@ -104,7 +104,7 @@ fn serve<'s, 'd: 's, W: Work + 's>(scope: &'s Scope<'s, '_>, desk: &'s Desk<'d, 
             state.hand_out();
         }
     }
-    desk.bell.notify_all();
+    pool.handed_out.notify_all();
 }
 
 /// A panic is a defect of ours; it must not leave the run waiting for an answer.

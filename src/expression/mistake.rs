@@ -49,11 +49,11 @@ pub enum Fault {
     #[error("`,` stands only between the arguments of a function")]
     StrayComma,
     /// `a < b < c`.
-    #[error("comparisons make no row: write `a < b && b < c`")]
-    RowOfComparisons,
+    #[error("comparisons cannot be chained: write `a < b && b < c`")]
+    ChainedComparisons,
     /// `a ^ b ^ c`.
-    #[error("a row of `^` can be read in two ways: add parentheses")]
-    RowOfPowers,
+    #[error("chained `^` is ambiguous: add parentheses")]
+    ChainedPowers,
     /// A call of a function that is not there.
     #[error("there is no function called `{0}`")]
     UnknownFunction(String),

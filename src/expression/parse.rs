@@ -64,7 +64,7 @@ impl<'a> Parser<'a> {
         match self.operator() {
             Some(next) if before.is_solitary() && next.strength() == before.strength() => {
                 let is_power = before == Operator::Power;
-                let fault = if is_power { Fault::RowOfPowers } else { Fault::RowOfComparisons };
+                let fault = if is_power { Fault::ChainedPowers } else { Fault::ChainedComparisons };
                 Err(fault.at(self.here()))
             }
             _ => Ok(()),
