@@ -171,6 +171,14 @@ impl Attempt {
         Ok(path)
     }
 
+    /// An empty folder in the folder. What was killed here before may have left git's lock on a copy
+    /// of the index; in a new folder that is in nobody's way.
+    fn fresh(&self, prefix: &str) -> Result<PathBuf, Error> {
+        let made = tempfile::Builder::new().prefix(prefix).tempdir_in(&self.folder.path);
+        let doing = || format!("writing in `{}`", self.folder.path.display());
+        made.map(tempfile::TempDir::keep).map_err(Error::failed(doing()))
+    }
+
     /// A copy of the index in the folder; nothing is there when there is no index yet.
     pub(super) fn copy_index(&self, index: &Path, name: &str) -> Result<PathBuf, Error> {
         let path = self.at(name);
@@ -190,7 +198,8 @@ impl Attempt {
         if Staged::of(git, &record.paths)?.digest().hex() != record.staged {
             return Ok(());
         }
-        let new = self.copy_index(index, "index.new")?;
+        let new = self.fresh("new")?.join("index");
+        copy(index, &new).map_err(Error::failed(format!("copying `{}`", index.display())))?;
         let own = git.clone().with("GIT_INDEX_FILE", &new);
         let said = own.run(&["reset", "--quiet", "--"], &record.paths)?;
         if !said.is_fine() {

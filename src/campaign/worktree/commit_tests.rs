@@ -569,6 +569,8 @@ fn an_index_entry_that_a_kill_left_behind_is_brought_up() {
         done(world.commit(&["k.c"]));
         let good = world.facts();
         fs::write(world.at(".git/index"), stale).expect("written");
+        // The kill came while git wrote the new index.
+        world.write(&format!(".git/{}/index.new.lock", attempt.marker()), "DIRC");
         attempt.leave();
         recover(&world.root, &outside()).expect("recovered");
         let mut left = good.clone();
