@@ -13,6 +13,8 @@ mod prose;
 mod repository;
 #[path = "tidy/rust_text.rs"]
 mod rust_text;
+#[path = "tidy/structure.rs"]
+mod structure;
 
 use rust_text::{Body, Token, bodies, code_only, tokens};
 

@@ -1,9 +1,10 @@
 //! Rules about the text of the code: sizes, module docs, nothing left undone.
 
 use super::rust_text::{bodies, code_only, is_word};
+use super::structure::LINES;
 use super::{File, TestParts, begins_with, enforce};
 
-const MAX_FILE_LINES: usize = 500;
+const MAX_FILE_LINES: usize = 400;
 const MAX_FUNCTION_LINES: usize = 90;
 
 /// Tests do not count: a table of samples is easier to read in one piece.
@@ -12,7 +13,7 @@ fn sizes_are_small(files: &[File]) -> Vec<String> {
     for file in files.iter().filter(|file| file.is_source()) {
         let tests = TestParts::of(file);
         let lines = (1..=file.text.lines().count()).filter(|&line| !tests.contain(line)).count();
-        if lines > MAX_FILE_LINES {
+        if lines > MAX_FILE_LINES && !LINES.covers(&file.path) {
             let what = format!("{lines} lines without its tests; at most {MAX_FILE_LINES}");
             complaints.push(file.complaint(1, &what));
         }
@@ -34,7 +35,7 @@ fn files_and_functions_are_small() {
     enforce(
         sizes_are_small,
         &[
-            ("src/stats/mod.rs", &"\n".repeat(MAX_FILE_LINES + 1)),
+            ("src/digest.rs", &"\n".repeat(MAX_FILE_LINES + 1)),
             ("src/stats/mod.rs", &body(MAX_FUNCTION_LINES - 1)),
         ],
         &[("src/stats/mod.rs", &body(MAX_FUNCTION_LINES - 2))],
