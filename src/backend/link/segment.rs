@@ -172,8 +172,12 @@ impl Poison {
 
     /// What stands at `at` and behind it.
     pub(in crate::backend) fn fill(&self, at: u64, bytes: &mut [u8]) {
-        for (position, byte) in (at..).zip(bytes) {
-            *byte = self.byte(position);
+        let length = self.0.len();
+        let start = (at % length as u64) as usize;
+        let (first, rest) = bytes.split_at_mut(bytes.len().min(length - start));
+        first.copy_from_slice(&self.0[start..start + first.len()]);
+        for part in rest.chunks_mut(length) {
+            part.copy_from_slice(&self.0[..part.len()]);
         }
     }
 
