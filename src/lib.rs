@@ -4,7 +4,8 @@
 //! [`pipeline`] reads the TOML into a `Pipeline`; [`problem`] says what a kernel must compute;
 //! [`plan`] turns both into a graph of nodes with keys; [`cache`] says which of them are known;
 //! [`engine`] runs the rest through [`process`], [`backend`] and [`measure`], with numbers from
-//! [`stats`] and comparisons from [`verify`]; [`record`] keeps what happened; [`cli`] prints it.
+//! [`stats`] and comparisons from [`verify`]; [`record`] keeps what happened; [`project`] is all of it for one
+//! project, and decides what becomes of candidates; [`cli`] prints it.
 //!
 //! Rooms are listed in floor order: each may use only rooms above it in this list that stand on
 //! a lower floor (`tests/tidy.rs` holds the table).
@@ -19,9 +20,10 @@ pub mod process;
 pub mod stats;
 pub mod tree;
 pub mod verify;
-// the TOML | cases, args, fills | store, keys, reasons | CPU, CUDA, fake
+// the TOML | cases, args, fills | store, keys, reasons | CPU, CUDA, fake | git
 pub mod backend;
 pub mod cache;
+pub mod git;
 pub mod pipeline;
 pub mod problem;
 // what must run, under which key | the sampling protocol
@@ -31,7 +33,7 @@ pub mod plan;
 pub mod engine;
 // what is on disk
 pub mod record;
-// the keep/revert loop
-pub mod campaign;
+// a project as a library: find, open, run, compare, decide
+pub mod project;
 // argv to one call to text or JSON to an exit code
 pub mod cli;

@@ -22,10 +22,11 @@ use rust_text::{Body, Token, bodies, code_only, tokens};
 const FLOORS: &[&[&str]] = &[
     &["digest", "paths", "expression"],
     &["stats", "verify", "process", "tree", "diagnostic"],
-    &["pipeline", "problem", "cache", "adapter", "backend"],
+    &["pipeline", "problem", "cache", "adapter", "backend", "git"],
     &["plan", "measure"],
     &["engine"],
     &["record"],
+    &["project"],
     &["campaign", "report"],
     &["cli"],
 ];

@@ -4,9 +4,9 @@ use super::incumbents::Incumbents;
 use super::session::Session;
 use super::ui::Ui;
 use super::world;
-use crate::campaign::standing;
 use crate::engine::Event;
 use crate::engine::event::StageFinished;
+use crate::project::promotion;
 use crate::record::{Decision, incumbent};
 
 /// How kernels that are compared with the best call it.
@@ -18,7 +18,8 @@ pub(super) fn on_history(session: &Session, ui: &Ui) {
     let incumbents = Incumbents { located: &session.located, overrides: &session.overrides };
     let Ok(place) = incumbents.place(&stage.stage) else { return };
     let Ok(Some(best)) = incumbent::current(&session.state.paths.state, &place) else { return };
-    if let Some(why) = standing::not_in_history(&session.located.root, &best, &world::git_to_read())
+    if let Some(why) =
+        promotion::not_in_history(&session.located.root, &best, &world::git_to_read())
     {
         let text = format!(
             "the best so far of {} is not in this history: {why}. {}",

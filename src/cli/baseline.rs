@@ -5,8 +5,8 @@ use super::world::{self, Disk};
 use super::{incumbents, words};
 use crate::cache::index::{Index, flag};
 use crate::cache::{Action, Status};
-use crate::campaign::standing::{self, Differs, Former, Ground, Measured, Refused};
 use crate::plan::layout;
+use crate::project::promotion::{self, Differs, Former, Ground, Measured, Refused};
 use crate::record::Place;
 
 use super::session::Session;
@@ -60,8 +60,8 @@ fn of_node(session: &Session, node: u32, (known, place): (&Action, Place), ui: &
     let set = Measured::read(state, &state.join(&known.artifact))
         .map_err(Refused::Broken)
         .and_then(|measured| {
-            let former = standing::former(&ground, &measured);
-            Ok(standing::baseline(&ground, &measured)?.map(|_| former))
+            let former = promotion::former(&ground, &measured);
+            Ok(promotion::baseline(&ground, &measured)?.map(|_| former))
         });
     match set {
         Ok(None) => {}

@@ -12,10 +12,10 @@ use super::lines::{self, BestChangedLine, OfBest};
 use super::session::{self, Access, Refusal};
 use super::ui::Ui;
 use super::{cache, keep, world};
-use crate::campaign::standing::{self, Changed, Said};
-use crate::campaign::worktree;
+use crate::git;
 use crate::pipeline::Overrides;
 use crate::process;
+use crate::project::promotion::{self, Changed, Said};
 use crate::record::ledger::{self, Place, What};
 
 /// Runs one of them.
@@ -50,7 +50,7 @@ fn reset(which: &WhichBest, ui: &Ui) -> Result<(), Refusal> {
     let (state, place) = chosen(which)?;
     let _lock = begin(&state, ui)?;
     let said = said(which.summary.as_ref());
-    let changed = standing::reset(&state, &place, &said, now()).map_err(keep::refusal)?;
+    let changed = promotion::reset(&state, &place, &said, now()).map_err(keep::refusal)?;
     tell(&changed, ui, || {
         let was = changed.line.candidate.short();
         vec![
@@ -65,7 +65,7 @@ fn reset(which: &WhichBest, ui: &Ui) -> Result<(), Refusal> {
 fn undo(which: &WhichBest, ui: &Ui) -> Result<(), Refusal> {
     let (state, place) = chosen(which)?;
     let _lock = begin(&state, ui)?;
-    let changed = standing::undo(&state, &place, None, now()).map_err(keep::refusal)?;
+    let changed = promotion::undo(&state, &place, None, now()).map_err(keep::refusal)?;
     tell(&changed, ui, || undone(&changed));
     Ok(())
 }
@@ -90,7 +90,8 @@ pub(super) fn undo_keep(args: &KeepArgs, ui: &Ui) -> Result<(), Refusal> {
         _ => None,
     };
     let place = last.place.clone();
-    let changed = standing::undo(&state, &place, Some(What::Keep), now()).map_err(keep::refusal)?;
+    let changed =
+        promotion::undo(&state, &place, Some(What::Keep), now()).map_err(keep::refusal)?;
     tell(&changed, ui, || {
         let mut lines = undone(&changed);
         match (&changed.undone.as_ref().and_then(|line| line.commit.clone()), &reverted) {
@@ -108,7 +109,7 @@ pub(super) fn undo_keep(args: &KeepArgs, ui: &Ui) -> Result<(), Refusal> {
 
 fn git_revert(root: &Path, commit: &str) -> Result<String, Refusal> {
     let git = world::git(process::install().unwrap_or_default());
-    worktree::revert_commit(root, commit, &git).map_err(|why| {
+    git::revert_commit(root, commit, &git).map_err(|why| {
         let hint = "nothing has changed; leave --git-revert out, and revert it yourself";
         Refusal::Words(why.to_string(), Some(hint.to_owned()), Exit::User)
     })
@@ -158,7 +159,7 @@ fn lies(state: &Path, place: &Place) -> String {
 fn begin(state: &Path, ui: &Ui) -> Result<crate::cache::lock::Lock, Refusal> {
     let lock = session::hold(state, Access::Wait, ui)?;
     let root = state.parent().unwrap_or(Path::new("/"));
-    for line in standing::recover(root, state, &world::git_to_read()).map_err(broken)? {
+    for line in promotion::recover(root, state, &world::git_to_read()).map_err(broken)? {
         ui.complain(&line);
     }
     Ok(lock)

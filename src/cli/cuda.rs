@@ -1,10 +1,6 @@
-//! What there is of CUDA here: the device that a pipeline asks for, libraries, tools.
+//! What there is of CUDA here: libraries and tools.
 
-use std::path::Path;
-
-use super::world::variable;
 use crate::backend::cuda::find::{Library, Missing, Places, Tool};
-use crate::backend::cuda::identity::{Identity, identity};
 use crate::backend::cuda::nvml;
 
 /// One library or tool.
@@ -58,23 +54,11 @@ fn cost(tool: Tool) -> &'static str {
     }
 }
 
-/// The device as the kernel module tells of it: no driver library is opened.
-pub(super) fn named(device: &str) -> Identity {
-    // The first one, where only `cuda` is said.
-    let name = device.strip_prefix("cuda").unwrap_or(device).trim_start_matches(':');
-    identity(if name.is_empty() { "0" } else { name }, Path::new("/"), &variable)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::Path;
 
-    #[test]
-    fn a_device_without_a_number_is_the_first() {
-        for (text, device) in [("cuda", "0"), ("cuda:3", "3"), ("cuda:GPU-12", "GPU-12")] {
-            assert_eq!(named(text).device, device);
-        }
-    }
+    use super::*;
 
     #[test]
     fn every_part_that_is_missing_says_what_it_costs_and_what_to_do() {

@@ -2,18 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use super::copies;
 use super::exit::Exit;
 use super::session::{self, Refusal};
 use super::world::{self, Disk, Located};
 use crate::cache::World as _;
-use crate::campaign::worktree;
 use crate::digest::Digest;
+use crate::git;
 use crate::pipeline::{self, CacheMode, Overrides, Pipeline, Target, Variant, Work};
 use crate::plan::Question;
 use crate::plan::build::relative;
 use crate::plan::incumbent::{Found, Standing};
 use crate::plan::question::{Asked, Asking};
+use crate::project::copies;
 use crate::record::incumbent::{self, Incumbent};
 use crate::record::ledger::Place;
 
@@ -144,7 +144,7 @@ impl Incumbents<'_> {
     }
 
     /// Files below the root, or of copies of them, as they are at a revision, with what they include.
-    fn exported(&self, revision: &str, kernel: &[String]) -> Result<worktree::Exported, String> {
+    fn exported(&self, revision: &str, kernel: &[String]) -> Result<git::Exported, String> {
         let root = &self.located.root;
         let original = |path: &String| match copies::of(root, path) {
             Some(copied) => root.join(copied.original),
@@ -152,9 +152,9 @@ impl Incumbents<'_> {
         };
         let files: Vec<PathBuf> = kernel.iter().map(original).collect();
         let include_dirs = self.include_dirs();
-        let wanted = worktree::Wanted { files: &files, include_dirs: &include_dirs };
+        let wanted = git::Wanted { files: &files, include_dirs: &include_dirs };
         let (state, git) = (self.state(), world::git_to_read());
-        let export = worktree::Export { root, state: &state, outside: &git };
+        let export = git::Export { root, state: &state, outside: &git };
         export.write(revision, wanted).map_err(|why| why.to_string())
     }
 

@@ -9,10 +9,11 @@ use super::lines::{self, DecisionLine, KeptLine, RevertedLine};
 use super::session::{Access, Refusal, Session};
 use super::ui::Ui;
 use super::world::{self, Disk};
-use super::{artifact, best, cache, compare, recipe, words};
-use crate::campaign::standing::{self, Ground, Kept, Measured, Refused, Reverted, Said};
+use super::{artifact, best, cache, compare, words};
 use crate::engine::StageRecord;
 use crate::process;
+use crate::project::promotion::{self, Ground, Kept, Measured, Refused, Reverted, Said};
+use crate::project::recipe;
 use crate::record::analysis::{self, ANALYSIS_VERSION, Analysis};
 use crate::record::ledger::{self, Line, What};
 use crate::record::{Artifact, Decision};
@@ -28,7 +29,7 @@ pub(super) fn keep(args: &KeepArgs, ui: Ui) -> Exit {
     match try_keep(args, &ui) {
         Ok(None) => Exit::Ok,
         Ok(Some(anchor)) => {
-            let every = standing::EVERY;
+            let every = promotion::EVERY;
             ui.note(&format!("{every} keeps since the last anchor: the best beside the baseline"));
             compare::run(&anchor, ui)
         }
@@ -49,7 +50,7 @@ fn try_keep(args: &KeepArgs, ui: &Ui) -> Result<Option<CompareArgs>, Refusal> {
     let git = world::git(process::install().unwrap_or_default());
     let outside = (!args.no_commit).then_some(&git);
     let said = said(&args.said());
-    let kept = standing::keep(&desk.ground(), &desk.measured, &said, outside);
+    let kept = promotion::keep(&desk.ground(), &desk.measured, &said, outside);
     let kept = kept.map_err(refusal)?;
     desk.analyse(Decision::Keep, &said, ui)?;
     warn(&kept.warnings, ui);
@@ -67,7 +68,7 @@ fn try_keep(args: &KeepArgs, ui: &Ui) -> Result<Option<CompareArgs>, Refusal> {
 fn try_revert(args: &RevertArgs, ui: &Ui) -> Result<(), Refusal> {
     let desk = Desk::open(&args.decided.artifact, ui)?;
     let said = said(&args.decided.said);
-    let reverted = standing::revert(&desk.ground(), &desk.measured, &said, &world::git_to_read());
+    let reverted = promotion::revert(&desk.ground(), &desk.measured, &said, &world::git_to_read());
     let reverted = reverted.map_err(refusal)?;
     let decision = decision(&reverted);
     desk.analyse(decision, &said, ui)?;
@@ -141,7 +142,7 @@ impl Desk {
         let files = found(wanted, ui)?;
         let file = files.first().cloned().unwrap_or_default();
         let mut desk = Self::at(file, ui)?;
-        let suits = |desk: &Self| standing::suits(&desk.ground(), &desk.measured);
+        let suits = |desk: &Self| promotion::suits(&desk.ground(), &desk.measured);
         if files.len() > 1 && !suits(&desk) {
             // What a run shows as known may be older than the last measurement.
             let (first, newest) = (desk.measured.clone(), desk.file.clone());
@@ -178,7 +179,7 @@ impl Desk {
 
     fn at(file: PathBuf, ui: &Ui) -> Result<Self, Refusal> {
         let user = |what: String| Refusal::Words(what, None, Exit::User);
-        let state = standing::state_of(&file).ok_or_else(|| {
+        let state = promotion::state_of(&file).ok_or_else(|| {
             let what = format!("{} lies in no .optloop/runs/", file.display());
             let hint = "decide where it was measured; `optloop artifact ls` lists what there is";
             Refusal::Words(what, Some(hint.to_owned()), Exit::User)

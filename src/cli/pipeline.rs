@@ -10,9 +10,9 @@ use super::world::{self, Disk, Located};
 use super::{advice, baseline, words};
 use crate::cache::World;
 use crate::cache::index::flag;
-use crate::campaign::worktree;
 use crate::engine::event::{EVENT_VERSION, RunStarted};
 use crate::engine::{Engine, EngineError, Event, Options, RunFinished, Surroundings};
+use crate::git;
 use crate::pipeline::Overrides;
 use crate::plan::{self, Origin, layout};
 use crate::process::jobserver::Tokens;
@@ -184,7 +184,7 @@ fn run_name() -> String {
 /// Where the kernel of this pipeline comes from; asked for when the first artifact is written.
 fn provenance(located: &Located, overrides: &Overrides, origin: &Origin) -> Provenance {
     let files: Vec<_> = origin.kernel.iter().map(|path| located.root.join(path)).collect();
-    let revision = worktree::revision(&located.root, &files, &world::git_to_read());
+    let revision = git::revision(&located.root, &files, &world::git_to_read());
     let name = located.file.file_name().unwrap_or_default().to_string_lossy();
     Provenance {
         command: std::env::args().collect(),

@@ -10,7 +10,6 @@ use super::ui::Ui;
 use super::world::{self, Disk, Located};
 use crate::cache::index::flag;
 use crate::cache::lock::{Lock, TryLock};
-use crate::campaign::standing;
 use crate::diagnostic::Diagnostic;
 use crate::digest::Digest;
 use crate::engine::device::{self, Missing};
@@ -19,6 +18,7 @@ use crate::engine::{EngineError, Paths, State};
 use crate::pipeline::{self, Overrides, Pipeline, Target};
 use crate::plan::{self, Definition, Plan};
 use crate::problem;
+use crate::project::promotion;
 
 /// Everything a command on a pipeline works with.
 pub(super) struct Session {
@@ -349,7 +349,7 @@ fn made_by() -> Digest {
 fn recover(paths: &Paths, ui: &Ui) -> Result<(), Refusal> {
     let failed = |why| Refusal::Words(why, None, Exit::Infrastructure);
     let git = world::git_to_read();
-    for line in standing::recover(&paths.root, &paths.state, &git).map_err(failed)? {
+    for line in promotion::recover(&paths.root, &paths.state, &git).map_err(failed)? {
         ui.complain(&line);
     }
     Ok(())

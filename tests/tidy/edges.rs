@@ -9,7 +9,7 @@ use Place::{NeverIn, Only};
 const CONFINED: &[Confined] = &[
     Confined { words: &["petgraph"], place: Only(&["src/plan/graph"]), tests: Tests::Too },
     Confined { words: &["cudarc"], place: Only(&["src/backend/cuda"]), tests: Tests::Too },
-    Confined { words: &["git2"], place: Only(&["src/campaign/worktree"]), tests: Tests::Too },
+    Confined { words: &["git2"], place: Only(&["src/git"]), tests: Tests::Too },
     Confined {
         words: &["std :: process :: Command", "Command :: new"],
         place: Only(&["src/process"]),
@@ -27,7 +27,8 @@ const CONFINED: &[Confined] = &[
             "stdout ( )",
             "stderr ( )",
         ],
-        place: Only(&["src/cli"]),
+        // Children say to their judge what went wrong.
+        place: Only(&["src/cli", "src/project/children"]),
         tests: Tests::Free,
     },
     Confined {
@@ -39,7 +40,7 @@ const CONFINED: &[Confined] = &[
             "env :: set_var",
             "env :: remove_var",
         ],
-        place: Only(&["src/cli", "src/process/jobserver"]),
+        place: Only(&["src/project/host", "src/process/jobserver"]),
         tests: Tests::Free,
     },
     Confined {
@@ -287,7 +288,8 @@ fn confined_words_stay_in_their_rooms() {
             ("src/plan/graph.rs", "use petgraph::Graph; // petgraph"),
             ("src/plan/mod.rs", "// petgraph stays in graph\nconst A: &str = \"petgraph\";"),
             ("src/process/mod.rs", "fn f() { std::process::Command::new(\"cc\").stdout(x); }"),
-            ("src/cli/ui.rs", "fn f() { println!(\"{}\", std::env::var(\"NO_COLOR\")); }"),
+            ("src/cli/ui.rs", "fn f() { println!(\"{}\", 1); }"),
+            ("src/project/host.rs", "fn f() { std::env::var(\"NO_COLOR\"); }"),
             ("src/process/jobserver.rs", "fn f() { std::env::var(\"MAKEFLAGS\"); }"),
             ("src/engine/mod.rs", "#[cfg(test)]\nmod tests {\n fn f() { println!(\"x\"); }\n}"),
             ("src/engine/mod.rs", "fn f(work: Work) { if let Work::Command(c) = work {} }"),

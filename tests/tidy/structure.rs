@@ -11,8 +11,8 @@ use super::{File, enforce};
 pub(crate) struct NotYet(&'static [&'static str]);
 
 const CIRCLES: NotYet = NotYet(&[
+    "git",
     "cache",
-    "campaign",
     "cli",
     "engine",
     "expression",
@@ -21,12 +21,12 @@ const CIRCLES: NotYet = NotYet(&[
     "plan",
     "problem",
     "process",
+    "project",
     "record",
     "tree",
 ]);
 const PARAMETERS: NotYet = NotYet(&[
     "cache",
-    "campaign",
     "cli",
     "diagnostic",
     "engine",
@@ -35,11 +35,12 @@ const PARAMETERS: NotYet = NotYet(&[
     "plan",
     "problem",
     "process",
+    "project",
     "tree",
     "verify",
 ]);
 const SENTENCES: NotYet = NotYet(&[
-    "backend", "campaign", "cli", "engine", "measure", "pipeline", "plan", "problem", "process",
+    "backend", "cli", "engine", "measure", "pipeline", "plan", "problem", "process", "project",
     "record", "stats",
 ]);
 pub(crate) const LINES: NotYet =

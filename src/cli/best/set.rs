@@ -1,6 +1,5 @@
 //! `optloop best set`: a kernel is built, checked and measured alone, and is the best from then on.
 
-use crate::campaign::standing::{self, Measured, Named, Set};
 use crate::cli::args::{Format, PipelineArgs, SetArgs, Which};
 use crate::cli::compare::Sides;
 use crate::cli::exit::Exit;
@@ -9,8 +8,10 @@ use crate::cli::lines::{self, BestSetLine, OfBest};
 use crate::cli::session::{self, Access, Refusal, Session};
 use crate::cli::ui::Ui;
 use crate::cli::world::{self, Disk, Located};
-use crate::cli::{copies, keep, pipeline};
+use crate::cli::{keep, pipeline};
 use crate::pipeline::Overrides;
+use crate::project::copies;
+use crate::project::promotion::{self, Measured, Named, Set};
 
 /// Runs it.
 pub(super) fn run(args: &SetArgs, ui: &mut Ui) -> Exit {
@@ -78,7 +79,7 @@ fn install(
     let kernel = here.kernel().unwrap_or_default();
     let copy = kernel.first().and_then(|path| copies::of(&located.root, path));
     let commit = copy.as_ref().and_then(|copy| copies::commit(&copy.folder));
-    let ground = standing::Ground {
+    let ground = promotion::Ground {
         state: &session.state,
         world: &Disk,
         stage,
@@ -91,7 +92,7 @@ fn install(
     let own = own.kernel().unwrap_or_default();
     let named = Named { kernel: &own, commit };
     let said = super::said(args.summary.as_ref());
-    let set = standing::set(&ground, &measured, &named, &said).map_err(keep::refusal)?;
+    let set = promotion::set(&ground, &measured, &named, &said).map_err(keep::refusal)?;
     for warning in &set.warnings {
         ui.complain(&format!("warning: {warning}"));
     }

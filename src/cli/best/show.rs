@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use crate::campaign::standing;
 use crate::cli::args::Format;
 use crate::cli::columns::{self, number};
 use crate::cli::exit::Exit;
@@ -11,6 +10,7 @@ use crate::cli::session::Refusal;
 use crate::cli::ui::Ui;
 use crate::cli::{cache, keep, words, world};
 use crate::engine::account::CaseRecord;
+use crate::project::promotion;
 use crate::record::Artifact;
 use crate::record::incumbent::{self, Incumbent};
 use crate::record::ledger::{self, Ledger, Line, Place, What};
@@ -84,7 +84,7 @@ impl Best {
         let root = state.parent().unwrap_or(Path::new("/"));
         let elsewhere = kept.as_ref();
         let elsewhere =
-            elsewhere.and_then(|kept| standing::not_in_history(root, kept, &world::git_to_read()));
+            elsewhere.and_then(|kept| promotion::not_in_history(root, kept, &world::git_to_read()));
         let is_step = |line: &Line| matches!(line.event, What::Keep | What::Set);
         let begun = stands.iter().rposition(|stand| !is_step(stand.change));
         let steps = stands.len() - begun.map_or(0, |at| at + 1);

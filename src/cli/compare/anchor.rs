@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::campaign::standing::{self, Anchor, Measured};
 use crate::cli::args::{CompareArgs, Format, PipelineArgs, Which};
 use crate::cli::exit::Exit;
 use crate::cli::incumbents::Incumbents;
@@ -13,6 +12,7 @@ use crate::cli::world::Located;
 use crate::cli::{keep, pipeline};
 use crate::digest::Digest;
 use crate::pipeline::Overrides;
+use crate::project::promotion::{self, Anchor, Measured};
 use crate::record::incumbent::{self, Incumbent};
 use crate::record::ledger::Place;
 
@@ -113,7 +113,7 @@ fn note(args: &CompareArgs, artifact: &Path, ui: &Ui) -> Result<(), Refusal> {
     let measured = Measured::read(&state, &state.join(artifact))
         .map_err(|why| Refusal::Words(why, None, Exit::User))?;
     let at = jiff::Timestamp::now().to_string();
-    let anchor = standing::anchor(&state, &place, &measured, at).map_err(keep::refusal)?;
+    let anchor = promotion::anchor(&state, &place, &measured, at).map_err(keep::refusal)?;
     if ui.format == Format::Json {
         ui.json(&told(&anchor));
     } else {

@@ -16,7 +16,7 @@ use super::cannot;
 use crate::backend::cpu::assembly::{self, Around, Assembly};
 use crate::backend::cpu::compiler::{ALIGNED, STEP_ENV, compiler_name};
 use crate::backend::cpu::{CompileRequest, Signature, Step};
-use crate::campaign::worktree;
+use crate::git;
 use crate::pipeline::{self, CompileWork, DIR, Loader, Overrides, Pipeline, Work};
 use crate::problem::{self, Problem};
 use crate::process::{self, Cancel, CommandSpec, Finished};
@@ -286,7 +286,7 @@ pub(super) fn from_git(
     let kernel = &kernel.canonicalize().unwrap_or_else(|_| kernel.to_owned());
     let name = kernel.file_name().unwrap_or_default().to_string_lossy();
     let git = world::git(recipe.cancel.clone());
-    let content = worktree::at_revision(kernel, revision, &git).map_err(|why| {
+    let content = git::at_revision(kernel, revision, &git).map_err(|why| {
         let what = format!("git has no {name} at `{revision}`: {why}");
         Refusal::Words(what, None, Exit::User)
     })?;

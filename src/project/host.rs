@@ -6,9 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::backend::cuda::find::Places;
+use crate::backend::cuda::identity::{Identity, identity};
 use crate::backend::loads;
 use crate::cache::World;
-use crate::campaign::worktree::Outside;
+use crate::git::Outside;
 use crate::pipeline::Loader;
 use crate::plan::kernel::LIBRARY_PATH;
 use crate::process::sandbox::SandboxLevel;
@@ -16,16 +17,16 @@ use crate::process::{Cancel, CommandSpec, trace};
 
 /// The disk and the environment of this process.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Disk;
+pub struct Disk;
 
 /// An environment variable.
 #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
-pub(super) fn variable(name: &str) -> Option<std::ffi::OsString> {
+pub fn variable(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name)
 }
 
 /// An environment variable as text.
-pub(super) fn text_variable(name: &str) -> Option<String> {
+pub fn text_variable(name: &str) -> Option<String> {
     variable(name)?.into_string().ok()
 }
 
@@ -33,7 +34,7 @@ pub(super) fn text_variable(name: &str) -> Option<String> {
 ///
 /// # Errors
 /// Which file cannot be written, and why.
-pub(super) fn begin_trace() -> Result<(), String> {
+pub fn begin_trace() -> Result<(), String> {
     let Some(path) = variable(trace::VARIABLE).filter(|path| !path.is_empty()) else {
         return Ok(());
     };
@@ -42,17 +43,17 @@ pub(super) fn begin_trace() -> Result<(), String> {
 }
 
 /// Where CUDA's libraries and tools are looked for.
-pub(super) fn cuda_places() -> Places {
+pub fn cuda_places() -> Places {
     Places::of(&variable)
 }
 
 /// The `git` program for writing, as the user would start it; a stop ends it.
-pub(super) fn git(cancel: Cancel) -> Outside {
+pub fn git(cancel: Cancel) -> Outside {
     Outside { env: environment(), cancel }
 }
 
 /// The `git` program for reading, which takes moments.
-pub(super) fn git_to_read() -> Outside {
+pub fn git_to_read() -> Outside {
     git(Cancel::default())
 }
 
@@ -126,7 +127,7 @@ impl World for Disk {
             return SandboxLevel::available().describe();
         }
         if name.starts_with("cuda") {
-            return super::cuda::named(name).describe();
+            return cuda(name).describe();
         }
         let cpu = crate::backend::cpu::identity();
         // Not the number of cores this process may use: make and taskset change that.
@@ -152,22 +153,29 @@ impl World for Disk {
     }
 }
 
+/// The device as the kernel module tells of it: no driver library is opened.
+fn cuda(device: &str) -> Identity {
+    // The first one, where only `cuda` is said.
+    let name = device.strip_prefix("cuda").unwrap_or(device).trim_start_matches(':');
+    identity(if name.is_empty() { "0" } else { name }, Path::new("/"), &variable)
+}
+
 /// Where a pipeline lies: the file, and the root its state belongs to.
 #[derive(Debug, Clone)]
-pub(super) struct Located {
+pub struct Located {
     /// The file as people wrote or would write it.
-    pub(super) file: PathBuf,
+    pub file: PathBuf,
     /// Its folder, absolute.
-    pub(super) dir: PathBuf,
+    pub dir: PathBuf,
     /// The root, absolute.
-    pub(super) root: PathBuf,
+    pub root: PathBuf,
 }
 
 /// Finds a pipeline: as given, then below `pipelines/`, each also with `.toml`.
 ///
 /// # Errors
 /// The places that were tried.
-pub(super) fn locate(name: &str) -> Result<Located, Vec<PathBuf>> {
+pub fn locate(name: &str) -> Result<Located, Vec<PathBuf>> {
     let tried = [
         PathBuf::from(name),
         PathBuf::from(format!("{name}.toml")),
@@ -189,20 +197,20 @@ pub(super) fn locate(name: &str) -> Result<Located, Vec<PathBuf>> {
 }
 
 /// The state folder that commands without a pipeline look at: that of the root around this folder.
-pub(super) fn state_folder() -> Option<PathBuf> {
+pub fn state_folder() -> Option<PathBuf> {
     let here = std::env::current_dir().ok()?;
     Some(root_of(&here).join(".optloop")).filter(|state| state.is_dir())
 }
 
 /// A path as people would write it from here.
-pub(super) fn shown(path: &Path) -> PathBuf {
+pub fn shown(path: &Path) -> PathBuf {
     let here = std::env::current_dir().ok();
     here.and_then(|h| path.strip_prefix(h).ok()).unwrap_or(path).to_owned()
 }
 
 /// The root for files of this folder (canonical) that no pipeline names: as for pipelines, or else
 /// where this process is, when the folder lies below.
-pub(super) fn root_for(dir: &Path) -> PathBuf {
+pub fn root_for(dir: &Path) -> PathBuf {
     let root = root_of(dir);
     let here = std::env::current_dir().and_then(|h| h.canonicalize());
     match here {
@@ -241,6 +249,13 @@ fn is_for_everything(folder: &Path, home: Option<&Path>) -> bool {
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn a_device_without_a_number_is_the_first() {
+        for (text, device) in [("cuda", "0"), ("cuda:3", "3"), ("cuda:GPU-12", "GPU-12")] {
+            assert_eq!(cuda(text).device, device);
+        }
+    }
 
     /// A folder with these below it, and its path.
     fn tree(folders: &[&str]) -> (tempfile::TempDir, PathBuf) {

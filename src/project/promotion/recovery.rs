@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::campaign::worktree::{self, Outside};
+use crate::git::{self, Outside};
 use crate::record::incumbent::{self, Commit, End, Intent};
 
 /// The trailer by which the commit of a keep is found again.
@@ -18,8 +18,8 @@ pub fn recover(root: &Path, state: &Path, outside: &Outside) -> Result<Vec<Strin
     let mut left = None;
     let ended = incumbent::recover(state, &mut |intent| {
         // First: a `git commit` that outlived its optloop may still be about to make the commit.
-        left = worktree::recover(root, outside).err();
-        Ok(worktree::find_commit_with_trailer(root, INTENT, &intent.id, outside))
+        left = git::recover(root, outside).err();
+        Ok(git::find_commit_with_trailer(root, INTENT, &intent.id, outside))
     })?;
     let Some(ended) = ended else {
         return Ok(Vec::new());

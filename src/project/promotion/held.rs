@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::present::Candidate;
 use super::{Ground, Refused};
-use crate::campaign::worktree::{self, Fit, Outside};
 use crate::digest::Digest;
+use crate::git::{self, Fit, Outside};
 use crate::record::incumbent::{Build, Content, Incumbent};
 
 /// Refuses a candidate that was built in a way that the pipeline's files do not say: nobody would
@@ -51,7 +51,7 @@ pub(super) fn files(
     let root = ground.root();
     let absolute: Vec<PathBuf> = named.iter().map(|(path, _)| root.join(path)).collect();
     let mut refused = Vec::new();
-    let fits = worktree::fits(root, &absolute, git);
+    let fits = git::fits(root, &absolute, git);
     for ((path, changed), fit) in named.into_iter().zip(fits) {
         match fit {
             Fit::Here => wanted.push(path),

@@ -5,11 +5,11 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use super::world::variable;
+use super::host::variable;
 use crate::backend::{cpu, cuda};
 
 /// Serves as the child that the first argument names; `None` when it names none.
-pub(super) fn serve() -> Option<ExitCode> {
+pub fn serve() -> Option<ExitCode> {
     let mut args = std::env::args_os().skip(1);
     let word = args.next()?;
     Some(match word.to_str()? {

@@ -2,20 +2,20 @@
 
 use std::path::Path;
 
-use super::world;
-use crate::campaign::worktree;
+use super::host;
+use crate::git;
 
 /// A file in such a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Copied {
+pub struct Copied {
     /// The folder that stands for the root, below the root.
-    pub(super) folder: String,
+    pub folder: String,
     /// The file that it is a copy of, below the root.
-    pub(super) original: String,
+    pub original: String,
 }
 
 /// Which copy a file (below the root) lies in, if it does.
-pub(super) fn of(root: &Path, path: &str) -> Option<Copied> {
+pub fn of(root: &Path, path: &str) -> Option<Copied> {
     let folder = revision(root, path).or_else(|| kept(root, path))?;
     let original = path.strip_prefix(&folder)?.strip_prefix('/')?.to_owned();
     Some(Copied { folder, original })
@@ -28,13 +28,13 @@ fn revision(root: &Path, path: &str) -> Option<String> {
     let mut parts = path.strip_prefix(FOLDER)?.splitn(3, '/');
     let (commit, tag) = (parts.next()?, parts.next()?);
     parts.next()?;
-    let below = worktree::below_checkout(root, &world::git_to_read())?;
+    let below = git::below_checkout(root, &host::git_to_read())?;
     let folder = Path::new(FOLDER).join(commit).join(tag).join(below);
     Some(folder.to_string_lossy().trim_end_matches('/').to_owned())
 }
 
 /// The commit whose files a copy's folder holds, where it is one of a revision.
-pub(super) fn commit(folder: &str) -> Option<String> {
+pub fn commit(folder: &str) -> Option<String> {
     let id = folder.strip_prefix(".optloop/revisions/")?.split('/').next()?;
     Some(id.to_owned())
 }

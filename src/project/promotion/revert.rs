@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::present::{self, Candidate, Proof};
 use super::{Ground, Measured, Refused, Said, Says, held, keep, line, not_in_history, say};
-use crate::campaign::worktree::Outside;
 use crate::digest::Digest;
+use crate::git::Outside;
 use crate::record::Decision;
 use crate::record::incumbent::{self, Change, Content, Incumbent};
 use crate::record::ledger::{Line, Source, What};
@@ -104,7 +104,7 @@ fn only_what_was_measured(
         |files: &mut dyn Iterator<Item = &String>| -> BTreeSet<String> { files.cloned().collect() };
     let theirs = paths(&mut incumbent.sources.iter().map(|source| &source.path));
     let measured = paths(&mut candidate.sources.iter().map(|source| &source.path));
-    let kept = || crate::campaign::words::one_line(&incumbent.folder().display().to_string());
+    let kept = || super::message::one_line(&incumbent.folder().display().to_string());
     if theirs != measured {
         let names = |paths: BTreeSet<String>| paths.into_iter().collect::<Vec<_>>().join(", ");
         return Err(Refused::unfit(

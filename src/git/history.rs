@@ -109,7 +109,7 @@ fn reverted(commit: &Logged) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::campaign::worktree::world_tests::{World, outside};
+    use crate::git::world_tests::{World, outside};
 
     fn look(world: &World, commit: &str, trailer: &str) -> Option<History> {
         let held = Held { commit, trailer: ("Optloop-Intent", trailer), files: &[] };

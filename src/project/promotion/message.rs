@@ -4,7 +4,7 @@
 //! that somebody wrote ever begins a line: it stands behind a label or an indent, in one paragraph,
 //! without control characters. A summary cannot pass itself off as a decision.
 
-use super::worktree::Message;
+use crate::git::Message;
 
 /// git's own advice: what still fits beside an indent in eighty columns.
 const WIDTH: usize = 72;
@@ -12,7 +12,7 @@ const INDENT: &str = "  ";
 
 /// By how much the kernel is better than what it replaces, in percent.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Gain {
+pub(super) struct Gain {
     /// The estimate.
     pub percent: f64,
     /// The lower end of its interval.
@@ -23,7 +23,7 @@ pub struct Gain {
 
 /// A result that others refer to: its file and the digest of what was in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reference<'a> {
+pub(super) struct Reference<'a> {
     /// Below the state's folder.
     pub path: &'a str,
     /// In hexadecimal; empty when it is not known.
@@ -32,7 +32,7 @@ pub struct Reference<'a> {
 
 /// All that the message of a kept kernel says.
 #[derive(Debug, Clone, Copy)]
-pub struct Kept<'a> {
+pub(super) struct Kept<'a> {
     /// The problem's name, or the kernel's where there is no problem.
     pub problem: &'a str,
     /// The metric that decided.
@@ -56,7 +56,7 @@ pub struct Kept<'a> {
 }
 
 /// The commit message of a kernel that is kept.
-pub fn message(kept: &Kept<'_>) -> Message {
+pub(super) fn message(kept: &Kept<'_>) -> Message {
     let mut paragraphs = Vec::new();
     for (label, text) in [("Summary", kept.summary), ("Next step", kept.next_step)] {
         let text = one_line(text);
@@ -137,7 +137,7 @@ fn percent(value: f64) -> String {
 }
 
 /// The text on one line, without anything that a terminal or git would act on.
-pub fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let visible = text.chars().filter(|c| !turns_text(*c));
     let plain: String = visible.map(|c| if c.is_control() { ' ' } else { c }).collect();
     plain.split_whitespace().collect::<Vec<_>>().join(" ")

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
+use super::message::{self, Gain, Reference};
 use super::present::{self, Candidate, Proof};
 use super::recovery::{INTENT, files};
 use super::{EVERY, Ground, Measured, Refused, Said, Says, held, line, say};
-use crate::campaign::words::{self, Gain, Reference};
-use crate::campaign::worktree::{self, Committed, Message, Outside};
 use crate::digest::Digest;
+use crate::git::{self, Committed, Message, Outside};
 use crate::record::Decision;
 use crate::record::incumbent::{self, Change, Commit, Incumbent, Install, Intent};
 use crate::record::ledger::{self, Line, What};
@@ -226,7 +226,7 @@ fn commit(
     if let Some(changed) = as_measured() {
         return Err(format!("{} is changing: try again", changed.path));
     }
-    match worktree::commit_only(root, &files(root, intent), message, outside) {
+    match git::commit_only(root, &files(root, intent), message, outside) {
         Ok(Committed::Done { commit, altered, behind, .. }) => {
             let mut warnings: Vec<String> = altered
                 .iter()
@@ -241,11 +241,11 @@ fn commit(
                      each up to the commit"
                 )
             }));
-            let files = worktree::changed_in(root, &commit, outside);
+            let files = git::changed_in(root, &commit, outside);
             Ok((Held::New { commit, files }, warnings))
         }
         Ok(Committed::Nothing { head }) => Ok((Held::Already(head), Vec::new())),
-        Err(worktree::Error::NoRepository { root }) => {
+        Err(git::Error::NoRepository { root }) => {
             let warning =
                 format!("{} lies in no git repository: nothing is committed", root.display());
             Ok((Held::Nowhere, vec![warning]))
@@ -277,7 +277,7 @@ fn message(
         baseline.as_ref().map(|b| b.artifact_digest.hex()).unwrap_or_default(),
         current.artifact_digest.hex(),
     );
-    let mut message = words::message(&words::Kept {
+    let mut message = message::message(&message::Kept {
         problem: &line.place.problem,
         metric: &line.place.metric,
         device: &line.place.device,

@@ -105,7 +105,7 @@ fn is_committed(file: &Path, outside: &Outside) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::campaign::worktree::world_tests::{World, outside};
+    use crate::git::world_tests::{World, outside};
 
     #[test]
     fn a_changed_file_gives_its_patch_and_an_untracked_one_differs_from_nothing() {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::recovery::INTENT;
-use crate::campaign::worktree::{self, Held, History, Outside};
+use crate::git::{self, Held, History, Outside};
 use crate::record::Incumbent;
 
 /// Why the best is not in this history, in words; none when it is, or when no commit holds it.
@@ -13,7 +13,7 @@ pub fn not_in_history(root: &Path, best: &Incumbent, outside: &Outside) -> Optio
         best.sources().map(|(source, kept)| (root.join(&source.path), kept)).collect();
     let held = Held { commit, trailer: (INTENT, &best.intent), files: &files };
     let short = |id: &str| id[..id.len().min(12)].to_owned();
-    match worktree::history(root, &held, outside)? {
+    match git::history(root, &held, outside)? {
         History::Within => None,
         History::Undone(by) => {
             Some(format!("its commit {} was undone by {}", short(commit), short(&by)))

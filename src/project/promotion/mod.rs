@@ -13,6 +13,7 @@ mod history;
 mod keep;
 mod made;
 mod measured;
+mod message;
 mod present;
 mod recipe;
 mod recovery;

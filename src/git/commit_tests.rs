@@ -694,7 +694,7 @@ fn a_kill_at_any_moment_leaves_the_state_before_or_after() {
 fn killed_commit(world: &World, after: Option<Duration>) {
     let begun = world.beside().join("begun");
     let mut child = std::process::Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", "campaign::worktree::commit_tests::child_that_commits"])
+        .args(["--exact", "git::commit_tests::child_that_commits"])
         .env("OPTLOOP_TEST_COMMITS", &world.root)
         .stdout(std::process::Stdio::null())
         .spawn()

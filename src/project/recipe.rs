@@ -3,14 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::world::{self, Disk, Located};
-use crate::campaign::standing::Recipe;
-use crate::campaign::worktree;
+use super::host::{self, Disk, Located};
+use super::promotion::Recipe;
+use crate::git;
 use crate::pipeline::{self, CompileWork, Loader, Overrides, Pipeline, Work};
 use crate::plan::build::relative;
 
 /// For a stage, or a point of its matrix (`NAME[LABEL]`), measured with these changes.
-pub(super) fn of(located: &Located, overrides: &Overrides, stage: &str) -> Recipe {
+pub fn of(located: &Located, overrides: &Overrides, stage: &str) -> Recipe {
     // Which kernel it is decides on the flags where none are written.
     let set = overrides.set.iter().filter(|(key, _)| *key == "kernel");
     let plain = Overrides {
@@ -68,7 +68,7 @@ struct AtHead<'a> {
 impl Loader for AtHead<'_> {
     fn read(&self, path: &Path) -> io::Result<String> {
         let real = path.canonicalize()?;
-        let text = worktree::at_head(self.root, &real, &world::git_to_read());
+        let text = git::at_head(self.root, &real, &host::git_to_read());
         text.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
