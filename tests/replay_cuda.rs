@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cuda::{Folder, StandIn};
+use optloop::backend::cuda::inspect::ncu::Bottleneck;
 use optloop::backend::cuda::inspect::replay::{self, Replay};
 use optloop::backend::cuda::{Bundle, ImageKind, LaunchLines};
 use optloop::backend::{Argument, Grid, Mode};
-use optloop::engine::account::{BottleneckRecord, ProfileRecord};
+use optloop::engine::account::ProfileRecord;
 use optloop::engine::stage::check::sanitize::cuda::{DeviceSanitize, DeviceSanitized, run};
 use optloop::engine::stage::profile::cuda::{DeviceLook, look};
 use optloop::engine::stage::replayed::DeviceCase;
@@ -279,7 +280,7 @@ fn host_code_is_launched_by_itself_and_all_that_it_launches_is_looked_at() {
     assert_eq!(stand.seen(), ["9900", "9900"]);
     let ncu = stand.tool("ncu", NCU);
     let detail = stand.look(Ok(&ncu));
-    assert_eq!(detail.bottleneck, Some(BottleneckRecord::Memory), "{detail:?}");
+    assert_eq!(detail.bottleneck, Some(Bottleneck::Memory), "{detail:?}");
     let calls = stand.calls();
     assert!(!calls[0].contains("--launch") && !calls[0].contains("--kernel-name"), "{calls:?}");
 }
@@ -291,7 +292,7 @@ fn metrics_that_an_ncu_does_not_know_are_left_out_and_named() {
         echo '==ERROR== Failed to find metric regex:^dram__bytes\\.sum$'; exit 1;; esac\n";
     let ncu = stand.tool("ncu", &format!("{refuses}{NCU}"));
     let detail = stand.look(Ok(&ncu));
-    assert_eq!(detail.bottleneck, Some(BottleneckRecord::Memory), "{detail:?}");
+    assert_eq!(detail.bottleneck, Some(Bottleneck::Memory), "{detail:?}");
     assert!(detail.lines.join("\n").contains("does not know dram__bytes.sum"), "{detail:?}");
     assert_eq!(stand.calls().len(), 3);
 }

@@ -105,8 +105,9 @@ pub struct Launched {
     pub at_least_ns: u64,
 }
 
-/// The clock of a session, measured before the kernel was loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+/// The clock of a session, measured before the kernel was loaded; measurements record it.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "TimerRecord")]
 pub struct Timer {
     /// The smallest step that it shows.
     pub step_ns: f64,

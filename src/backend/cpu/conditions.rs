@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::identity::identity;
@@ -21,14 +22,15 @@ struct Ticks {
     stolen: u64,
 }
 
-/// What happened between two moments.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// What happened between two moments; measurements record it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ConditionsRecord")]
 pub struct Conditions {
     /// Frequency governor; empty where there is none.
     pub governor: String,
     /// Whether turbo is on, where it can be told.
     pub turbo: Option<bool>,
-    /// Load average over a minute before and after.
+    /// Load average over a minute before.
     pub load_before: Option<f64>,
     /// After.
     pub load_after: Option<f64>,

@@ -8,24 +8,26 @@ use std::sync::{Arc, Mutex};
 use nvml_wrapper::Device;
 use nvml_wrapper::bitmasks::device::ThrottleReasons;
 use nvml_wrapper::enum_wrappers::device::{Clock, TemperatureSensor};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::find::Places;
 use super::nvml;
 
-/// What NVML tells at one moment; `None` where this device does not tell.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+/// What NVML tells at one moment, which measurements record; `None` where this device does not tell.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "DeviceMoment")]
 pub struct Conditions {
-    /// The clock of the multiprocessors.
+    /// The clock of the multiprocessors, MHz.
     pub sm_mhz: Option<u32>,
-    /// The clock of the memory.
+    /// The clock of the memory, MHz.
     pub memory_mhz: Option<u32>,
-    /// Of the die.
+    /// Of the die, degrees Celsius.
     pub temperature_c: Option<u32>,
-    /// Of the board.
+    /// Of the board, W.
     pub power_w: Option<f64>,
     /// What holds its clocks back, in words.
-    pub throttle: Vec<&'static str>,
+    pub throttle: Vec<String>,
     /// Processes with a context on the device besides ours.
     pub others: u32,
     /// Its performance state: 0 is the fastest.
@@ -58,13 +60,14 @@ impl Conditions {
     /// Whether the device was held back by heat or by its supply.
     pub fn throttled(&self) -> bool {
         REASONS.iter().any(|(_, word, standing)| {
-            *standing == Standing::Throttled && self.throttle.contains(word)
+            *standing == Standing::Throttled && self.throttle.iter().any(|told| told == word)
         })
     }
 }
 
-fn words(reasons: ThrottleReasons) -> Vec<&'static str> {
-    REASONS.iter().filter(|(r, ..)| reasons.contains(*r)).map(|(_, word, _)| *word).collect()
+fn words(reasons: ThrottleReasons) -> Vec<String> {
+    let given = REASONS.iter().filter(|(reason, ..)| reasons.contains(*reason));
+    given.map(|(_, word, _)| (*word).to_owned()).collect()
 }
 
 /// Looks at one device.
@@ -173,7 +176,7 @@ mod tests {
         }
         let told = ["idle", "applications clocks", "power cap", "sync boost", "display clocks"];
         let all = held_back_by(ThrottleReasons::all());
-        assert!(all.throttled() && told.iter().all(|word| all.throttle.contains(word)));
+        assert!(all.throttled() && told.iter().all(|word| all.throttle.iter().any(|t| t == word)));
         assert!(!held_back_by(ThrottleReasons::NONE).throttled());
         let both = held_back_by(ThrottleReasons::SW_POWER_CAP | ThrottleReasons::GPU_IDLE);
         assert!(!both.throttled());
@@ -234,7 +237,7 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void *d, unsigned *n, struct process
             memory_mhz: Some(1593),
             temperature_c: Some(91),
             power_w: Some(250.5),
-            throttle: vec!["power cap", "HW thermal slowdown"],
+            throttle: vec!["power cap".into(), "HW thermal slowdown".into()],
             others: 1,
             pstate: Some(2),
         };

@@ -200,10 +200,10 @@ fn key_fields(artifact: &Artifact) -> Vec<(String, String)> {
 mod tests {
     use super::super::samples::{account, analysis, artifact};
     use super::*;
+    use crate::backend::Timer;
+    use crate::backend::cpu::conditions::Conditions;
     use crate::digest::Digest;
-    use crate::engine::account::{
-        CaseRecord, CommandRecord, ConditionsRecord, OutliersRecord, TimerRecord, samples,
-    };
+    use crate::engine::account::{CaseRecord, CommandRecord, OutliersRecord, samples};
     use crate::measure::Stopped;
 
     fn text(artifact: Artifact, entries: Vec<Analysis>) -> String {
@@ -261,12 +261,8 @@ mod tests {
             roofline: Some(samples::roofline()),
             ..samples::case(label)
         };
-        let timer = TimerRecord {
-            step_ns: 20.0,
-            overhead_ns: 25.0,
-            handover_ns: 900.0,
-            ..TimerRecord::default()
-        };
+        let timer =
+            Timer { step_ns: 20.0, overhead_ns: 25.0, handover_ns: 900.0, ..Timer::default() };
         let bench = BenchRecord {
             seed: u64::MAX,
             value_us: 15.2,
@@ -276,10 +272,10 @@ mod tests {
             saved_launches: 96,
             saved_seconds: 0.002,
             timer: Some(timer),
-            conditions: ConditionsRecord {
+            conditions: Conditions {
                 governor: "powersave".to_owned(),
                 turbo: Some(true),
-                ..ConditionsRecord::default()
+                ..Conditions::default()
             },
             unstable: vec!["the governor is powersave".to_owned()],
             ..samples::bench(vec![case("rows=16 cols=128"), case(&"rows=16 cols=128 ".repeat(5))])

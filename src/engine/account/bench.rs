@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CalibrationRecord, ComparisonRecord, ConditionsRecord, DeviceConditions, IdenticalRecord,
-    LayoutsRecord, ProfileRecord, TimerRecord,
+    CalibrationRecord, ComparisonRecord, DeviceConditions, IdenticalRecord, LayoutsRecord,
+    ProfileRecord,
 };
+use crate::backend::Timer;
+use crate::backend::cpu::conditions::Conditions;
 use crate::measure::Stopped;
 use crate::pipeline::{CacheMode, Purpose};
 use crate::stats::Basis;
@@ -71,9 +73,9 @@ pub struct BenchRecord {
     /// Samples that were taken again because the device was throttled.
     pub discarded_throttled: u64,
     /// The clock.
-    pub timer: Option<TimerRecord>,
+    pub timer: Option<Timer>,
     /// What the machine did meanwhile.
-    pub conditions: ConditionsRecord,
+    pub conditions: Conditions,
     /// What a CUDA device did meanwhile.
     pub device_conditions: Option<DeviceConditions>,
     /// Why the number may not come again; empty when its interval is narrow.

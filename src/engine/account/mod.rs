@@ -8,7 +8,6 @@ mod check;
 mod command;
 mod compared;
 mod compile;
-mod conditions;
 mod device;
 mod profile;
 #[cfg(test)]
@@ -24,8 +23,7 @@ pub use check::{
 pub use command::{CommandRecord, TreesRecord};
 pub use compared::{CalibrationRecord, ComparedCase, ComparisonRecord, IdenticalRecord, NumbersOf};
 pub use compile::{CompileRecord, CompiledLayouts, LayoutsRecord, SideLayouts};
-pub use conditions::{ConditionsRecord, TimerRecord};
-pub use device::{BottleneckRecord, DeviceConditions, DeviceMoment, NcuRecord, StallRecord};
+pub use device::DeviceConditions;
 pub use profile::{CountersReport, HotLine, ProfileRecord, RemarkRecord, Tool};
 
 use crate::measure::pairs::Decided;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BottleneckRecord, NcuRecord};
+use crate::backend::cuda::inspect::ncu::{Bottleneck, NcuReport};
 
 /// Where a kernel's time goes. What was not looked at is not there.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -29,10 +29,10 @@ pub struct ProfileRecord {
     pub no_remarks: Option<String>,
     /// A launch as `ncu` saw it, on a CUDA device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ncu: Option<NcuRecord>,
+    pub ncu: Option<NcuReport>,
     /// What follows from that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bottleneck: Option<BottleneckRecord>,
+    pub bottleneck: Option<Bottleneck>,
     /// The file with all of `ncu`'s figures, below the state's `profiles`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<String>,

@@ -1,9 +1,11 @@
 //! Records for tests.
 
 use super::{
-    BenchRecord, CaseRecord, CommandRecord, ComparisonRecord, ConditionsRecord, LayoutsRecord,
-    OutliersRecord, RooflineRecord, SideLayouts, TimerRecord,
+    BenchRecord, CaseRecord, CommandRecord, ComparisonRecord, LayoutsRecord, OutliersRecord,
+    RooflineRecord, SideLayouts,
 };
+use crate::backend::Timer;
+use crate::backend::cpu::conditions::Conditions;
 use crate::measure::pairs::{Comparison, Decided, Decision, Scoring, Spent};
 use crate::pipeline::{CacheMode, Guard, Purpose};
 use crate::stats::{Basis, Rule};
@@ -81,8 +83,8 @@ pub(crate) fn bench(cases: Vec<CaseRecord>) -> BenchRecord {
         saved_launches: 0,
         saved_seconds: 0.0,
         discarded_throttled: 0,
-        timer: Some(TimerRecord::default()),
-        conditions: ConditionsRecord::default(),
+        timer: Some(Timer::default()),
+        conditions: Conditions::default(),
         device_conditions: None,
         unstable: Vec::new(),
         no_roofline: None,

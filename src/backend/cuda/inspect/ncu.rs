@@ -11,7 +11,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::backend::Mode;
 
@@ -127,8 +128,9 @@ pub fn print(report: &Path) -> Vec<OsString> {
     ["--import".into(), report.into()].into_iter().chain(words).collect()
 }
 
-/// One kernel's launch, as it was seen. What `ncu` did not tell is not there.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+/// One kernel's launch, as it was seen; profiles record it. What `ncu` did not tell is none.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "NcuRecord")]
 pub struct NcuReport {
     /// The kernel, as `ncu` names it.
     pub kernel: String,
@@ -171,7 +173,8 @@ pub struct NcuReport {
 }
 
 /// A reason for which warps did not issue.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "StallRecord")]
 pub struct Stall {
     /// As metrics name it.
     pub reason: String,
@@ -187,8 +190,9 @@ impl Stall {
 }
 
 /// What holds a kernel up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "BottleneckRecord")]
 pub enum Bottleneck {
     /// Memory, at some level.
     Memory,

@@ -10,7 +10,7 @@ use super::super::replayed::{DeviceCase, ended, printed, run_tool};
 use crate::backend::Mode;
 use crate::backend::cuda::inspect::ncu::{self, Collect, NcuReport};
 use crate::backend::cuda::{Bundle, ImageKind};
-use crate::engine::account::{NcuRecord, ProfileRecord};
+use crate::engine::account::ProfileRecord;
 use crate::process::Exit;
 
 /// Launches before the one that is looked into: code is loaded and caches are as in the middle of a
@@ -72,8 +72,8 @@ pub fn look(asked: &DeviceLook<'_>) -> ProfileRecord {
     ProfileRecord {
         verdict,
         case: Some(asked.case.label.to_owned()),
-        ncu: report.map(NcuRecord::from),
-        bottleneck: report.map(|report| report.bottleneck().into()),
+        ncu: report.cloned(),
+        bottleneck: report.map(NcuReport::bottleneck),
         report: kept,
         no_ncu: seen.as_ref().err().cloned(),
         occupancy: asked.occupancy.map(str::to_owned),
