@@ -7,13 +7,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::event::Reason;
+use super::condition;
+use super::error::EngineError;
 pub use super::explanation::{Answer, Cause, Counts, Explanation, Field, Link, Why};
 use super::fate::{Fate, Step};
 use super::own;
 use super::state::State;
 use super::subject::{Eyes, Hit, Job, Known, Readable};
-use super::{EngineError, condition};
 use crate::cache::entry::World;
 use crate::cache::index::flag;
 use crate::cache::{Kind, Status};
@@ -109,6 +109,23 @@ impl<'a> Forecast<'a> {
         let first = |n: u32| self.steps(n).first().map(|s| s.from);
         let root = std::iter::successors(Some(node), |&n| first(n)).last()?;
         (root != node).then(|| self.name(root))
+    }
+
+    /// The fields of the key under which a node's result is kept, when it is.
+    pub fn key_fields(&self, node: u32) -> Option<Vec<(String, String)>> {
+        let fate = self.fates.get(node as usize)?.as_ref()?;
+        self.state.store.action(&fate.key).map(|action| action.fields)
+    }
+
+    /// What an entry would hold after the run; `None` when a stage would write it anew.
+    pub fn content_of(&self, entry: u32) -> Option<Digest> {
+        if self.written.contains_key(&entry) {
+            return None;
+        }
+        let index = &self.state.index;
+        let (_, name) = index.entry_name(entry);
+        let there = index.entries.get(entry as usize).map(|e| e.digest);
+        self.given.get(name).map(|(digest, _)| *digest).or(there).filter(|digest| !digest.is_none())
     }
 
     fn steps(&self, node: u32) -> &[Step] {
@@ -286,7 +303,7 @@ impl<'a> Forecast<'a> {
         if let Some(hit) = own::known(&job, &declared, store, &eyes).filter(|_| !always) {
             return self.hit(&job, &declared, &hit);
         }
-        let (why, changes) = split(job.why(&declared, store, &eyes));
+        let (why, changes) = Why::of(job.why(&declared, store, &eyes));
         let fate = Fate::of(Answer::Runs { why }, job.old_key);
         let all = || job.changes(&declared, store, &eyes).unwrap_or_default();
         let changes = if changes.is_empty() { all() } else { changes };
@@ -295,7 +312,7 @@ impl<'a> Forecast<'a> {
 
     /// A node of whose key some fields are not known yet.
     fn open(&self, job: &Job, declared: &Walk, is_open: &dyn Fn(&Known) -> bool) -> Fate {
-        let (why, mut changes) = split(job.why(declared, &self.state.store, &self.eyes()));
+        let (why, mut changes) = Why::of(job.why(declared, &self.state.store, &self.eyes()));
         if changes.is_empty() {
             let all = job.changes(declared, &self.state.store, &self.eyes());
             changes = all.unwrap_or_default();
@@ -366,19 +383,5 @@ impl<'a> Forecast<'a> {
             }
         };
         changes.into_iter().map(field).collect()
-    }
-}
-
-fn split(reason: Reason) -> (Why, Vec<Change>) {
-    match reason {
-        Reason::NeverRan => (Why::NeverRan, Vec::new()),
-        // Nobody forces an explanation.
-        Reason::Always | Reason::Forced => (Why::Always, Vec::new()),
-        Reason::NoInputs => (Why::NoInputs, Vec::new()),
-        Reason::Unfinished => (Why::Unfinished, Vec::new()),
-        Reason::NotPassed => (Why::NotPassed, Vec::new()),
-        Reason::Changed { changes } => (Why::Changed, changes),
-        Reason::NotUnderstood { what } => (Why::NotUnderstood { what }, Vec::new()),
-        Reason::OutputLost { file } => (Why::OutputLost { file }, Vec::new()),
     }
 }

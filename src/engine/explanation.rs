@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::event::Reason;
 use crate::plan::key::Change;
 
 /// What a run would do with a node, and why.
@@ -84,6 +85,23 @@ pub enum Why {
         /// Which file.
         file: String,
     },
+}
+
+impl Why {
+    /// What explains a reason, and the fields of the key that changed.
+    pub(super) fn of(reason: Reason) -> (Self, Vec<Change>) {
+        match reason {
+            Reason::NeverRan => (Self::NeverRan, Vec::new()),
+            // Nobody forces an explanation.
+            Reason::Always | Reason::Forced => (Self::Always, Vec::new()),
+            Reason::NoInputs => (Self::NoInputs, Vec::new()),
+            Reason::Unfinished => (Self::Unfinished, Vec::new()),
+            Reason::NotPassed => (Self::NotPassed, Vec::new()),
+            Reason::Changed { changes } => (Self::Changed, changes),
+            Reason::NotUnderstood { what } => (Self::NotUnderstood { what }, Vec::new()),
+            Reason::OutputLost { file } => (Self::OutputLost { file }, Vec::new()),
+        }
+    }
 }
 
 /// A changed field of a key, and the file it stands for.

@@ -1,6 +1,5 @@
 //! What would become of one node, as far as that can be told yet.
 
-use super::explain::Forecast;
 use super::explanation::{Answer, Field};
 use crate::digest::Digest;
 
@@ -36,24 +35,5 @@ impl Fate {
 
     pub(super) fn passed(&self) -> bool {
         matches!(self.answer, Answer::Known | Answer::PutBack { .. })
-    }
-}
-
-impl Forecast<'_> {
-    /// The fields of the key under which a node's result is kept, when it is.
-    pub fn key_fields(&self, node: u32) -> Option<Vec<(String, String)>> {
-        let fate = self.fates.get(node as usize)?.as_ref()?;
-        self.state.store.action(&fate.key).map(|action| action.fields)
-    }
-
-    /// What an entry would hold after the run; `None` when a stage would write it anew.
-    pub fn content_of(&self, entry: u32) -> Option<Digest> {
-        if self.written.contains_key(&entry) {
-            return None;
-        }
-        let index = &self.state.index;
-        let (_, name) = index.entry_name(entry);
-        let there = index.entries.get(entry as usize).map(|e| e.digest);
-        self.given.get(name).map(|(digest, _)| *digest).or(there).filter(|digest| !digest.is_none())
     }
 }

@@ -1,42 +1,22 @@
 //! One node, from the question whether its result is known to the answer, on a job thread.
 
 use std::io;
-use std::os::fd::BorrowedFd;
-use std::path::Path;
-use std::sync::Mutex;
 
 use super::account::StageRecord;
+use super::collect::Collector;
 use super::event::{Event, Outcome, Reason, StageFinished};
-use super::own;
-use super::stage::{self, Failure, FailureClass, StageOutcome};
-use super::state::Seen;
-use super::subject::{Eyes, Hit, Job, Known, with_discovered};
-use super::{Options, Surroundings};
-use crate::cache::entry::{self, Clock};
+use super::seen::Seen;
+use super::shared::Shared;
+use super::stage::{Failure, FailureClass, StageOutcome};
+use super::subject::{Hit, Job, Known, with_discovered};
+use super::{dispatch, own};
 use crate::cache::index::flag;
 use crate::cache::store::ACTION_VERSION;
-use crate::cache::{Action, CacheError, Journal, Output, Record, Store};
+use crate::cache::{Action, CacheError, Record};
 use crate::digest::Digest;
 use crate::measure::pairs::Decision;
 use crate::plan::key::Walk;
 use crate::plan::{Definition, StageKind};
-
-/// What all jobs of a run share.
-pub(super) struct Shared<'a> {
-    pub(super) root: &'a Path,
-    pub(super) root_fd: BorrowedFd<'a>,
-    pub(super) state_dir: &'a Path,
-    pub(super) clock: Option<&'a Clock>,
-    pub(super) store: &'a Store,
-    pub(super) journal: &'a Mutex<Journal>,
-    pub(super) options: &'a Options,
-    pub(super) around: &'a Surroundings<'a>,
-    /// What commands carry in their environment, so that a later run can find what a killed one
-    /// left behind.
-    pub(super) marker: &'a str,
-    /// Held while the copies of the project are in use that commands are compared in.
-    pub(super) trees: &'a Mutex<()>,
-}
 
 /// What became of a job.
 pub(super) struct Done {
@@ -47,17 +27,6 @@ pub(super) struct Done {
     /// False: it ended, but its result is not to be relied on the next time.
     pub(super) known: bool,
     pub(super) finished: StageFinished,
-}
-
-impl Shared<'_> {
-    fn eyes(&self) -> Eyes<'_> {
-        let (root_fd, world) = (self.root_fd, self.around.world);
-        Eyes { root_fd, world, clock: self.clock, given: None }
-    }
-
-    pub(super) fn tell(&self, event: &Event) {
-        (self.around.sink)(event);
-    }
 }
 
 impl Done {
@@ -78,9 +47,9 @@ impl Done {
 }
 
 /// Looks a node up and runs it when its result is not known.
-pub(super) fn perform(mut job: Job, shared: &Shared<'_>) -> Done {
-    match Performance::begin(&mut job, shared) {
-        Ok(performance) => performance.go(),
+pub(super) fn execute(mut job: Job, shared: &Shared<'_>) -> Done {
+    match JobRun::begin(&mut job, shared) {
+        Ok(run) => run.execute(),
         Err(error) => unreadable(&job, &error),
     }
 }
@@ -106,14 +75,15 @@ pub(super) fn blank(job: &Job, outcome: Outcome) -> StageFinished {
     }
 }
 
-struct Performance<'a> {
+/// One node at work: what it declares, as it was when the job began.
+struct JobRun<'a> {
     job: &'a mut Job,
     shared: &'a Shared<'a>,
     declared: Walk,
     started_ns: i64,
 }
 
-impl<'a> Performance<'a> {
+impl<'a> JobRun<'a> {
     fn begin(job: &'a mut Job, shared: &'a Shared<'a>) -> io::Result<Self> {
         let eyes = shared.eyes();
         let started_ns = eyes.clock_ns();
@@ -124,7 +94,7 @@ impl<'a> Performance<'a> {
         Ok(Self { job, shared, declared, started_ns })
     }
 
-    fn go(self) -> Done {
+    fn execute(self) -> Done {
         let options = self.shared.options;
         let wanted = !options.rerun && !options.audit && self.job.flags & flag::ALWAYS == 0;
         let reason = match self.look_up().filter(|_| wanted) {
@@ -217,9 +187,9 @@ impl<'a> Performance<'a> {
 
     /// Runs it, again while the failure is the infrastructure's and tries are left.
     fn attempts(&self) -> StageOutcome {
-        let mut left = stage::retries(&self.job.stored.definition);
+        let mut left = dispatch::retries(&self.job.stored.definition);
         loop {
-            let outcome = stage::run(self.job, self.shared);
+            let outcome = dispatch::run(self.job, self.shared);
             let infrastructure = outcome
                 .failure
                 .as_ref()
@@ -246,7 +216,7 @@ impl<'a> Performance<'a> {
         (finished.key, finished.fields, finished.duration_us) = (key, fields, duration_us);
         finished.finished_ms = (self.shared.around.now_ms)();
         finished.exit_code = outcome.exit_code;
-        finished.command = stage::command_line(self.job);
+        finished.command = dispatch::command_line(self.job);
         finished.artifact = self.artifact();
         // Outputs of a failed run may be half written: whoever comes next must look.
         let seen = self.seen_inputs();
@@ -264,15 +234,16 @@ impl<'a> Performance<'a> {
     }
 
     fn pass(self, outcome: StageOutcome, duration_us: u64) -> Done {
-        let outputs = match self.keep_outputs() {
+        let collector = Collector { job: self.job, shared: self.shared };
+        let outputs = match collector.keep_outputs() {
             Ok(outputs) => outputs,
             Err(failure) => return self.fail(outcome, failure, duration_us),
         };
-        let (discovered, unknowable) = match self.discoveries(&outcome) {
+        let (discovered, unknowable) = match collector.discoveries(&outcome) {
             Ok(discovered) => (discovered, outcome.unknowable),
             Err(why) => (Vec::new(), Some(why)),
         };
-        let changed = self.changed_meanwhile(&discovered);
+        let changed = collector.changed_since(self.started_ns, &discovered);
         let walk = with_discovered(self.declared.clone(), &discovered);
         let (key, fields) = walk.finish();
         let action = Action {
@@ -323,84 +294,6 @@ impl<'a> Performance<'a> {
         }
         self.shared.store.put_bytes(log).unwrap_or_default()
     }
-
-    fn keep_outputs(&self) -> Result<Vec<(Seen, Output)>, Failure> {
-        self.job.outputs.iter().map(|known| self.keep_output(known)).collect()
-    }
-
-    fn keep_output(&self, known: &Known) -> Result<(Seen, Output), Failure> {
-        const TRIES: u32 = 4;
-        let place = self.shared.root.join(&known.name);
-        let failed = |message: String| Failure { class: FailureClass::Failed, message };
-        for _ in 0..TRIES {
-            let stamp_ns = self.shared.eyes().clock_ns();
-            let stat = entry::stat_path(self.shared.root_fd, &known.name)
-                .map_err(|e| Failure::of_io(&format!("cannot look at {}", known.name), &e))?;
-            if stat.is_missing() {
-                return Err(failed(format!(
-                    "it passed, but did not write its declared output {}",
-                    known.name
-                )));
-            }
-            if place.is_dir() {
-                return Err(failed(format!(
-                    "its output {} is a folder, and outputs are files: name each file in it",
-                    known.name
-                )));
-            }
-            let kept = self.shared.store.put_file(&place);
-            let (digest, mode) = kept.map_err(|e| Failure::of_cache("", &e))?;
-            let after = entry::stat_path(self.shared.root_fd, &known.name);
-            if after.is_ok_and(|after| after == stat) {
-                let seen = Seen { entry: known.entry, stat, digest, stamp_ns };
-                let link = std::fs::read_link(&place).ok();
-                return Ok((seen, Output { path: known.name.clone(), digest, mode, link }));
-            }
-        }
-        Err(failed(format!("its output {} keeps changing after it ended", known.name)))
-    }
-
-    /// What it was seen to read beyond what it declared, sorted, each once.
-    ///
-    /// # Errors
-    /// The first that cannot be read or named, so that a result would hang on less than it does.
-    fn discoveries(&self, outcome: &StageOutcome) -> Result<Vec<Known>, String> {
-        let declared: Vec<&str> = self.job.inputs.iter().map(|k| k.name.as_str()).collect();
-        let own: Vec<&str> = self.job.outputs.iter().map(|k| k.name.as_str()).collect();
-        let mut names = Vec::with_capacity(outcome.discovered.len());
-        for path in &outcome.discovered {
-            let Some(text) = path.to_str() else {
-                return Err(format!("it reads {}, whose name is not UTF-8", path.display()));
-            };
-            let name = crate::plan::build::relative(self.shared.root, Path::new(""), text);
-            let folder = if text.ends_with('/') { "/" } else { "" };
-            if !declared.contains(&name.as_str())
-                && !own.contains(&name.as_str())
-                && !name.starts_with(".optloop/tmp/")
-            {
-                names.push(name + folder);
-            }
-        }
-        names.sort_unstable();
-        names.dedup();
-        self.job.know_names(&names, &self.shared.eyes()).map_err(|e| e.to_string())
-    }
-
-    /// Inputs that are not what they were when the key was made, and discovered files written
-    /// since: the result belongs to neither state.
-    fn changed_meanwhile(&self, discovered: &[Known]) -> Vec<String> {
-        let eyes = self.shared.eyes();
-        let differs = |known: &&Known| {
-            let mut now = (*known).clone();
-            // A file that was written and is again what it was may have been read in between.
-            eyes.look_again(&mut now).is_err()
-                || now.digest != known.digest
-                || now.stat != known.stat
-        };
-        let declared = self.job.inputs.iter().filter(differs);
-        let newer = discovered.iter().filter(|k| k.stat.newest_ns() >= self.started_ns);
-        declared.chain(newer).map(|k| k.name.clone()).collect()
-    }
 }
 
 /// How a node came to a result.
@@ -419,7 +312,7 @@ fn from_action(job: &Job, end: End, action: &Action) -> StageFinished {
         finished_ms: action.finished_ms,
         duration_us: action.duration_us,
         artifact: action.artifact.clone(),
-        command: stage::command_line(job),
+        command: dispatch::command_line(job),
         // Only what exited with 0 is kept.
         exit_code: matches!(job.stored.definition, Definition::Command(_)).then_some(0),
         ..blank(job, end.outcome)

@@ -5,15 +5,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::EngineError;
 use super::device::Env;
+use super::error::EngineError;
+pub use super::error::FOLDER_VARIABLE;
 use crate::cache::CacheError;
 use crate::cache::lock::{Lock, TryLock};
 use crate::process::Cancel;
-
-/// Names another folder for leases than the machine's own, for containers that share a device and
-/// for tests that must not wait for each other.
-pub const FOLDER_VARIABLE: &str = "OPTLOOP_LEASE_DIR";
 
 /// Where the lock files of a machine lie: the first of these in which every user may make files and
 /// nobody may remove another's. Never what `TMPDIR` names, which each job may set anew. Locks do

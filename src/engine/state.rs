@@ -8,12 +8,15 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags};
 
 use super::account::StageRecord;
+use super::error::EngineError;
 use super::event::{Outcome, StageFinished};
-use super::{EngineError, tags};
+use super::seen::Looking;
+pub use super::seen::{Look, Seen};
+use super::tags;
 use crate::cache::entry::{self, World};
 use crate::cache::index::{self, Links, flag};
 use crate::cache::journal::Replayed;
-use crate::cache::{Index, Journal, Kind, Record, Stat, Status, Store};
+use crate::cache::{Index, Journal, Status, Store};
 use crate::digest::Digest;
 use crate::plan::{Plan, StoredNode, layout};
 
@@ -43,6 +46,11 @@ impl Paths {
     pub(super) fn defs(&self) -> PathBuf {
         self.own.join("defs")
     }
+
+    /// What commands of this state carry in their environment.
+    pub(super) fn marker(&self) -> String {
+        Digest::of(self.own.to_string_lossy().as_bytes()).short()
+    }
 }
 
 /// Entries and nodes of a pipeline, the journal that continues them, and the store.
@@ -63,35 +71,6 @@ pub struct State {
     replaced: HashMap<Digest, u64>,
     /// Nothing on disk may change, not even the time of the clock file.
     read_only: bool,
-}
-
-/// What looking at the world found.
-#[derive(Debug, Default)]
-pub struct Look {
-    /// Entries whose digest is not what it was.
-    pub changed: Vec<u32>,
-    /// Entries looked at again, changed or not: new stat fields, digests and stamps.
-    pub seen: Vec<Seen>,
-}
-
-/// One entry as it is now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
-    /// Which.
-    pub entry: u32,
-    /// Its stat fields.
-    pub stat: Stat,
-    /// Its digest.
-    pub digest: Digest,
-    /// The clock just before.
-    pub stamp_ns: i64,
-}
-
-impl Seen {
-    pub(super) fn record(&self) -> Record {
-        let Self { entry, stat, digest, stamp_ns } = *self;
-        Record::Seen { entry, stat, digest, stamp_ns }
-    }
 }
 
 impl State {
@@ -187,46 +166,10 @@ impl State {
     /// # Errors
     /// When a file is there but cannot be read.
     pub fn look(&self, world: &dyn World) -> Result<Look, EngineError> {
-        let mut look = Look::default();
-        let doubtful = entry::doubtful(self.root_fd(), &self.index.entries, &self.index.text);
-        if !doubtful.is_empty() {
-            look.seen = self.measure_all(&doubtful, world)?;
-        }
-        for (id, e) in self.index.entries.iter().enumerate() {
-            if e.kind == Kind::Env as u32 || e.kind >= Kind::Device as u32 {
-                let (kind, name) = self.index.entry_name(id as u32);
-                let value = entry::measure_value(self.root_fd(), kind, name, world);
-                if let Some(digest) = value.filter(|d| *d != e.digest || e.fresh != 0) {
-                    let stat = Stat::default();
-                    look.seen.push(Seen { entry: id as u32, stat, digest, stamp_ns: 0 });
-                }
-            }
-        }
-        let differs = |s: &&Seen| {
-            let e = &self.index.entries[s.entry as usize];
-            e.differs(&s.stat, &s.digest) || e.fresh != 0
-        };
-        look.changed = look.seen.iter().filter(differs).map(|s| s.entry).collect();
-        Ok(look)
-    }
-
-    fn measure_all(&self, ids: &[u32], world: &dyn World) -> Result<Vec<Seen>, EngineError> {
-        use rayon::prelude::*;
-        const WORTH_THREADS: usize = 64;
         // Without a state folder yet there is no clock; nothing can be trusted by its stat then.
         let clock = || entry::Clock::open(&self.paths.own.join("clock")).ok()?.now_ns().ok();
         let stamp_ns = (!self.read_only).then(clock).flatten().unwrap_or(i64::MIN);
-        let one = |&id: &u32| -> Result<Seen, EngineError> {
-            let (kind, name) = self.index.entry_name(id);
-            let (stat, digest) = entry::measure(self.root_fd(), kind, name, world)
-                .map_err(|source| EngineError::Unreadable { path: name.to_owned(), source })?;
-            Ok(Seen { entry: id, stat, digest, stamp_ns })
-        };
-        if ids.len() < WORTH_THREADS {
-            ids.iter().map(one).collect()
-        } else {
-            ids.par_iter().map(one).collect()
-        }
+        Looking { root_fd: self.root_fd(), index: &self.index, world, stamp_ns }.look()
     }
 
     /// Makes what was seen known. Whoever reads or writes an entry whose digest changed is one to
@@ -328,7 +271,7 @@ impl State {
             });
         }
         if !self.replayed.unfinished.is_empty() {
-            crate::process::end_stale(&super::scheduler::marker(&self.paths.own));
+            crate::process::end_stale(&self.paths.marker());
         }
     }
 
@@ -375,29 +318,5 @@ impl State {
             let known = matches!(n.status(), Status::Passed | Status::Skipped);
             (!known || n.has(flag::ALWAYS)).then_some(id)
         })
-    }
-}
-
-/// Entry ids by kind and name; made when the first discovery needs it.
-#[derive(Debug, Default)]
-pub(super) struct Names(HashMap<(Kind, String), u32>);
-
-impl Names {
-    pub(super) fn of(index: &Index) -> Self {
-        let all = (0..index.entries.len() as u32).map(|id| {
-            let (kind, name) = index.entry_name(id);
-            ((kind, name.to_owned()), id)
-        });
-        Self(all.collect())
-    }
-
-    /// The id of an entry and whether it had to be added.
-    pub(super) fn id(&mut self, index: &mut Index, kind: Kind, name: &str) -> (u32, bool) {
-        if let Some(&id) = self.0.get(&(kind, name.to_owned())) {
-            return (id, false);
-        }
-        let id = index.add_entry(kind, name);
-        self.0.insert((kind, name.to_owned()), id);
-        (id, true)
     }
 }

@@ -8,7 +8,7 @@ use std::os::fd::BorrowedFd;
 use super::account::StageRecord;
 use super::condition::{self, Results};
 use super::event::Reason;
-use super::state::Seen;
+use super::seen::Seen;
 use crate::cache::entry::{self, Clock, Stat, World};
 use crate::cache::index::flag;
 use crate::cache::{Action, Index, Kind, Status, Store};

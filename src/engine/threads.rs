@@ -7,8 +7,9 @@
 use std::sync::{Condvar, Mutex};
 use std::thread::Scope;
 
-use super::EngineError;
-use super::job::{self, Done, Shared};
+use super::error::EngineError;
+use super::job::{self, Done};
+use super::shared::Shared;
 use super::subject::Job;
 
 /// Where jobs come from, and where their results go.
@@ -112,6 +113,6 @@ fn perform(job: Job, shared: &Shared<'_>) -> Done {
     // Without a token (cancelled, or make is gone) the job still ends, as interrupted.
     let _token = shared.around.tokens.acquire(shared.around.cancel);
     let (node, name, kind) = (job.node, job.name.clone(), job.stored.definition.kind());
-    let perform = std::panic::AssertUnwindSafe(|| job::perform(job, shared));
-    std::panic::catch_unwind(perform).unwrap_or_else(|_| Done::defect(node, name, kind))
+    let execute = std::panic::AssertUnwindSafe(|| job::execute(job, shared));
+    std::panic::catch_unwind(execute).unwrap_or_else(|_| Done::defect(node, name, kind))
 }

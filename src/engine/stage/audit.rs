@@ -1,11 +1,9 @@
 //! The audit mode: what a command opens, held against what it declares.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use super::command::Setting;
+use super::command::CommandRequest;
 use super::{Failure, FailureClass, StageOutcome};
 use crate::process::audit::{Access, AccessKind, trace};
 use crate::process::{CommandSpec, Finished};
@@ -19,25 +17,25 @@ const SYSTEM: [&str; 12] = [
 /// Runs the command under trace; undeclared reads and writes are a failure that names them.
 pub(super) fn run(
     spec: &CommandSpec,
-    setting: &Setting<'_>,
+    request: &CommandRequest<'_>,
     conclude: impl FnOnce(Finished) -> StageOutcome,
 ) -> StageOutcome {
-    let audited = match trace(spec, setting.ctx.cancel) {
+    let audited = match trace(spec, request.ctx.cancel) {
         Ok(audited) => audited,
         Err(e) if e.lasts() => return StageOutcome::failed(FailureClass::Setup, e.to_string()),
         Err(e) => return StageOutcome::failed(FailureClass::Infrastructure, e.to_string()),
     };
     let mut outcome = conclude(audited.finished);
-    let root = setting.root();
+    let root = request.place();
     let absolute = |names: &[crate::engine::subject::Known]| -> Vec<PathBuf> {
         names.iter().map(|k| root.join(&k.name)).collect()
     };
-    let mut readable = absolute(&setting.job.inputs);
-    let writable = absolute(&setting.job.outputs);
+    let mut readable = absolute(&request.job.inputs);
+    let writable = absolute(&request.job.outputs);
     readable.extend(writable.iter().cloned());
-    let below = |path: &PathBuf| path.strip_prefix(setting.shared.root).map(|name| root.join(name));
+    let below = |path: &PathBuf| path.strip_prefix(request.root).map(|name| root.join(name));
     readable.extend(outcome.discovered.iter().map(|path| below(path).unwrap_or(path.clone())));
-    let tools = tools(&audited.accesses, root, setting);
+    let tools = tools(&audited.accesses, root, request);
     let mut faults = BTreeSet::new();
     for access in audited.accesses {
         let (fault, allowed) = match access.kind {
@@ -46,13 +44,13 @@ pub(super) fn run(
             AccessKind::Missing => continue,
         };
         let of_a_tool = fault == Fault::Reads && tools.iter().any(|t| access.path.starts_with(t));
-        let temporary = setting.temporary().is_some_and(|folder| access.path.starts_with(folder));
+        let temporary = request.temporary().is_some_and(|folder| access.path.starts_with(folder));
         if !of_a_tool && !temporary && !is_fine(&access.path, allowed, root) {
             faults.insert((fault, access.path));
         }
     }
     if outcome.failure.is_none() && !faults.is_empty() {
-        let message = told(&faults, root, home(setting).as_deref());
+        let message = told(&faults, root, home(request).as_deref());
         outcome.failure = Some(Failure { class: FailureClass::Failed, message });
     }
     outcome
@@ -75,15 +73,14 @@ impl Fault {
     }
 }
 
-fn home(setting: &Setting<'_>) -> Option<PathBuf> {
-    let home = setting.shared.around.world.env("HOME")?;
-    Some(PathBuf::from(OsString::from_vec(home))).filter(|home| home.is_absolute())
+fn home(request: &CommandRequest<'_>) -> Option<PathBuf> {
+    Some(PathBuf::from((request.ctx.env)("HOME")?)).filter(|home| home.is_absolute())
 }
 
 /// Where programs that were run are installed: what they read there are their own parts. Programs
 /// of the project are none.
-fn tools(accesses: &[Access], root: &Path, setting: &Setting<'_>) -> BTreeSet<PathBuf> {
-    let home = home(setting).unwrap_or_else(|| root.to_owned());
+fn tools(accesses: &[Access], root: &Path, request: &CommandRequest<'_>) -> BTreeSet<PathBuf> {
+    let home = home(request).unwrap_or_else(|| root.to_owned());
     let installed = |program: &Path| {
         let folder = program.parent()?;
         let is_bin = ["bin", "sbin", "shims", "libexec"].iter().any(|name| folder.ends_with(name));

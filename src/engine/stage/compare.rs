@@ -23,7 +23,7 @@ use crate::stats::sequential::{Confirm, Next, Rule};
 pub(super) mod account;
 pub(super) mod calibrate;
 pub mod calibration;
-pub(super) mod command;
+pub(in crate::engine) mod command;
 pub(in crate::engine) mod identical;
 mod probe;
 pub(in crate::engine) mod sides;

@@ -5,6 +5,10 @@ use serde_json::Value;
 
 use crate::pipeline::{CommandMetric, MetricSource, MetricStream, TimeUnit};
 
+/// A metric that nobody called deterministic is taken for it only if its values have so many
+/// steps: coarse ones are equal by chance.
+const STEPS: f64 = 1000.0;
+
 /// A number that was read.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Reading {
@@ -168,6 +172,11 @@ fn short(value: &Value) -> String {
         return text;
     }
     text.chars().take(LONGEST).chain(['…']).collect()
+}
+
+/// Whole numbers of some size: cycles, instructions, bytes.
+pub(super) fn has_many_steps(value: f64) -> bool {
+    value.abs() >= STEPS && value.fract() == 0.0
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use std::time::Instant;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::super::command::Setting;
-use super::super::reading::Reading;
+use super::super::command::CommandRequest;
+use super::super::reading::{Reading, has_many_steps};
 use super::super::{Failure, FailureClass, StageOutcome, judge};
 use super::account::Told;
 use super::identical::{Identical, nothing_gained};
@@ -21,32 +21,24 @@ use crate::measure::Statistic;
 use crate::measure::pairs::{
     CasePair, Comparison, Pair, Pairs, Scoring, Side, Spent, Stop, Terms, decide,
 };
-use crate::pipeline::{CommandMetric, CommandWork, Direction, MetricScale, Opponent, TimeUnit};
+use crate::pipeline::{CommandMetric, Direction, MetricScale, Opponent, TimeUnit};
 use crate::stats::block::{Better, Combine, Metric, Scale};
 use crate::stats::deterministic;
 
 /// Runs of each side that show whether a metric repeats.
 const RUNS: u32 = 2;
 
-/// A metric that nobody called deterministic is taken for it only if its values have so many
-/// steps: coarse ones are equal by chance.
-const STEPS: f64 = 1000.0;
-
 /// Runs the command: on the candidate alone, or on both sides as often as it takes.
-pub(in crate::engine::stage) fn run(
-    work: &CommandWork,
-    metric: &CommandMetric,
-    setting: &Setting<'_>,
-) -> StageOutcome {
+pub(in crate::engine) fn run(request: &CommandRequest<'_>, metric: &CommandMetric) -> StageOutcome {
     // Comparisons of one run take turns: their trees may be the same.
-    let _turn = setting.shared.trees.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut sides = match Sides::open(work, setting) {
+    let _turn = request.trees.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut sides = match Sides::open(request) {
         Ok(sides) => sides,
         Err(failure) => return failed(failure),
     };
-    let mut outcome = match &work.opponent {
-        Some(opponent) if setting.job.itself().is_none() => {
-            let incumbent = Opposed { work, opponent, metric, setting };
+    let mut outcome = match &request.work.opponent {
+        Some(opponent) if request.job.itself().is_none() => {
+            let incumbent = Opposed { request, opponent, metric };
             incumbent.compare(&mut sides)
         }
         opponent => {
@@ -93,16 +85,15 @@ fn placed(outcome: &mut StageOutcome, sides: &Sides<'_>) {
 
 /// A command with an incumbent that differs from the candidate.
 struct Opposed<'a> {
-    work: &'a CommandWork,
+    request: &'a CommandRequest<'a>,
     opponent: &'a Opponent,
     metric: &'a CommandMetric,
-    setting: &'a Setting<'a>,
 }
 
 impl Opposed<'_> {
     fn compare(&self, sides: &mut Sides<'_>) -> StageOutcome {
-        let Self { work, opponent, metric, setting } = *self;
-        if let Err(failed) = (Probe { work, metric, setting }).show(sides) {
+        let Self { request, opponent, metric } = *self;
+        if let Err(failed) = (Probe { request, metric }).show(sides) {
             let outcome = failed.ran.map(|ran| ran.outcome).unwrap_or_default();
             return StageOutcome { failure: Some(failed.failure), ..outcome };
         }
@@ -123,7 +114,7 @@ impl Opposed<'_> {
     }
 
     fn account(&self, comparison: &Comparison, matches: Matches, outcome: &mut StageOutcome) {
-        let Self { work, opponent, metric, .. } = *self;
+        let Self { request, opponent, metric } = *self;
         let middle = middle(comparison);
         outcome.metrics.extend(middle.map(|value| (metric.name.as_str(), value)));
         let told = Told::new(comparison, &opponent.called, 1, Vec::new());
@@ -133,7 +124,7 @@ impl Opposed<'_> {
         let one = SideLayouts { count: 1, ..SideLayouts::default() };
         outcome.detail = Some(StageRecord::Command(Box::new(CommandRecord {
             incumbent_matches: Some(matches.incumbent),
-            purpose: Some(work.purpose),
+            purpose: Some(request.work.purpose),
             comparison: Some(told.record()),
             // Where its code lies is the command's own affair.
             layouts: Some(LayoutsRecord { candidate: one.clone(), incumbent: Some(one) }),
@@ -197,7 +188,7 @@ impl<'a, 's> Runs<'a, 's> {
 
     fn compare(&mut self, seed: u64) -> Result<Comparison, Failure> {
         let started = Instant::now();
-        let (work, ctx) = (self.of.work, &self.of.setting.ctx);
+        let (work, ctx) = (self.of.request.work, &self.of.request.ctx);
         let scoring = Scoring { statistic: Statistic::Median, metric: scoring(self.of.metric) };
         let rule = rule(&work.rule, &work.repeats, 1);
         let last = rule.looks.last().copied().unwrap_or(1);
@@ -279,14 +270,14 @@ impl<'a, 's> Runs<'a, 's> {
             Halt::Fault { fault, .. } => fault.to_string(),
             Halt::Wrong { report, .. } => report,
         };
-        if self.of.setting.ctx.cancel.is_set() {
+        if self.of.request.ctx.cancel.is_set() {
             return Failure { class: FailureClass::Interrupted, message };
         }
         match stop.side {
             Some(Side::Candidate) => Failure { class: FailureClass::Failed, message },
             Some(Side::Incumbent) => {
                 let failure = Failure { class: self.incumbents, message };
-                incumbents(&self.of.work.incumbent, &self.of.opponent.called, &failure)
+                incumbents(&self.of.request.work.incumbent, &self.of.opponent.called, &failure)
             }
             None => Failure { class: FailureClass::Infrastructure, message },
         }
@@ -369,11 +360,6 @@ impl Pairs for Begun<'_, '_, '_> {
     fn spent(&self) -> Spent {
         self.runs.spent
     }
-}
-
-/// Whole numbers of some size: cycles, instructions, bytes.
-pub(super) fn has_many_steps(value: f64) -> bool {
-    value.abs() >= STEPS && value.fract() == 0.0
 }
 
 fn scoring(metric: &CommandMetric) -> Metric {

@@ -3,9 +3,9 @@
 
 use std::fs;
 
-use super::super::command::{Ran, Setting};
+use super::super::command::{CommandRequest, Ran};
+use super::super::reading::has_many_steps;
 use super::super::{Failure, FailureClass};
-use super::command::has_many_steps;
 use super::sides::{Kernel, Sides};
 use crate::cache::Kind;
 use crate::digest::Digest;
@@ -20,9 +20,8 @@ const RUNS: usize = 4;
 
 /// A command about to be compared.
 pub(super) struct Probe<'a> {
-    pub(super) work: &'a CommandWork,
+    pub(super) request: &'a CommandRequest<'a>,
     pub(super) metric: &'a CommandMetric,
-    pub(super) setting: &'a Setting<'a>,
 }
 
 impl Probe<'_> {
@@ -35,7 +34,7 @@ impl Probe<'_> {
         if note.exists() {
             return Ok(());
         }
-        (self.setting.ctx.progress)(0.0, "a run with empty files in the kernel's place");
+        (self.request.ctx.progress)(0.0, "a run with empty files in the kernel's place");
         self.depends(sides)?;
         // Without the note the next comparison shows it once more.
         drop(fs::write(note, ""));
@@ -44,12 +43,12 @@ impl Probe<'_> {
 
     /// What was shown holds for: the command and what it reads beside the kernel.
     fn command(&self) -> Digest {
-        let job = self.setting.job;
-        let work = CommandWork { opponent: None, ..self.work.clone() };
-        let node = StoredNode { definition: Definition::Command(work), ..job.stored.clone() };
+        let CommandRequest { job, work, .. } = *self.request;
+        let alone = CommandWork { opponent: None, ..work.clone() };
+        let node = StoredNode { definition: Definition::Command(alone), ..job.stored.clone() };
         let mut walk = Walk::declared(&node, &[]);
-        let kernel = self.work.kernel.iter().map(|file| &file.file);
-        let theirs = self.work.opponent.iter().flat_map(|opponent| &opponent.kernel);
+        let kernel = work.kernel.iter().map(|file| &file.file);
+        let theirs = work.opponent.iter().flat_map(|opponent| &opponent.kernel);
         let either: Vec<&String> = kernel.chain(theirs).collect();
         for input in &job.inputs {
             if input.kind == Kind::File && !either.contains(&&input.name) {
@@ -90,8 +89,13 @@ impl Probe<'_> {
     fn refusal(&self, with: &[f64], without: &[f64]) -> Failure {
         let list =
             |values: &[f64]| values.iter().map(|v| format!("{v}")).collect::<Vec<_>>().join(", ");
-        let kernel: Vec<&str> =
-            self.work.kernel.iter().filter_map(|f| Some(f.places.first()?.as_str())).collect();
+        let kernel: Vec<&str> = self
+            .request
+            .work
+            .kernel
+            .iter()
+            .filter_map(|f| Some(f.places.first()?.as_str()))
+            .collect();
         let (kernel, name) = (kernel.join(", "), &self.metric.name);
         let message = format!(
             "its number does not depend on the kernel, so there is nothing to compare: `{name}` is \

@@ -5,13 +5,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::super::command::{self, Ground, Ran, Setting};
+use super::super::command::{self, CommandRequest, Ran, WorkingCopy};
 use super::super::{Failure, FailureClass, StageContext};
 use crate::cache::Kind;
 use crate::digest::Digest;
 use crate::engine::account::TreesRecord;
 use crate::measure::pairs::Side;
-use crate::pipeline::{CommandWork, Purpose};
+use crate::pipeline::Purpose;
 use crate::plan::build::relative;
 use crate::tree::{Listing, Swap, Tree};
 
@@ -20,8 +20,7 @@ pub(in crate::engine) const TREES: &str = "trees";
 
 /// Both trees.
 pub(super) struct Sides<'a> {
-    work: &'a CommandWork,
-    setting: &'a Setting<'a>,
+    request: &'a CommandRequest<'a>,
     /// Where they lie, with what belongs to them.
     home: PathBuf,
     /// The project without what the command writes.
@@ -51,15 +50,16 @@ impl<'a> Sides<'a> {
     ///
     /// # Errors
     /// When the project cannot be listed, or the trees cannot be written.
-    pub(super) fn open(work: &'a CommandWork, setting: &'a Setting<'a>) -> Result<Self, Failure> {
+    pub(super) fn open(request: &'a CommandRequest<'a>) -> Result<Self, Failure> {
+        let work = request.work;
         let places = work.kernel.iter().flat_map(|file| &file.places);
         let names: Vec<&str> = places.chain(&work.carry).map(String::as_str).collect();
         let id = Digest::of(names.join("\0").as_bytes()).short();
-        let home = setting.shared.state_dir.join(TREES).join(id);
+        let home = request.ctx.state.join(TREES).join(id);
         let open = || -> io::Result<Self> {
             fs::create_dir_all(&home)?;
-            let root = setting.shared.root;
-            let project = Listing::of(root, &extra(work, setting))?.without(&own(work, setting));
+            let root = request.root;
+            let project = Listing::of(root, &extra(request))?.without(&own(request));
             let prepare = |name: &str| -> io::Result<Prepared> {
                 let tree = Tree::open(home.join(name), home.join(format!("{name}.list")))?;
                 let temporary = home.join(format!("{name}.tmp"));
@@ -67,9 +67,9 @@ impl<'a> Sides<'a> {
             };
             let (incumbent, candidate) = (prepare("a")?, prepare("b")?);
             let home = home.clone();
-            Ok(Self { work, setting, home, project, incumbent, candidate })
+            Ok(Self { request, home, project, incumbent, candidate })
         };
-        let mut sides = open().map_err(|e| sides_failed(setting, &e))?;
+        let mut sides = open().map_err(|e| sides_failed(request, &e))?;
         let files: Vec<String> = work.kernel.iter().map(|file| file.file.clone()).collect();
         sides.put(Side::Candidate, Kernel::Files(&files))?;
         Ok(sides)
@@ -77,12 +77,12 @@ impl<'a> Sides<'a> {
 
     /// Puts a kernel into a tree. A confirmation builds everything anew.
     pub(super) fn put(&mut self, side: Side, kernel: Kernel<'_>) -> Result<(), Failure> {
-        let setting = self.setting;
+        let request = self.request;
         let mut put = || -> io::Result<()> {
             let swaps = self.swaps(kernel)?;
             let wanted = self.project.with(&swaps)?;
-            let confirms = self.work.purpose == Purpose::Final;
-            let outputs: Vec<PathBuf> = own(self.work, setting);
+            let confirms = request.work.purpose == Purpose::Final;
+            let outputs: Vec<PathBuf> = own(request);
             let prepared = self.of(side);
             prepared.wanted = wanted;
             if confirms {
@@ -93,13 +93,13 @@ impl<'a> Sides<'a> {
             }
             fs::create_dir_all(&prepared.temporary)
         };
-        put().map_err(|e| sides_failed(setting, &e))?;
+        put().map_err(|e| sides_failed(request, &e))?;
         self.refresh(side)
     }
 
     /// The files that a kernel's bytes come from, each with the places that it has.
     fn swaps(&self, kernel: Kernel<'_>) -> io::Result<Vec<Swap>> {
-        let root = self.setting.shared.root;
+        let root = self.request.root;
         let empty = self.home.join("empty");
         if matches!(kernel, Kernel::Empty) {
             fs::write(&empty, "")?;
@@ -109,6 +109,7 @@ impl<'a> Sides<'a> {
             Kernel::Empty => empty.clone(),
         };
         let each = self
+            .request
             .work
             .kernel
             .iter()
@@ -126,8 +127,8 @@ impl<'a> Sides<'a> {
 
     /// Makes every file of a tree what it should be.
     fn refresh(&mut self, side: Side) -> Result<(), Failure> {
-        let setting = self.setting;
-        let ctx = &setting.ctx;
+        let request = self.request;
+        let ctx = &request.ctx;
         let prepared = self.of(side);
         if prepared.tree.is_new() {
             let words = format!("copying the project, {} files", prepared.wanted.len());
@@ -135,23 +136,23 @@ impl<'a> Sides<'a> {
         }
         let stop = || ctx.cancel.is_set();
         let updated = prepared.tree.update(&prepared.wanted, &stop);
-        updated.map(drop).map_err(|e| sides_failed(setting, &e))
+        updated.map(drop).map_err(|e| sides_failed(request, &e))
     }
 
     /// Runs the command in a tree.
     pub(super) fn run(&mut self, side: Side) -> Result<Ran, Failure> {
         self.refresh(side)?;
-        let (work, setting) = (self.work, self.setting);
+        let request = self.request;
         let Prepared { tree, temporary, .. } = self.of(side);
         let place = tree.place();
-        let dir = place.join(&setting.job.stored.dir);
-        let ctx = StageContext { dir: &dir, ..setting.ctx };
-        let ground = Ground::Tree { place, temporary };
-        let mut ran = command::once(work, &Setting { ctx, ground, ..*setting });
+        let dir = place.join(&request.job.stored.dir);
+        let ctx = StageContext { dir: &dir, ..request.ctx };
+        let copy = WorkingCopy::Tree { place, temporary };
+        let mut ran = command::once(&CommandRequest { ctx, copy, ..*request });
         if let Some(failure) = &mut ran.outcome.failure
             && failure.class == FailureClass::Failed
         {
-            let left_out = left_out(setting, place);
+            let left_out = left_out(request, place);
             failure.message.push_str(&hint(&left_out));
         }
         Ok(ran)
@@ -159,10 +160,10 @@ impl<'a> Sides<'a> {
 
     /// Gives the project the outputs that the candidate's last run wrote.
     pub(super) fn hand_over(&mut self) -> Result<(), Failure> {
-        let setting = self.setting;
-        for output in &setting.job.outputs {
+        let request = self.request;
+        for output in &request.job.outputs {
             let from = self.candidate.tree.place().join(&output.name);
-            let to = setting.shared.root.join(&output.name);
+            let to = request.root.join(&output.name);
             let copied = match from.symlink_metadata() {
                 Ok(found) if found.is_file() => replace(&from, &to),
                 Ok(_) => Err(io::Error::other("it is not a plain file")),
@@ -190,7 +191,7 @@ impl<'a> Sides<'a> {
     /// Where the sides ran, for the artifact.
     pub(super) fn record(&self) -> TreesRecord {
         let below = |tree: &Tree| {
-            relative(self.setting.shared.root, Path::new(""), &tree.place().to_string_lossy())
+            relative(self.request.root, Path::new(""), &tree.place().to_string_lossy())
         };
         TreesRecord {
             incumbent: below(&self.incumbent.tree),
@@ -202,23 +203,23 @@ impl<'a> Sides<'a> {
 }
 
 /// What a comparison reads whatever is ignored: declared inputs, and what is carried.
-fn extra(work: &CommandWork, setting: &Setting<'_>) -> Vec<PathBuf> {
-    let root = setting.shared.root;
-    let inputs = setting.job.inputs.iter().filter(|input| input.kind == Kind::File);
+fn extra(request: &CommandRequest<'_>) -> Vec<PathBuf> {
+    let (work, root) = (request.work, request.root);
+    let inputs = request.job.inputs.iter().filter(|input| input.kind == Kind::File);
     let inputs = inputs.map(|input| PathBuf::from(&input.name));
     let below = inputs.filter(|name| !name.is_absolute() && !name.starts_with(".optloop"));
     let there = below.filter(|name| root.join(name).symlink_metadata().is_ok());
     let carried =
-        work.carry.iter().map(|path| relative(root, &root.join(&setting.job.stored.dir), path));
+        work.carry.iter().map(|path| relative(root, &root.join(&request.job.stored.dir), path));
     there.chain(carried.map(PathBuf::from)).collect()
 }
 
 /// What the command itself writes: each tree has its own.
-fn own(work: &CommandWork, setting: &Setting<'_>) -> Vec<PathBuf> {
-    let root = setting.shared.root;
-    let dir = root.join(&setting.job.stored.dir);
+fn own(request: &CommandRequest<'_>) -> Vec<PathBuf> {
+    let (work, root) = (request.work, request.root);
+    let dir = root.join(&request.job.stored.dir);
     let depfile = work.depfile.as_ref().map(|path| relative(root, &dir, path));
-    let outputs = setting.job.outputs.iter().map(|output| output.name.clone());
+    let outputs = request.job.outputs.iter().map(|output| output.name.clone());
     outputs.chain(depfile).map(PathBuf::from).collect()
 }
 
@@ -243,9 +244,9 @@ fn replace(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Names in the project's root and the pipeline's folder that the tree does not have.
-fn left_out(setting: &Setting<'_>, place: &Path) -> Vec<String> {
-    let root = setting.shared.root;
-    let dir = &setting.job.stored.dir;
+fn left_out(request: &CommandRequest<'_>, place: &Path) -> Vec<String> {
+    let root = request.root;
+    let dir = &request.job.stored.dir;
     let mut names = Vec::new();
     let folders = if dir.is_empty() { vec![""] } else { vec!["", dir.as_str()] };
     for folder in folders {
@@ -285,8 +286,8 @@ fn hint(left_out: &[String]) -> String {
     )
 }
 
-fn sides_failed(setting: &Setting<'_>, e: &io::Error) -> Failure {
-    if e.kind() == io::ErrorKind::Interrupted && setting.ctx.cancel.is_set() {
+fn sides_failed(request: &CommandRequest<'_>, e: &io::Error) -> Failure {
+    if e.kind() == io::ErrorKind::Interrupted && request.ctx.cancel.is_set() {
         return Failure { class: FailureClass::Interrupted, message: "interrupted".to_owned() };
     }
     let message = format!("the copies of the project that both sides run in cannot be made: {e}");
