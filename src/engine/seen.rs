@@ -1,9 +1,10 @@
 //! What keys depend on, looked at: which entries are other than they were.
 
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 
 use super::error::EngineError;
-use crate::cache::entry::{self, World};
+use crate::cache::entry::{self, Clock, World};
 use crate::cache::{Index, Kind, Record, Stat};
 use crate::digest::Digest;
 
@@ -41,8 +42,8 @@ pub(super) struct Looking<'a> {
     pub(super) root_fd: BorrowedFd<'a>,
     pub(super) index: &'a Index,
     pub(super) world: &'a dyn World,
-    /// The file system's time just before.
-    pub(super) stamp_ns: i64,
+    /// The file that tells the file system's time; none where every byte stays as it is.
+    pub(super) clock: Option<PathBuf>,
 }
 
 impl Looking<'_> {
@@ -74,17 +75,20 @@ impl Looking<'_> {
     fn measure_all(&self, ids: &[u32]) -> Result<Vec<Seen>, EngineError> {
         use rayon::prelude::*;
         const WORTH_THREADS: usize = 64;
+        // Without a state folder yet there is no clock; nothing can be trusted by its stat then.
+        let now = |clock: &PathBuf| Clock::open(clock).ok()?.now_ns().ok();
+        let stamp_ns = self.clock.as_ref().and_then(now).unwrap_or(i64::MIN);
         if ids.len() < WORTH_THREADS {
-            ids.iter().map(|&id| self.measure(id)).collect()
+            ids.iter().map(|&id| self.measure(id, stamp_ns)).collect()
         } else {
-            ids.par_iter().map(|&id| self.measure(id)).collect()
+            ids.par_iter().map(|&id| self.measure(id, stamp_ns)).collect()
         }
     }
 
-    fn measure(&self, id: u32) -> Result<Seen, EngineError> {
+    fn measure(&self, id: u32, stamp_ns: i64) -> Result<Seen, EngineError> {
         let (kind, name) = self.index.entry_name(id);
         let (stat, digest) = entry::measure(self.root_fd, kind, name, self.world)
             .map_err(|source| EngineError::Unreadable { path: name.to_owned(), source })?;
-        Ok(Seen { entry: id, stat, digest, stamp_ns: self.stamp_ns })
+        Ok(Seen { entry: id, stat, digest, stamp_ns })
     }
 }

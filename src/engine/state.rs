@@ -13,7 +13,7 @@ use super::event::{Outcome, StageFinished};
 use super::seen::Looking;
 pub use super::seen::{Look, Seen};
 use super::tags;
-use crate::cache::entry::{self, World};
+use crate::cache::entry::World;
 use crate::cache::index::{self, Links, flag};
 use crate::cache::journal::Replayed;
 use crate::cache::{Index, Journal, Status, Store};
@@ -166,10 +166,8 @@ impl State {
     /// # Errors
     /// When a file is there but cannot be read.
     pub fn look(&self, world: &dyn World) -> Result<Look, EngineError> {
-        // Without a state folder yet there is no clock; nothing can be trusted by its stat then.
-        let clock = || entry::Clock::open(&self.paths.own.join("clock")).ok()?.now_ns().ok();
-        let stamp_ns = (!self.read_only).then(clock).flatten().unwrap_or(i64::MIN);
-        Looking { root_fd: self.root_fd(), index: &self.index, world, stamp_ns }.look()
+        let clock = (!self.read_only).then(|| self.paths.own.join("clock"));
+        Looking { root_fd: self.root_fd(), index: &self.index, world, clock }.look()
     }
 
     /// Makes what was seen known. Whoever reads or writes an entry whose digest changed is one to

@@ -8,7 +8,11 @@ use crate::pipeline::Direction;
 use crate::plan::Best;
 
 /// Picks among members that passed; one without the number cannot win.
-pub(in crate::engine) fn run(best: &Best, members: &[(String, Digest)], store: &Store) -> StageOutcome {
+pub(in crate::engine) fn run(
+    best: &Best,
+    members: &[(String, Digest)],
+    store: &Store,
+) -> StageOutcome {
     let results = members.iter().filter_map(|(name, key)| {
         let action = store.action(key)?;
         let value = action.metrics.get(&best.by)?;
