@@ -31,6 +31,7 @@ pub mod sanitize;
 mod values;
 
 use rounds::{Round, Table};
+use sanitize::DeviceKernel;
 
 /// What is to be checked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -241,8 +242,8 @@ impl Checked {
                 return Ok(());
             }
             progress(0.8, "endurance");
-            let until = Instant::now() + tenth;
-            self.endurance = Some(endurance::run(judge, session, (cheapest, wanted), until)?);
+            let row = endurance::Row { case: cheapest, wanted, until: Instant::now() + tenth };
+            self.endurance = Some(endurance::run(judge, session, row)?);
             if let Some(case) = memory::longest(judge, &times, tenth) {
                 let until = Instant::now() + tenth;
                 self.memory = Some(memory::run(judge, session, case, until)?);
@@ -287,7 +288,8 @@ impl Checked {
         let (def, bench, log) = (around.def, around.bench, &mut *around.log);
         let (told, failure) = match (&def.target, &def.sanitize) {
             (Target::Cuda(device), _) if def.watch => {
-                sanitize::watch((device, &def.kernel), bench, &around.judge, log)
+                let kernel = DeviceKernel { device, bundle: &def.kernel };
+                sanitize::watch(&kernel, bench, &around.judge, log)
             }
             (Target::Cpu(_), Some(build)) => sanitize::run(build, bench, &mut around.judge, log),
             _ => return None,

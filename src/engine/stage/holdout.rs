@@ -1,7 +1,7 @@
 //! The cases that are held out, before a kernel is ranked: right on sizes that nobody knew.
 
 use super::bench::BenchDef;
-use super::judge::{Bench, Judge, Load, arguments};
+use super::judge::{Bench, Judge, Load, Loaded, SetId, arguments};
 use super::{Failure, FailureClass};
 use crate::backend::{Mode, Order, Session};
 
@@ -20,7 +20,8 @@ pub(super) fn check(def: &BenchDef, bench: &Bench<'_>, seed: u64) -> Result<u32,
         let sets = judge.draw(case, LAUNCHES)?;
         let opened = bench.open_kernel(&def.kernel);
         let mut session = opened.map_err(|fault| judge.failure(case, &fault))?;
-        let checked = (0..sets).try_for_each(|set| one(&mut judge, &mut *session, (case, set)));
+        let checked =
+            (0..sets).try_for_each(|set| one(&mut judge, &mut *session, SetId { case, set }));
         session.finish();
         checked?;
     }
@@ -28,11 +29,8 @@ pub(super) fn check(def: &BenchDef, bench: &Bench<'_>, seed: u64) -> Result<u32,
 }
 
 /// One launch, compared.
-fn one(
-    judge: &mut Judge<'_>,
-    session: &mut dyn Session,
-    (case, set): (usize, u32),
-) -> Result<(), Failure> {
+fn one(judge: &mut Judge<'_>, session: &mut dyn Session, id: SetId) -> Result<(), Failure> {
+    let SetId { case, set } = id;
     let loaded = if judge.is_large(case) {
         judge.load_large(case, Load::One(set as usize), session)?
     } else {
@@ -42,7 +40,7 @@ fn one(
     let judged = loaded.and_then(|()| {
         session.launch(Order { first: 0, count: 1, mode: Mode::Hot })?;
         let drawn = &judge.drawn(case)[set as usize];
-        Ok(judge.compare_in_parts(case, (drawn, 0), session)?.0)
+        Ok(judge.compare_in_parts(Loaded { case, drawn, slot: 0 }, session)?.0)
     });
     let judged = judged.map_err(|fault| judge.failure(case, &fault))?;
     if judged.passed() {

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::judge::{Judge, Load, arguments};
+use super::super::judge::{Judge, Load, Loaded, arguments};
 use super::super::{Failure, FailureClass};
 use super::rounds::launch;
 use crate::backend::Session;
@@ -21,20 +21,30 @@ pub(super) fn cheapest(judge: &Judge<'_>) -> Option<usize> {
     own.min_by(|&a, &b| judge.cost(a).total_cmp(&judge.cost(b)))
 }
 
-/// Launches `case` so often, or until it is time; outputs are poisoned anew before each set's turn.
+/// Launches of one case in a row.
+#[derive(Clone, Copy)]
+pub(super) struct Row {
+    pub(super) case: usize,
+    pub(super) wanted: u32,
+    /// When they end, however many there were.
+    pub(super) until: Instant,
+}
+
+/// Launches so often, or until it is time; outputs are poisoned anew before each set's turn.
 pub(super) fn run(
     judge: &mut Judge<'_>,
     session: &mut dyn Session,
-    (case, wanted): (usize, u32),
-    until: Instant,
+    row: Row,
 ) -> Result<EnduranceRecord, Failure> {
+    let Row { case, wanted, until } = row;
     let mut done = EnduranceRecord { case: judge.cases[case].label.clone(), launches: 0, wanted };
     if wanted == 0 {
         return Ok(done);
     }
     let pool = judge.draw(case, POOL.min(wanted).max(2))? as usize;
     if judge.is_large(case) {
-        return large(judge, session, done, (case, until.min(Instant::now() + LARGE_PATIENCE)));
+        let until = until.min(Instant::now() + LARGE_PATIENCE);
+        return large(judge, session, Row { until, ..row });
     }
     let mut turn = 0;
     while done.launches < wanted && Instant::now() < until {
@@ -48,7 +58,8 @@ pub(super) fn run(
         let left = (wanted - done.launches) as usize;
         for (slot, &set) in order.iter().enumerate().take(left) {
             done.launches += 1;
-            one(judge, session, (case, slot as u32, set), done.launches)?;
+            let drawn = &judge.drawn(case)[set];
+            one(judge, session, Loaded { case, drawn, slot: slot as u32 }, done.launches)?;
         }
     }
     Ok(done)
@@ -59,15 +70,17 @@ pub(super) fn run(
 fn large(
     judge: &mut Judge<'_>,
     session: &mut dyn Session,
-    mut done: EnduranceRecord,
-    (case, until): (usize, Instant),
+    row: Row,
 ) -> Result<EnduranceRecord, Failure> {
-    while done.launches < done.wanted && Instant::now() < until {
+    let Row { case, wanted, until } = row;
+    let mut done = EnduranceRecord { case: judge.cases[case].label.clone(), launches: 0, wanted };
+    while done.launches < wanted && Instant::now() < until {
         judge.shape(case, session);
         let loaded = judge.load_large(case, Load::One(0), session)?;
         loaded.map_err(|fault| judge.failure(case, &fault))?;
         done.launches += 1;
-        one(judge, session, (case, 0, 0), done.launches)?;
+        let drawn = &judge.drawn(case)[0];
+        one(judge, session, Loaded { case, drawn, slot: 0 }, done.launches)?;
     }
     Ok(done)
 }
@@ -75,11 +88,11 @@ fn large(
 fn one(
     judge: &Judge<'_>,
     session: &mut dyn Session,
-    (case, slot, set): (usize, u32, usize),
+    loaded: Loaded<'_>,
     number: u32,
 ) -> Result<(), Failure> {
-    let drawn = &judge.drawn(case)[set];
-    let launched = launch(judge, session, (case, slot), drawn);
+    let case = loaded.case;
+    let launched = launch(judge, session, loaded);
     let judged = launched.map_err(|fault| judge.failure(case, &fault))?.judged;
     if judged.passed() {
         return Ok(());

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::super::Failure;
-use super::super::judge::{Drawn, Judge, Judged, Load, arguments, outputs};
+use super::super::judge::{Drawn, Judge, Judged, Load, Loaded, arguments, outputs};
 use super::growth::{Error, errors};
 use crate::backend::{Argument, Fault, Mode, Order, Session};
 use crate::digest::Digest;
@@ -175,7 +175,8 @@ impl Table<'_, '_> {
 
     fn launch(&mut self, slot: u32, source: Source<'_>) -> Result<Launched, Failure> {
         let drawn = source.drawn(self.judge, self.case);
-        let launched = launch(self.judge, &mut *self.session, (self.case, slot), drawn);
+        let loaded = Loaded { case: self.case, drawn, slot };
+        let launched = launch(self.judge, &mut *self.session, loaded);
         launched.map_err(|fault| self.judge.failure(self.case, &fault))
     }
 
@@ -200,11 +201,11 @@ pub(super) struct Launched {
 pub(super) fn launch(
     judge: &Judge<'_>,
     session: &mut dyn Session,
-    (case, slot): (usize, u32),
-    drawn: &Drawn,
+    loaded: Loaded<'_>,
 ) -> Result<Launched, Fault> {
+    let Loaded { case, drawn, slot } = loaded;
     let ns = session.launch(Order { first: slot, count: 1, mode: Mode::Hot })?.reported_ns;
-    let (judged, left) = judge.compare_in_parts(case, (drawn, slot), session)?;
+    let (judged, left) = judge.compare_in_parts(loaded, session)?;
     if !judged.passed() {
         let later = session.reread(slot, PAUSE)?;
         if judge.compare_with(case, drawn, &later).passed() {

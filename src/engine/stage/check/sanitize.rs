@@ -111,10 +111,16 @@ pub(super) fn run(
     (Told::Built(done), failure)
 }
 
+/// A built kernel and the CUDA device that it is launched on.
+pub(super) struct DeviceKernel<'a> {
+    pub(super) device: &'a str,
+    pub(super) bundle: &'a Path,
+}
+
 /// Launches the built kernel on a CUDA device, as it is, while the device's sanitizer watches; a
 /// failure only for what the kernel does.
 pub(super) fn watch(
-    (device, kernel): (&str, &Path),
+    kernel: &DeviceKernel<'_>,
     bench: &Bench<'_>,
     judge: &Judge<'_>,
     log: &mut Vec<u8>,
@@ -129,8 +135,8 @@ pub(super) fn watch(
         .iter()
         .map(|(case, arguments)| DeviceCase {
             label: &judge.cases[*case].label,
-            device,
-            bundle: kernel,
+            device: kernel.device,
+            bundle: kernel.bundle,
             grid: judge.grid(*case),
             arguments,
         })
@@ -153,7 +159,7 @@ fn build_and_launch(
     let own = bench.ctx.scratch.join("sanitized");
     let ctx = StageContext { scratch: &own, ..*bench.ctx };
     (ctx.progress)(0.9, "sanitizers");
-    let (library, runtime) = match build(def, &ctx) {
+    let instrumented = match build(def, &ctx) {
         Ok(built) => built,
         Err(Failure { class: FailureClass::Interrupted, message }) => {
             let failure = Failure { class: FailureClass::Interrupted, message };
@@ -168,7 +174,8 @@ fn build_and_launch(
             return (left_out, passes.then_some(failure));
         }
     };
-    launch_all(def, &bench.until(end(bench)), judge, (&library, &runtime, log))
+    let bench = bench.until(end(bench));
+    Launches { instrumented: &instrumented, bench: &bench, judge, log }.all(def)
 }
 
 /// When this must be over.
@@ -178,7 +185,13 @@ fn end(bench: &Bench<'_>) -> Instant {
     now + left.unwrap_or(Duration::from_mins(1)).max(LEAST)
 }
 
-fn build(def: &CompileDef, ctx: &StageContext<'_>) -> Result<(PathBuf, Runtime), Failure> {
+/// A kernel that was built with sanitizers.
+struct Instrumented {
+    library: PathBuf,
+    runtime: Runtime,
+}
+
+fn build(def: &CompileDef, ctx: &StageContext<'_>) -> Result<Instrumented, Failure> {
     let failed = |what: String| Failure { class: FailureClass::Failed, message: what };
     fs::create_dir_all(ctx.scratch).map_err(|e| failed(format!("cannot make a folder: {e}")))?;
     let compiler = compile::find_compiler(def, ctx)?;
@@ -208,48 +221,55 @@ fn build(def: &CompileDef, ctx: &StageContext<'_>) -> Result<(PathBuf, Runtime),
         let first = failure.message.lines().next().unwrap_or_default();
         Failure { message: format!("it does not build with sanitizers: {first}"), ..failure }
     })?;
-    Ok((library, runtime))
+    Ok(Instrumented { library, runtime })
 }
 
-/// One launch of every case that is not too much, the cheapest first.
-fn launch_all(
-    def: &CompileDef,
-    bench: &Bench<'_>,
-    judge: &mut Judge<'_>,
-    (library, runtime, log): (&Path, &Runtime, &mut Vec<u8>),
-) -> (Sanitized, Option<Failure>) {
-    let cases = small(judge);
-    let mut session = match bench.open_with(library, environment(runtime)) {
-        Ok(session) => session,
-        Err(Fault::Interrupted) => return interrupted(),
-        Err(fault) => {
-            let why = format!("the worker does not start with sanitizers: {fault}");
-            return (Sanitized::without(why), None);
-        }
-    };
-    let mut done = Sanitized { ran: true, address: true, undefined: true, ..Sanitized::default() };
-    done.why = left_out(judge, &cases);
-    for case in cases {
-        let Err(fault) = launch(judge, &mut session, case) else {
-            done.cases += 1;
-            continue;
+/// Launches of a kernel that was built with sanitizers.
+struct Launches<'a, 'b> {
+    instrumented: &'a Instrumented,
+    bench: &'a Bench<'b>,
+    judge: &'a Judge<'b>,
+    log: &'a mut Vec<u8>,
+}
+
+impl Launches<'_, '_> {
+    /// One launch of every case that is not too much, the cheapest first.
+    fn all(self, def: &CompileDef) -> (Sanitized, Option<Failure>) {
+        let Self { instrumented: Instrumented { library, runtime }, bench, judge, log } = self;
+        let cases = small(judge);
+        let mut session = match bench.open_with(library, environment(runtime)) {
+            Ok(session) => session,
+            Err(Fault::Interrupted) => return interrupted(),
+            Err(fault) => {
+                let why = format!("the worker does not start with sanitizers: {fault}");
+                return (Sanitized::without(why), None);
+            }
         };
-        if fault == Fault::Interrupted {
-            return interrupted();
+        let mut done =
+            Sanitized { ran: true, address: true, undefined: true, ..Sanitized::default() };
+        done.why = left_out(judge, &cases);
+        for case in cases {
+            let Err(fault) = launch(judge, &mut session, case) else {
+                done.cases += 1;
+                continue;
+            };
+            if fault == Fault::Interrupted {
+                return interrupted();
+            }
+            let text = with_lines(&session.finish(), library);
+            log.extend(text.as_bytes());
+            let Some(finding) = finding(&fault, &text, def) else {
+                done.ran = done.cases > 0;
+                done.why = Some(unlike_the_plain_one(&fault, &judge.cases[case].label));
+                return (done, None);
+            };
+            let failure = judge.failure(case, &Fault::Sanitizer { what: finding.clone() });
+            done.found = Some(finding);
+            return (done, Some(failure));
         }
-        let text = with_lines(&session.finish(), library);
-        log.extend(text.as_bytes());
-        let Some(finding) = finding(&fault, &text, def) else {
-            done.ran = done.cases > 0;
-            done.why = Some(unlike_the_plain_one(&fault, &judge.cases[case].label));
-            return (done, None);
-        };
-        let failure = judge.failure(case, &Fault::Sanitizer { what: finding.clone() });
-        done.found = Some(finding);
-        return (done, Some(failure));
+        log.extend(session.finish());
+        (done, None)
     }
-    log.extend(session.finish());
-    (done, None)
 }
 
 /// What was printed, with frames in the kernel named by its debugging information.

@@ -1,42 +1,31 @@
 //! Comparing outputs where they lie, with the host's comparison as the last word.
 
-use super::judged::{InParts, PART};
-use super::{Drawn, Judge, Judged};
+use super::drawn::{Loaded, SetId};
+use super::judged::{InParts, Judged, PART};
+use super::sets::Judge;
 use crate::backend::{Fault, Session};
 use crate::digest::Digest;
 use crate::measure::SlotEnd;
-use crate::problem::{ArgKind, Problem, Role};
-use crate::verify::{Dtype, Tolerance};
 
 /// Of so many sets that a device finds right, about one is looked at by the host too.
 const SPOTS: u32 = 8;
-
-/// How each output is compared, in argument order.
-pub(super) fn like(problem: &Problem) -> Vec<(Dtype, Tolerance)> {
-    let output = |role: &Role| matches!(role, Role::Out | Role::Inout);
-    let like = problem.args.iter().filter_map(|arg| match &arg.kind {
-        ArgKind::Buffer { role, .. } if output(role) => Some((arg.dtype, problem.tolerance)),
-        _ => None,
-    });
-    like.collect()
-}
 
 impl Judge<'_> {
     /// Compares what a launch on a set of the pool left; `outputs` are buffers to read into.
     pub(in crate::engine::stage) fn check(
         &self,
-        (case, set): (usize, u32),
+        id: SetId,
         session: &mut dyn Session,
         outputs: &mut Vec<Vec<u8>>,
     ) -> Result<(), SlotEnd> {
-        let want = &self.pools[case][set as usize].want;
-        let told = session.agrees(set, want, &self.like)?;
+        let SetId { case, set } = id;
+        let drawn = &self.pools[case][set as usize];
+        let told = session.agrees(set, &drawn.want, &self.like)?;
         if told == Some(true) && !rand::random::<u32>().is_multiple_of(SPOTS) {
             return Ok(());
         }
         if self.is_large(case) {
-            let drawn = &self.pools[case][set as usize];
-            let (judged, _) = self.compare_in_parts(case, (drawn, set), session)?;
+            let (judged, _) = self.compare_in_parts(Loaded { case, drawn, slot: set }, session)?;
             return settled(told, &judged);
         }
         session.outputs_into(set, outputs)?;
@@ -44,13 +33,13 @@ impl Judge<'_> {
     }
 
     /// Compares what a launch on a set left, where it lies, with what the reference left; and a digest
-    /// of each output. `slot` is the set's number among those that are loaded.
+    /// of each output.
     pub(in crate::engine::stage) fn compare_in_parts(
         &self,
-        case: usize,
-        (drawn, slot): (&Drawn, u32),
+        loaded: Loaded<'_>,
         session: &mut dyn Session,
     ) -> Result<(Judged, Vec<Digest>), Fault> {
+        let Loaded { case, drawn, slot } = loaded;
         if self.is_large(case) {
             (self.bench.ctx.progress)(0.0, &format!("comparing, {}", self.cases[case].label));
         }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use rayon::prelude::*;
 
 use super::super::{Failure, FailureClass};
-use super::{arguments, outputs};
+use super::drawn::arguments;
+use super::judged::outputs;
 use crate::backend::cpu::{CpuSession, Remains};
 use crate::backend::{Fault, Mode, Order, Session};
 use crate::problem::{ArgKind, Problem, Role, Staged};
@@ -35,6 +36,15 @@ pub(super) struct Question<'a> {
     pub(super) is_secret: bool,
 }
 
+/// What the reference does to some of an output's elements, and what to do about it.
+struct Flaw<'a> {
+    output: &'a str,
+    deed: &'a str,
+    some: u64,
+    all: u64,
+    remedy: &'a str,
+}
+
 impl Question<'_> {
     /// The outputs' names and types.
     fn outputs(&self) -> impl Iterator<Item = (&str, Dtype)> {
@@ -48,20 +58,17 @@ impl Question<'_> {
 
     /// A failure of the problem's: what the reference does to some of an output's elements, and what to
     /// do about it. Of a case that is held out no number is told.
-    fn failure(
-        &self,
-        (deed, remedy): (&str, &str),
-        (name, some, all): (&str, u64, u64),
-    ) -> Failure {
+    fn failure(&self, flaw: &Flaw<'_>) -> Failure {
+        let Flaw { output, deed, some, all, remedy } = flaw;
         let (problem, label) = (&self.problem.name, self.label);
         let message = if self.is_secret {
             format!(
-                "the reference of problem `{problem}` {deed} elements of `{name}` at {label} (sizes \
+                "the reference of problem `{problem}` {deed} elements of `{output}` at {label} (sizes \
                  are withheld): {remedy}"
             )
         } else {
             format!(
-                "the reference of problem `{problem}` {deed} {some} of {all} elements of `{name}` at \
+                "the reference of problem `{problem}` {deed} {some} of {all} elements of `{output}` at \
                  case {label}: {remedy}"
             )
         };
@@ -81,7 +88,14 @@ pub(super) fn without_nan(question: &Question<'_>, want: &[Vec<Vec<u8>>]) -> Res
                 let remedy = "no kernel can pass; mend the problem's inputs or its reference, or write \
                               `equal_nan = true` under [tolerance] where NaN is the right answer";
                 let all = (bytes.len() / dtype.size_bytes()) as u64;
-                return Err(question.failure(("gives NaN in", remedy), (name, count, all)));
+                let deed = "gives NaN in";
+                return Err(question.failure(&Flaw {
+                    output: name,
+                    deed,
+                    some: count,
+                    all,
+                    remedy,
+                }));
             }
         }
     }
@@ -110,19 +124,27 @@ fn nans(bytes: &[u8], dtype: Dtype) -> u64 {
     count as u64
 }
 
+/// A set that the reference has answered.
+pub(super) struct Answered<'a> {
+    pub(super) staged: &'a Staged,
+    pub(super) want: &'a [Vec<u8>],
+    /// Its number among those that are loaded.
+    pub(super) slot: u32,
+}
+
 /// Has a session load the same set once more.
 pub(super) type Again<'a> = &'a mut dyn FnMut(&mut CpuSession) -> Result<(), Fault>;
 
 /// Per output, how many elements of a set the reference leaves as they were, of how many. It is asked
-/// once more, on other random bytes, where one seems to be: that may be chance. `number` is the set's
-/// among those that are loaded.
+/// once more, on other random bytes, where one seems to be: that may be chance.
 pub(super) fn left_out(
     session: &mut CpuSession,
-    (staged, want): (&Staged, &[Vec<u8>]),
-    (number, again): (u32, Again<'_>),
+    answered: &Answered<'_>,
+    again: Again<'_>,
 ) -> Result<Vec<(u64, u64)>, Fault> {
+    let Answered { staged, want, slot } = *answered;
     let sizes: Vec<usize> = outputs(staged).map(|output| output.dtype.size_bytes()).collect();
-    let Some(remains) = session.remains(number) else {
+    let Some(remains) = session.remains(slot) else {
         return Ok(Vec::new());
     };
     let count = |again: Option<(&Remains, &[Vec<u8>])>| -> Vec<(u64, u64)> {
@@ -136,9 +158,9 @@ pub(super) fn left_out(
         return Ok(seems);
     }
     again(session)?;
-    session.launch(Order { first: number, count: 1, mode: Mode::Hot })?;
-    let left = session.outputs(number)?;
-    Ok(session.remains(number).map_or(seems, |remains| count(Some((&remains, &left)))))
+    session.launch(Order { first: slot, count: 1, mode: Mode::Hot })?;
+    let left = session.outputs(slot)?;
+    Ok(session.remains(slot).map_or(seems, |remains| count(Some((&remains, &left)))))
 }
 
 /// Refuses outputs that are written in part: what the rest must hold, nobody can say.
@@ -149,7 +171,8 @@ pub(super) fn whole(question: &Question<'_>, left: &[(u64, u64)]) -> Result<(), 
                 "what a kernel must leave there nobody can say; write `role = \"inout\"` for `{name}`, \
                  so that it starts from known values, or have the reference write all of it"
             );
-            return Err(question.failure(("leaves unwritten", &remedy), (name, some, all)));
+            let (deed, remedy) = ("leaves unwritten", remedy.as_str());
+            return Err(question.failure(&Flaw { output: name, deed, some, all, remedy }));
         }
     }
     Ok(())

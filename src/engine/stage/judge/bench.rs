@@ -5,10 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::super::StageContext;
-use super::built;
 use super::traced::{started, traced};
 use crate::backend::cpu::{CpuSession, SessionOptions};
-use crate::backend::cuda::{CudaOptions, CudaSession, Journal};
+use crate::backend::cuda::{Bundle, CudaOptions, CudaSession, ImageKind, Journal};
 use crate::backend::{Allowance, Fault, Session};
 use crate::pipeline::{self, Cores, Limits, Target};
 use crate::plan::kernel::{CUDA_ENV, WORKER_ENV};
@@ -71,7 +70,7 @@ impl<'a> Bench<'a> {
 
     /// How far a kernel's worker is confined, in words.
     pub(in crate::engine::stage) fn confinement(&self, kernel: &Path) -> String {
-        if self.target.cuda().is_some() && built::is_device_only(kernel) {
+        if self.target.cuda().is_some() && is_device_only(kernel) {
             return "device code only".to_owned();
         }
         self.level().describe()
@@ -209,6 +208,11 @@ impl<'a> Bench<'a> {
         let ready = |session: &CpuSession| format!("ready, sandbox {}", session.level().describe());
         started(format_args!("{}", library.display()), || CpuSession::start(&options), ready)
     }
+}
+
+/// Whether a built kernel has no code for the host; what cannot be read counts as having some.
+fn is_device_only(kernel: &Path) -> bool {
+    Bundle::read(kernel).is_ok_and(|bundle| bundle.kind != ImageKind::Shared)
 }
 
 /// What makes a worker write to the trace too, when there is one.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::super::{Failure, FailureClass};
-use super::Bench;
+use super::bench::Bench;
 use crate::backend::cuda::{Bundle, ImageKind, LaunchLines};
 use crate::backend::{Fault, Grid, Session, Trouble};
 use crate::pipeline::Target;
@@ -21,20 +21,15 @@ pub(in crate::engine::stage) struct Built {
     device_only: bool,
 }
 
-/// Whether a built kernel has no code for the host; what cannot be read counts as having some.
-pub(super) fn is_device_only(kernel: &Path) -> bool {
-    Bundle::read(kernel).is_ok_and(|bundle| bundle.kind != ImageKind::Shared)
-}
-
 impl Built {
-    /// How a kernel is launched at `cases`, of which the first `own` are the problem's.
+    /// How a kernel is launched at `cases`: the problem's own, then those that are held out.
     ///
     /// # Errors
     /// The case at which there is no geometry that a device takes, and why.
     pub(super) fn of(
         bench: &Bench<'_>,
         problem: &Problem,
-        (cases, own): (&[Case], usize),
+        cases: &[Case],
         kernel: &Path,
     ) -> Result<Self, Failure> {
         if matches!(bench.target, Target::Cpu(_)) {
@@ -47,8 +42,11 @@ impl Built {
         }
         let failed = |message| Failure { class: FailureClass::Failed, message };
         let launch = laid_over(problem, &bundle.launch).map_err(failed)?;
+        let own = problem.cases.len();
         let grids = cases.iter().enumerate().map(|(number, case)| {
-            grid(&launch, case).map_err(|why| failed(refusal(&launch, (case, number < own), &why)))
+            let told = |why: String| (number < own).then_some(why);
+            grid(&launch, case)
+                .map_err(|why| failed(refusal(&launch, &case.label, told(why).as_deref())))
         });
         Ok(Self { grids: grids.collect::<Result<_, _>>()?, device_only: true })
     }
@@ -124,19 +122,18 @@ fn grid(launch: &CudaLaunch, case: &Case) -> Result<Grid, String> {
     Ok(Grid { blocks: found.grid, threads: found.block, shared_bytes: found.shared_bytes })
 }
 
-/// Names the case and the expressions; of a case that is held out, no number.
-fn refusal(launch: &CudaLaunch, (case, is_own): (&Case, bool), why: &str) -> String {
+/// Names the case and the expressions. Of a case that is held out no number is told, so `why` is none.
+fn refusal(launch: &CudaLaunch, label: &str, why: Option<&str>) -> String {
     let CudaLaunch { grid, block, shared } = launch;
     let launch = format!(
         "the launch (grid = [{}], block = [{}], shared = {shared})",
         grid.join(", "),
         block.join(", ")
     );
-    let label = &case.label;
-    if is_own {
-        return format!("case {label}: {launch} is none that a device takes: {why}");
+    match why {
+        Some(why) => format!("case {label}: {launch} is none that a device takes: {why}"),
+        None => format!("{label} (sizes are withheld): {launch} is none that a device takes"),
     }
-    format!("{label} (sizes are withheld): {launch} is none that a device takes")
 }
 
 #[cfg(test)]
@@ -227,10 +224,9 @@ mod tests {
         let case = Case { label: "n=4096".into(), sizes: [("n".to_owned(), 4096)].into() };
         let wide = CudaLaunch { block: vec!["n".into()], ..launch() };
         let why = grid(&wide, &case).unwrap_err();
-        let told = refusal(&wide, (&case, true), &why);
+        let told = refusal(&wide, &case.label, Some(&why));
         assert!(told.contains("n=4096") && told.contains("block = [n]"), "{told}");
         assert!(told.contains("block.x is 4096"), "{told}");
-        let secret = Case { label: "hold-out 2".into(), ..case };
-        assert!(!refusal(&wide, (&secret, false), &why).contains("4096"));
+        assert!(!refusal(&wide, "hold-out 2", None).contains("4096"));
     }
 }

@@ -5,8 +5,18 @@ use std::sync::{Mutex, PoisonError};
 use serde::Serialize;
 
 use crate::digest::Digest;
-use crate::problem::{Problem, Role, Staged, StagedArg};
-use crate::verify::{self, Comparison, Dtype};
+use crate::problem::{ArgKind, Problem, Role, Staged, StagedArg};
+use crate::verify::{self, Comparison, Dtype, Tolerance};
+
+/// How each output is compared, in argument order.
+pub(super) fn like(problem: &Problem) -> Vec<(Dtype, Tolerance)> {
+    let output = |role: &Role| matches!(role, Role::Out | Role::Inout);
+    let like = problem.args.iter().filter_map(|arg| match &arg.kind {
+        ArgKind::Buffer { role, .. } if output(role) => Some((arg.dtype, problem.tolerance)),
+        _ => None,
+    });
+    like.collect()
+}
 
 /// What comparing all outputs of one launch found.
 #[derive(Debug, Clone, Default, Serialize)]

@@ -5,31 +5,14 @@
 use std::time::Duration;
 
 use super::super::Failure;
-use super::answers;
+use super::answers::{self, Answered};
+use super::drawn::{Drawn, arguments};
 use super::fault::reference_failure;
-use super::{Bench, Drawn, Judge, arguments};
+use super::limits::{BUDGET, LARGE_SETS};
+use super::sets::Judge;
 use crate::backend::cpu::CpuSession;
 use crate::backend::{Argument, Fault, Mode, Order, Session};
 use crate::problem::{bytes_needed, plan};
-
-/// Sets of a large case: one to warm up on, or whose place the other takes, and one that is fresh.
-pub(super) const SETS: usize = 2;
-
-/// A set of so many bytes is large, unless [`THRESHOLD`] says otherwise.
-const LARGE_BYTES: u64 = 128 << 20;
-
-/// A case with large buffers is launched once in a process, and each launch costs the judge as much as
-/// the kernel: no look is begun that would end later than this. The first is always taken.
-const BUDGET: Duration = Duration::from_secs(8);
-
-/// The variable of the environment that says from how many bytes on.
-const THRESHOLD: &str = "OPTLOOP_LARGE_BYTES";
-
-/// From how many bytes on a set is large.
-pub(super) fn threshold(bench: &Bench<'_>) -> u64 {
-    let given = (bench.ctx.env)(THRESHOLD);
-    given.and_then(|text| text.to_str()?.parse().ok()).unwrap_or(LARGE_BYTES)
-}
 
 /// What is to be loaded.
 pub(in crate::engine::stage) enum Load<'a> {
@@ -40,6 +23,12 @@ pub(in crate::engine::stage) enum Load<'a> {
     One(usize),
     /// One set that is of no pool, answered.
     Made(&'a mut Drawn),
+}
+
+/// Sets of a large case, of which the reference answers those from `fresh` on.
+struct Asked<'a> {
+    sets: &'a mut [Drawn],
+    fresh: usize,
 }
 
 impl Judge<'_> {
@@ -61,7 +50,7 @@ impl Judge<'_> {
 
     /// Notes what the sets of a large case are drawn from; how many there are.
     pub(super) fn plan(&mut self, case: usize, wanted: u32) -> Result<u32, Failure> {
-        let wanted = (wanted as usize).clamp(1, SETS);
+        let wanted = (wanted as usize).clamp(1, LARGE_SETS);
         for number in self.pools[case].len()..wanted {
             let seed = self.pool_seed(case, number);
             let staged = plan(self.problem, &self.cases[case], seed);
@@ -81,15 +70,18 @@ impl Judge<'_> {
     ) -> Result<Result<(), Fault>, Failure> {
         self.make_way(case);
         let mut pool = std::mem::take(&mut self.pools[case]);
-        let (sets, fresh): (&mut [Drawn], usize) = match load {
-            Load::Ring(sets) => (&mut pool[..sets as usize], 1.min(sets as usize - 1)),
-            Load::One(set) => (&mut pool[set..=set], 0),
-            Load::Made(made) => (std::slice::from_mut(made), 0),
+        let mut asked = match load {
+            Load::Ring(sets) => {
+                let fresh = 1.min(sets as usize - 1);
+                Asked { sets: &mut pool[..sets as usize], fresh }
+            }
+            Load::One(set) => Asked { sets: &mut pool[set..=set], fresh: 0 },
+            Load::Made(made) => Asked { sets: std::slice::from_mut(made), fresh: 0 },
         };
-        let answered = self.answer_large(case, (&mut *sets, fresh), Some(&mut *session));
+        let answered = self.answer_large(case, &mut asked, Some(&mut *session));
         let loaded = answered.map(|()| {
             (self.bench.ctx.progress)(0.0, &format!("staging inputs, {}", self.cases[case].label));
-            let (number, arguments) = loading(sets);
+            let (number, arguments) = loading(asked.sets);
             session.load_shared(&arguments, number, &mut self.shelf)
         });
         self.pools[case] = pool;
@@ -107,7 +99,8 @@ impl Judge<'_> {
         }
         self.make_way(case);
         let mut pool = std::mem::take(&mut self.pools[case]);
-        let answered = self.answer_large(case, (&mut pool[set..=set], 0), None);
+        let mut asked = Asked { sets: &mut pool[set..=set], fresh: 0 };
+        let answered = self.answer_large(case, &mut asked, None);
         self.pools[case] = pool;
         answered
     }
@@ -123,13 +116,14 @@ impl Judge<'_> {
         }
     }
 
-    /// The reference's answers to the sets from `fresh` on.
+    /// The reference's answers to the sets that are to be answered.
     fn answer_large(
         &mut self,
         case: usize,
-        (sets, fresh): (&mut [Drawn], usize),
+        asked: &mut Asked<'_>,
         session: Option<&mut dyn Session>,
     ) -> Result<(), Failure> {
+        let (sets, fresh) = (&mut *asked.sets, asked.fresh);
         if sets[fresh..].iter().all(|drawn| !drawn.want.is_empty()) {
             return Ok(());
         }
@@ -157,8 +151,8 @@ impl Judge<'_> {
                 let shelf = &mut self.shelf;
                 let mut again =
                     |session: &mut CpuSession| session.load_shared(&staged, number, shelf);
-                let set = (&set.staged, want.as_slice());
-                let left = answers::left_out(&mut reference, set, (index as u32, &mut again));
+                let answered = Answered { staged: &set.staged, want: &want, slot: index as u32 };
+                let left = answers::left_out(&mut reference, &answered, &mut again);
                 answers::whole(&self.question(case), &left.map_err(blame)?)?;
             }
             answers::without_nan(&self.question(case), std::slice::from_ref(&want))?;

@@ -1,8 +1,8 @@
 //! Whether the machine has the memory that a case needs, before any is taken.
 
 use super::super::{Failure, FailureClass};
-use super::Judge;
 use super::bench::{Memory, memory};
+use super::sets::Judge;
 use crate::problem::{ArgKind, Case, Problem, Role, StagedArg, bytes_needed, plan};
 
 /// What is left for everything else on the machine.

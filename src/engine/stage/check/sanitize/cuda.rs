@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::super::super::judge::kernel_failure;
-use super::super::super::replayed::{DeviceCase, ended, printed, run_tool};
+use super::super::super::replayed::{DeviceCase, ToolCall, ended, printed, run_tool};
 use super::super::super::{Failure, StageContext};
 use crate::backend::Fault;
 use crate::backend::cuda::inspect::sanitizer::{self, Check};
@@ -95,7 +95,8 @@ pub fn run(asked: &DeviceSanitize<'_>, log: &mut Vec<u8>) -> (DeviceSanitized, O
                 done.why = Some(format!("no time was left for {count} cases"));
                 return (done, None);
             }
-            match watched(asked.ctx, (tool, check), case, (left, log)) {
+            let watch = Watch { ctx: asked.ctx, tool, check, left };
+            match watch.run(case, log) {
                 Outcome::Clean { warnings } => done.looked(check, warnings),
                 Outcome::Found(what) => {
                     done.looked(check, 0);
@@ -130,40 +131,49 @@ impl DeviceSanitized {
     }
 }
 
-fn watched(
-    ctx: &StageContext<'_>,
-    (tool, check): (&Path, Check),
-    case: &DeviceCase<'_>,
-    (left, log): (Duration, &mut Vec<u8>),
-) -> Outcome {
-    let folder = ctx.scratch.join("compute-sanitizer");
-    let command = match case.command(ctx, &folder, 1) {
-        Ok(command) => command,
-        Err(why) => return Outcome::Unable(why),
-    };
-    let args = sanitizer::watch(check, &command);
-    let ran = run_tool((tool, args), ctx, (&folder, check.name()), left.min(PATIENCE));
-    let finished = match ran {
-        Ok(finished) => finished,
-        Err(why) => return Outcome::Unable(why),
-    };
-    if finished.exit == Exit::Cancelled {
-        return Outcome::Interrupted;
+/// One run of a case under one check.
+struct Watch<'a> {
+    ctx: &'a StageContext<'a>,
+    tool: &'a Path,
+    check: Check,
+    /// How long it may take.
+    left: Duration,
+}
+
+impl Watch<'_> {
+    fn run(&self, case: &DeviceCase<'_>, log: &mut Vec<u8>) -> Outcome {
+        let Self { ctx, tool, check, left } = *self;
+        let folder = ctx.scratch.join("compute-sanitizer");
+        let command = match case.command(ctx, &folder, 1) {
+            Ok(command) => command,
+            Err(why) => return Outcome::Unable(why),
+        };
+        let args = sanitizer::watch(check, &command);
+        let timeout = left.min(PATIENCE);
+        let call = ToolCall { tool, args, folder: &folder, part: check.name(), timeout };
+        let ran = run_tool(call, ctx);
+        let finished = match ran {
+            Ok(finished) => finished,
+            Err(why) => return Outcome::Unable(why),
+        };
+        if finished.exit == Exit::Cancelled {
+            return Outcome::Interrupted;
+        }
+        let said = printed(&finished);
+        let report = sanitizer::parse(&said);
+        let ended = ended(&finished, &said);
+        if let (true, None, Some(0)) = (report.findings.is_empty(), &ended, report.errors) {
+            // Its banners say no more than the record does.
+            return Outcome::Clean { warnings: report.warnings };
+        }
+        log.extend(said.as_bytes());
+        if let Some(finding) = report.findings.first() {
+            let more = report.findings.len() - 1;
+            let others = if more > 0 { format!("; and {more} more") } else { String::new() };
+            return Outcome::Found(finding.line() + &others);
+        }
+        Outcome::Unable(unable(&report.notes, ended, report.errors))
     }
-    let said = printed(&finished);
-    let report = sanitizer::parse(&said);
-    let ended = ended(&finished, &said);
-    if let (true, None, Some(0)) = (report.findings.is_empty(), &ended, report.errors) {
-        // Its banners say no more than the record does.
-        return Outcome::Clean { warnings: report.warnings };
-    }
-    log.extend(said.as_bytes());
-    if let Some(finding) = report.findings.first() {
-        let more = report.findings.len() - 1;
-        let others = if more > 0 { format!("; and {more} more") } else { String::new() };
-        return Outcome::Found(finding.line() + &others);
-    }
-    Outcome::Unable(unable(&report.notes, ended, report.errors))
 }
 
 /// Why a run without a finding proves nothing.
