@@ -1,11 +1,14 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::backend::cpu::layouts::Layouts;
 use crate::backend::cpu::symbols;
 use crate::engine::account::CompiledLayouts;
-use crate::problem::{Arg, Fill};
+use crate::engine::stage::FailureClass;
+use crate::pipeline::CompileWork;
+use crate::problem::{Arg, ArgKind, Fill, Problem, Role};
 use crate::process::Cancel;
 use crate::verify::{Dtype, Tolerance};
 

@@ -62,13 +62,20 @@ impl DeviceCase<'_> {
     }
 }
 
-/// Runs a tool; `part` tells it from the stage's other processes.
-pub(super) fn run_tool(
-    (tool, args): (&Path, Vec<OsString>),
-    ctx: &StageContext<'_>,
-    (folder, part): (&Path, &str),
-    timeout: Duration,
-) -> Result<Finished, String> {
+/// A tool with what it is told.
+pub(super) struct ToolCall<'a> {
+    pub(super) tool: &'a Path,
+    pub(super) args: Vec<OsString>,
+    /// Where it runs, and what it may write to.
+    pub(super) folder: &'a Path,
+    /// Tells it from the stage's other processes.
+    pub(super) part: &'a str,
+    pub(super) timeout: Duration,
+}
+
+/// Runs a tool.
+pub(super) fn run_tool(call: ToolCall<'_>, ctx: &StageContext<'_>) -> Result<Finished, String> {
+    let ToolCall { tool, args, folder, part, timeout } = call;
     let mut spec = CommandSpec::new(tool, folder, format!("{}.{part}", ctx.marker));
     spec.args = args;
     spec.env = ctx.inherited(&TOOL_ENV);

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{
-    CompileDef, Failure, FailureClass, Reads, StageContext, StageOutcome, Words, cannot,
-    command_line, discover, failed, prepare_output, run_all, shortened, signature,
+use super::def::{Build, CompileDef, signature};
+use super::reads::Reads;
+use super::steps::{
+    Words, cannot, command_line, discover, failed, prepare_output, run_all, shortened,
 };
 use crate::backend::cpu::Signature;
 use crate::backend::cuda::compiler::nvrtc::{EXIT_MISUSED, EXIT_NO_NVRTC};
@@ -18,6 +19,7 @@ use crate::backend::cuda::find::{Library, Places};
 use crate::backend::cuda::{Bundle, LaunchLines};
 use crate::diagnostic;
 use crate::engine::account::{CompileRecord, StageRecord};
+use crate::engine::stage::{Failure, FailureClass, StageContext, StageOutcome};
 use crate::problem::expr;
 use crate::process;
 use crate::stats::Metrics;
@@ -27,11 +29,8 @@ pub(super) fn is_for(def: &CompileDef) -> bool {
     def.sources.first().is_some_and(|source| compiler::is_cuda(source))
 }
 
-pub(super) fn try_run(
-    def: &CompileDef,
-    ctx: &StageContext<'_>,
-    outcome: &mut StageOutcome,
-) -> Result<(), Failure> {
+pub(super) fn try_run(build: Build<'_>, outcome: &mut StageOutcome) -> Result<(), Failure> {
+    let Build { def, ctx } = build;
     let form = if def.compile.host { Form::Host } else { Form::Device };
     let text = source_text(def)?;
     let tool = tool(def, ctx, form)?;
@@ -53,12 +52,12 @@ pub(super) fn try_run(
         arch: &arch,
         scratch: ctx.scratch,
     };
-    let build = compiler::plan(&request).map_err(|e| failed(e.to_string()))?;
+    let plan = compiler::plan(&request).map_err(|e| failed(e.to_string()))?;
     let asked = Asked { def, text: &text, signature: &signature, form, tool: &tool };
-    let record = record(&asked, &build);
+    let record = record(&asked, &plan);
     outcome.detail = Some(StageRecord::Compile(record.clone()));
-    run_build(&asked, ctx, &build, outcome)?;
-    let bundle = pack(&asked, (&build, &request), launch)?;
+    run_build(&asked, ctx, &plan, outcome)?;
+    let bundle = pack(&asked, &plan, &request, launch)?;
     let arch = Some(bundle.arch.clone());
     outcome.detail = Some(StageRecord::Compile(CompileRecord { arch, ..record }));
     outcome.metrics.set(Metrics::BYTES, bundle.image.len() as f64);
@@ -147,10 +146,10 @@ fn record(asked: &Asked<'_>, build: &CudaBuild) -> CompileRecord {
 fn run_build(
     asked: &Asked<'_>,
     ctx: &StageContext<'_>,
-    build: &CudaBuild,
+    plan: &CudaBuild,
     outcome: &mut StageOutcome,
 ) -> Result<(), Failure> {
-    if let Some((path, text)) = &build.generated {
+    if let Some((path, text)) = &plan.generated {
         fs::write(path, text).map_err(|e| cannot(&format!("writing {}", path.display()), &e))?;
     }
     let shown = asked.def.sources.first().map_or_else(String::new, |s| s.display().to_string());
@@ -162,9 +161,10 @@ fn run_build(
         failure: &|code, words| said(asked, code, words),
         reads: Some(&reads),
     };
-    let ran = run_all(asked.def, ctx, &build.steps, outcome, &words);
+    let build = Build { def: asked.def, ctx };
+    let ran = run_all(build, &plan.steps, outcome, &words);
     // Headers are known even when the code is wrong, and a change of one may mend it.
-    discover(asked.def, (&build.depfiles, &reads), ctx, outcome);
+    discover(build, &plan.depfiles, &reads, outcome);
     ran
 }
 
@@ -194,12 +194,13 @@ fn wanted(asked: &Asked<'_>) -> String {
 
 fn pack(
     asked: &Asked<'_>,
-    (build, request): (&CudaBuild, &CudaRequest<'_>),
+    plan: &CudaBuild,
+    request: &CudaRequest<'_>,
     launch: LaunchLines,
 ) -> Result<Bundle, Failure> {
-    let image = fs::read(&build.image)
-        .map_err(|e| cannot(&format!("reading {}", build.image.display()), &e))?;
-    compiler::pack(build, request, image, launch)
+    let image = fs::read(&plan.image)
+        .map_err(|e| cannot(&format!("reading {}", plan.image.display()), &e))?;
+    compiler::pack(plan, request, image, launch)
         .map_err(|e| failed(format!("{e}\n{}", wanted(asked))))
 }
 

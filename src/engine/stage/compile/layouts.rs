@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use rayon::prelude::*;
 
-use super::super::{Failure, FailureClass, StageContext};
-use super::{CompileDef, cannot, environment};
+use super::super::{Failure, FailureClass};
+use super::def::Build;
+use super::steps::{cannot, environment};
 use crate::backend::cpu::layouts::{self, MOST};
 use crate::backend::cpu::{Compilation, Step};
 use crate::digest::Digest;
@@ -21,15 +22,16 @@ use crate::process::{self, CommandSpec, Exit};
 /// When a link was stopped or could not be started. What a linker does not want to link again has
 /// one layout.
 pub(super) fn add(
-    def: &CompileDef,
-    ctx: &StageContext<'_>,
-    (plan, built): (&Compilation, &Path),
+    build: Build<'_>,
+    plan: &Compilation,
+    built: &Path,
 ) -> Result<CompiledLayouts, Failure> {
+    let ctx = build.ctx;
     let read = |path: &Path| fs::read(path).map_err(|e| cannot("reading what was built", &e));
     let mut parts = vec![read(built)?];
     let mut why = None;
     let objects = Objects::new(plan, ctx.scratch).map_err(Trouble::Refused);
-    match objects.and_then(|objects| link_all(def, ctx, (plan, &objects))) {
+    match objects.and_then(|objects| link_all(build, plan, &objects)) {
         Ok(outputs) => {
             for output in outputs {
                 parts.push(read(&output)?);
@@ -119,25 +121,23 @@ enum Trouble {
 
 /// What was linked; links do not wait for each other.
 fn link_all(
-    def: &CompileDef,
-    ctx: &StageContext<'_>,
-    (plan, objects): (&Compilation, &Objects),
+    build: Build<'_>,
+    plan: &Compilation,
+    objects: &Objects,
 ) -> Result<Vec<PathBuf>, Trouble> {
-    let numbers = 1..def.compile.layouts.min(MOST);
+    let scratch = build.ctx.scratch;
+    let numbers = 1..build.def.compile.layouts.min(MOST);
     let link = |number: u32| {
-        let step = objects.step(plan, ctx.scratch, number).map_err(Trouble::Refused)?;
-        link_one(def, ctx, (&step, number))?;
-        Ok(output(ctx.scratch, number))
+        let step = objects.step(plan, scratch, number).map_err(Trouble::Refused)?;
+        link_one(build, &step, number)?;
+        Ok(output(scratch, number))
     };
     let linked: Vec<Result<PathBuf, Trouble>> = numbers.into_par_iter().map(link).collect();
     linked.into_iter().collect()
 }
 
-fn link_one(
-    def: &CompileDef,
-    ctx: &StageContext<'_>,
-    (step, number): (&Step, u32),
-) -> Result<(), Trouble> {
+fn link_one(build: Build<'_>, step: &Step, number: u32) -> Result<(), Trouble> {
+    let Build { def, ctx } = build;
     let marker = format!("{}.layout{number}", ctx.marker);
     let mut spec = CommandSpec::new(&step.program, ctx.scratch, marker);
     spec.args.clone_from(&step.args);

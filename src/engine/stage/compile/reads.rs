@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use super::super::StageContext;
-use super::CompileDef;
+use super::def::CompileDef;
 use crate::engine::stage::Failure;
 use crate::paths;
 use crate::process::audit::{self, AuditError, Look, LookKind, Watched};

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::{CountersReport, CountersRequest, HotLine, Tool, ended, find, run};
+use super::request::{CountersRequest, ended, find, run};
+use crate::engine::account::{CountersReport, HotLine, Tool};
 
 /// How many lines a report names.
 const HOT_LINES: usize = 10;
@@ -25,7 +26,7 @@ pub(super) fn take(request: &CountersRequest<'_>) -> Result<CountersReport, Stri
         args.push(format!("--toggle-collect={function}").into());
     }
     args.extend_from_slice(request.argv);
-    let finished = run((&valgrind, "callgrind"), args, request)?;
+    let finished = run(request, &valgrind, "callgrind", args)?;
     let said = String::from_utf8_lossy(&finished.stdout);
     if let Some(why) = unknown_instruction(&said) {
         return Err(why);

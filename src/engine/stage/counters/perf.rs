@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::{CountersReport, CountersRequest, Tool, ended, find, run};
+use super::request::{CountersRequest, ended, find, run};
+use crate::engine::account::{CountersReport, Tool};
 
 /// What is counted, where the processor can.
 const EVENTS: &str = "cycles,instructions,branches,branch-misses,cache-references,cache-misses,\
@@ -21,11 +22,13 @@ pub(super) fn take(request: &CountersRequest<'_>) -> Result<CountersReport, Stri
     // Perf alone knows whether it may count and whether there is anything that counts; a command
     // that does nothing tells it without running the kernel.
     let idle = [OsString::from("/bin/true")];
-    let probed = stat(&perf, ("instructions,cycles", "probe", &idle), request)?;
+    let probe = Count { events: "instructions,cycles", part: "probe", argv: &idle };
+    let probed = stat(request, &perf, &probe)?;
     if probed.counters.is_empty() {
         return Err(probed.refusal());
     }
-    let counted = stat(&perf, (EVENTS, "perf", request.argv), request)?;
+    let counted =
+        stat(request, &perf, &Count { events: EVENTS, part: "perf", argv: request.argv })?;
     if let Some(how) = counted.ended {
         return Err(format!("perf did not count to the end: {how}"));
     }
@@ -72,17 +75,22 @@ impl Counted {
     }
 }
 
-fn stat(
-    perf: &Path,
-    (events, part, argv): (&str, &str, &[OsString]),
-    request: &CountersRequest<'_>,
-) -> Result<Counted, String> {
+/// One call of perf.
+struct Count<'a> {
+    events: &'a str,
+    /// Tells its process and its file from those of other calls.
+    part: &'a str,
+    argv: &'a [OsString],
+}
+
+fn stat(request: &CountersRequest<'_>, perf: &Path, count: &Count<'_>) -> Result<Counted, String> {
+    let Count { events, part, argv } = *count;
     let file = request.scratch.join(format!("{part}.csv"));
     let mut args: Vec<OsString> = ["stat", "-x,", "-o"].map(OsString::from).to_vec();
     args.push(file.clone().into());
     args.extend(["-e", events, "--"].map(OsString::from));
     args.extend_from_slice(argv);
-    let finished = run((perf, part), args, request)?;
+    let finished = run(request, perf, part, args)?;
     let mut counted = parse(&std::fs::read_to_string(&file).unwrap_or_default());
     counted.said = String::from_utf8_lossy(&finished.stdout).into_owned();
     counted.ended = ended(&finished);
