@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::bench::{BenchDef, Roofs};
+use super::bench::{BenchDef, Roofs, Trial};
 use super::compile::{self, CompileDef};
 use super::counters::{self, CountersReport, CountersRequest, Tool};
 use super::{StageContext, judge};
@@ -40,29 +40,36 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Looks at a kernel that was measured; `None` where its sources, which would be built once more,
 /// are not known.
 pub(super) fn look(
-    def: &BenchDef,
-    ctx: &StageContext<'_>,
-    (measurement, roofs): (&Measurement, &Roofs),
+    trial: Trial<'_>,
+    measurement: &Measurement,
+    roofs: &Roofs,
 ) -> Option<ProfileRecord> {
+    let def = trial.def;
     let case = largest(def);
     let verdict = verdict(def, case, roofs);
     match (&def.target, &def.build) {
-        (Target::Cuda(device), _) => Some(device::look(def, ctx, (device, case), &verdict)),
+        (Target::Cuda(device), _) => Some(device::look(trial, device, case, &verdict)),
         (Target::Cpu(_), Some(build)) => {
             let typical_ns = typical_ns(measurement, case);
-            Some(on_cpu(def, build, ctx, (case, typical_ns, verdict)))
+            Some(on_cpu(&Rebuilt { trial, build, case, typical_ns }, verdict))
         }
         (Target::Cpu(_), None) => None,
     }
 }
 
-fn on_cpu(
-    def: &BenchDef,
-    build: &CompileDef,
-    ctx: &StageContext<'_>,
-    (case, typical_ns, verdict): (usize, f64, String),
-) -> ProfileRecord {
-    let counted = count(def, build, ctx, (case, typical_ns));
+/// A kernel that is built once more, to be looked into at one case.
+struct Rebuilt<'a> {
+    trial: Trial<'a>,
+    build: &'a CompileDef,
+    case: usize,
+    /// How long a launch takes there.
+    typical_ns: f64,
+}
+
+fn on_cpu(rebuilt: &Rebuilt<'_>, verdict: String) -> ProfileRecord {
+    let Trial { def, ctx, .. } = rebuilt.trial;
+    let (build, case) = (rebuilt.build, rebuilt.case);
+    let counted = count(rebuilt);
     let remarks = compiler_remarks(build, ctx);
     let mut lines = vec![verdict.clone()];
     lines.extend(counter_lines(&counted));
@@ -122,12 +129,8 @@ fn verdict(def: &BenchDef, case: usize, roofs: &Roofs) -> String {
 }
 
 /// Runs the kernel alone under the best counter there is.
-fn count(
-    def: &BenchDef,
-    build: &CompileDef,
-    ctx: &StageContext<'_>,
-    (case, typical_ns): (usize, f64),
-) -> Result<CountersReport, String> {
+fn count(rebuilt: &Rebuilt<'_>) -> Result<CountersReport, String> {
+    let Rebuilt { trial: Trial { def, ctx, .. }, build, case, typical_ns } = *rebuilt;
     (ctx.progress)(0.3, "counting");
     let folder = own_folder(ctx, "counted")?;
     let chosen = def.problem.cases.get(case).ok_or("there is no case")?;
@@ -135,10 +138,11 @@ fn count(
         problem::stage(&def.problem, chosen, judge::seed(None)).map_err(|e| e.to_string())?;
     let launches = (COUNTED_NS / typical_ns).clamp(1.0, MOST_LAUNCHES).ceil() as u32;
     let inside = within(ctx, &folder);
-    let mut report = count_build(build, &inside, (&staged, launches), &[])?;
+    let replayed = Replayed { staged: &staged, launches };
+    let mut report = count_build(build, &inside, replayed, &[])?;
     if report.tool == Tool::None && cfg!(target_arch = "x86_64") {
         // The widest vectors are what simulated processors lack.
-        let narrow = count_build(build, &inside, (&staged, launches), &["-mno-avx512f"])?;
+        let narrow = count_build(build, &inside, replayed, &["-mno-avx512f"])?;
         if narrow.tool != Tool::None {
             report = narrow;
             let what = "counted in a build with -mno-avx512f, the most that callgrind can follow";
@@ -154,13 +158,21 @@ fn count(
     Ok(report)
 }
 
+/// Launches that are counted, all on one set.
+#[derive(Clone, Copy)]
+struct Replayed<'a> {
+    staged: &'a Staged,
+    launches: u32,
+}
+
 /// Builds the kernel as it was measured, with line tables and `extra` flags, and counts.
 fn count_build(
     build: &CompileDef,
     ctx: &StageContext<'_>,
-    (staged, launches): (&Staged, u32),
+    replayed: Replayed<'_>,
     extra: &[&str],
 ) -> Result<CountersReport, String> {
+    let Replayed { staged, launches } = replayed;
     let library = ctx.scratch.join("kernel.so");
     let plan = compile::commands(build, ctx, &library, compiler::plan);
     let mut plan = plan.map_err(|f| f.message)?;

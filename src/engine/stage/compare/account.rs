@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::numbers::throttled;
 use super::super::{Failure, FailureClass};
-use super::Compared;
+use super::compared::Compared;
 use crate::engine::account::{ComparedCase, ComparisonRecord, finite};
 use crate::measure::pairs::{Comparison, Cut, Decided, Decision, Reported};
 use crate::pipeline::Guard;

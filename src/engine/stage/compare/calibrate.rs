@@ -1,8 +1,11 @@
 //! Compares a kernel with itself: how large is what is no difference?
 
-use super::super::bench::{BenchDef, Notes};
-use super::super::{Failure, FailureClass, StageContext};
-use super::{Compared, Duel, PER_PROCESS, calibration, rule};
+use super::super::bench::{Notes, Trial};
+use super::super::{Failure, FailureClass};
+use super::calibration;
+use super::compared::{self, Compared, Course};
+use super::duel::Duel;
+use super::terms::{PER_PROCESS, rule};
 use crate::engine::account::CalibrationRecord;
 use crate::pipeline::Target;
 use crate::stats::calibration::{
@@ -20,18 +23,18 @@ pub(in crate::engine::stage) struct Calibrated {
 
 /// Calibrates: 12 pairs of processes of the same binary, 4 pairs from each.
 pub(in crate::engine::stage) fn run(
-    def: &BenchDef,
-    ctx: &StageContext<'_>,
-    seed: u64,
+    trial: Trial<'_>,
     notes: &mut Notes,
 ) -> Result<Calibrated, Failure> {
+    let def = trial.def;
     let infra = |message: String| Failure { class: FailureClass::Infrastructure, message };
     let all = PROCESS_PAIRS * PAIRS_PER_PROCESS;
     // One look at the end, which nothing comes before: pairs are what is wanted.
     let mut once = rule(&def.work.rule, &[all], def.problem.cases.len());
     (once.gross, once.confirm) = (0.0, None);
-    let duel = Duel { def, incumbent: &def.kernel, ctx, seed };
-    let compared = duel.run(once, PAIRS_PER_PROCESS, None, notes)?;
+    let duel = Duel { trial, incumbent: &def.kernel };
+    let course = Course { rule: once, per_process: PAIRS_PER_PROCESS, early_stop_us: None };
+    let compared = compared::run(duel, course, notes)?;
     let d = compared.comparison.d().map_err(infra)?;
     let processes: Vec<Vec<f64>> =
         d.chunks(PAIRS_PER_PROCESS as usize).map(<[f64]>::to_vec).collect();
@@ -41,7 +44,7 @@ pub(in crate::engine::stage) fn run(
     if let Target::Cpu(_) = def.target {
         calibration.pairs_per_process = PER_PROCESS;
     }
-    let place = calibration::Place::of(def, ctx);
+    let place = calibration::Place::of(def, trial.ctx);
     calibration::write(&place, &calibration).map_err(infra)?;
     Ok(Calibrated { compared, calibration, device: place.device() })
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::StageContext;
-use super::super::replayed::{DeviceCase, ended, printed, run_tool};
+use super::super::replayed::{DeviceCase, ToolCall, ended, printed, run_tool};
 use crate::backend::Mode;
 use crate::backend::cuda::inspect::ncu::{self, Collect, NcuReport};
 use crate::backend::cuda::{Bundle, ImageKind};
@@ -106,7 +106,7 @@ fn count(asked: &DeviceLook<'_>, ncu: &Path) -> Result<Seen, String> {
     let bundle = Bundle::read(asked.case.bundle)
         .map_err(|e| format!("no ncu: {}: {e}", asked.case.bundle.display()))?;
     let metrics = ncu::metrics();
-    let Err((why, said)) = collect(asked, (ncu, &bundle), &metrics) else {
+    let Err((why, said)) = collect(asked, ncu, &bundle, &metrics) else {
         return read(asked, ncu, Vec::new());
     };
     let unknown = ncu::unknown(&said, &metrics);
@@ -114,14 +114,15 @@ fn count(asked: &DeviceLook<'_>, ncu: &Path) -> Result<Seen, String> {
         return Err(why);
     }
     let known: Vec<String> = metrics.into_iter().filter(|m| !unknown.contains(m)).collect();
-    collect(asked, (ncu, &bundle), &known).map_err(|(why, _)| why)?;
+    collect(asked, ncu, &bundle, &known).map_err(|(why, _)| why)?;
     read(asked, ncu, vec![format!("this ncu does not know {}", unknown.join(", "))])
 }
 
 /// Has `ncu` make its report; else why not, and all that it said.
 fn collect(
     asked: &DeviceLook<'_>,
-    (ncu, bundle): (&Path, &Bundle),
+    ncu: &Path,
+    bundle: &Bundle,
     metrics: &[String],
 ) -> Result<(), (String, String)> {
     let silent = |why: String| (format!("no counters: {why}"), String::new());
@@ -143,7 +144,8 @@ fn collect(
         metrics,
         command: &command,
     });
-    let finished = run_tool((ncu, args), asked.ctx, (&folder, "ncu"), PATIENCE).map_err(silent)?;
+    let call = ToolCall { tool: ncu, args, folder: &folder, part: "ncu", timeout: PATIENCE };
+    let finished = run_tool(call, asked.ctx).map_err(silent)?;
     let said = printed(&finished);
     let why = match finished.exit {
         Exit::Cancelled => Some("interrupted".to_owned()),
@@ -159,7 +161,8 @@ fn collect(
 fn read(asked: &DeviceLook<'_>, ncu: &Path, mut notes: Vec<String>) -> Result<Seen, String> {
     let folder = asked.ctx.scratch.join("ncu");
     let args = ncu::print(asked.report);
-    let finished = run_tool((ncu, args), asked.ctx, (&folder, "import"), PATIENCE)?;
+    let call = ToolCall { tool: ncu, args, folder: &folder, part: "import", timeout: PATIENCE };
+    let finished = run_tool(call, asked.ctx)?;
     let said = String::from_utf8_lossy(&finished.stdout);
     let all = ncu::parse(&said).map_err(|why| {
         let why = ncu::trouble(&printed(&finished)).unwrap_or(why);

@@ -1,7 +1,7 @@
 //! A profile on a CUDA device: the case is staged anew, what the kernel takes of the device is asked
 //! of the driver, and `ncu` is looked for.
 
-use super::super::bench::{BenchDef, mode};
+use super::super::bench::{BenchDef, Trial, mode};
 use super::super::judge::{self, Bench, Judge};
 use super::super::replayed::DeviceCase;
 use super::super::{StageContext, judge::Built};
@@ -18,13 +18,9 @@ use crate::problem;
 const PROFILES: &str = "profiles";
 
 /// Looks at a case of a kernel on a device, of which `roofline` is known.
-pub(super) fn look(
-    def: &BenchDef,
-    ctx: &StageContext<'_>,
-    (device, case): (&str, usize),
-    roofline: &str,
-) -> ProfileRecord {
-    let bench = Bench::new(ctx, &def.work.limits, &def.target).confined(def.work.sandbox);
+pub(super) fn look(trial: Trial<'_>, device: &str, case: usize, roofline: &str) -> ProfileRecord {
+    let Trial { def, ctx, .. } = trial;
+    let bench = trial.bench();
     let looked = staged(def, &bench, case).map(|(staged, built)| {
         let arguments = judge::arguments(&staged);
         let case = DeviceCase {
