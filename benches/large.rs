@@ -11,7 +11,7 @@ use optloop::backend::{Allowance, Argument, Draw, Mode, Order, Session, Shelf};
 use optloop::problem::{Fill, fill_into};
 use optloop::process::Cancel;
 use optloop::process::sandbox::SandboxMode;
-use optloop::verify::{Comparison, Dtype, Tolerance, compare_part};
+use optloop::verify::{Comparison, Dtype, Part, Tolerance, compare_part};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -130,7 +130,7 @@ fn compare(session: &mut CpuSession, want: &[u8]) {
     let tolerance = Tolerance { rtol: 1e-6, atol: 1e-6, equal_nan: false };
     let look = |_: usize, start: usize, got: &[u8]| {
         let want = &want[start..start + got.len()];
-        let found: Comparison = compare_part(got, want, (Dtype::F32, 0), &tolerance);
+        let found: Comparison = compare_part(Part { got, want, start: 0 }, Dtype::F32, &tolerance);
         assert!(found.passed(), "{found:?}");
     };
     session.outputs_in_parts(0, PART, &look).expect("read");

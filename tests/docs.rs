@@ -488,7 +488,7 @@ fn mistakes(block: &str, dir: &Path) -> String {
     fs::write(&place, text).expect("written");
     if place.ends_with("problem.toml") {
         fs::write(place.with_file_name("reference.c"), "").expect("written");
-        return render(&problem::load(&place, &Disk).diagnostics, false);
+        return render(&problem::load(&place, &Disk).diagnostics);
     }
     let mut pipeline = place.clone();
     if named.is_some_and(|n| n.starts_with("stages/")) {
@@ -496,7 +496,7 @@ fn mistakes(block: &str, dir: &Path) -> String {
         pipeline = dir.join("pipelines/preset.toml");
         fs::write(&pipeline, completed(&format!("[stages.{name}]\n"))).expect("written");
     }
-    render(&pipeline::load(&pipeline, &Overrides::default(), &Disk).diagnostics, false)
+    render(&pipeline::load(&pipeline, &Overrides::default(), &Disk).diagnostics)
 }
 
 /// A piece of a pipeline with the keys that every pipeline has.

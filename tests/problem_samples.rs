@@ -61,7 +61,7 @@ fn with_extension(extension: &str) -> Vec<PathBuf> {
 #[expect(clippy::disallowed_methods, reason = "a test's own switch")]
 fn check(path: &Path) -> Result<(), Failed> {
     let loaded = load(path, &Disk);
-    let got = render(&loaded.diagnostics, false);
+    let got = render(&loaded.diagnostics);
     let golden = path.with_extension("stderr");
     if std::env::var_os("OPTLOOP_BLESS").is_some() {
         std::fs::write(&golden, &got)?;
@@ -88,7 +88,7 @@ fn kernel_problems() -> Vec<PathBuf> {
 fn check_good(path: &Path) -> Result<(), Failed> {
     let loaded = load(path, &Disk);
     let Some(problem) = loaded.problem else {
-        return Err(render(&loaded.diagnostics, false).into());
+        return Err(render(&loaded.diagnostics).into());
     };
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let drawn = draw_holdout(&problem, &mut rng);

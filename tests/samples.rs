@@ -86,7 +86,7 @@ fn load_sample(path: &Path) -> Result<(Loaded, String), Failed> {
         overrides.set.insert(key.to_owned(), value.to_owned());
     }
     let loaded = load(Path::new(name), &overrides, &Rooted(dir.to_owned()));
-    let told = render(&loaded.diagnostics, false);
+    let told = render(&loaded.diagnostics);
     Ok((loaded, told))
 }
 

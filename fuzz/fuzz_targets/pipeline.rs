@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use optloop::diagnostic::render;
+use optloop::diagnostic::{render, render_in_color};
 use optloop::pipeline::{Loader, Overrides, load};
 
 /// One text under every path; lines of the form `# set: key=value` change the loading.
@@ -46,5 +46,5 @@ fuzz_target!(|text: &str| {
     }
     // What is drawn is drawn the same way from the first mistake to the thousandth.
     let few = &loaded.diagnostics[..loaded.diagnostics.len().min(20)];
-    let _drawn = (render(few, false), render(few, true));
+    let _drawn = (render(few), render_in_color(few));
 });

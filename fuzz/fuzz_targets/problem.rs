@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use optloop::diagnostic::render;
+use optloop::diagnostic::{render, render_in_color};
 use optloop::problem::{Files, load};
 
 /// One text under every path, on a machine with 1 GiB.
@@ -27,5 +27,5 @@ fuzz_target!(|text: &str| {
     let loaded = load(Path::new("/w/problem.toml"), &Anywhere(text));
     assert!(loaded.problem.is_some() || !loaded.diagnostics.is_empty());
     let few = &loaded.diagnostics[..loaded.diagnostics.len().min(20)];
-    let _drawn = (render(few, false), render(few, true));
+    let _drawn = (render(few), render_in_color(few));
 });

@@ -154,7 +154,9 @@ impl Ui {
                 Exit::User
             }
             Refusal::Diagnostics(all) => {
-                self.complain(diagnostic::render(all, self.color).trim_end());
+                let draw =
+                    if self.color { diagnostic::render_in_color } else { diagnostic::render };
+                self.complain(draw(all).trim_end());
                 Exit::User
             }
             Refusal::Words(what, hint, exit) => {

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use nearest::nearest;
-pub use render::render;
+pub use render::{render, render_in_color};
 pub use source_map::SourceMap;
 pub use spanned::{Entries, Spanned};
 

@@ -8,8 +8,16 @@ use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snip
 use super::{Diagnostic, Label};
 
 /// Every diagnostic with its place, source lines and help; a count follows when there are several.
-pub fn render(diagnostics: &[Diagnostic], color: bool) -> String {
-    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+pub fn render(diagnostics: &[Diagnostic]) -> String {
+    draw(diagnostics, &Renderer::plain())
+}
+
+/// Like [`render`], with the escape sequences of a terminal's colours.
+pub fn render_in_color(diagnostics: &[Diagnostic]) -> String {
+    draw(diagnostics, &Renderer::styled())
+}
+
+fn draw(diagnostics: &[Diagnostic], renderer: &Renderer) -> String {
     let mut text = String::new();
     for diagnostic in diagnostics {
         text.push_str(&renderer.render(&[group(diagnostic)]));
@@ -28,7 +36,8 @@ fn group(diagnostic: &Diagnostic) -> Group<'_> {
     let mut group = Group::with_title(title);
     for labels in by_source(&diagnostic.labels) {
         let is_primary = std::ptr::eq(labels[0], &raw const diagnostic.labels[0]);
-        group = group.element(snippet(&labels, is_primary));
+        let first = if is_primary { AnnotationKind::Primary } else { AnnotationKind::Context };
+        group = group.element(snippet(&labels, first));
     }
     match &diagnostic.help {
         Some(help) => group.element(Level::HELP.message(help.as_str())),
@@ -51,9 +60,11 @@ fn by_source(labels: &[Label]) -> Vec<Vec<&Label>> {
     files
 }
 
+/// The labels of one file, the first of them of the kind `first`.
+///
 /// Only the lines from the first to the last label are handed over: laying out a megabyte for
 /// each of thousands of diagnostics would take minutes.
-fn snippet<'a>(labels: &[&'a Label], has_primary: bool) -> Snippet<'a, Annotation<'a>> {
+fn snippet<'a>(labels: &[&'a Label], first_kind: AnnotationKind) -> Snippet<'a, Annotation<'a>> {
     let source = &labels[0].source;
     let text = source.text.as_str();
     let first = labels.iter().map(|label| label.span.start).min().unwrap_or(0);
@@ -61,8 +72,7 @@ fn snippet<'a>(labels: &[&'a Label], has_primary: bool) -> Snippet<'a, Annotatio
     let from = text[..first].rfind('\n').map_or(0, |newline| newline + 1);
     let to = text[last..].find('\n').map_or(text.len(), |newline| last + newline);
     let annotations = labels.iter().enumerate().map(|(index, label)| {
-        let is_primary = has_primary && index == 0;
-        let kind = if is_primary { AnnotationKind::Primary } else { AnnotationKind::Context };
+        let kind = if index == 0 { first_kind } else { AnnotationKind::Context };
         let annotation = kind.span(label.span.start - from..label.span.end - from);
         if label.text.is_empty() { annotation } else { annotation.label(label.text.as_str()) }
     });
@@ -80,7 +90,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::{Diagnostic, Source};
-    use super::render;
+    use super::{render, render_in_color};
 
     fn source(path: &str, text: &str) -> Arc<Source> {
         Arc::new(Source::new(path, text))
@@ -92,7 +102,7 @@ mod tests {
         let found = Diagnostic::new("unknown-key", "unknown key `retires`")
             .at(&source, 6..13, "did you mean `retries`?")
             .help("valid keys: retries");
-        let text = render(&[found], false);
+        let text = render(&[found]);
         assert_eq!(
             text,
             "error[unknown-key]: unknown key `retires`\n --> a.toml:2:1\n  |\n2 | retires = 2\n  | ^^^^^^^ did you mean `retries`?\n  |\n  = help: valid keys: retries\n"
@@ -107,7 +117,7 @@ mod tests {
             .at(&a, 13..16, "second")
             .at(&a, 0..3, "first")
             .at(&b, 0..5, "third");
-        let text = render(&[found.clone(), found], false);
+        let text = render(&[found.clone(), found]);
         for part in ["a.toml:7:1", "first", "second", "b.toml:1:1", "third", "2 errors\n"] {
             assert!(text.contains(part), "{part} is missing from\n{text}");
         }
@@ -115,18 +125,15 @@ mod tests {
 
     #[test]
     fn no_place_is_just_the_title() {
-        assert_eq!(
-            render(&[Diagnostic::new("x", "m").help("h")], false),
-            "error[x]: m\n |\n = help: h\n"
-        );
-        assert_eq!(render(&[], false), "");
+        assert_eq!(render(&[Diagnostic::new("x", "m").help("h")]), "error[x]: m\n |\n = help: h\n");
+        assert_eq!(render(&[]), "");
     }
 
     #[test]
     fn colour_is_only_there_when_asked_for() {
         let found = [Diagnostic::new("x", "m").at(&source("a", "b = 1"), 0..1, "")];
-        assert!(render(&found, true).contains('\u{1b}'));
-        assert!(!render(&found, false).contains('\u{1b}'));
+        assert!(render_in_color(&found).contains('\u{1b}'));
+        assert!(!render(&found).contains('\u{1b}'));
     }
 
     proptest! {
@@ -137,7 +144,7 @@ mod tests {
             for (from, to) in spans {
                 found = found.at(&source, from..to, "here");
             }
-            prop_assert!(render(&[found], false).contains("a.toml:"));
+            prop_assert!(render(&[found]).contains("a.toml:"));
         }
     }
 }

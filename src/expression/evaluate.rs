@@ -10,26 +10,6 @@ use super::{Fault, Mistake, Value};
 /// What names are worth.
 type LookUp<'a> = &'a dyn Fn(&str) -> Option<Value>;
 
-impl Value {
-    /// As a float; true is 1.
-    pub fn as_f64(self) -> f64 {
-        match self {
-            Self::Int(value) => value as f64,
-            Self::Float(value) => value,
-            Self::Truth(value) => f64::from(u8::from(value)),
-        }
-    }
-
-    /// What a condition makes of it: every number but 0 is true.
-    pub fn is_true(self) -> bool {
-        match self {
-            Self::Int(value) => value != 0,
-            Self::Float(value) => value != 0.0,
-            Self::Truth(value) => value,
-        }
-    }
-}
-
 /// The value of `node`. Both sides of `&&` and `||`, and both values of `if`, are evaluated only
 /// where they matter: `if(n > 0, m / n, 0)` divides by nothing.
 pub(super) fn evaluate(node: &Node, names: LookUp<'_>) -> Result<Value, Mistake> {

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::node::Node;
+use super::node::{Node, What};
+use super::parsed::LONGEST;
 use super::token::Operator;
 use super::*;
 

@@ -2,7 +2,16 @@
 
 use std::ops::Range;
 
-use super::{Fault, Mistake, Numbers};
+use super::{Fault, Mistake};
+
+/// How whole numbers in the text are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbers {
+    /// As integers of 64 bits: `7 / 2` is 3, as in C.
+    Exact,
+    /// As any other number: `7 / 2` is 3.5.
+    Real,
+}
 
 /// A word and its bytes.
 #[derive(Debug, Clone)]

@@ -85,7 +85,7 @@ proptest! {
         }
         let loaded = load(Path::new("a.toml"), &Overrides::default(), &Anywhere(&text));
         prop_assert!(loaded.pipeline.is_some() || !loaded.diagnostics.is_empty());
-        let told = render(&loaded.diagnostics, false);
+        let told = render(&loaded.diagnostics);
         prop_assert_eq!(told.is_empty(), loaded.diagnostics.is_empty());
     }
 }
@@ -122,7 +122,7 @@ fn deep_and_hungry_texts_end_soon() {
         let shown: String = text.chars().take(80).collect();
         let start = std::time::Instant::now();
         let loaded = load(Path::new("a.toml"), &Overrides::default(), &Anywhere(&text));
-        let _drawn = render(&loaded.diagnostics, false);
+        let _drawn = render(&loaded.diagnostics);
         let took = start.elapsed();
         assert!(took.as_secs() < 2, "{took:?}: {shown}");
     }

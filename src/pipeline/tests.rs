@@ -49,7 +49,7 @@ fn load_with(text: &str, overrides: &Overrides, more: &[(&str, &str)]) -> Loaded
 
 fn good_with(text: &str, overrides: &Overrides, more: &[(&str, &str)]) -> Pipeline {
     let loaded = load_with(text, overrides, more);
-    let told = crate::diagnostic::render(&loaded.diagnostics, false);
+    let told = crate::diagnostic::render(&loaded.diagnostics);
     assert!(told.is_empty(), "{told}");
     loaded.pipeline.expect("a good pipeline")
 }

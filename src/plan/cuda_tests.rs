@@ -76,7 +76,7 @@ fn plan(kernel: &str, compile: &str, has_toolkit: bool) -> Result<Plan, String> 
         loader: &machine,
         incumbents,
     };
-    build(request).map_err(|found| render(&found, false))
+    build(request).map_err(|found| render(&found))
 }
 
 fn compile_of(plan: &Plan) -> &PlanNode {

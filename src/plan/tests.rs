@@ -54,7 +54,7 @@ fn kernel_plan(text: &'static str) -> Plan {
     ];
     let memory = Memory(BTreeMap::from(files));
     let loaded = load(Path::new("/r/p.toml"), &Overrides::default(), &memory);
-    assert!(loaded.diagnostics.is_empty(), "{}", render(&loaded.diagnostics, false));
+    assert!(loaded.diagnostics.is_empty(), "{}", render(&loaded.diagnostics));
     let pipeline = loaded.pipeline.expect("a pipeline without mistakes");
     let problem = Problem {
         name: "k".into(),
@@ -107,7 +107,7 @@ fn plan(text: &'static str) -> Result<Plan, Vec<Diagnostic>> {
     ];
     let memory = Memory(BTreeMap::from(files));
     let loaded = load(Path::new("/r/p.toml"), &Overrides::default(), &memory);
-    assert!(loaded.diagnostics.is_empty(), "{}", render(&loaded.diagnostics, false));
+    assert!(loaded.diagnostics.is_empty(), "{}", render(&loaded.diagnostics));
     let pipeline = loaded.pipeline.expect("a pipeline without mistakes");
     let incumbents = &super::incumbent::Nowhere;
     let root = Path::new("/r");
@@ -115,7 +115,7 @@ fn plan(text: &'static str) -> Result<Plan, Vec<Diagnostic>> {
 }
 
 fn refused(text: &'static str) -> String {
-    render(&plan(text).expect_err("a mistake"), false)
+    render(&plan(text).expect_err("a mistake"))
 }
 
 #[test]

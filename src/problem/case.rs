@@ -129,8 +129,9 @@ pub fn stage(problem: &Problem, case: &Case, seed: u64) -> Result<Staged, CaseEr
 /// # Errors
 /// As there.
 pub fn plan(problem: &Problem, case: &Case, seed: u64) -> Result<Staged, CaseError> {
-    let arg = |(index, arg)| plan_arg(arg, case, (seed, index));
-    let args = problem.args.iter().enumerate().map(arg).collect::<Result<_, _>>()?;
+    let args = problem.args.iter().enumerate();
+    let args = args.map(|(index, arg)| plan_arg(arg, index, case, seed));
+    let args = args.collect::<Result<_, _>>()?;
     Ok(Staged { args })
 }
 
@@ -156,7 +157,7 @@ impl StagedArg {
     }
 }
 
-fn plan_arg(arg: &Arg, case: &Case, (seed, index): (u64, usize)) -> Result<StagedArg, CaseError> {
+fn plan_arg(arg: &Arg, index: usize, case: &Case, seed: u64) -> Result<StagedArg, CaseError> {
     let (name, dtype) = (arg.name.clone(), arg.dtype);
     match &arg.kind {
         ArgKind::Scalar(expr) => {

@@ -1,26 +1,23 @@
 //! A problem file, read and checked: every mistake at once, at its place.
 
 use std::collections::BTreeSet;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use super::Loaded;
 use super::check::Checker;
 use super::file::ProblemFile;
+use super::{Files, Problem};
 use crate::diagnostic::{Diagnostic, Source, document};
 
-/// How this room sees the world outside.
-pub trait Files {
-    /// The text of a file.
-    ///
-    /// # Errors
-    /// When it cannot be read as UTF-8.
-    fn read(&self, path: &Path) -> io::Result<String>;
-    /// True when a file is there.
-    fn exists(&self, path: &Path) -> bool;
-    /// Physical memory of the machine: cases must fit half of it.
-    fn memory_bytes(&self) -> u64;
+/// What loading found.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Present when nothing is wrong.
+    pub problem: Option<Problem>,
+    /// The reference's text, when it could be read.
+    pub reference_text: Option<String>,
+    /// All mistakes.
+    pub diagnostics: Vec<Diagnostic>,
 }
 
 /// Keys that every problem has.
@@ -74,17 +71,6 @@ fn missing_keys(checker: &mut Checker<'_>, found: &[Diagnostic]) {
         let label = format!("`{key}` is required here");
         checker.tell("missing-key", format!("missing key `{key}`"), 0..0, label);
     }
-}
-
-/// Where the reference lies: absolute, without touching the disk.
-pub(super) fn absolute(problem_file: &Path, relative: &str) -> PathBuf {
-    let joined = beside(problem_file, relative);
-    std::path::absolute(&joined).unwrap_or(joined)
-}
-
-/// A path that the problem file names, as users would write it.
-pub(super) fn beside(problem_file: &Path, relative: &str) -> PathBuf {
-    problem_file.parent().unwrap_or(Path::new("")).join(relative)
 }
 
 #[cfg(test)]

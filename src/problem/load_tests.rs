@@ -1,4 +1,6 @@
 use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
 
 use proptest::prelude::*;
 
@@ -197,7 +199,7 @@ proptest! {
         let text = format!("{}{put}{}", &WHOLE[..start], &WHOLE[end..]);
         let loaded = loaded(&text);
         prop_assert_eq!(loaded.problem.is_some(), loaded.diagnostics.is_empty());
-        drop(crate::diagnostic::render(&loaded.diagnostics, false));
+        drop(crate::diagnostic::render(&loaded.diagnostics));
         for (problem, case) in loaded.problem.iter().flat_map(|p| p.cases.iter().map(move |c| (p, c))) {
             prop_assert!(crate::problem::bytes_needed(problem, case).is_ok());
         }

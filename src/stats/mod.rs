@@ -17,6 +17,7 @@ pub mod growth;
 pub mod levels;
 pub mod remote;
 pub mod roofline;
+pub mod schedule;
 pub mod sequential;
 pub mod signed_rank;
 
@@ -32,7 +33,7 @@ pub use calibration::{Calibration, Noise, NoiseLimits};
 pub use levels::{Basis, Estimate, Levels, Statistic, combined, relative_half_width};
 pub use metrics::Metrics;
 pub use outliers::{Outlier, Outliers, Severity, Side, outliers};
-pub use sequential::{Confirm, Look, Next, Reason, Rule, Verdict, gain};
+pub use sequential::{BadRule, Confirm, Look, Next, Reason, Rule, Verdict, gain};
 pub use settled::settled;
 pub use summary::{
     Interval, LEVEL, Summary, combine_log_intervals, geomean, quantile, quantile_interval, summary,

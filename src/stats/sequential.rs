@@ -13,6 +13,7 @@
 //! Bonferroni's inequality the sum holds whatever the looks have in common. The level of the upper
 //! bound is not: stopping early for want of a gain cannot keep anything.
 
+mod validity;
 mod verdict;
 
 #[cfg(test)]
@@ -20,7 +21,8 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use super::signed_rank::{MAX, Walsh, k};
+use super::signed_rank::{Walsh, k};
+pub use validity::BadRule;
 pub use verdict::{Confirmed, Look, Reason, Verdict, gain};
 
 /// Pairs after which grossly slower code is recognised.
@@ -187,55 +189,6 @@ impl Rule {
         }
         let pairs = looks.last().map_or(finite as u32, |look| look.pairs);
         Verdict { pairs, ..Verdict::ended(Reason::Inconclusive, looks) }
-    }
-
-    /// Whether the numbers of the rule make sense together.
-    ///
-    /// # Errors
-    /// Says which one does not, and what it may be.
-    pub fn validate(&self) -> Result<(), String> {
-        self.validate_looks()?;
-        let not_negative = |name: &str, value: f64| match value {
-            v if v.is_finite() && v >= 0.0 => Ok(()),
-            v => Err(format!("{name} is {v}: write a number from 0 up")),
-        };
-        not_negative("minimum_effect", self.minimum_effect)?;
-        not_negative("gross", self.gross)?;
-        let Some(confirm) = &self.confirm else { return Ok(()) };
-        not_negative("confirm.fraction", confirm.fraction)?;
-        not_negative("confirm.threshold", confirm.threshold)?;
-        let most = self.looks.last().map_or(0, |&n| confirm.pairs(n));
-        if confirm.fewest == 0 || most as usize > MAX {
-            return Err(format!(
-                "confirm asks for {} to {most} pairs: write 1 to {MAX}",
-                confirm.fewest
-            ));
-        }
-        Ok(())
-    }
-
-    fn validate_looks(&self) -> Result<(), String> {
-        let rising = self.looks.windows(2).all(|pair| pair[0] < pair[1]);
-        let within = self.looks.iter().all(|&n| (1..=MAX).contains(&(n as usize)));
-        if self.looks.is_empty() || !rising || !within {
-            let looks = &self.looks;
-            return Err(format!("looks are {looks:?}: write rising numbers from 1 to {MAX}"));
-        }
-        for (name, levels) in
-            [("lower_levels", &self.lower_levels), ("upper_levels", &self.upper_levels)]
-        {
-            if levels.len() != self.looks.len() {
-                return Err(format!(
-                    "{name} has {} levels for {} looks: write one for each",
-                    levels.len(),
-                    self.looks.len()
-                ));
-            }
-            if let Some(level) = levels.iter().find(|level| !(0.0..=0.5).contains(*level)) {
-                return Err(format!("{name} has {level}: write levels from 0 to 0.5"));
-            }
-        }
-        Ok(())
     }
 
     /// Whether any look has a lower bound: without one, nothing can ever be kept.

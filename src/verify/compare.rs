@@ -1,10 +1,11 @@
 //! The comparison itself: chunks on every core, merged in order, so that the result is the same
 //! whatever the number of threads.
 //!
-//! Floating point is compared in f64. Chunks in which all agrees are passed by `swift`, which only
+//! Floating point is compared in f64. Chunks in which all agrees are passed by `fast_path`, which only
 //! takes maxima; positions and values are looked at in the chunks that have something to tell.
 
-mod swift;
+mod fast_path;
+mod part;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -13,7 +14,8 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 use serde::{Serialize, Serializer};
 
-use self::swift::{Maxima, Real, swift, widen};
+use self::fast_path::{Maxima, Real, maxima_after, widen};
+pub use self::part::Part;
 use super::{Dtype, Tolerance};
 
 /// How many mismatches are kept in full.
@@ -149,18 +151,13 @@ pub fn compare(got: &[u8], want: &[u8], dtype: Dtype, tolerance: &Tolerance) -> 
     compare_in_chunks(got, want, dtype, tolerance, CHUNK)
 }
 
-/// [`compare`] of a part of both buffers that begins at element `start`, on this thread.
+/// [`compare`] of a part of both buffers, on this thread.
 ///
 /// # Panics
 /// As there.
-pub fn compare_part(
-    got: &[u8],
-    want: &[u8],
-    (dtype, start): (Dtype, u64),
-    tolerance: &Tolerance,
-) -> Comparison {
-    assert_eq!(got.len(), want.len(), "compared parts have one length");
-    Pair { got, want, start, tolerance: *tolerance }.compare(dtype, &mut Maxima::default())
+pub fn compare_part(part: Part<'_>, dtype: Dtype, tolerance: &Tolerance) -> Comparison {
+    assert_eq!(part.got.len(), part.want.len(), "compared parts have one length");
+    Chunk { part, tolerance: *tolerance }.compare(dtype, &mut Maxima::default())
 }
 
 /// [`compare`] with a chosen number of elements per chunk.
@@ -179,38 +176,36 @@ fn compare_in_chunks(
         .zip(want.par_chunks(bytes))
         .enumerate()
         .map_init(Maxima::default, |seen, (i, (got, want))| {
-            let pair = Pair { got, want, start: (i * chunk) as u64, tolerance: *tolerance };
-            pair.compare(dtype, seen)
+            let part = Part { got, want, start: (i * chunk) as u64 };
+            Chunk { part, tolerance: *tolerance }.compare(dtype, seen)
         })
         .collect();
     parts.into_iter().fold(Comparison::empty(*tolerance), Comparison::append)
 }
 
-/// One chunk of both buffers, and where it begins.
-struct Pair<'a> {
-    got: &'a [u8],
-    want: &'a [u8],
-    start: u64,
+/// One chunk of both buffers, and what counts as equal in it.
+struct Chunk<'a> {
+    part: Part<'a>,
     tolerance: Tolerance,
 }
 
-impl Pair<'_> {
+impl Chunk<'_> {
     /// `seen` are the largest errors that this thread met in other chunks: a chunk without larger
     /// ones tells of those, which leaves the maximum over all chunks what it is.
     fn compare(&self, dtype: Dtype, seen: &mut Maxima) -> Comparison {
         let bf16_to_f32 = |b| f32::from_bits(u32::from(u16::from_ne_bytes(b)) << 16);
         match dtype {
             Dtype::F64 => self
-                .swiftly(seen, f64::from_ne_bytes)
+                .by_maxima(seen, f64::from_ne_bytes)
                 .unwrap_or_else(|| self.floats(f64::from_ne_bytes)),
             Dtype::F32 => self
-                .swiftly(seen, f32::from_ne_bytes)
+                .by_maxima(seen, f32::from_ne_bytes)
                 .unwrap_or_else(|| self.floats(|b| f64::from(f32::from_ne_bytes(b)))),
             Dtype::F16 => self
-                .swiftly(seen, widen)
+                .by_maxima(seen, widen)
                 .unwrap_or_else(|| self.floats(|b| f16::from_ne_bytes(b).to_f64())),
             Dtype::Bf16 => self
-                .swiftly(seen, bf16_to_f32)
+                .by_maxima(seen, bf16_to_f32)
                 .unwrap_or_else(|| self.floats(|b| bf16::from_ne_bytes(b).to_f64())),
             Dtype::I64 => self.integers(i64::from_ne_bytes),
             Dtype::I32 => self.integers(|b| i64::from(i32::from_ne_bytes(b))),
@@ -221,14 +216,14 @@ impl Pair<'_> {
     }
 
     /// `None` when there is a mismatch or a value that is not finite.
-    fn swiftly<T: Real, const N: usize>(
+    fn by_maxima<T: Real, const N: usize>(
         &self,
         seen: &mut Maxima,
         read: impl Fn([u8; N]) -> T + Copy,
     ) -> Option<Comparison> {
-        *seen = swift((self.got, self.want), &self.tolerance, *seen, read)?;
+        *seen = maxima_after(self.part, &self.tolerance, *seen, read)?;
         let mut found = Comparison::empty(self.tolerance);
-        found.elements = (self.got.len() / N) as u64;
+        found.elements = (self.part.got.len() / N) as u64;
         (found.max_abs, found.max_rel) = (seen.abs, seen.rel);
         Some(found)
     }
@@ -255,9 +250,9 @@ impl Pair<'_> {
     }
 
     fn integers<const N: usize>(&self, read: impl Fn([u8; N]) -> i64 + Copy) -> Comparison {
-        if self.got == self.want {
+        if self.part.got == self.part.want {
             let mut found = Comparison::empty(self.tolerance);
-            found.elements = (self.got.len() / N) as u64;
+            found.elements = (self.part.got.len() / N) as u64;
             found.max_int = Some(0);
             return found;
         }
@@ -283,9 +278,9 @@ impl Pair<'_> {
         mut look: impl FnMut(&mut Comparison, u64, T, T),
     ) -> Comparison {
         let mut found = Comparison::empty(self.tolerance);
-        let (got, want) = (self.got.as_chunks::<N>().0, self.want.as_chunks::<N>().0);
+        let (got, want) = (self.part.got.as_chunks::<N>().0, self.part.want.as_chunks::<N>().0);
         for (i, (got, want)) in got.iter().zip(want).enumerate() {
-            look(&mut found, self.start + i as u64, read(*got), read(*want));
+            look(&mut found, self.part.start + i as u64, read(*got), read(*want));
         }
         found.elements = got.len() as u64;
         found

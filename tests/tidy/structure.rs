@@ -10,39 +10,13 @@ use super::{File, enforce};
 /// Modules in which a rule does not hold yet.
 pub(crate) struct NotYet(&'static [&'static str]);
 
-const CIRCLES: NotYet = NotYet(&[
-    "git",
-    "cache",
-    "cli",
-    "expression",
-    "measure",
-    "pipeline",
-    "plan",
-    "problem",
-    "process",
-    "project",
-    "record",
-    "tree",
-]);
-const PARAMETERS: NotYet = NotYet(&[
-    "cache",
-    "cli",
-    "diagnostic",
-    "measure",
-    "pipeline",
-    "plan",
-    "problem",
-    "process",
-    "project",
-    "tree",
-    "verify",
-]);
-const SENTENCES: NotYet = NotYet(&[
-    "backend", "cli", "engine", "measure", "pipeline", "plan", "problem", "process", "project",
-    "record", "stats",
-]);
-pub(crate) const LINES: NotYet =
-    NotYet(&["cache", "cli", "pipeline", "plan", "process", "record", "stats"]);
+const CIRCLES: NotYet =
+    NotYet(&["git", "cache", "cli", "measure", "plan", "process", "project", "tree"]);
+const PARAMETERS: NotYet =
+    NotYet(&["cache", "cli", "measure", "plan", "process", "project", "tree"]);
+const SENTENCES: NotYet =
+    NotYet(&["backend", "cli", "engine", "measure", "plan", "process", "project", "record"]);
+pub(crate) const LINES: NotYet = NotYet(&["cache", "cli", "plan", "process"]);
 
 impl NotYet {
     pub(crate) fn covers(&self, path: &str) -> bool {

@@ -54,7 +54,7 @@ pub(super) fn rule(changes: &Map<String, Value>) -> Result<Rule, String> {
     set(&mut rule.minimum_effect, either(changes, "minimum_effect", "dmin")?);
     set(&mut rule.gross, either(changes, "gross", "gross")?);
     rule.confirm = confirm(changes)?;
-    rule.validate()?;
+    rule.validate().map_err(|bad| bad.to_string())?;
     Ok(rule)
 }
 

@@ -11,7 +11,7 @@ use crate::backend::cpu::conditions::Conditions;
 use crate::measure::Stopped;
 use crate::pipeline::{CacheMode, Purpose};
 use crate::stats::Basis;
-use crate::stats::roofline::{Headroom, ResourceBounds};
+use crate::stats::schedule::{Headroom, ResourceBounds};
 
 /// A kernel's times, and what it was compared with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

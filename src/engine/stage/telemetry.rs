@@ -9,7 +9,7 @@ use super::StageContext;
 use crate::engine::account::TelemetryRecord;
 use crate::pipeline::Run;
 use crate::process::{self, CommandSpec, Exit};
-use crate::stats::roofline::{Resource, ResourceBounds, resource_bounds};
+use crate::stats::schedule::{Resource, ResourceBounds, resource_bounds};
 
 /// How long the command may take.
 const PATIENCE: Duration = Duration::from_mins(1);

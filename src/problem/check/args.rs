@@ -169,7 +169,7 @@ impl Checker<'_> {
         let most = extents.into_iter().flatten().filter_map(bytes).max().unwrap_or(0);
         if let Err(why) = fits(&fill, dtype, (most / dtype.size_bytes()) as u64) {
             let message = format!("the fill of `{}` does not fit {dtype}", arg.name.value);
-            self.tell("bad-fill", message, written.span.clone(), why);
+            self.tell("bad-fill", message, written.span.clone(), why.to_string());
             return None;
         }
         Some(fill)

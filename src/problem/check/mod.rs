@@ -12,8 +12,7 @@ use std::sync::Arc;
 use super::case::CaseError;
 use super::expr::ExprError;
 use super::file::ProblemFile;
-use super::load::Files;
-use super::{Arg, ArgKind, Problem, expr};
+use super::{Arg, ArgKind, Files, Problem, expr};
 use crate::diagnostic::{Diagnostic, Source, Spanned, nearest};
 use crate::expression::{Fault, Mistake};
 

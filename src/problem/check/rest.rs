@@ -8,8 +8,8 @@ use super::{AtPoint, Checker, not_a_c_name};
 use crate::diagnostic::Spanned;
 use crate::problem::case::{CaseError, amount, input_elements};
 use crate::problem::file::{CudaFile, ReferenceFile, Size, ToleranceFile, Value};
+use crate::problem::files::{absolute, beside};
 use crate::problem::launch::{LaunchError, geometry};
-use crate::problem::load::{absolute, beside};
 use crate::problem::{Arg, ArgKind, Case, CudaLaunch, Role};
 use crate::verify::Tolerance;
 

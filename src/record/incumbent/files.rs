@@ -5,25 +5,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 use super::folder::{self, free_name};
-use super::transition::{Intent, no_incumbent};
-use super::{current, stored, whole};
+use super::intent::{Intent, Restore};
+use super::kept::{stored, whole};
+use super::names::{current, no_incumbent};
 use crate::digest::Digest;
 use crate::record::durable;
 use crate::record::ledger::Source;
-
-/// A file that a revert puts back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Restore {
-    /// Below the root; absolute for files elsewhere.
-    pub path: String,
-    /// What was in it; none when it was not there.
-    pub before: Option<Digest>,
-    /// What the incumbent's was.
-    pub after: Digest,
-}
 
 /// Says what a revert to the present incumbent writes over, and with what.
 pub(super) fn plan_revert(state: &Path, intent: &mut Intent) -> Result<(), String> {

@@ -4,8 +4,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::transition::{Content, Install, Intent};
-use super::{INCUMBENT_VERSION, Incumbent, json_line, stored};
+use super::intent::{Content, Install, Intent};
+use super::json::json_line;
+use super::kept::stored;
+use super::{INCUMBENT_VERSION, Incumbent};
 use crate::digest::Digest;
 use crate::record::durable;
 use crate::record::ledger::Source;

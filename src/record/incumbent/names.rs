@@ -1,10 +1,11 @@
-//! The two names of a place, and what they stand for after a change.
+//! The two names of a place, what they stand for, and what they stand for after a change.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{INCUMBENT_VERSION, Incumbent, json_line};
+use super::json::{json_line, read_json};
+use super::{INCUMBENT_VERSION, Incumbent};
 use crate::digest::Digest;
 use crate::record::durable;
 use crate::record::ledger::{Ledger, Line, Place, What};
@@ -18,7 +19,7 @@ pub(super) enum Name {
 }
 
 impl Name {
-    pub(super) fn file(self, state: &Path, place: &Place) -> std::path::PathBuf {
+    pub(super) fn file(self, state: &Path, place: &Place) -> PathBuf {
         place.folder(state).join(match self {
             Self::Current => "current",
             Self::Baseline => "baseline",
@@ -46,6 +47,62 @@ impl Pointer {
 pub(super) struct Naming {
     pub(super) name: Name,
     pub(super) to: Option<Pointer>,
+}
+
+/// The incumbent of a place; none before its baseline.
+///
+/// # Errors
+/// When what is on disk cannot be read or understood.
+pub fn current(state: &Path, place: &Place) -> Result<Option<Incumbent>, String> {
+    pointed_at(state, place, Name::Current)
+}
+
+/// The baseline of a place; none before there is one.
+///
+/// # Errors
+/// When what is on disk cannot be read or understood.
+pub fn baseline(state: &Path, place: &Place) -> Result<Option<Incumbent>, String> {
+    pointed_at(state, place, Name::Baseline)
+}
+
+/// The present incumbents of a name, whatever they answer. What cannot be read is left out: this is
+/// for telling people, and nothing is decided by it.
+pub fn of_name(state: &Path, problem: &str) -> Vec<Incumbent> {
+    let inside = |folder: PathBuf| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let problems = inside(state.join("best")).into_iter();
+    let places = problems.flat_map(inside).flat_map(inside);
+    let all = places.filter_map(|place| {
+        let pointer = read_json::<Pointer>(&place.join("current")).ok()??;
+        Incumbent::read(&place.join(pointer.folder)).ok()
+    });
+    all.filter(|incumbent| incumbent.place.problem == problem).collect()
+}
+
+fn pointed_at(state: &Path, place: &Place, name: Name) -> Result<Option<Incumbent>, String> {
+    let file = name.file(state, place);
+    let Some(pointer) = read_json::<Pointer>(&file)? else {
+        return Ok(None);
+    };
+    let incumbent = Incumbent::read(&place.folder(state).join(&pointer.folder))?;
+    if incumbent.digest != pointer.digest || incumbent.place != *place {
+        return Err(format!(
+            "{} names {}, which is about another kernel: put both back from a copy",
+            file.display(),
+            incumbent.folder.display()
+        ));
+    }
+    Ok(Some(incumbent))
+}
+
+/// Says that a place has no incumbent yet.
+pub(super) fn no_incumbent(place: &Place) -> String {
+    format!(
+        "there is no incumbent of {} on this device yet: the first comparing run makes one",
+        place.words()
+    )
 }
 
 /// The names that a new incumbent takes: both when there is no baseline to keep.

@@ -1,11 +1,9 @@
 //! What a killed process began is ended by the next one.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::transition::{Commit, Finished, Intent, finish};
-use super::{files, folder, read_json};
-use crate::record::durable;
+use super::intent::{Commit, Intent, pending};
+use super::transition::{Finished, finish, take_back};
 use crate::record::ledger;
 
 /// How a transition that was found was ended.
@@ -26,20 +24,6 @@ pub struct Recovered {
     pub end: End,
     /// What people should know, besides.
     pub warnings: Vec<String>,
-}
-
-/// Where the intent lies. There is one at most: whoever writes it holds the state's lock.
-pub(super) fn path_of(state: &Path) -> PathBuf {
-    // Names of problems are cleaned and never begin with a dot.
-    state.join("best").join(".intent.json")
-}
-
-/// The transition that has begun and not ended, if there is one.
-///
-/// # Errors
-/// When the file is there and cannot be read or understood.
-pub fn pending(state: &Path) -> Result<Option<Intent>, String> {
-    read_json(&path_of(state))
 }
 
 /// Ends the transition that a killed process left, if it left one. Recovery may itself be killed
@@ -87,21 +71,4 @@ pub fn abandon(state: &Path, intent: &Intent) -> Result<(), String> {
         return Err(format!("the ledger knows of this {} already", intent.line.event.word()));
     }
     take_back(state, intent)
-}
-
-/// Removes all that the beginning of a transition wrote, but for the candidate's kept files.
-pub(super) fn take_back(state: &Path, intent: &Intent) -> Result<(), String> {
-    files::clear_stage(state)?;
-    durable::remove(&path_of(state))?;
-    if !intent.installs() {
-        return Ok(());
-    }
-    // Moved first: a folder of that name is a whole one. What is left of it takes room only.
-    let new = folder::of(state, intent);
-    if let Ok(old) = durable::temporary(state, "incumbent.old")
-        && fs::rename(&new, &old).is_ok()
-    {
-        drop(fs::remove_dir_all(old));
-    }
-    Ok(())
 }

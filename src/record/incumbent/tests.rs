@@ -1,12 +1,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path, PathBuf};
 
 use proptest::prelude::*;
 
+use super::intent::path_of;
+use super::kept::stored;
 use super::transition::{Step, Transition};
 use super::*;
-use crate::record::ledger::{self, Ledger, Line, What};
+use crate::digest::Digest;
+use crate::record::ledger::{self, Ledger, Line, Place, What};
 use crate::stats::Metrics;
 
 const FILES: [&str; 2] = ["k.c", "inc/k.h"];
@@ -426,7 +430,7 @@ fn a_revert_that_has_begun_and_a_keep_that_is_recorded_cannot_be_abandoned() {
 fn a_later_version_is_refused_with_its_file() {
     let world = World::with_baseline();
     let folder = place().folder(&world.state);
-    for file in [folder.join("current"), recovery::path_of(&world.state)] {
+    for file in [folder.join("current"), path_of(&world.state)] {
         fs::write(&file, "{\"version\":3}").expect("written");
         let refusals = [current(&world.state, &place()).map(drop), pending(&world.state).map(drop)];
         let refusal = refusals.into_iter().find_map(Result::err).expect("refused");

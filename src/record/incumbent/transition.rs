@@ -11,117 +11,16 @@
 //! | `Point(..)` | one name or both | forward |
 //! | `Clear` | no intent | none needed: the transition is over |
 
+use std::fs;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
-use super::files::{self, Restore};
-use super::names::{self, Name, Naming};
-use super::{Build, INCUMBENT_VERSION, Incumbent, folder, json_line, recovery};
+use super::intent::{self, Change, Commit, Install, Intent};
+use super::json::json_line;
+use super::names::{self, Name, Naming, no_incumbent};
+use super::{INCUMBENT_VERSION, Incumbent, files, folder};
 use crate::digest::Digest;
 use crate::record::durable;
-use crate::record::ledger::{self, Line, Place, Source, What};
-use crate::stats::Metrics;
-
-/// A file's name and bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Content {
-    /// For sources the path below the root, or an absolute one; for binaries the file's name.
-    pub path: String,
-    /// What is in it.
-    pub bytes: Vec<u8>,
-}
-
-impl Content {
-    /// The name, and a digest of the bytes.
-    pub fn source(&self) -> Source {
-        Source { path: self.path.clone(), digest: Digest::of(&self.bytes) }
-    }
-}
-
-/// Whether a commit belongs to a transition, made by the caller between [`begin`] and [`finish`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Commit {
-    /// Without it there is no transition.
-    Wanted,
-    /// There is none.
-    Unwanted,
-}
-
-/// A kernel that becomes the incumbent.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Install {
-    /// The ledger's line: [`What::Baseline`], [`What::Keep`] or [`What::Set`]. Its sources are taken
-    /// from below.
-    pub line: Line,
-    /// The built kernel, as `kernel.so`; none when only a command can build it.
-    pub binary: Option<Content>,
-    /// The kernel's files.
-    pub sources: Vec<Content>,
-    /// The project's other files that it was built from.
-    pub headers: Vec<Content>,
-    /// How it was built.
-    pub build: Option<Build>,
-    /// As measured; what is not finite is left out.
-    pub metrics: Metrics,
-    /// The key of that measurement.
-    pub key: Digest,
-    /// Whether a commit is made of it.
-    pub commit: Commit,
-    /// What that commit holds, below the root.
-    pub commits: Vec<String>,
-}
-
-/// What is to happen to a place's incumbent.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Change {
-    /// A kernel becomes the incumbent.
-    Install(Box<Install>),
-    /// The incumbent's files are put back where the candidate's are. The ledger's line is a
-    /// [`What::Revert`] or [`What::Undecided`] whose candidate is what goes.
-    Revert(Box<Line>),
-    /// Nothing is written but what stands for the best and the baseline: nothing after a
-    /// [`What::Reset`], and what did before the last change after a [`What::Undo`].
-    Rename(Box<Line>),
-}
-
-/// A transition that has begun: all that is needed to end it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Intent {
-    /// [`INCUMBENT_VERSION`].
-    pub version: u32,
-    /// Unlike that of any transition that the ledger knows.
-    pub id: String,
-    /// What the ledger will say; its number is not known yet.
-    pub line: Line,
-    /// Whether a commit belongs to it.
-    pub commit: Commit,
-    /// What that commit holds, below the root.
-    #[serde(default)]
-    pub commits: Vec<String>,
-    /// The incumbent's folder, beside `current`: the one that comes, or whose files are put back.
-    pub folder: String,
-    /// Files to put back.
-    pub files: Vec<Restore>,
-    /// Where the candidate's files are kept that are written over, below the state folder.
-    pub kept: String,
-    /// What the place's names stand for then.
-    #[serde(default)]
-    pub(super) names: Vec<Naming>,
-}
-
-impl Intent {
-    /// Whether it puts the incumbent's files back, rather than making another the incumbent.
-    pub fn restores(&self) -> bool {
-        matches!(self.line.event, What::Revert | What::Undecided)
-    }
-
-    /// Whether it brings a kernel with a folder of its own.
-    pub fn installs(&self) -> bool {
-        matches!(self.line.event, What::Baseline | What::Keep | What::Set)
-    }
-}
+use crate::record::ledger::{self, Line, What};
 
 /// How a transition ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -177,7 +76,7 @@ pub fn begin(state: &Path, change: &Change) -> Result<Intent, String> {
         if let Err(why) = transition.perform(step) {
             // The intent may stand although its name could not be synced, and the rest may be
             // what fills the disk. Where this fails too, recovery decides.
-            drop(recovery::take_back(state, &transition.intent));
+            drop(take_back(state, &transition.intent));
             return Err(why);
         }
     }
@@ -207,7 +106,7 @@ pub fn finish(
 impl<'a> Transition<'a> {
     /// Looks at everything and writes nothing.
     pub(super) fn plan(state: &'a Path, change: &'a Change) -> Result<Self, String> {
-        if let Some(other) = recovery::pending(state)? {
+        if let Some(other) = intent::pending(state)? {
             let what = other.line.event.word();
             return Err(format!("a {what} begun at {} has not ended yet", other.line.at));
         }
@@ -294,7 +193,7 @@ impl<'a> Transition<'a> {
             Step::Stage => files::stage_all(self.state, &self.intent),
             Step::Intend => {
                 let bytes = json_line(&self.intent)?;
-                durable::replace(self.state, &recovery::path_of(self.state), &bytes)
+                durable::replace(self.state, &intent::path_of(self.state), &bytes)
             }
             Step::About => self.note_commit(),
             Step::Restore(at) => {
@@ -306,7 +205,7 @@ impl<'a> Transition<'a> {
             Step::Point(name) => self.point(name),
             Step::Clear => {
                 files::clear_stage(self.state)?;
-                durable::remove(&recovery::path_of(self.state))
+                durable::remove(&intent::path_of(self.state))
             }
         }
     }
@@ -341,6 +240,23 @@ impl<'a> Transition<'a> {
     }
 }
 
+/// Removes all that the beginning of a transition wrote, but for the candidate's kept files.
+pub(super) fn take_back(state: &Path, intent: &Intent) -> Result<(), String> {
+    files::clear_stage(state)?;
+    durable::remove(&intent::path_of(state))?;
+    if !intent.installs() {
+        return Ok(());
+    }
+    // Moved first: a folder of that name is a whole one. What is left of it takes room only.
+    let new = folder::of(state, intent);
+    if let Ok(old) = durable::temporary(state, "incumbent.old")
+        && fs::rename(&new, &old).is_ok()
+    {
+        drop(fs::remove_dir_all(old));
+    }
+    Ok(())
+}
+
 /// The names after a change that brings no kernel.
 fn renamed(state: &Path, known: &ledger::Ledger, line: &Line) -> Result<Vec<Naming>, String> {
     let stands = known.stands(&line.place);
@@ -350,14 +266,6 @@ fn renamed(state: &Path, known: &ledger::Ledger, line: &Line) -> Result<Vec<Nami
     };
     let (current, baseline) = before.map_or((None, None), |stand| (stand.current, stand.baseline));
     names::of_lines(state, current, baseline)
-}
-
-/// Says that a place has no incumbent yet.
-pub(super) fn no_incumbent(place: &Place) -> String {
-    format!(
-        "there is no incumbent of {} on this device yet: the first comparing run makes one",
-        place.words()
-    )
 }
 
 /// No clock and no chance: a transition that went back may have the same id as the next, and no

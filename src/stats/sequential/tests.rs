@@ -180,7 +180,7 @@ fn rules_that_make_no_sense_say_what_would() {
     let with = |change: fn(&mut Rule)| {
         let mut rule = Rule::default();
         change(&mut rule);
-        rule.validate().unwrap_err()
+        rule.validate().unwrap_err().to_string()
     };
     assert!(Rule::default().validate().is_ok());
     for (said, error) in [

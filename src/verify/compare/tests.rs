@@ -8,6 +8,11 @@ fn f32s(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_ne_bytes()).collect()
 }
 
+/// The first part of both buffers.
+fn part<'a>(got: &'a [u8], want: &'a [u8]) -> Part<'a> {
+    Part { got, want, start: 0 }
+}
+
 fn check_f32(got: f32, want: f32, tolerance: Tolerance, passes: bool) {
     let found = compare(&f32s(&[got]), &f32s(&[want]), Dtype::F32, &tolerance);
     assert_eq!(found.passed(), passes, "got {got}, want {want}, {tolerance:?}");
@@ -209,8 +214,8 @@ proptest! {
         let whole = compare(&got, &want, Dtype::F32, &tolerance);
         let parts = got.chunks(4 * part).zip(want.chunks(4 * part)).enumerate();
         let together = parts.fold(Comparison::empty(tolerance), |all, (i, (got, want))| {
-            let place = (Dtype::F32, (i * part) as u64);
-            all.append(compare_part(got, want, place, &tolerance))
+            let part = Part { got, want, start: (i * part) as u64 };
+            all.append(compare_part(part, Dtype::F32, &tolerance))
         });
         prop_assert_eq!(format!("{whole:?}"), format!("{together:?}"));
     }
@@ -251,14 +256,14 @@ proptest! {
     }
 }
 
-/// The definition for a whole buffer, element by element, without the swift way.
+/// The definition for a whole buffer, element by element, without the fast path.
 fn slow(got: &[u8], want: &[u8], dtype: Dtype, tolerance: Tolerance) -> Comparison {
-    let pair = Pair { got, want, start: 0, tolerance };
+    let chunk = Chunk { part: part(got, want), tolerance };
     match dtype {
-        Dtype::F64 => pair.floats(f64::from_ne_bytes),
-        Dtype::F32 => pair.floats(|b| f64::from(f32::from_ne_bytes(b))),
-        Dtype::F16 => pair.floats(|b| f16::from_ne_bytes(b).to_f64()),
-        _ => pair.floats(|b| bf16::from_ne_bytes(b).to_f64()),
+        Dtype::F64 => chunk.floats(f64::from_ne_bytes),
+        Dtype::F32 => chunk.floats(|b| f64::from(f32::from_ne_bytes(b))),
+        Dtype::F16 => chunk.floats(|b| f16::from_ne_bytes(b).to_f64()),
+        _ => chunk.floats(|b| bf16::from_ne_bytes(b).to_f64()),
     }
 }
 
@@ -334,7 +339,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn the_swift_way_finds_what_the_definition_finds(
+    fn the_fast_path_finds_what_the_definition_finds(
         (dtype, got, want) in buffers(), rtol in tolerances(), atol in tolerances(),
         chunk in prop_oneof![Just(CHUNK), 1usize..300], exact in 0..3_usize,
         nth in any::<prop::sample::Index>(),
@@ -379,13 +384,13 @@ fn every_f16_is_widened_to_its_value() {
 }
 
 #[test]
-fn a_chunk_that_agrees_goes_the_swift_way_and_others_do_not() {
+fn a_chunk_that_agrees_takes_the_fast_path_and_others_do_not() {
     let want: Vec<f32> = (0..1000).map(|i| 1.0 + i as f32).collect();
     let near: Vec<f32> = want.iter().map(|x| x * (1.0 + 2.0 * f32::EPSILON)).collect();
     let tolerance = Tolerance { rtol: 1e-6, atol: 0.0, equal_nan: false };
     let way = |got: &[f32]| {
         let (got, want) = (f32s(got), f32s(&want));
-        swift((&got, &want), &tolerance, Maxima::default(), f32::from_ne_bytes)
+        maxima_after(part(&got, &want), &tolerance, Maxima::default(), f32::from_ne_bytes)
     };
     let maxima = way(&near).expect("all are near");
     let expected = slow(&f32s(&near), &f32s(&want), Dtype::F32, tolerance);
@@ -397,7 +402,7 @@ fn a_chunk_that_agrees_goes_the_swift_way_and_others_do_not() {
     }
 }
 
-/// What [`swift`] must find for a block of one pair.
+/// What [`maxima_after`] must find for a block of one pair.
 fn one_pair(got: f64, want: f64, tolerance: &Tolerance, seen: Maxima) -> Option<Maxima> {
     let difference = (got - want).abs();
     let near = difference.is_finite() && difference <= tolerance.allowed(want);
@@ -439,7 +444,8 @@ fn a_difference_that_f32_rounds_down_to_half_is_seen_for_what_it_is() {
     let (got, want) = (0.5 - 2f32.powi(-25), 1.0_f32);
     let (wide, seen) =
         (Tolerance { rtol: 1.0, atol: 1.0, equal_nan: false }, Maxima { abs: 0.5, rel: 0.5 });
-    let found = swift((&f32s(&[got; 64]), &f32s(&[want; 64])), &wide, seen, f32::from_ne_bytes);
+    let (got, want) = (f32s(&[got; 64]), f32s(&[want; 64]));
+    let found = maxima_after(part(&got, &want), &wide, seen, f32::from_ne_bytes);
     let error = 0.5 + 2f64.powi(-25);
     assert_eq!(found, Some(Maxima { abs: error, rel: error }));
 }
@@ -465,10 +471,10 @@ proptest! {
         let seen = Maxima { abs: edge(difference, 2), rel: edge(rel, 3) };
         let expected = one_pair(g, w, &tolerance, seen);
         let singles = (f32s(&[got; 64]), f32s(&[want; 64]));
-        let found = swift((&singles.0, &singles.1), &tolerance, seen, f32::from_ne_bytes);
+        let found = maxima_after(part(&singles.0, &singles.1), &tolerance, seen, f32::from_ne_bytes);
         prop_assert_eq!(found, expected, "f32 {} {}", got, want);
         let doubles = |x: f64| [x; 64].iter().flat_map(|x| x.to_ne_bytes()).collect::<Vec<u8>>();
-        let found = swift((&doubles(g), &doubles(w)), &tolerance, seen, f64::from_ne_bytes);
+        let found = maxima_after(part(&doubles(g), &doubles(w)), &tolerance, seen, f64::from_ne_bytes);
         prop_assert_eq!(found, expected, "f64 {} {}", g, w);
     }
 }

@@ -118,7 +118,7 @@ mod tests {
         let check = |expression: &str| {
             if expression.contains('?') { Err("`?` has no meaning".to_owned()) } else { Ok(()) }
         };
-        parse(Path::new("k.cu"), text, &check).map_err(|found| render(&found, false))
+        parse(Path::new("k.cu"), text, &check).map_err(|found| render(&found))
     }
 
     fn lines(grid: &[&str], block: &[&str], shared: Option<&str>) -> LaunchLines {

@@ -97,5 +97,5 @@ fn launch_lines(source: &Path) -> Result<LaunchLines, String> {
     let text = std::fs::read(source).unwrap_or_default();
     let check = |expression: &str| expr::parse(expression).map(drop).map_err(|e| e.to_string());
     directives::parse(source, &String::from_utf8_lossy(&text), &check)
-        .map_err(|found| diagnostic::render(&found, false).trim_end().to_owned())
+        .map_err(|found| diagnostic::render(&found).trim_end().to_owned())
 }

@@ -92,7 +92,7 @@ fn launch_lines(def: &CompileDef, text: &str) -> Result<LaunchLines, Failure> {
     };
     let check = |expression: &str| expr::parse(expression).map(drop).map_err(|e| e.to_string());
     directives::parse(first, text, &check)
-        .map_err(|found| failed(diagnostic::render(&found, false).trim_end().to_owned()))
+        .map_err(|found| failed(diagnostic::render(&found).trim_end().to_owned()))
 }
 
 /// The tool: the one that the plan found, or else looked for now.

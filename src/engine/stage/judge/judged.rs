@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::digest::Digest;
 use crate::problem::{ArgKind, Problem, Role, Staged, StagedArg};
-use crate::verify::{self, Comparison, Dtype, Tolerance};
+use crate::verify::{self, Comparison, Dtype, Part, Tolerance};
 
 /// How each output is compared, in argument order.
 pub(super) fn like(problem: &Problem) -> Vec<(Dtype, Tolerance)> {
@@ -126,9 +126,9 @@ impl<'a> InParts<'a> {
         let (Some(want), Some(Output { dtype, .. })) = (want, self.outputs.get(output)) else {
             return;
         };
-        let first = (start / dtype.size_bytes()) as u64;
+        let part = Part { got, want, start: (start / dtype.size_bytes()) as u64 };
         let tolerance = &self.problem.tolerance;
-        let comparison = verify::compare_part(got, want, (*dtype, first), tolerance);
+        let comparison = verify::compare_part(part, *dtype, tolerance);
         let digest = Digest::of(got);
         let found = Found { output, start, comparison, digest };
         self.found.lock().unwrap_or_else(PoisonError::into_inner).push(found);

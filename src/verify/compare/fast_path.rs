@@ -8,6 +8,7 @@
 use std::ops::{Add, Mul, Sub};
 
 use super::super::Tolerance;
+use super::part::Part;
 
 /// Elements that the filter judges together: large enough for vectors, and small enough that a
 /// block with a new largest error costs little.
@@ -195,8 +196,8 @@ fn greater<T: PartialOrd>(a: T, b: T) -> T {
 
 /// The largest errors after a chunk, given those seen before it; `None` when an element is outside
 /// the tolerance or not finite.
-pub(super) fn swift<T: Real, const N: usize>(
-    (got, want): (&[u8], &[u8]),
+pub(super) fn maxima_after<T: Real, const N: usize>(
+    part: Part<'_>,
     tolerance: &Tolerance,
     seen: Maxima,
     read: impl Fn([u8; N]) -> T + Copy,
@@ -207,7 +208,7 @@ pub(super) fn swift<T: Real, const N: usize>(
         let (got, want): (f64, f64) = (read(got).into(), read(want).into());
         [(got - want).abs(), want.abs()]
     };
-    let (got, want) = (got.as_chunks::<N>().0, want.as_chunks::<N>().0);
+    let (got, want) = (part.got.as_chunks::<N>().0, part.want.as_chunks::<N>().0);
     let (got, got_rest) = got.as_chunks::<BLOCK>();
     let (want, want_rest) = want.as_chunks::<BLOCK>();
     for (got, want) in got.iter().zip(want) {
