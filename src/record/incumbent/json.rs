@@ -5,8 +5,10 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::INCUMBENT_VERSION;
 use crate::record::durable;
+
+/// Rises when a reader of incumbents or intents would have to change.
+pub const INCUMBENT_VERSION: u32 = 2;
 
 /// A file that holds one JSON value with a version; `None` when there is none.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, String> {

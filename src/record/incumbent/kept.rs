@@ -11,13 +11,10 @@ use crate::record::durable;
 use crate::record::ledger::{Place, Source};
 use crate::stats::Metrics;
 
-/// Rises when a reader of incumbents or intents would have to change.
-pub const INCUMBENT_VERSION: u32 = 2;
-
 /// A kernel that is or was the best of its place.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Incumbent {
-    /// [`INCUMBENT_VERSION`].
+    /// [`super::INCUMBENT_VERSION`].
     pub version: u32,
     /// Digest of the built kernel.
     pub digest: Digest,

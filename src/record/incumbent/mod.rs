@@ -28,7 +28,8 @@ mod tests;
 mod transition;
 
 pub use intent::{Change, Commit, Content, Install, Intent, Restore, pending};
-pub use kept::{Build, INCUMBENT_VERSION, Incumbent};
+pub use json::INCUMBENT_VERSION;
+pub use kept::{Build, Incumbent};
 pub use names::{baseline, current, of_name};
 pub use recovery::{End, Recovered, abandon, recover};
 pub use transition::{Finished, begin, finish};
