@@ -1,14 +1,68 @@
-//! `device = …`.
+//! `device = …`, and what a kernel's files say about it.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
-use super::{Cores, DeviceRequest, Pipeline, Target};
+use serde::{Deserialize, Serialize};
+
+use crate::diagnostic::nearest;
+
+/// `device = …`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeviceRequest {
+    /// The best there is: the first CUDA device for CUDA sources, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu(Cores),
+    /// A CUDA device by index or `GPU-<uuid>`.
+    Cuda(String),
+}
+
+/// Which cores a kernel may run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cores {
+    /// One that the engine picks.
+    Picked,
+    /// The one of that number.
+    One(u32),
+    /// Every one, for kernels with threads.
+    All,
+}
+
+/// Where a kernel runs: a [`DeviceRequest`] with nothing left open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    /// These cores.
+    Cpu(Cores),
+    /// A CUDA device by index or `GPU-<uuid>`.
+    Cuda(String),
+}
+
+/// Why a text names no device, in words to stand under it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// `cpu:` and neither a core nor all of them.
+    #[error("`{0}` is neither a core's number nor `all`")]
+    Core(String),
+    /// `cuda` alone: there may be several.
+    #[error("which one? `cuda:0` is the first")]
+    WhichCuda,
+    /// `cuda:` and no device's name.
+    #[error("`{0}` is neither a number nor GPU-<uuid>")]
+    Cuda(String),
+    /// Another word, and the kind of device that is spelt most like it.
+    #[error("{}", near.map_or_else(|| "no such device".to_owned(), |near| format!("did you mean `{near}`?")))]
+    Unknown {
+        /// `auto`, `cpu` or `cuda`.
+        near: Option<&'static str>,
+    },
+}
 
 impl FromStr for DeviceRequest {
-    type Err = String;
+    type Err = DeviceError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
         let (kind, rest) = text.split_once(':').map_or((text, None), |(k, rest)| (k, Some(rest)));
         match (kind, rest) {
             ("auto", None) => Ok(Self::Auto),
@@ -16,28 +70,21 @@ impl FromStr for DeviceRequest {
             ("cpu", Some("all")) => Ok(Self::Cpu(Cores::All)),
             ("cpu", Some(core)) => match core.parse() {
                 Ok(core) => Ok(Self::Cpu(Cores::One(core))),
-                Err(_) => Err(format!("`{core}` is neither a core's number nor `all`")),
+                Err(_) => Err(DeviceError::Core(core.to_owned())),
             },
-            ("cuda", None) => Err("which one? `cuda:0` is the first".to_owned()),
-            ("cuda", Some(name)) => {
-                let is_uuid = name.strip_prefix("GPU-").is_some_and(|uuid| {
-                    !uuid.is_empty() && uuid.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
-                });
-                if is_uuid || name.parse::<u16>().is_ok() {
-                    Ok(Self::Cuda(name.to_owned()))
-                } else {
-                    Err(format!("`{name}` is neither a number nor GPU-<uuid>"))
-                }
-            }
-            _ => {
-                let near = crate::diagnostic::nearest(kind, ["auto", "cpu", "cuda"]);
-                Err(near.map_or_else(
-                    || "no such device".to_owned(),
-                    |near| format!("did you mean `{near}`?"),
-                ))
-            }
+            ("cuda", None) => Err(DeviceError::WhichCuda),
+            ("cuda", Some(name)) if is_cuda_name(name) => Ok(Self::Cuda(name.to_owned())),
+            ("cuda", Some(name)) => Err(DeviceError::Cuda(name.to_owned())),
+            _ => Err(DeviceError::Unknown { near: nearest(kind, ["auto", "cpu", "cuda"]) }),
         }
     }
+}
+
+fn is_cuda_name(name: &str) -> bool {
+    let is_uuid = name.strip_prefix("GPU-").is_some_and(|uuid| {
+        !uuid.is_empty() && uuid.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
+    });
+    is_uuid || name.parse::<u16>().is_ok()
 }
 
 impl fmt::Display for DeviceRequest {
@@ -52,19 +99,22 @@ impl fmt::Display for DeviceRequest {
     }
 }
 
-/// What only a CUDA device can run.
-const CUDA_ENDINGS: [&str; 3] = [".cu", ".ptx", ".cubin"];
+/// What a kernel's source is for, by the extension of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Language {
+    /// C and C++: a processor.
+    Host,
+    /// Sources and images that only a CUDA device can run.
+    Cuda,
+}
 
-impl Pipeline {
-    /// Where its kernel runs: what was left open is the first CUDA device for what only such a one
-    /// can run, and else a core.
-    pub fn target(&self) -> Target {
-        let cuda = |file: &String| CUDA_ENDINGS.iter().any(|end| file.ends_with(end));
-        match &self.device {
-            DeviceRequest::Cpu(cores) => Target::Cpu(*cores),
-            DeviceRequest::Cuda(name) => Target::Cuda(name.clone()),
-            DeviceRequest::Auto if self.kernel.iter().any(cuda) => Target::Cuda("0".to_owned()),
-            DeviceRequest::Auto => Target::Cpu(Cores::Picked),
+impl Language {
+    /// `None` for what this program does not build.
+    pub(super) fn of(source: &str) -> Option<Self> {
+        match Path::new(source).extension()?.to_str()? {
+            "c" | "cc" | "cpp" => Some(Self::Host),
+            "cu" | "ptx" | "cubin" => Some(Self::Cuda),
+            _ => None,
         }
     }
 }

@@ -3,28 +3,48 @@
 /// No limit may be longer: a year is a slip of the unit.
 const LONGEST_MS: f64 = 366.0 * 24.0 * 3_600_000.0;
 
+/// Why a text is no duration, in words to stand under it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum DurationError {
+    /// It does not begin with a number.
+    #[error("not a duration")]
+    NoNumber,
+    /// A number alone.
+    #[error("a unit is missing: `{0}s`?")]
+    NoUnit(String),
+    /// A word that is no unit.
+    #[error("unknown unit `{0}`")]
+    UnknownUnit(String),
+    /// Digits and points that make no number.
+    #[error("`{0}` is not a number")]
+    BadNumber(String),
+    /// A slip of the unit.
+    #[error("longer than a year")]
+    TooLong,
+}
+
 /// Milliseconds of a text such as `1.5s`.
 ///
 /// # Errors
-/// What is wrong with it, as words to stand under the caret.
-pub(super) fn parse(text: &str) -> Result<u64, String> {
+/// What is wrong with it.
+pub(super) fn parse(text: &str) -> Result<u64, DurationError> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     if number.is_empty() {
-        return Err("not a duration".to_owned());
+        return Err(DurationError::NoNumber);
     }
     let factor = match unit.trim_start() {
         "ms" => 1.0,
         "s" => 1000.0,
         "m" => 60_000.0,
         "h" => 3_600_000.0,
-        "" => return Err(format!("a unit is missing: `{number}s`?")),
-        unit => return Err(format!("unknown unit `{unit}`")),
+        "" => return Err(DurationError::NoUnit(number.to_owned())),
+        unit => return Err(DurationError::UnknownUnit(unit.to_owned())),
     };
-    let value: f64 = number.parse().map_err(|_| format!("`{number}` is not a number"))?;
+    let value: f64 = number.parse().map_err(|_| DurationError::BadNumber(number.to_owned()))?;
     let ms = (value * factor).round();
     if ms > LONGEST_MS {
-        return Err("longer than a year".to_owned());
+        return Err(DurationError::TooLong);
     }
     Ok(ms as u64)
 }
@@ -53,7 +73,11 @@ mod tests {
             ("1.2.3s", Err("`1.2.3` is not a number")),
             ("9000h", Err("longer than a year")),
         ] {
-            assert_eq!(parse(text), want.map_err(str::to_owned), "{text}");
+            assert_eq!(
+                parse(text).map_err(|error| error.to_string()),
+                want.map_err(str::to_owned),
+                "{text}"
+            );
         }
     }
 

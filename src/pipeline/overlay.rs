@@ -1,14 +1,40 @@
 //! What the command line changes, as little TOML documents laid over the pipeline's: so it is
 //! checked like everything else, and blamed by the flag's name.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 
-use super::Overrides;
 use super::file::StageFile;
 use super::findings::{Findings, did_you_mean};
 use crate::diagnostic::{Diagnostic, Source, document};
+
+/// What the command line changes about a pipeline.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Overrides {
+    /// `--set key=value`: variables of `[vars]` and dotted paths such as `stages.candidate.repeats`.
+    pub set: BTreeMap<String, String>,
+    /// `--kernel PATH`, already relative to the pipeline's folder or absolute.
+    pub kernel: Option<String>,
+    /// `--device D`.
+    pub device: Option<String>,
+    /// `--stage-repeats 8,16,32` or `--repeats 32`.
+    pub repeats: Option<Vec<u32>>,
+    /// `--early-stop-us T`.
+    pub early_stop_us: Option<f64>,
+    /// `--timeout-seconds S`.
+    pub timeout_s: Option<f64>,
+    /// `--incumbent I`, for the stages that score.
+    pub incumbent: Option<String>,
+    /// Presets to add as stages of their own names, unless the file has such stages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub add: Vec<String>,
+    /// Stages that are planned, with what they need; all when none is named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
+}
 
 /// Keys of the file that `--set` reaches without a dot, besides the variables.
 const TOP_KEYS: [&str; 4] = ["name", "kernel", "problem", "device"];

@@ -1,22 +1,43 @@
 //! From the exact image to a [`Pipeline`]: presets merged, variables put in, matrices multiplied
 //! out, everything checked.
 
+mod checked;
+mod claims;
+mod command;
+mod compile;
+mod condition;
+mod draft;
+mod kernel;
+mod metric;
+mod paths;
+mod resolver;
+mod stage;
+mod values;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use super::draft::Draft;
-use super::file::{CompileFile, PipelineFile};
+use super::file::PipelineFile;
 use super::findings::{Findings, did_you_mean};
-use super::overlay::{self, StageOverrides};
-use super::paths::Claims;
-use super::preset::Presets;
 use super::upstream::Upstream;
-use super::validate;
-use super::variables::{Scope, Variables};
-use super::{DeviceRequest, Loaded, Loader, Overrides, Pipeline, Stage};
+use super::values::OneOrMany;
+use super::variables::Scope;
+use super::{DeviceError, DeviceRequest, Loader, Overrides, Pipeline, Stage, overlay};
 use crate::diagnostic::{Diagnostic, Source, Spanned, document};
+
+use draft::Draft;
+use resolver::Resolver;
+
+/// What [`load`] found: the pipeline as far as it could be made, and everything wrong.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Present whenever enough was understood for later modules to look for more mistakes.
+    pub pipeline: Option<Pipeline>,
+    /// All mistakes; empty means the pipeline is good.
+    pub diagnostics: Vec<Diagnostic>,
+}
 
 /// Reads the pipeline at `path` and everything it names, and reports every mistake found.
 pub fn load(path: &Path, overrides: &Overrides, loader: &dyn Loader) -> Loaded {
@@ -55,55 +76,7 @@ pub fn load(path: &Path, overrides: &Overrides, loader: &dyn Loader) -> Loaded {
     Loaded { pipeline, diagnostics: resolver.findings.finish() }
 }
 
-/// Everything that is needed along the way.
-pub(super) struct Resolver<'a> {
-    pub(super) findings: Findings,
-    pub(super) variables: Variables<'a>,
-    pub(super) claims: Claims,
-    pub(super) loader: &'a dyn Loader,
-    pub(super) dir: PathBuf,
-    pub(super) checked: validate::Checked,
-    /// The pipeline's `[compile]`.
-    pub(super) compile: CompileFile,
-    pub(super) source: Arc<Source>,
-    pub(super) presets: Presets<'a>,
-    pub(super) over: StageOverrides,
-    pub(super) kernel_span: Option<Range<usize>>,
-    problem_span: Option<Range<usize>>,
-    /// A stage that needs a kernel or a problem was already told so.
-    pub(super) told_kernel: bool,
-}
-
-impl<'a> Resolver<'a> {
-    fn new(
-        source: &Arc<Source>,
-        loader: &'a dyn Loader,
-        findings: Findings,
-        over: StageOverrides,
-    ) -> Self {
-        let dir = match source.path.parent() {
-            Some(dir) if !dir.as_os_str().is_empty() => dir.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        // Commands start in the folder: a relative path from elsewhere would miss it.
-        let shown = if dir.is_absolute() { dir.to_string_lossy().into_owned() } else { ".".into() };
-        Self {
-            findings,
-            variables: Variables::new(loader, shown),
-            claims: Claims::default(),
-            loader,
-            checked: validate::Checked::default(),
-            compile: CompileFile::default(),
-            source: Arc::clone(source),
-            presets: Presets::new(&dir, loader),
-            over,
-            kernel_span: None,
-            problem_span: None,
-            told_kernel: false,
-            dir,
-        }
-    }
-
+impl Resolver<'_> {
     fn pipeline(&mut self, file: PipelineFile) -> Pipeline {
         self.variables.define(&file.vars, &mut self.findings);
         self.compile = file.compile.unwrap_or_default();
@@ -136,9 +109,9 @@ impl<'a> Resolver<'a> {
             return DeviceRequest::Auto;
         };
         let text = self.variables.expand(device, Scope::default(), &mut self.findings);
-        text.parse().unwrap_or_else(|label: String| {
+        text.parse().unwrap_or_else(|error: DeviceError| {
             self.findings
-                .at("bad-device", format!("bad device `{text}`"), &device.span, label)
+                .at("bad-device", format!("bad device `{text}`"), &device.span, error.to_string())
                 .help("a device is auto, cpu, cpu:3, cuda:0 or cuda:GPU-<uuid>");
             DeviceRequest::Auto
         })
@@ -146,7 +119,7 @@ impl<'a> Resolver<'a> {
 
     fn kernel(
         &mut self,
-        kernel: Option<&super::values::OneOrMany<String>>,
+        kernel: Option<&OneOrMany<String>>,
         problem: Option<&Spanned<String>>,
         device: &DeviceRequest,
     ) {
@@ -169,7 +142,7 @@ impl<'a> Resolver<'a> {
         let Some(problem) = problem else { return };
         let path = self.variables.expand(problem, Scope::default(), &mut self.findings);
         self.must_exist("problem file", &path, &problem.span);
-        // Later rooms know only the pipeline's own text.
+        // Later modules know only the pipeline's own text.
         let is_own = self.findings.map.is_first(&problem.span);
         self.problem_span = Some(if is_own { problem.span.clone() } else { 0..0 });
         self.claims.fixed("problem", &path, &problem.span);

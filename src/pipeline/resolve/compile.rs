@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use super::CompileWork;
-use super::file::CompileFile;
-use super::paths::is_cuda_source;
-use super::resolve::Resolver;
-use super::variables::{Quoting, Scope};
-use super::work::Making;
+use super::resolver::Resolver;
+use super::stage::Making;
 use crate::diagnostic::Spanned;
+use crate::pipeline::CompileWork;
+use crate::pipeline::device::Language;
+use crate::pipeline::file::CompileFile;
+use crate::pipeline::variables::{Quoting, Scope};
 
 const FLAGS: [&str; 2] = ["-O3", "-march=native"];
 const TIMEOUT_MS: u64 = 60_000;
@@ -57,7 +57,8 @@ impl Resolver<'_> {
     }
 
     fn is_cuda(&self) -> bool {
-        self.variables.kernel.first().is_some_and(|source| is_cuda_source(source))
+        self.variables.kernel.first().and_then(|source| Language::of(source))
+            == Some(Language::Cuda)
     }
 
     /// False also where it cannot be told, for want of a kernel.

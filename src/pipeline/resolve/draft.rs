@@ -1,9 +1,9 @@
 //! One stage after the other: its preset, its kind, its variants.
 
-use super::file::{Kind, StageFile};
-use super::resolve::Resolver;
-use super::{Purpose, Stage};
+use super::resolver::Resolver;
 use crate::diagnostic::{Entries, Spanned};
+use crate::pipeline::file::{Kind, StageFile};
+use crate::pipeline::{Purpose, Stage};
 
 /// A stage on its way: what is checked once all stages are known.
 pub(super) struct Draft {
@@ -12,6 +12,14 @@ pub(super) struct Draft {
     pub(super) when: Option<Spanned<String>>,
     /// `None` when it cannot be told what it does.
     pub(super) stage: Option<Stage>,
+}
+
+/// Whether all that is written about a stage was understood.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Table {
+    Whole,
+    /// Some of it was refused.
+    Torn,
 }
 
 impl Resolver<'_> {
@@ -29,8 +37,9 @@ impl Resolver<'_> {
         for ((name, file), end) in stages.0.into_iter().zip(starts) {
             self.stage_name(&name);
             // A key that was taken out as wrong may have been the one that says what it does.
-            let is_whole = !self.findings.any_within(&(name.span.start..end.max(name.span.start)));
-            drafts.push(self.draft(name, file, is_whole));
+            let span = name.span.start..end.max(name.span.start);
+            let table = if self.findings.any_within(&span) { Table::Torn } else { Table::Whole };
+            drafts.push(self.draft(name, file, table));
         }
         drafts
     }
@@ -46,8 +55,8 @@ impl Resolver<'_> {
         }
     }
 
-    fn draft(&mut self, name: Spanned<String>, mut file: StageFile, is_whole: IsWhole) -> Draft {
-        let preset = self.lay_over_preset(&name, &mut file, is_whole);
+    fn draft(&mut self, name: Spanned<String>, mut file: StageFile, table: Table) -> Draft {
+        let preset = self.lay_over_preset(&name, &mut file, table);
         file.timeout = self.over.any.timeout.clone().or(file.timeout);
         let kind = match (&file.kind, &file.run) {
             (Some(kind), _) => Some(kind.value),
@@ -72,7 +81,7 @@ impl Resolver<'_> {
         &mut self,
         name: &Spanned<String>,
         file: &mut StageFile,
-        is_whole: IsWhole,
+        table: Table,
     ) -> Option<String> {
         let named = file.preset.take();
         let stands_alone = file.run.is_some() || file.kind.is_some();
@@ -81,43 +90,44 @@ impl Resolver<'_> {
             None if stands_alone => return None,
             None => name,
         };
-        match self.presets.get(wanted, &mut self.findings) {
-            Ok(preset) => {
-                if let Some(preset) = preset {
-                    file.lay_over(preset);
-                    if file.kind.is_none() && file.run.is_none() {
-                        let message =
-                            format!("the preset `{}` does not say what it does", wanted.value);
-                        self.findings
-                            .at("missing-key", message, &wanted.span, "used here")
-                            .help("give the preset a `kind` or a `run`");
-                    }
-                }
-                Some(wanted.value.clone())
+        let Ok(preset) = self.presets.get(wanted, &mut self.findings) else {
+            self.no_preset(name, named.as_ref(), table);
+            return None;
+        };
+        if let Some(preset) = preset {
+            file.lay_over(preset);
+            if file.kind.is_none() && file.run.is_none() {
+                let message = format!("the preset `{}` does not say what it does", wanted.value);
+                self.findings
+                    .at("missing-key", message, &wanted.span, "used here")
+                    .help("give the preset a `kind` or a `run`");
             }
-            Err(()) if named.is_some() || is_whole => {
-                self.unknown_preset(wanted, named.is_some());
-                None
-            }
-            Err(()) => None,
         }
+        Some(wanted.value.clone())
     }
 
-    fn unknown_preset(&mut self, wanted: &Spanned<String>, is_named: bool) {
+    /// Tells of a preset that is not there: the one that `stage` names, or the one of its own name.
+    fn no_preset(
+        &mut self,
+        stage: &Spanned<String>,
+        named: Option<&Spanned<String>>,
+        table: Table,
+    ) {
+        let (wanted, message, advice) = match named {
+            Some(named) => (named, format!("unknown preset `{}`", named.value), "presets"),
+            None if table == Table::Whole => {
+                let name = &stage.value;
+                let message =
+                    format!("stage `{name}` has no `run`, and there is no preset `{name}`");
+                (stage, message, "give it a `run`, or `use` one of the presets")
+            }
+            // What was refused may have been its `run`.
+            None => return,
+        };
         let near = self.presets.nearest(wanted);
         let label = near
             .map_or_else(|| "no such preset".to_owned(), |near| format!("did you mean `{near}`?"));
-        let message = if is_named {
-            format!("unknown preset `{}`", wanted.value)
-        } else {
-            format!("stage `{0}` has no `run`, and there is no preset `{0}`", wanted.value)
-        };
-        let names = self.presets.names().join(", ");
-        let help = if is_named {
-            format!("presets: {names}")
-        } else {
-            format!("give it a `run`, or `use` one of the presets: {names}")
-        };
+        let help = format!("{advice}: {}", self.presets.names().join(", "));
         self.findings.at("unknown-preset", message, &wanted.span, label).help(help);
     }
 
@@ -142,9 +152,6 @@ impl Resolver<'_> {
         self.findings.at("missing-kernel", message, &name.span, label).help(help);
     }
 }
-
-/// False when some of a stage was already refused.
-type IsWhole = bool;
 
 /// Whether a stage is one that scores: what `--incumbent` speaks of.
 fn compares(kind: Option<Kind>, file: &StageFile) -> bool {

@@ -3,74 +3,24 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 
-use super::DeviceRequest;
+use super::checked::Form;
+use super::claims::{Claim, Claims, normal};
 use super::draft::Draft;
-use super::findings::{did_you_mean, join};
-use super::resolve::Resolver;
-use super::upstream::Upstream;
-use super::validate::Form;
+use super::resolver::Resolver;
 use crate::diagnostic::Spanned;
+use crate::pipeline::DeviceRequest;
+use crate::pipeline::device::Language;
+use crate::pipeline::findings::{did_you_mean, join};
+use crate::pipeline::upstream::Upstream;
 
-const CPU_SOURCES: [&str; 3] = ["c", "cc", "cpp"];
-const CUDA_SOURCES: [&str; 3] = ["cu", "ptx", "cubin"];
-
-/// Whether a source is for CUDA, by its extension.
-pub(super) fn is_cuda_source(source: &str) -> bool {
-    let extension = Path::new(source).extension().and_then(|e| e.to_str());
-    CUDA_SOURCES.iter().any(|known| Some(*known) == extension)
-}
-
-/// What stages read and write, gathered while they are made.
-#[derive(Default)]
-pub(super) struct Claims {
-    stages: usize,
-    variants: Vec<String>,
-    inputs: Vec<Claim>,
-    outputs: Vec<Claim>,
-    /// Files that no stage may write: what they are, and where they are named.
-    fixed: HashMap<PathBuf, (&'static str, Range<usize>)>,
-}
-
-struct Claim {
-    stage: usize,
-    /// Index into the labels of variants.
-    variant: usize,
-    path: String,
-    span: Range<usize>,
-}
-
-impl Claims {
-    /// Another stage begins.
-    pub(super) fn stage(&mut self) {
-        self.stages += 1;
-    }
-
-    /// Another variant of it begins.
-    pub(super) fn variant(&mut self, label: &str) {
-        self.variants.push(label.to_owned());
-    }
-
-    pub(super) fn input(&mut self, path: &Spanned<String>) {
-        let claim = self.claim(path);
-        self.inputs.push(claim);
-    }
-
-    pub(super) fn output(&mut self, path: &Spanned<String>) {
-        let claim = self.claim(path);
-        self.outputs.push(claim);
-    }
-
-    pub(super) fn fixed(&mut self, what: &'static str, path: &str, span: &Range<usize>) {
-        self.fixed.insert(normal(path).into_owned().into(), (what, span.clone()));
-    }
-
-    fn claim(&self, path: &Spanned<String>) -> Claim {
-        let stage = self.stages.saturating_sub(1);
-        let variant = self.variants.len().saturating_sub(1);
-        Claim { stage, variant, path: path.value.clone(), span: path.span.clone() }
-    }
+/// A file that one stage writes and another reads, each by its index among the drafts.
+struct Handover<'a> {
+    input: &'a Claim,
+    output: &'a Claim,
+    reader: usize,
+    writer: usize,
 }
 
 impl Resolver<'_> {
@@ -101,55 +51,57 @@ impl Resolver<'_> {
         device: &DeviceRequest,
         problem: Option<&Spanned<String>>,
     ) {
-        let mut first: Option<(bool, &Spanned<String>)> = None;
+        let mut first: Option<(Language, &Spanned<String>)> = None;
         for source in sources {
             self.must_exist("kernel source", source, &source.span);
             self.claims.fixed("kernel", source, &source.span);
-            let extension = Path::new(source.as_str()).extension().and_then(|e| e.to_str());
-            let is_cuda = is_cuda_source(source);
-            let is_known = is_cuda || CPU_SOURCES.iter().any(|known| Some(*known) == extension);
-            if !is_known && problem.is_none() {
+            let Some(language) = Language::of(source) else {
+                if problem.is_some() {
+                    self.unknown_language(source);
+                }
                 continue;
-            }
-            if !is_known {
-                let message = match extension {
-                    Some(extension) => format!("unknown kernel language `.{extension}`"),
-                    None => "a kernel source without an extension".to_owned(),
-                };
-                self.findings
-                    .at("bad-kernel", message, &source.span, "not a kernel source")
-                    .help("kernels are .c, .cc, .cpp, .cu, .ptx or .cubin files");
-                continue;
-            }
+            };
             match first {
-                Some((was_cuda, other)) if was_cuda != is_cuda => {
+                Some((other, there)) if other != language => {
                     let message = "CUDA and host sources cannot be one kernel";
                     self.findings
                         .at("bad-kernel", message, &source.span, "this one")
-                        .and(&other.span, "and this one");
+                        .and(&there.span, "and this one");
                 }
                 Some(_) => {}
                 None => {
-                    self.device_fits(source, is_cuda, device);
-                    first = Some((is_cuda, source));
+                    self.device_fits(source, language, device);
+                    first = Some((language, source));
                 }
             }
         }
     }
 
-    fn device_fits(&mut self, source: &Spanned<String>, is_cuda: bool, device: &DeviceRequest) {
-        let wrong = match device {
-            DeviceRequest::Auto => false,
-            DeviceRequest::Cpu(_) => is_cuda,
-            DeviceRequest::Cuda(_) => !is_cuda,
+    fn unknown_language(&mut self, source: &Spanned<String>) {
+        let message = match Path::new(source.as_str()).extension().and_then(|e| e.to_str()) {
+            Some(extension) => format!("unknown kernel language `.{extension}`"),
+            None => "a kernel source without an extension".to_owned(),
         };
-        if wrong {
-            let language = if is_cuda { "a CUDA kernel" } else { "a kernel in C or C++" };
-            let message = format!("{language} cannot run on device `{device}`");
-            self.findings
-                .at("device-mismatch", message, &source.span, "this source")
-                .help("leave `device` out, or write device = \"auto\"");
-        }
+        self.findings
+            .at("bad-kernel", message, &source.span, "not a kernel source")
+            .help("kernels are .c, .cc, .cpp, .cu, .ptx or .cubin files");
+    }
+
+    fn device_fits(
+        &mut self,
+        source: &Spanned<String>,
+        language: Language,
+        device: &DeviceRequest,
+    ) {
+        let kernel = match (device, language) {
+            (DeviceRequest::Cpu(_), Language::Cuda) => "a CUDA kernel",
+            (DeviceRequest::Cuda(_), Language::Host) => "a kernel in C or C++",
+            _ => return,
+        };
+        let message = format!("{kernel} cannot run on device `{device}`");
+        self.findings
+            .at("device-mismatch", message, &source.span, "this source")
+            .help("leave `device` out, or write device = \"auto\"");
     }
 
     /// Inputs must be there or be made, outputs must be made once.
@@ -176,28 +128,23 @@ impl Resolver<'_> {
         for input in &claims.inputs {
             if self.is_pattern(&input.path) {
                 self.check_pattern(input);
-            } else if let Some(maker) = makers.get(normal(&input.path).as_ref()) {
-                let [reader, writer] = [input, maker].map(|claim| built[claim.stage]);
-                self.check_order(input, maker, [reader, writer], (drafts, graph));
+            } else if let Some(output) = makers.get(normal(&input.path).as_ref()) {
+                let [reader, writer] = [input, output].map(|claim| built[claim.stage]);
+                self.check_order(&Handover { input, output, reader, writer }, drafts, graph);
             } else {
                 self.must_exist("input", &input.path, &input.span);
             }
         }
     }
 
-    fn check_order(
-        &mut self,
-        input: &Claim,
-        maker: &Claim,
-        [reader, writer]: [usize; 2],
-        (drafts, graph): (&[Draft], &Upstream<'_>),
-    ) {
+    fn check_order(&mut self, file: &Handover<'_>, drafts: &[Draft], graph: &Upstream<'_>) {
+        let &Handover { input, output, reader, writer } = file;
         let [to, from] = [reader, writer].map(|index| drafts[index].name.value.as_str());
         if reader == writer {
-            if input.variant == maker.variant {
+            if input.variant == output.variant {
                 let message = format!("`{}` is both input and output of `{to}`", input.path);
                 self.findings
-                    .at("output-is-input", message, &maker.span, "written here")
+                    .at("output-is-input", message, &output.span, "written here")
                     .and(&input.span, "read here")
                     .help("a stage that changes its own input would never be up to date");
             }
@@ -205,7 +152,7 @@ impl Resolver<'_> {
             let message = format!("`{to}` reads what `{from}` writes, and does not need it");
             self.findings
                 .at("missing-need", message, &input.span, "read here")
-                .and(&maker.span, "written here")
+                .and(&output.span, "written here")
                 .help(format!("add \"{from}\" to the `needs` of `{to}`"));
         }
     }
@@ -319,45 +266,4 @@ impl Resolver<'_> {
 /// True when a path is a pattern.
 pub(super) fn has_wildcard(path: &str) -> bool {
     path.contains(['*', '?', '[', '{'])
-}
-
-/// The path without `.`, `..` and doubled slashes, as far as the text alone tells.
-fn normal(path: &str) -> Cow<'_, str> {
-    let is_plain = !path.contains("./") && !path.contains("//") && !path.ends_with(['/', '.']);
-    if is_plain {
-        return Cow::Borrowed(path);
-    }
-    let mut parts = PathBuf::new();
-    for part in Path::new(path).components() {
-        let ends_in_name = matches!(parts.components().next_back(), Some(Component::Normal(_)));
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir if ends_in_name => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    Cow::Owned(parts.to_string_lossy().into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::normal;
-
-    #[test]
-    fn the_same_file_has_one_spelling() {
-        for (path, want) in [
-            ("a/b.c", "a/b.c"),
-            ("./a/b.c", "a/b.c"),
-            ("a//b.c", "a/b.c"),
-            ("a/../b.c", "b.c"),
-            ("../b.c", "../b.c"),
-            ("../../a/../b.c", "../../b.c"),
-            ("/a/./b", "/a/b"),
-            ("a/b/..", "a"),
-        ] {
-            assert_eq!(normal(path), want, "{path}");
-        }
-    }
 }
