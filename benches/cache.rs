@@ -6,25 +6,12 @@ use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use optloop::cache::index::Node;
-use optloop::cache::{Index, Kind, World, entry};
+use optloop::cache::{Index, Kind, entry};
+use optloop::host::MemoryHost;
 use rustix::fd::AsFd;
 use rustix::fs::{Mode, OFlags};
 
 const STAGES: usize = 10_000;
-
-struct Nothing;
-
-impl World for Nothing {
-    fn env(&self, _: &str) -> Option<Vec<u8>> {
-        None
-    }
-    fn device(&self, _: &str) -> String {
-        String::new()
-    }
-    fn tool_version(&self, _: &Path) -> String {
-        String::new()
-    }
-}
 
 /// Two files a stage, all known.
 fn known(dir: &Path) -> Index {
@@ -37,7 +24,8 @@ fn known(dir: &Path) -> Index {
             std::fs::write(dir.join(&name), format!("stage {stage}\n")).expect("write");
             let id = index.add_entry(Kind::File, &name);
             let (stat, digest) =
-                entry::measure(root.as_fd(), Kind::File, &name, &Nothing).expect("measure");
+                entry::measure(root.as_fd(), Kind::File, &name, &MemoryHost::default())
+                    .expect("measure");
             index.see(id, stat, digest, i64::MAX).expect("entry");
         }
     }
@@ -76,7 +64,10 @@ fn hashing(c: &mut Criterion) {
     for (name, size) in [("small", 30usize), ("large", 4 << 20)] {
         std::fs::write(dir.path().join(name), vec![7; size]).expect("write");
         c.bench_function(&format!("hash a file of {size} bytes"), |b| {
-            b.iter(|| entry::measure(root.as_fd(), Kind::File, name, &Nothing).expect("measure"));
+            b.iter(|| {
+                entry::measure(root.as_fd(), Kind::File, name, &MemoryHost::default())
+                    .expect("measure")
+            });
         });
     }
 }

@@ -10,9 +10,10 @@
 //! Rooms are listed in floor order: each may use only rooms above it in this list that stand on
 //! a lower floor (`tests/tidy.rs` holds the table).
 
-// leaves: hashing, formulas, paths as text
+// leaves: hashing, formulas, paths as text, what is seen of the machine
 pub mod digest;
 pub mod expression;
+pub mod host;
 pub mod paths;
 // maths, comparators, spawning, copies of a project, spans
 pub mod diagnostic;

@@ -20,8 +20,9 @@ use optloop::backend::cuda::compiler::elf;
 use optloop::backend::cuda::{Bundle, ImageKind};
 use optloop::engine::stage::compile::CompileDef;
 use optloop::engine::stage::{FailureClass, StageContext, StageOutcome, compile};
+use optloop::host::Host;
 use optloop::pipeline::CompileWork;
-use optloop::problem::{Arg, ArgKind, Files, Fill, Problem, Role, load};
+use optloop::problem::{Arg, ArgKind, Fill, Problem, Role, load};
 use optloop::process::Cancel;
 use optloop::verify::{Dtype, Tolerance};
 
@@ -29,17 +30,28 @@ const ARCHES: [&str; 3] = ["sm_80", "sm_90a", "sm_100"];
 const KERNELS: [&str; 5] = ["vector_add", "reduce_sum", "softmax", "sgemm", "stencil2d"];
 const GOOD: &str = "extern \"C\" __global__ void scale(const float *__restrict__ x, float *y, int n)\n{\n    int i = blockIdx.x * blockDim.x + threadIdx.x;\n    if (i < n)\n        y[i] = GAIN * x[i];\n}\n";
 
-struct Disk;
+/// The disk, and an environment in which a toolkit is also known by its nvcc.
+struct Machine;
 
-impl Files for Disk {
+impl Host for Machine {
     fn read(&self, path: &Path) -> io::Result<String> {
         fs::read_to_string(path)
     }
+
     fn exists(&self, path: &Path) -> bool {
         path.exists()
     }
-    fn memory_bytes(&self) -> u64 {
-        1 << 34
+
+    fn var(&self, name: &str) -> Option<OsString> {
+        let set = variable(name).filter(|value| !value.is_empty());
+        if name != "CUDA_HOME" || set.is_some() {
+            return set;
+        }
+        nvcc()?.parent()?.parent().map(OsString::from)
+    }
+
+    fn program(&self) -> &Path {
+        Path::new(env!("CARGO_BIN_EXE_optloop"))
     }
 }
 
@@ -55,15 +67,6 @@ fn required() -> Vec<String> {
 fn nvcc() -> Option<PathBuf> {
     let path = variable("PATH").unwrap_or_default();
     std::env::split_paths(&path).map(|dir| dir.join("nvcc")).find(|nvcc| nvcc.exists())
-}
-
-/// The environment that kernels are compiled in: a toolkit is also known by its nvcc.
-fn env(name: &str) -> Option<OsString> {
-    let set = variable(name).filter(|value| !value.is_empty());
-    if name != "CUDA_HOME" || set.is_some() {
-        return set;
-    }
-    nvcc()?.parent()?.parent().map(OsString::from)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,9 +176,8 @@ impl World {
             dir: self.dir.path(),
             scratch: scratch.path(),
             state: self.dir.path(),
-            program: Path::new(env!("CARGO_BIN_EXE_optloop")),
             marker: &scratch.path().display().to_string(),
-            env: &env,
+            host: &Machine,
             cancel: &Cancel::default(),
             progress: &|_, _| {},
             looked: &|_| {},
@@ -206,7 +208,7 @@ impl World {
 
 fn shipped(kernel: &str, by: By, arch: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels").join(kernel);
-    let problem = load(&root.join("problem.toml"), &Disk).problem.expect("a valid problem");
+    let problem = load(&root.join("problem.toml"), &Machine).problem.expect("a valid problem");
     let world = World { problem, ..World::new(&[]) };
     for name in [format!("{kernel}.cu"), format!("{kernel}_fast.cu")] {
         let source = root.join(&name).display().to_string();

@@ -9,14 +9,16 @@
 #![expect(clippy::format_push_string, reason = "speed is not the point")]
 #![expect(clippy::format_collect, reason = "speed is not the point")]
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use optloop::diagnostic::render;
-use optloop::pipeline::{self, Loader, Overrides};
-use optloop::problem::{self, Files};
+use optloop::host::Host;
+use optloop::pipeline::{self, Overrides};
+use optloop::problem;
 use regex::Regex;
 
 #[path = "peaks/mod.rs"]
@@ -428,7 +430,7 @@ fn what_differs_from_run_to_run_matches_anything_and_the_rest_does_not() {
 
 struct Disk;
 
-impl Loader for Disk {
+impl Host for Disk {
     fn read(&self, path: &Path) -> io::Result<String> {
         fs::read_to_string(path)
     }
@@ -439,17 +441,8 @@ impl Loader for Disk {
         let entries = fs::read_dir(dir).into_iter().flatten().flatten();
         entries.filter_map(|e| e.file_name().into_string().ok()).collect()
     }
-    fn env(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok()
-    }
-}
-
-impl Files for Disk {
-    fn read(&self, path: &Path) -> io::Result<String> {
-        fs::read_to_string(path)
-    }
-    fn exists(&self, path: &Path) -> bool {
-        path.is_file()
+    fn var(&self, name: &str) -> Option<OsString> {
+        std::env::var_os(name)
     }
     fn memory_bytes(&self) -> u64 {
         16 << 30

@@ -9,7 +9,8 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use optloop::diagnostic::render;
-use optloop::problem::{Files, draw_holdout, geometry, load, stage};
+use optloop::host::Host;
+use optloop::problem::{draw_holdout, geometry, load, stage};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -18,7 +19,7 @@ const FOLDER: &str = "samples/invalid-problem";
 /// The disk, and a machine of 16 GiB.
 struct Disk;
 
-impl Files for Disk {
+impl Host for Disk {
     fn read(&self, path: &Path) -> io::Result<String> {
         std::fs::read_to_string(path)
     }

@@ -4,7 +4,6 @@
 
 mod cuda;
 
-use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -20,6 +19,7 @@ use optloop::engine::stage::check::sanitize::cuda::{DeviceSanitize, DeviceSaniti
 use optloop::engine::stage::profile::cuda::{DeviceLook, look};
 use optloop::engine::stage::replayed::DeviceCase;
 use optloop::engine::stage::{Failure, FailureClass, StageContext};
+use optloop::host::MemoryHost;
 use optloop::process::{self, Cancel, CommandSpec, Exit};
 use tempfile::TempDir;
 
@@ -135,22 +135,17 @@ impl Stand {
 
     fn with<T>(&self, go: impl FnOnce(&StageContext<'_>, DeviceCase<'_>) -> T) -> T {
         let (_, lib) = self.driver.env();
-        let env = |name: &str| -> Option<OsString> {
-            match name {
-                "LD_LIBRARY_PATH" => Some(lib.clone()),
-                "PATH" => Some("/usr/bin:/bin".into()),
-                _ => None,
-            }
-        };
+        let vars = [("LD_LIBRARY_PATH", lib), ("PATH", "/usr/bin:/bin".into())];
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_optloop"));
+        let host = MemoryHost { program, ..MemoryHost::with_vars(vars) };
         let scratch = self.path("scratch");
         let context = StageContext {
             name: "profile",
             dir: self.dir.path(),
             scratch: &scratch,
             state: self.dir.path(),
-            program: Path::new(env!("CARGO_BIN_EXE_optloop")),
             marker: &self.dir.path().display().to_string(),
-            env: &env,
+            host: &host,
             cancel: &self.cancel,
             progress: &|_, _| {},
             looked: &|_| {},

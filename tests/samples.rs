@@ -4,6 +4,7 @@
 //! A sample's first lines may change its loading: `# set: key=value` is `--set key=value`.
 
 use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,12 +12,13 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use optloop::diagnostic::render;
-use optloop::pipeline::{Loaded, Loader, Overrides, load};
+use optloop::host::Host;
+use optloop::pipeline::{Loaded, Overrides, load};
 
 /// Sees the folder of the sample as the current one.
 struct Rooted(PathBuf);
 
-impl Loader for Rooted {
+impl Host for Rooted {
     fn read(&self, path: &Path) -> io::Result<String> {
         fs::read_to_string(self.0.join(path))
     }
@@ -30,8 +32,8 @@ impl Loader for Rooted {
         names.sort();
         names
     }
-    fn env(&self, name: &str) -> Option<String> {
-        (name == "HOME").then(|| "/users/user".to_owned())
+    fn var(&self, name: &str) -> Option<OsString> {
+        (name == "HOME").then(|| "/users/user".into())
     }
 }
 

@@ -20,7 +20,7 @@ use rust_text::{Body, Token, bodies, code_only, tokens};
 
 /// The rooms, lowest floor first. A room may use only rooms on lower floors.
 const FLOORS: &[&[&str]] = &[
-    &["digest", "paths", "expression"],
+    &["digest", "paths", "expression", "host"],
     &["stats", "verify", "process", "tree", "diagnostic"],
     &["pipeline", "problem", "cache", "adapter", "backend", "git"],
     &["plan", "measure"],

@@ -10,7 +10,6 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -20,15 +19,18 @@ use optloop::engine::stage::bench::BenchDef;
 use optloop::engine::stage::check::CheckDef;
 use optloop::engine::stage::compile::CompileDef;
 use optloop::engine::stage::{FailureClass, StageContext, StageOutcome, bench, check, compile};
+use optloop::host::Host;
 use optloop::pipeline::{
     BenchWork, CacheMode, Clocks, CompileWork, Cores, Incumbent, Limits, Purpose, RuleWork,
     SandboxMode, Target,
 };
-use optloop::problem::{Arg, ArgKind, Case, Files, Fill, Holdout, Problem, Role, load};
+use optloop::problem::{Arg, ArgKind, Case, Fill, Holdout, Problem, Role, load};
 use optloop::process::Cancel;
 use optloop::verify::{Dtype, Tolerance};
 
 mod stages;
+
+use stages::ThisMachine;
 
 const PRELUDE: &str = "#include <stdlib.h>\n#include <stdio.h>\n#include <unistd.h>\n#include <signal.h>\n#include <time.h>\n#include <fcntl.h>\n#include <string.h>\n#include <sys/wait.h>\n";
 const SIGNATURE: &str = "void scale(const float *x, float *acc, float *y, int n)";
@@ -403,12 +405,17 @@ fn a_launch_a_thousand_times_as_long_as_the_references_is_ended_with_both_times(
     );
 }
 
-/// The same context, in which every set counts as large.
-fn large<'a>(
-    ctx: &'a StageContext<'a>,
-    env: &'a (dyn Fn(&str) -> Option<OsString> + Sync),
-) -> StageContext<'a> {
-    StageContext { env, ..*ctx }
+/// The same machine, on which every set counts as large.
+struct Large;
+
+impl Host for Large {
+    fn var(&self, name: &str) -> Option<OsString> {
+        if name == "OPTLOOP_LARGE_BYTES" { Some("1".into()) } else { ThisMachine.var(name) }
+    }
+
+    fn program(&self) -> &Path {
+        Path::new(env!("CARGO_BIN_EXE_optloop"))
+    }
 }
 
 impl World {
@@ -416,13 +423,7 @@ impl World {
         &self,
         stage: impl FnOnce(&StageContext<'_>) -> StageOutcome,
     ) -> StageOutcome {
-        self.in_context(|ctx| {
-            let env = |name: &str| match name {
-                "OPTLOOP_LARGE_BYTES" => Some("1".into()),
-                _ => (ctx.env)(name),
-            };
-            stage(&large(ctx, &env))
-        })
+        self.in_context(|ctx| stage(&StageContext { host: &Large, ..*ctx }))
     }
 }
 
@@ -765,23 +766,6 @@ fn every_element_type_arrives_as_itself() {
     }
 }
 
-/// The file system as it is.
-struct Disk;
-
-impl Files for Disk {
-    fn read(&self, path: &Path) -> io::Result<String> {
-        fs::read_to_string(path)
-    }
-
-    fn exists(&self, path: &Path) -> bool {
-        path.exists()
-    }
-
-    fn memory_bytes(&self) -> u64 {
-        8 << 30
-    }
-}
-
 fn built(world: &World, problem: &Problem, source: PathBuf, flags: &[&str]) -> PathBuf {
     let name = source.file_stem().unwrap().to_string_lossy().into_owned();
     let output = world.dir.path().join(format!("{name}.so"));
@@ -804,7 +788,7 @@ fn built(world: &World, problem: &Problem, source: PathBuf, flags: &[&str]) -> P
 /// Both C versions of a shipped kernel against its reference, at its own sizes.
 fn shipped(name: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels").join(name);
-    let loaded = load(&folder.join("problem.toml"), &Disk);
+    let loaded = load(&folder.join("problem.toml"), &ThisMachine);
     let problem = loaded.problem.expect("a shipped problem is valid");
     let world = World::new(&[]);
     let exact = ["-O2", "-ffp-contract=off"];

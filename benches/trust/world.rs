@@ -1,9 +1,9 @@
 //! What every study needs: a folder, compilers, kernels, the stages, a busy neighbour.
 #![expect(clippy::disallowed_methods, reason = "compilers need a PATH")]
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{fs, io};
 
 use optloop::backend::cpu::last_core;
 use optloop::engine::StageRecord;
@@ -15,7 +15,7 @@ use optloop::pipeline::{
     BenchWork, CacheMode, Clocks, CompileWork, Cores, Incumbent, Limits, Purpose, RuleWork,
     SandboxMode, Target,
 };
-use optloop::problem::{Arg, ArgKind, Case, Files, Fill, Problem, Role, bytes_needed, load};
+use optloop::problem::{Arg, ArgKind, Case, Fill, Problem, Role, bytes_needed, load};
 use optloop::process::{self, Cancel, CommandSpec, Exit, Running, Stdin};
 use optloop::verify::{Dtype, Tolerance};
 
@@ -81,23 +81,6 @@ pub(crate) fn compile_work(defines: &[(&str, String)]) -> CompileWork {
     CompileWork { defines: defines.collect(), layouts, ..stages::compile_work(&FLAGS) }
 }
 
-/// The disk.
-struct Disk;
-
-impl Files for Disk {
-    fn read(&self, path: &Path) -> io::Result<String> {
-        fs::read_to_string(path)
-    }
-
-    fn exists(&self, path: &Path) -> bool {
-        path.exists()
-    }
-
-    fn memory_bytes(&self) -> u64 {
-        8 << 30
-    }
-}
-
 impl World {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
@@ -132,7 +115,7 @@ impl World {
     /// A shipped kernel: `softmax`, `sgemm_fast`.
     pub(crate) fn shipped(&self, name: &str) -> Kernel {
         let source = shipped_source(name);
-        let loaded = load(&source.with_file_name("problem.toml"), &Disk);
+        let loaded = load(&source.with_file_name("problem.toml"), &stages::ThisMachine);
         let problem = loaded.problem.expect("a shipped problem is right");
         let reference = problem.reference.clone();
         self.built(name, problem, (&source, &reference), &[])

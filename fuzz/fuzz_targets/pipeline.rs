@@ -1,17 +1,19 @@
 //! Any text as a pipeline: it loads or it is refused, and both can be printed.
 #![no_main]
 
+use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use optloop::diagnostic::{render, render_in_color};
-use optloop::pipeline::{Loader, Overrides, load};
+use optloop::host::Host;
+use optloop::pipeline::{Overrides, load};
 
 /// One text under every path; lines of the form `# set: key=value` change the loading.
 struct Anywhere<'a>(&'a str);
 
-impl Loader for Anywhere<'_> {
+impl Host for Anywhere<'_> {
     fn read(&self, _: &Path) -> io::Result<String> {
         Ok(self.0.to_owned())
     }
@@ -27,8 +29,8 @@ impl Loader for Anywhere<'_> {
         };
         names.iter().map(|name| (*name).to_owned()).collect()
     }
-    fn env(&self, name: &str) -> Option<String> {
-        name.len().is_multiple_of(2).then(|| name.to_uppercase())
+    fn var(&self, name: &str) -> Option<OsString> {
+        name.len().is_multiple_of(2).then(|| name.to_uppercase().into())
     }
 }
 

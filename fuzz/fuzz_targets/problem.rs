@@ -6,12 +6,13 @@ use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use optloop::diagnostic::{render, render_in_color};
-use optloop::problem::{Files, load};
+use optloop::host::Host;
+use optloop::problem::load;
 
 /// One text under every path, on a machine with 1 GiB.
 struct Anywhere<'a>(&'a str);
 
-impl Files for Anywhere<'_> {
+impl Host for Anywhere<'_> {
     fn read(&self, _: &Path) -> io::Result<String> {
         Ok(self.0.to_owned())
     }

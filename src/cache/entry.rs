@@ -8,12 +8,14 @@
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use bytemuck::{Pod, Zeroable};
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 
 use crate::digest::Digest;
+use crate::host::{Host, SANDBOX};
 
 /// What a key can depend on.
 #[derive(
@@ -123,21 +125,6 @@ impl Entry {
     /// True when the stat fields alone cannot vouch for the digest.
     pub fn is_racy(&self) -> bool {
         self.fresh != 0 || (!self.stat.is_missing() && self.stat.newest_ns() >= self.stamp_ns)
-    }
-}
-
-/// How entries that are not files get their digest, and where relative names start.
-pub trait World: Sync {
-    /// An environment variable's value.
-    fn env(&self, name: &str) -> Option<Vec<u8>>;
-    /// A device's identity, as text.
-    fn device(&self, name: &str) -> String;
-    /// What a compiler says of its version.
-    fn tool_version(&self, path: &Path) -> String;
-    /// Which libraries the loader will load with a built kernel (an absolute path), with those
-    /// below `root` named from there; `None` where it is not built.
-    fn loads(&self, _object: &Path, _root: &Path) -> Option<String> {
-        None
     }
 }
 
@@ -268,7 +255,7 @@ pub fn measure(
     root: BorrowedFd<'_>,
     kind: Kind,
     name: &str,
-    world: &dyn World,
+    host: &dyn Host,
 ) -> io::Result<(Stat, Digest)> {
     const TRIES: u32 = 8;
     for _ in 0..TRIES {
@@ -276,7 +263,7 @@ pub fn measure(
         if before.is_missing() {
             return Ok((before, Digest::default()));
         }
-        let digest = match content(root, kind, name, world) {
+        let digest = match content(root, kind, name, host) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
             other => other?,
         };
@@ -287,7 +274,7 @@ pub fn measure(
     Err(io::Error::other(format!("{name} keeps changing while it is read")))
 }
 
-fn content(root: BorrowedFd<'_>, kind: Kind, name: &str, world: &dyn World) -> io::Result<Digest> {
+fn content(root: BorrowedFd<'_>, kind: Kind, name: &str, host: &dyn Host) -> io::Result<Digest> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     if kind == Kind::Listing {
         let fd = rustix::fs::openat(root, name, flags | OFlags::DIRECTORY, Mode::empty())?;
@@ -298,7 +285,7 @@ fn content(root: BorrowedFd<'_>, kind: Kind, name: &str, world: &dyn World) -> i
     if kind == Kind::Tool {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&digest.0);
-        hasher.update(world.tool_version(Path::new(name)).as_bytes());
+        hasher.update(host.tool_version(Path::new(name)).as_bytes());
         return Ok(Digest(*hasher.finalize().as_bytes()));
     }
     Ok(digest)
@@ -323,16 +310,21 @@ pub fn measure_value(
     root: BorrowedFd<'_>,
     kind: Kind,
     name: &str,
-    world: &dyn World,
+    host: &dyn Host,
 ) -> Option<Digest> {
     match kind {
-        Kind::Env => Some(world.env(name).map_or_else(Digest::default, |v| Digest::of(&v))),
+        Kind::Env => Some(variable(host, name)),
         Kind::Loads => {
             let root = std::fs::read_link(format!("/proc/self/fd/{}", root.as_raw_fd())).ok()?;
-            world.loads(&root.join(name), &root).map(|text| Digest::of(text.as_bytes()))
+            host.loads(&root.join(name), &root).map(|text| Digest::of(text.as_bytes()))
         }
-        _ => Some(Digest::of(world.device(name).as_bytes())),
+        _ if name == SANDBOX => Some(Digest::of(host.sandbox().as_bytes())),
+        _ => Some(Digest::of(host.device(name).to_string().as_bytes())),
     }
+}
+
+fn variable(host: &dyn Host, name: &str) -> Digest {
+    host.var(name).map_or_else(Digest::default, |value| Digest::of(value.as_bytes()))
 }
 
 /// The file system's own clock, read by setting a file's time to "now" and asking for it.
@@ -369,16 +361,17 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::MemoryHost;
     use std::fs;
 
-    struct Nothing;
-    impl World for Nothing {
-        fn env(&self, name: &str) -> Option<Vec<u8>> {
-            (name == "SET").then(Vec::new)
-        }
-        fn device(&self, name: &str) -> String {
-            name.to_owned()
-        }
+    fn host() -> MemoryHost {
+        MemoryHost::with_vars([("SET", "")])
+    }
+
+    /// A compiler that tells its version.
+    struct Versioned;
+
+    impl Host for Versioned {
         fn tool_version(&self, _: &Path) -> String {
             "1.0".to_owned()
         }
@@ -405,9 +398,9 @@ mod tests {
     #[test]
     fn an_absent_variable_differs_from_an_empty_one() {
         let fd = open(Path::new("/"));
-        let of = |name| measure_value(fd.as_fd(), Kind::Env, name, &Nothing).expect("a value");
+        let of = |name| measure_value(fd.as_fd(), Kind::Env, name, &host()).expect("a value");
         assert_ne!(of("SET"), of("UNSET"));
-        assert_eq!(measure_value(fd.as_fd(), Kind::Loads, "k.so", &Nothing), None);
+        assert_eq!(measure_value(fd.as_fd(), Kind::Loads, "k.so", &host()), None);
     }
 
     #[test]
@@ -415,8 +408,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("tempdir");
         fs::write(dir.path().join("cc"), "x").expect("write");
         let fd = open(dir.path());
-        let (_, tool) = measure(fd.as_fd(), Kind::Tool, "cc", &Nothing).expect("measure");
-        let (_, file) = measure(fd.as_fd(), Kind::File, "cc", &Nothing).expect("measure");
+        let (_, tool) = measure(fd.as_fd(), Kind::Tool, "cc", &Versioned).expect("measure");
+        let (_, file) = measure(fd.as_fd(), Kind::File, "cc", &host()).expect("measure");
         assert_ne!(tool, file);
         assert_eq!(file, Digest::of(b"x"));
     }
@@ -436,7 +429,7 @@ mod tests {
         let fd = open(dir.path());
         let (mut entries, text) = table(&sorted);
         for (e, n) in entries.iter_mut().zip(&sorted) {
-            let (stat, digest) = measure(fd.as_fd(), Kind::File, n, &Nothing).expect("measure");
+            let (stat, digest) = measure(fd.as_fd(), Kind::File, n, &host()).expect("measure");
             (e.stat, e.digest, e.stamp_ns) = (stat, digest, stat.newest_ns() + 1);
         }
         assert_eq!(doubtful(fd.as_fd(), &entries, &text), Vec::<u32>::new());
@@ -451,7 +444,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("tempdir");
         fs::write(dir.path().join("a"), "1").expect("write");
         let fd = open(dir.path());
-        let of = || measure(fd.as_fd(), Kind::Listing, ".", &Nothing).expect("measure").1;
+        let of = || measure(fd.as_fd(), Kind::Listing, ".", &host()).expect("measure").1;
         let first = of();
         fs::write(dir.path().join("a"), "2").expect("write");
         assert_eq!(of(), first);

@@ -17,7 +17,7 @@ mod pack;
 pub mod store;
 mod users;
 
-pub use entry::{Entry, Kind, Stat, World};
+pub use entry::{Entry, Kind, Stat};
 pub use index::{Finish, Index, Node, Status};
 pub use journal::{Journal, Record};
 pub use pack::Room;

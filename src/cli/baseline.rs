@@ -49,7 +49,7 @@ fn of_node(session: &Session, node: u32, (known, place): (&Action, Place), ui: &
     let (state, of) = (&session.state.paths.state, place.words());
     let ground = Ground {
         state: &session.state,
-        world: &Disk,
+        host: &Disk,
         stage: index.node_name(node),
         kernel: &layout::origin(index).kernel,
         place,

@@ -59,10 +59,11 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::host::MemoryHost;
 
     #[test]
     fn every_part_that_is_missing_says_what_it_costs_and_what_to_do() {
-        let places = Places::under(Path::new("/nowhere"), &|_| None);
+        let places = Places::under(Path::new("/nowhere"), &MemoryHost::default());
         let parts = parts(&places);
         assert_eq!(parts.len(), 7);
         for Part { name, cost, found } in parts {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use super::exit::Exit;
 use super::session::{self, Refusal};
 use super::world::{self, Disk, Located};
-use crate::cache::World as _;
 use crate::digest::Digest;
 use crate::git;
+use crate::host::Host;
 use crate::pipeline::{self, CacheMode, Overrides, Pipeline, Target, Variant, Work};
 use crate::plan::Question;
 use crate::plan::build::relative;
@@ -42,7 +42,7 @@ pub(super) fn place(question: &Question) -> Place {
 /// A target in a word, such as `cpu-e499f0dd` or `cpu-all-e499f0dd`: times of one do not hold for
 /// another.
 fn device(target: &Target) -> String {
-    let identity = Disk.device(&target.device());
+    let identity = Disk.device(&target.device()).to_string();
     let asked = target.to_string().replace(':', "-");
     format!("{asked}-{}", &Digest::of(identity.as_bytes()).hex()[..8])
 }
@@ -119,7 +119,7 @@ impl Incumbents<'_> {
             pipeline,
             problem: problem.as_ref(),
             dir: self.dir(),
-            loader: &Disk,
+            host: &Disk,
         });
         let question = decides.and_then(|variant| asked.by(variant));
         question.as_ref().map(place).ok_or_else(|| {

@@ -11,6 +11,7 @@ use super::ui::Ui;
 use super::world::{self, Disk};
 use super::{artifact, best, cache, compare, words};
 use crate::engine::StageRecord;
+use crate::host::Host;
 use crate::process;
 use crate::project::promotion::{self, Ground, Kept, Measured, Refused, Reverted, Said};
 use crate::project::recipe;
@@ -195,7 +196,7 @@ impl Desk {
         // Cores are all of one processor.
         let device = &measured.artifact.provenance.device;
         let device = if device.starts_with("cuda:") { device } else { "cpu" };
-        let here = crate::cache::World::device(&Disk, device);
+        let here = Disk.device(device).to_string();
         if measured.artifact.provenance.device_identity != here {
             let what = format!(
                 "{} was measured on another machine, or another setting of this one",
@@ -215,7 +216,7 @@ impl Desk {
         let stage = &self.measured.artifact.stage;
         Ground {
             state: &self.session.state,
-            world: &Disk,
+            host: &Disk,
             stage,
             kernel: &self.kernel,
             place: self.place.clone(),

@@ -1,18 +1,16 @@
 //! `optloop pipeline`: the main job.
 
-use std::path::Path;
-
 use super::args::{Format, Logs, PipelineArgs};
 use super::exit::Exit;
 use super::session::{Access, Refusal, Session};
 use super::ui::Ui;
 use super::world::{self, Disk, Located};
-use super::{advice, baseline, words};
-use crate::cache::World;
+use super::{advice, baseline};
 use crate::cache::index::flag;
 use crate::engine::event::{EVENT_VERSION, RunStarted};
 use crate::engine::{Engine, EngineError, Event, Options, RunFinished, Surroundings};
 use crate::git;
+use crate::host::Host;
 use crate::pipeline::Overrides;
 use crate::plan::{self, Origin, layout};
 use crate::process::jobserver::Tokens;
@@ -156,15 +154,7 @@ fn work(
         ui.event(event);
         recorder.record(event);
     };
-    let around = Surroundings {
-        world: &Disk,
-        sink: &sink,
-        cancel: &cancel,
-        tokens: &tokens,
-        // Not the name it was started by: that file may be replaced while this runs.
-        program: Path::new("/proc/self/exe"),
-        now_ms: &words::now_ms,
-    };
+    let around = Surroundings { host: &Disk, sink: &sink, cancel: &cancel, tokens: &tokens };
     let run = Engine::new(&mut session.state, &options, &around, selected).run();
     forget_what_is_damaged(session, &run);
     let finished = run?;
@@ -193,7 +183,7 @@ fn provenance(located: &Located, overrides: &Overrides, origin: &Origin) -> Prov
         kernel: origin.kernel.clone(),
         problem: origin.problem.clone(),
         device: origin.device.clone(),
-        device_identity: Disk.device(&origin.identity),
+        device_identity: Disk.device(&origin.identity).to_string(),
         commit: revision.commit,
         kernel_diff: revision.diff,
         overrides: overrides.clone(),

@@ -154,7 +154,7 @@ impl Session {
         let Some((_, target)) = asking.iter().find(|(node, _)| forced || runs(*node)) else {
             return Ok(());
         };
-        let Some(Missing { what, hint }) = device::missing(target, &world::variable) else {
+        let Some(Missing { what, hint }) = device::missing(target, &Disk) else {
             return Ok(());
         };
         let also = if target.cuda().is_some() && self.lacks_nvrtc()? {
@@ -239,7 +239,7 @@ fn make_plan(located: &Located, overrides: &Overrides) -> Result<Plan, Refusal> 
         pipeline: &pipeline,
         problem: problem.as_ref(),
         root: &located.root,
-        loader: &Disk,
+        host: &Disk,
         incumbents: &incumbents,
     };
     match plan::build::build(request) {
@@ -260,7 +260,7 @@ fn make_plan(located: &Located, overrides: &Overrides) -> Result<Plan, Refusal> 
 
 /// Whoever has no device has no use for its compilers either: that is said first.
 fn without_device(target: &Target, compilers: &[Diagnostic]) -> Result<(), Refusal> {
-    let Some(Missing { what, hint }) = device::missing(target, &world::variable) else {
+    let Some(Missing { what, hint }) = device::missing(target, &Disk) else {
         return Ok(());
     };
     let also = compilers.first().map(|mistake| format!("; and {}", mistake.message));

@@ -1,17 +1,10 @@
 //! The device that a stage asks for: which one it is, and what is missing where there is none.
 
-use std::ffi::OsString;
-use std::path::Path;
-
-use crate::backend::cpu;
 use crate::backend::cpu::identity::{allowed_cores, list_in_words};
 use crate::backend::cuda::find::Places;
-use crate::backend::cuda::identity::identity as of_cuda;
 use crate::backend::cuda::{CudaDevice, CudaProbe, probe};
+use crate::host::Host;
 use crate::pipeline::{Cores, Target};
-
-/// Variables of the environment.
-pub type Env<'a> = dyn Fn(&str) -> Option<OsString> + Sync + 'a;
 
 /// Why a stage cannot run on the device that it asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,17 +15,6 @@ pub struct Missing {
     pub hint: String,
 }
 
-/// What measurements on a target are told apart by; no driver is asked.
-pub fn identity(target: &Target, env: &Env<'_>) -> String {
-    match target {
-        Target::Cpu(_) => {
-            let cpu = cpu::identity();
-            format!("{} {} governor {} turbo {:?}", cpu.model, cpu.arch, cpu.governor, cpu.turbo)
-        }
-        Target::Cuda(name) => of_cuda(name, Path::new("/"), &|name| env(name)).describe(),
-    }
-}
-
 /// True for what may be missing: a CUDA device, or one certain core.
 pub fn may_be_missing(target: &Target) -> bool {
     matches!(target, Target::Cuda(_) | Target::Cpu(Cores::One(_)))
@@ -40,11 +22,11 @@ pub fn may_be_missing(target: &Target) -> bool {
 
 /// What is missing for `target`. For a CUDA device it initialises the driver, so only for a stage that
 /// is about to run.
-pub fn missing(target: &Target, env: &Env<'_>) -> Option<Missing> {
+pub fn missing(target: &Target, host: &dyn Host) -> Option<Missing> {
     match target {
         Target::Cpu(Cores::One(core)) => no_core(*core, &allowed_cores()),
         Target::Cpu(Cores::Picked | Cores::All) => None,
-        Target::Cuda(name) => find(name, env).err(),
+        Target::Cuda(name) => find(name, host).err(),
     }
 }
 
@@ -64,8 +46,8 @@ fn no_core(core: u32, allowed: &[u32]) -> Option<Missing> {
 ///
 /// # Errors
 /// What is missing.
-pub fn find(name: &str, env: &Env<'_>) -> Result<CudaDevice, Missing> {
-    chosen(name, &probe(&Places::of(&|name| env(name))))
+pub fn find(name: &str, host: &dyn Host) -> Result<CudaDevice, Missing> {
+    chosen(name, &probe(&Places::of(host)))
 }
 
 fn chosen(name: &str, probe: &CudaProbe) -> Result<CudaDevice, Missing> {
@@ -86,6 +68,7 @@ fn chosen(name: &str, probe: &CudaProbe) -> Result<CudaDevice, Missing> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::MemoryHost;
 
     #[test]
     fn a_core_that_is_not_there_is_named_with_those_that_are() {
@@ -94,7 +77,7 @@ mod tests {
         assert_eq!(what(0, &[3]).as_deref(), Some("there is no core 0 here; the only core is 3"));
         assert_eq!(what(1, &[0, 1]), None);
         let far = Target::Cpu(Cores::One(100_000));
-        assert!(may_be_missing(&far) && missing(&far, &|_| None).is_some());
+        assert!(may_be_missing(&far) && missing(&far, &MemoryHost::default()).is_some());
     }
 
     #[test]
@@ -118,6 +101,6 @@ mod tests {
             let Missing { what, hint } = chosen("0", &probe).expect_err("there is none");
             assert!(what.contains(words) && !hint.is_empty(), "{what}; {hint}");
         }
-        assert_eq!(missing(&Target::Cpu(Cores::Picked), &|_| None), None);
+        assert_eq!(missing(&Target::Cpu(Cores::Picked), &MemoryHost::default()), None);
     }
 }

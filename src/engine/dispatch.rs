@@ -1,8 +1,6 @@
 //! From a node's definition to the stage kind that runs it: the one place that knows all kinds.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use super::device;
@@ -40,15 +38,14 @@ pub(super) fn run(job: &Job, shared: &Shared<'_>) -> StageOutcome {
         dir: &shared.root.join(&job.stored.dir),
         scratch: &shared.state_dir.join("tmp").join(scratch),
         state: shared.state_dir,
-        program: shared.around.program,
         marker: &format!("{}:{}", shared.marker, job.node),
-        env: &|name| shared.around.world.env(name).map(OsString::from_vec),
+        host: shared.around.host,
         cancel: shared.around.cancel,
         progress: &progress,
         looked: &looked,
     };
     let target = job.stored.definition.target();
-    if let Some(missing) = target.and_then(|target| device::missing(target, ctx.env)) {
+    if let Some(missing) = target.and_then(|target| device::missing(target, ctx.host)) {
         let message = format!("{}; {}", missing.what, missing.hint);
         return StageOutcome::failed(FailureClass::NoDevice, message);
     }
@@ -161,7 +158,7 @@ impl Dispatch<'_> {
         // Only what is built for whatever device there is depends on one.
         let mut devices = job.inputs.iter().filter(|input| input.kind == Kind::Device);
         let arch = devices.find_map(|input| input.name.strip_prefix("cuda:"));
-        let arch = arch.and_then(|name| Some(device::find(name, self.ctx.env).ok()?.arch()));
+        let arch = arch.and_then(|name| Some(device::find(name, self.ctx.host).ok()?.arch()));
         CompileDef {
             sources: compile.sources.iter().map(|s| root.join(s)).collect(),
             entry: compile.problem.entry.clone(),
@@ -209,7 +206,7 @@ impl Dispatch<'_> {
 
     /// Runs a stage whose result hangs on the libraries that the loader takes with these binaries.
     fn loading(&self, binaries: &[&PathBuf], run: impl FnOnce() -> StageOutcome) -> StageOutcome {
-        let path = (self.ctx.env)(LIBRARY_PATH).unwrap_or_default();
+        let path = self.ctx.host.var(LIBRARY_PATH).unwrap_or_default();
         let needed = binaries.iter().filter_map(|b| loads::needed(b, path.as_encoded_bytes()));
         let files: BTreeSet<PathBuf> = needed.flat_map(loads::contents).collect();
         let mut outcome = self.in_scratch(run);

@@ -14,16 +14,16 @@ use super::fate::{Fate, Step};
 use super::own;
 use super::state::State;
 use super::subject::{Eyes, Hit, Job, Known, Readable};
-use crate::cache::entry::World;
 use crate::cache::index::flag;
 use crate::cache::{Kind, Status};
 use crate::digest::Digest;
+use crate::host::Host;
 use crate::plan::key::{Change, Walk};
 
 /// What a run would do with every selected node.
 pub struct Forecast<'a> {
     pub(super) state: &'a State,
-    world: &'a dyn World,
+    host: &'a dyn Host,
     /// `None` for nodes that are not selected.
     pub(super) fates: Vec<Option<Fate>>,
     /// Files that would be put back.
@@ -39,12 +39,12 @@ impl<'a> Forecast<'a> {
     /// When the stage definitions are damaged.
     pub fn of(
         state: &'a State,
-        world: &'a dyn World,
+        host: &'a dyn Host,
         selected: &[bool],
     ) -> Result<Self, EngineError> {
         let fates = vec![None; selected.len()];
         let (given, written) = (HashMap::new(), HashMap::new());
-        let mut forecast = Self { state, world, fates, given, written };
+        let mut forecast = Self { state, host, fates, given, written };
         for node in (0..selected.len() as u32).filter(|&n| selected[n as usize]) {
             let mut fate = forecast.one(node)?;
             forecast.given.extend(std::mem::take(&mut fate.given));
@@ -273,7 +273,7 @@ impl<'a> Forecast<'a> {
 
     fn eyes(&self) -> Eyes<'_> {
         let root_fd = self.state.root_fd();
-        Eyes { root_fd, world: self.world, clock: None, given: Some(&self.given) }
+        Eyes { root_fd, host: self.host, clock: None, given: Some(&self.given) }
     }
 
     /// Makes the key, as far as it can be made yet, and looks for its result.

@@ -214,7 +214,7 @@ impl<'a> JobRun<'a> {
         // What could not be made a result is no candidate that stays.
         finished.decision = outcome.decision.filter(|decided| decided.decision != Decision::Keep);
         (finished.key, finished.fields, finished.duration_us) = (key, fields, duration_us);
-        finished.finished_ms = (self.shared.around.now_ms)();
+        finished.finished_ms = self.shared.around.host.now_ms();
         finished.exit_code = outcome.exit_code;
         finished.command = dispatch::command_line(self.job);
         finished.artifact = self.artifact();
@@ -255,7 +255,7 @@ impl<'a> JobRun<'a> {
             metrics: outcome.metrics,
             detail: StageRecord::encode(outcome.detail.as_ref()),
             discovered: discovered.iter().map(Known::spelled).collect(),
-            finished_ms: (self.shared.around.now_ms)(),
+            finished_ms: self.shared.around.host.now_ms(),
             duration_us,
             artifact: self.artifact(),
         };

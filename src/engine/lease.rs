@@ -5,11 +5,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::device::Env;
 use super::error::EngineError;
 pub use super::error::FOLDER_VARIABLE;
 use crate::cache::CacheError;
 use crate::cache::lock::{Lock, TryLock};
+use crate::host::Host;
 use crate::process::Cancel;
 
 /// Where the lock files of a machine lie: the first of these in which every user may make files and
@@ -68,16 +68,9 @@ pub fn take(request: &Request<'_>) -> Result<Option<Lease>, EngineError> {
     }
 }
 
-/// What the lease on a CUDA device is called: by the UUID that its identity tells, so that whoever
-/// counts devices in another way holds the same one, and else as it was asked for.
-pub fn device_of(name: &str, identity: &str) -> String {
-    let uuid = identity.split_whitespace().find(|word| word.starts_with("GPU-"));
-    uuid.unwrap_or(name).to_owned()
-}
-
 /// The folder that all users of this machine share for their leases.
-pub fn folder(env: &Env<'_>) -> PathBuf {
-    match env(FOLDER_VARIABLE).filter(|named| !named.is_empty()) {
+pub fn folder(host: &dyn Host) -> PathBuf {
+    match host.var(FOLDER_VARIABLE).filter(|named| !named.is_empty()) {
         Some(named) => named.into(),
         None => first_shared(&FOLDERS).map_or_else(std::env::temp_dir, Path::to_owned),
     }
@@ -105,17 +98,7 @@ fn refused(device: &str, error: CacheError) -> EngineError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cuda_device_is_leased_by_its_uuid_where_one_is_told() {
-        for (identity, expected) in [
-            ("Example H GPU-0011-22 driver 580.65.06", "GPU-0011-22"),
-            ("Example H at 0000:19:00.0 driver 580.65.06", "cuda:0"),
-            ("", "cuda:0"),
-        ] {
-            assert_eq!(device_of("cuda:0", identity), expected);
-        }
-    }
+    use crate::host::MemoryHost;
 
     #[test]
     fn devices_are_held_apart_and_each_by_one_at_a_time() {
@@ -158,11 +141,9 @@ mod tests {
         assert_eq!(first_shared(&names), Some(Path::new(names[3])));
         assert_eq!(first_shared(&names[..3]), None);
 
-        let of = |variable: &'static str| {
-            folder(&move |name| (name == variable).then(|| "/jobs/17".into()))
-        };
+        let of = |variable: &str| folder(&MemoryHost::with_vars([(variable, "/jobs/17")]));
         assert_eq!(of(FOLDER_VARIABLE), Path::new("/jobs/17"));
-        assert_eq!(of("TMPDIR"), folder(&|_| None));
+        assert_eq!(of("TMPDIR"), folder(&MemoryHost::default()));
         assert_ne!(of("TMPDIR"), Path::new("/jobs/17"));
     }
 

@@ -1,9 +1,7 @@
 //! What a run is asked to do, and what it needs from outside.
 
-use std::path::Path;
-
 use super::event::Event;
-use crate::cache::World;
+use crate::host::Host;
 use crate::process::Cancel;
 use crate::process::jobserver::Tokens;
 
@@ -27,16 +25,12 @@ pub struct Options {
 
 /// What a run needs from outside.
 pub struct Surroundings<'a> {
-    /// Environment, devices, tools.
-    pub world: &'a dyn World,
+    /// Environment, devices, tools, the clock.
+    pub host: &'a dyn Host,
     /// Where events go; called from several threads.
     pub sink: &'a (dyn Fn(&Event) + Sync),
     /// Ctrl-C.
     pub cancel: &'a Cancel,
     /// Job tokens.
     pub tokens: &'a Tokens,
-    /// This very program, for workers: an absolute path.
-    pub program: &'a Path,
-    /// Now, ms since the epoch.
-    pub now_ms: &'a (dyn Fn() -> i64 + Sync),
 }

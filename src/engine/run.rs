@@ -1,8 +1,6 @@
 //! A run under way: which nodes become jobs, which end without one, and what is made known of each.
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt as _;
 
 use super::error::EngineError;
 use super::event::{Event, Outcome, RunFinished, StageFinished};
@@ -101,11 +99,12 @@ impl<'a> Run<'a> {
     /// another device is asked for. Never two at a time: runs that hold one each could wait for
     /// each other for ever.
     fn hold_device(&mut self, node: u32) -> Result<bool, EngineError> {
+        let host = self.shared.around.host;
         let definition = self.state.definition(node)?.definition;
         let target = definition.target();
         let name = target.map_or_else(|| "cpu".to_owned(), Target::device);
         let device = match target.and_then(Target::cuda) {
-            Some(_) => lease::device_of(&name, &self.shared.around.world.device(&name)),
+            Some(_) => host.device(&name).lease_name().to_owned(),
             None => name.clone(),
         };
         if self.lease.as_ref().is_some_and(|(held, _)| *held == device) {
@@ -115,8 +114,7 @@ impl<'a> Run<'a> {
         let sink = self.shared.around.sink;
         let waiting =
             |holder: &str| sink(&Event::Waiting { what: name.clone(), holder: holder.to_owned() });
-        let world = self.shared.around.world;
-        let folder = lease::folder(&|name| world.env(name).map(OsString::from_vec));
+        let folder = lease::folder(host);
         let taken = lease::take(&lease::Request {
             folder: &folder,
             device: &device,

@@ -66,7 +66,7 @@ impl<'a> Engine<'a> {
                 .index
                 .name(self.state.index.title.start, self.state.index.title.len)
                 .to_owned(),
-            at: report::rfc3339((self.around.now_ms)()),
+            at: report::rfc3339(self.around.host.now_ms()),
             stages: self.selected.iter().filter(|s| **s).count(),
             doubted: doubted.len(),
         }));

@@ -4,9 +4,10 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use super::error::EngineError;
-use crate::cache::entry::{self, Clock, World};
+use crate::cache::entry::{self, Clock};
 use crate::cache::{Index, Kind, Record, Stat};
 use crate::digest::Digest;
+use crate::host::Host;
 
 /// What looking at the world found.
 #[derive(Debug, Default)]
@@ -41,7 +42,7 @@ impl Seen {
 pub(super) struct Looking<'a> {
     pub(super) root_fd: BorrowedFd<'a>,
     pub(super) index: &'a Index,
-    pub(super) world: &'a dyn World,
+    pub(super) host: &'a dyn Host,
     /// The file that tells the file system's time; none where every byte stays as it is.
     pub(super) clock: Option<PathBuf>,
 }
@@ -67,7 +68,7 @@ impl Looking<'_> {
             return None;
         }
         let (kind, name) = self.index.entry_name(id);
-        let value = entry::measure_value(self.root_fd, kind, name, self.world);
+        let value = entry::measure_value(self.root_fd, kind, name, self.host);
         let digest = value.filter(|d| *d != e.digest || e.fresh != 0)?;
         Some(Seen { entry: id, stat: Stat::default(), digest, stamp_ns: 0 })
     }
@@ -87,7 +88,7 @@ impl Looking<'_> {
 
     fn measure(&self, id: u32, stamp_ns: i64) -> Result<Seen, EngineError> {
         let (kind, name) = self.index.entry_name(id);
-        let (stat, digest) = entry::measure(self.root_fd, kind, name, self.world)
+        let (stat, digest) = entry::measure(self.root_fd, kind, name, self.host)
             .map_err(|source| EngineError::Unreadable { path: name.to_owned(), source })?;
         Ok(Seen { entry: id, stat, digest, stamp_ns })
     }

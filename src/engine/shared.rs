@@ -29,8 +29,8 @@ pub(super) struct Shared<'a> {
 
 impl Shared<'_> {
     pub(super) fn eyes(&self) -> Eyes<'_> {
-        let (root_fd, world) = (self.root_fd, self.around.world);
-        Eyes { root_fd, world, clock: self.clock, given: None }
+        let (root_fd, host) = (self.root_fd, self.around.host);
+        Eyes { root_fd, host, clock: self.clock, given: None }
     }
 
     pub(super) fn tell(&self, event: &Event) {

@@ -13,11 +13,11 @@ use super::event::{Outcome, StageFinished};
 use super::seen::Looking;
 pub use super::seen::{Look, Seen};
 use super::tags;
-use crate::cache::entry::World;
 use crate::cache::index::{self, Links, flag};
 use crate::cache::journal::Replayed;
 use crate::cache::{Index, Journal, Status, Store};
 use crate::digest::Digest;
+use crate::host::Host;
 use crate::plan::{Plan, StoredNode, layout};
 
 /// Where the state of one pipeline lies.
@@ -165,9 +165,9 @@ impl State {
     ///
     /// # Errors
     /// When a file is there but cannot be read.
-    pub fn look(&self, world: &dyn World) -> Result<Look, EngineError> {
+    pub fn look(&self, host: &dyn Host) -> Result<Look, EngineError> {
         let clock = (!self.read_only).then(|| self.paths.own.join("clock"));
-        Looking { root_fd: self.root_fd(), index: &self.index, world, clock }.look()
+        Looking { root_fd: self.root_fd(), index: &self.index, host, clock }.look()
     }
 
     /// Makes what was seen known. Whoever reads or writes an entry whose digest changed is one to

@@ -9,10 +9,11 @@ use super::account::StageRecord;
 use super::condition::{self, Results};
 use super::event::Reason;
 use super::seen::Seen;
-use crate::cache::entry::{self, Clock, Stat, World};
+use crate::cache::entry::{self, Clock, Stat};
 use crate::cache::index::flag;
 use crate::cache::{Action, Index, Kind, Status, Store};
 use crate::digest::Digest;
+use crate::host::Host;
 use crate::pipeline::{COMPARED, CommandWork, KernelFile, Reuse};
 use crate::plan::kernel::REFERENCE;
 use crate::plan::key::{self, Walk};
@@ -71,7 +72,7 @@ impl Hit {
 #[derive(Clone, Copy)]
 pub(super) struct Eyes<'a> {
     pub(super) root_fd: BorrowedFd<'a>,
-    pub(super) world: &'a dyn World,
+    pub(super) host: &'a dyn Host,
     /// The file that tells the file system's time; `None` leaves the disk as it is, and nothing
     /// seen is then vouched for by its stat fields later.
     pub(super) clock: Option<&'a Clock>,
@@ -97,7 +98,7 @@ impl Eyes<'_> {
         }
         if known.kind == Kind::Loads {
             // The kernel may have been built since all values were looked at.
-            let value = entry::measure_value(self.root_fd, known.kind, &known.name, self.world);
+            let value = entry::measure_value(self.root_fd, known.kind, &known.name, self.host);
             known.digest = value.unwrap_or(known.digest);
         }
         if !known.kind.on_disk() {
@@ -112,7 +113,7 @@ impl Eyes<'_> {
         if !vouched {
             let stamp_ns = self.clock_ns();
             (known.stat, known.digest) =
-                entry::measure(self.root_fd, known.kind, &known.name, self.world).map_err(read)?;
+                entry::measure(self.root_fd, known.kind, &known.name, self.host).map_err(read)?;
             known.stamp_ns = stamp_ns;
         }
         Ok(())

@@ -18,6 +18,7 @@ use super::program::{Program, Said};
 use super::repository::Repository;
 use super::staged::Staged;
 use super::{Error, leftovers};
+use crate::host::Host;
 use crate::process::{Cancel, Exit};
 
 /// A commit message in its parts.
@@ -52,9 +53,16 @@ impl Message {
 #[derive(Debug, Clone, Default)]
 pub struct Outside {
     /// The environment that optloop was started in.
-    pub env: Vec<(OsString, OsString)>,
+    pub(super) env: Vec<(OsString, OsString)>,
     /// Ends the program, and with it the commit.
-    pub cancel: Cancel,
+    pub(super) cancel: Cancel,
+}
+
+impl Outside {
+    /// With the environment of `host`.
+    pub fn of(host: &dyn Host, cancel: Cancel) -> Self {
+        Self { env: host.vars(), cancel }
+    }
 }
 
 /// What came of a commit.

@@ -1,14 +1,13 @@
 //! The pipeline file: TOML to a validated [`Pipeline`], with every mistake found at once.
 //!
 //! Not for: the graph (that is `plan`), what a kernel computes (that is `problem`), or running
-//! anything. Files are read through a given [`Loader`]; nothing here touches a clock, a process,
+//! anything. Files are read through a given [`Host`](crate::host::Host); nothing here touches a clock, a process,
 //! the environment or a device.
 
 mod device;
 mod duration;
 pub mod file;
 mod findings;
-mod loader;
 mod matrix;
 mod metric;
 mod model;
@@ -28,7 +27,6 @@ pub mod when;
 mod work;
 
 pub use device::{Cores, DeviceError, DeviceRequest, Target};
-pub use loader::Loader;
 pub use metric::{CommandMetric, Direction, MetricScale, MetricSource, MetricStream, TimeUnit};
 pub use model::{COMPARED, Pipeline, Stage, Variant};
 pub use overlay::Overrides;

@@ -1,18 +1,20 @@
 //! Samples with something broken in them: whatever it is, loading ends and can be printed.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use proptest::prelude::*;
 
-use super::{Loader, Overrides, load};
+use super::{Overrides, load};
 use crate::diagnostic::render;
+use crate::host::Host;
 
 /// One text under every path.
 struct Anywhere<'a>(&'a str);
 
-impl Loader for Anywhere<'_> {
+impl Host for Anywhere<'_> {
     fn read(&self, _: &Path) -> io::Result<String> {
         Ok(self.0.to_owned())
     }
@@ -23,8 +25,8 @@ impl Loader for Anywhere<'_> {
         let is_own = dir.ends_with("stages") && self.0.len().is_multiple_of(3);
         if is_own { vec!["smoke.toml".to_owned()] } else { Vec::new() }
     }
-    fn env(&self, name: &str) -> Option<String> {
-        name.len().is_multiple_of(2).then(|| name.to_owned())
+    fn var(&self, name: &str) -> Option<OsString> {
+        name.len().is_multiple_of(2).then(|| name.into())
     }
 }
 

@@ -5,10 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Loader;
 use super::file::StageFile;
 use super::findings::{Findings, join};
 use crate::diagnostic::{Diagnostic, Source, document, nearest};
+use crate::host::Host;
 
 /// Presets of this program, by name.
 pub const BUILT_IN: [(&str, &str); 6] = [
@@ -22,7 +22,7 @@ pub const BUILT_IN: [(&str, &str); 6] = [
 
 /// Finds presets by name and reads each once.
 pub(super) struct Presets<'a> {
-    loader: &'a dyn Loader,
+    host: &'a dyn Host,
     /// The project's own folder: `stages` beside the pipeline, or beside the pipeline's folder.
     pub(super) dir: PathBuf,
     own: Vec<String>,
@@ -32,13 +32,13 @@ pub(super) struct Presets<'a> {
 }
 
 impl<'a> Presets<'a> {
-    pub(super) fn new(pipeline_dir: &Path, loader: &'a dyn Loader) -> Self {
+    pub(super) fn new(pipeline_dir: &Path, host: &'a dyn Host) -> Self {
         let beside = join(pipeline_dir, "stages");
         let above = join(pipeline_dir, "../stages");
-        let dir = if loader.list(&beside).is_empty() { above } else { beside };
-        let own = loader.list(&dir).into_iter();
+        let dir = if host.list(&beside).is_empty() { above } else { beside };
+        let own = host.list(&dir).into_iter();
         let own = own.filter_map(|name| Some(name.strip_suffix(".toml")?.to_owned())).collect();
-        Self { loader, dir, own, read: BTreeMap::new(), paths: Vec::new() }
+        Self { host, dir, own, read: BTreeMap::new(), paths: Vec::new() }
     }
 
     /// Every name, the project's own first.
@@ -86,7 +86,7 @@ impl<'a> Presets<'a> {
             return Some(Ok(Arc::new(Source::new(path, *text))));
         }
         let path = join(&self.dir, &format!("{name}.toml"));
-        let text = self.loader.read(&path);
+        let text = self.host.read(&path);
         self.paths.push(path.clone());
         Some(text.map(|text| Arc::new(Source::new(path, text))))
     }

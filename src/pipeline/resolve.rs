@@ -24,8 +24,9 @@ use super::findings::{Findings, did_you_mean};
 use super::upstream::Upstream;
 use super::values::OneOrMany;
 use super::variables::Scope;
-use super::{DeviceError, DeviceRequest, Loader, Overrides, Pipeline, Stage, overlay};
+use super::{DeviceError, DeviceRequest, Overrides, Pipeline, Stage, overlay};
 use crate::diagnostic::{Diagnostic, Source, Spanned, document};
+use crate::host::Host;
 
 use draft::Draft;
 use resolver::Resolver;
@@ -40,8 +41,8 @@ pub struct Loaded {
 }
 
 /// Reads the pipeline at `path` and everything it names, and reports every mistake found.
-pub fn load(path: &Path, overrides: &Overrides, loader: &dyn Loader) -> Loaded {
-    let text = match loader.read(path) {
+pub fn load(path: &Path, overrides: &Overrides, host: &dyn Host) -> Loaded {
+    let text = match host.read(path) {
         Ok(text) => text,
         Err(error) => {
             let message = format!("cannot read {}: {error}", path.display());
@@ -64,7 +65,7 @@ pub fn load(path: &Path, overrides: &Overrides, loader: &dyn Loader) -> Loaded {
     let is_other = overrides.kernel.is_some() || overrides.set.contains_key("kernel");
     let usual = || document::read::<PipelineFile>(&source).value?.kernel;
     let usual = is_other.then(usual).flatten();
-    let mut resolver = Resolver::new(&source, loader, findings, over);
+    let mut resolver = Resolver::new(&source, host, findings, over);
     let mut pipeline = resolver.pipeline(file);
     if let Some(usual) = usual {
         // Mistakes in it are of no interest to whoever names another kernel.

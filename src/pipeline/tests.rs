@@ -1,50 +1,20 @@
 //! Loading whole pipelines from memory.
 
-use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{
-    BenchWork, CheckWork, CommandWork, Cores, DeviceRequest, Direction, Loaded, Loader, Overrides,
+    BenchWork, CheckWork, CommandWork, Cores, DeviceRequest, Direction, Loaded, Overrides,
     Pipeline, Purpose, Run, Stage, Work, load,
 };
-
-/// Files by path; folders are there when a file is in them.
-#[derive(Default)]
-struct Memory {
-    files: BTreeMap<PathBuf, String>,
-}
-
-impl Memory {
-    fn new(files: &[(&str, &str)]) -> Self {
-        let files = files.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned()));
-        Self { files: files.collect() }
-    }
-}
-
-impl Loader for Memory {
-    fn read(&self, path: &Path) -> io::Result<String> {
-        self.files.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-    fn exists(&self, path: &Path) -> bool {
-        self.files.keys().any(|file| file.starts_with(path))
-    }
-    fn list(&self, dir: &Path) -> Vec<String> {
-        let files = self.files.keys().filter(|file| file.parent() == Some(dir));
-        files.filter_map(|file| Some(file.file_name()?.to_str()?.to_owned())).collect()
-    }
-    fn env(&self, name: &str) -> Option<String> {
-        (name == "HOME").then(|| "/users/me".to_owned())
-    }
-}
+use crate::host::MemoryHost;
 
 const KERNEL: &str = "name = 'x'\nkernel = 'k.c'\nproblem = 'p.toml'\n";
 
 fn load_with(text: &str, overrides: &Overrides, more: &[(&str, &str)]) -> Loaded {
-    let mut memory = Memory::new(&[("/w/k.c", ""), ("/w/p.toml", ""), ("/w/in.txt", "")]);
-    memory.files.insert("/w/a.toml".into(), text.to_owned());
-    memory.files.extend(Memory::new(more).files);
-    load(Path::new("/w/a.toml"), overrides, &memory)
+    let files = [("/w/k.c", ""), ("/w/p.toml", ""), ("/w/in.txt", ""), ("/w/a.toml", text)];
+    let files = files.iter().chain(more).copied();
+    let host = MemoryHost::with_files(files).and_var("HOME", "/users/me");
+    load(Path::new("/w/a.toml"), overrides, &host)
 }
 
 fn good_with(text: &str, overrides: &Overrides, more: &[(&str, &str)]) -> Pipeline {
@@ -260,7 +230,7 @@ fn mistakes_do_not_keep_later_rooms_from_looking() {
 
 #[test]
 fn an_unreadable_pipeline_is_told_without_a_place() {
-    let loaded = load(Path::new("/none.toml"), &Overrides::default(), &Memory::default());
+    let loaded = load(Path::new("/none.toml"), &Overrides::default(), &MemoryHost::default());
     assert!(loaded.pipeline.is_none());
     assert_eq!(loaded.diagnostics[0].code, "unreadable");
     assert!(loaded.diagnostics[0].location().is_none());

@@ -3,17 +3,17 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Loader;
 use super::findings::{Findings, did_you_mean};
 use super::values::Scalar;
 use crate::diagnostic::{Entries, Spanned, nearest};
+use crate::host::Host;
 
 /// Names that always mean something.
 const FIXED: [&str; 4] = ["kernel", "problem", "stage", "dir"];
 
 /// What the variables of a pipeline stand for.
 pub(super) struct Variables<'a> {
-    pub(super) loader: &'a dyn Loader,
+    pub(super) host: &'a dyn Host,
     /// `[vars]`, with the variables in them put in.
     pub(super) own: BTreeMap<String, String>,
     /// Those that are made from the kernel or the problem, which are not known yet.
@@ -62,9 +62,9 @@ impl Quoting {
 pub const DIR: &str = "${dir}";
 
 impl<'a> Variables<'a> {
-    pub(super) fn new(loader: &'a dyn Loader, dir: String) -> Self {
+    pub(super) fn new(host: &'a dyn Host, dir: String) -> Self {
         Self {
-            loader,
+            host,
             own: BTreeMap::new(),
             later: Vec::new(),
             kernel: Vec::new(),
@@ -177,7 +177,7 @@ impl<'a> Variables<'a> {
         }
         if let Some(name) = name.strip_prefix("env.") {
             self.env_read.insert(name.to_owned());
-            return self.loader.env(name);
+            return self.host.text_var(name);
         }
         let from_matrix =
             scope.matrix.iter().find(|(key, _)| key.strip_prefix("vars.") == Some(name));
@@ -205,7 +205,7 @@ impl<'a> Variables<'a> {
     ) {
         let span = findings.within(&text.span, &format!("${{{name}}}"));
         if let Some(variable) = name.strip_prefix("env.") {
-            if self.loader.is_set(variable) {
+            if self.host.var(variable).is_some() {
                 let message = format!("the environment variable `{variable}` is not text");
                 let label = "its value is not UTF-8";
                 let help = format!("`pass_env = [\"{variable}\"]` hands it to a command as it is");

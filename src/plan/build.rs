@@ -11,8 +11,9 @@ use super::{Best, Definition, Origin, Plan, PlanNode, StoredNode, glob, kernel};
 use crate::cache::Kind;
 use crate::cache::index::flag;
 use crate::diagnostic::{Diagnostic, nearest};
+use crate::host::Host;
 use crate::paths::plain;
-use crate::pipeline::{CommandWork, Loader, Pipeline, Reuse, Run, Stage, Target, Variant, Work};
+use crate::pipeline::{CommandWork, Pipeline, Reuse, Run, Stage, Target, Variant, Work};
 use crate::problem::Problem;
 
 /// What a plan is made from.
@@ -25,7 +26,7 @@ pub struct Request<'a> {
     /// The root that names are relative to; absolute.
     pub root: &'a Path,
     /// Files and environment.
-    pub loader: &'a dyn Loader,
+    pub host: &'a dyn Host,
     /// What there is to compare with.
     pub incumbents: &'a dyn Incumbents,
 }
@@ -106,7 +107,7 @@ impl<'a> Builder<'a> {
     /// The same, of what a link leads to.
     pub(super) fn real(&self, path: &str) -> String {
         let root = self.request.root;
-        let real = self.request.loader.real(&root.join(self.relative(path)));
+        let real = self.request.host.real(&root.join(self.relative(path)));
         relative(root, Path::new(""), &real.to_string_lossy())
     }
 
@@ -239,13 +240,14 @@ impl<'a> Builder<'a> {
             return known.clone();
         }
         self.made_from.insert((Kind::Env, "PATH".to_owned()));
-        let loader = self.request.loader;
-        let path = loader.env("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned());
+        let host = self.request.host;
+        let path =
+            host.text_var("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned());
         let found = path
             .split(':')
             .filter(|d| d.starts_with('/'))
             .map(|d| Path::new(d).join(name))
-            .find(|p| loader.exists(p))
+            .find(|p| host.exists(p))
             .map(|p| p.to_string_lossy().into_owned());
         self.tools.insert(name.to_owned(), found.clone());
         found
@@ -309,7 +311,7 @@ impl<'a> Builder<'a> {
 
     /// A pattern, and no file that is there under this very name. A star is always one.
     fn is_pattern(&self, input: &str) -> bool {
-        let there = || self.request.loader.exists(&self.request.root.join(self.relative(input)));
+        let there = || self.request.host.exists(&self.request.root.join(self.relative(input)));
         glob::is_pattern(input) && (input.contains('*') || !there())
     }
 
@@ -334,11 +336,11 @@ impl<'a> Builder<'a> {
     }
 
     fn pattern(&mut self, stage: &Stage, id: usize, pattern: &str) {
-        let (root, loader) = (self.request.root, self.request.loader);
+        let (root, host) = (self.request.root, self.request.host);
         let folders = glob::Folders {
-            list: &|dir| loader.list(&root.join(dir)),
-            real: &|dir| loader.real(&root.join(dir)),
-            exists: &|path| loader.exists(&root.join(path)),
+            list: &|dir| host.list(&root.join(dir)),
+            real: &|dir| host.real(&root.join(dir)),
+            exists: &|path| host.exists(&root.join(path)),
         };
         let joined = self.relative(pattern);
         let Ok((mut found, glob)) = glob::resolve(&joined, folders) else {

@@ -64,13 +64,13 @@ pub(super) fn tool(
 /// is none the plan stands all the same, for it can be looked at; only the compile fails.
 fn nvrtc(builder: &mut Builder<'_>) -> Tool {
     builder.made_from.extend(VARIABLES.map(|name| (Kind::Env, name.to_owned())));
-    let loader = builder.request.loader;
+    let host = builder.request.host;
     let sight = Sight {
-        exists: &|path| loader.exists(path),
-        list: &|folder| loader.list(folder),
-        real: &|path| loader.real(path),
+        exists: &|path| host.exists(path),
+        list: &|folder| host.list(folder),
+        real: &|path| host.real(path),
     };
-    let places = Places::of(&|name| loader.env(name).map(Into::into));
+    let places = Places::of(host);
     // The headers may come from there.
     let home = (Kind::Env, "CUDA_HOME".to_owned());
     let Some(library) = places.find_seen(Library::Nvrtc, sight) else {

@@ -1,46 +1,10 @@
-use std::collections::BTreeMap;
-use std::io;
-
 use super::*;
 use crate::diagnostic::render;
-use crate::pipeline::{Loader, Overrides, load};
+use crate::host::MemoryHost;
+use crate::pipeline::{Overrides, load};
 use crate::plan::build::{Request, build};
 use crate::plan::{Definition, Plan, PlanNode};
-use crate::problem::{self, Files};
-
-/// A machine with these files, and an environment.
-struct Machine {
-    files: BTreeMap<&'static str, String>,
-    env: BTreeMap<&'static str, &'static str>,
-}
-
-impl Loader for Machine {
-    fn read(&self, path: &Path) -> io::Result<String> {
-        let text = self.files.get(path.to_str().unwrap_or_default()).cloned();
-        text.ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-    fn exists(&self, path: &Path) -> bool {
-        self.files.keys().any(|file| Path::new(file).starts_with(path))
-    }
-    fn list(&self, _dir: &Path) -> Vec<String> {
-        Vec::new()
-    }
-    fn env(&self, name: &str) -> Option<String> {
-        self.env.get(name).map(|value| (*value).to_owned())
-    }
-}
-
-impl Files for Machine {
-    fn read(&self, path: &Path) -> io::Result<String> {
-        Loader::read(self, path)
-    }
-    fn exists(&self, path: &Path) -> bool {
-        Loader::exists(self, path)
-    }
-    fn memory_bytes(&self) -> u64 {
-        1 << 30
-    }
-}
+use crate::problem;
 
 const PROBLEM: &str = "name = \"f\"\nentry = \"f\"\ncases = [ { n = 4 } ]\n\
     [[args]]\nname = \"y\"\ndtype = \"f32\"\nshape = [\"n\"]\nrole = \"out\"\n\
@@ -52,7 +16,7 @@ fn plan(kernel: &str, compile: &str, has_toolkit: bool) -> Result<Plan, String> 
         "name = \"p\"\nkernel = \"{kernel}\"\nproblem = \"problem.toml\"\n[compile]\n{compile}\n\
          [stages.smoke]\n"
     );
-    let mut files = BTreeMap::from([
+    let mut machine = MemoryHost::with_files([
         ("/r/p.toml", text),
         ("/r/problem.toml", PROBLEM.to_owned()),
         ("/r/ref.c", String::new()),
@@ -61,10 +25,10 @@ fn plan(kernel: &str, compile: &str, has_toolkit: bool) -> Result<Plan, String> 
         ("/bin/cc", String::new()),
     ]);
     if has_toolkit {
-        files.insert("/kit/lib64/libnvrtc.so.13", String::new());
-        files.insert("/bin/nvcc", String::new());
+        machine.files.insert("/kit/lib64/libnvrtc.so.13".into(), String::new());
+        machine.files.insert("/bin/nvcc".into(), String::new());
     }
-    let machine = Machine { files, env: BTreeMap::from([("PATH", "/bin"), ("CUDA_HOME", "/kit")]) };
+    let machine = machine.and_var("PATH", "/bin").and_var("CUDA_HOME", "/kit");
     let loaded = load(Path::new("/r/p.toml"), &Overrides::default(), &machine);
     let pipeline = loaded.pipeline.expect("a pipeline without mistakes");
     let problem = problem::load(Path::new("/r/problem.toml"), &machine).problem;
@@ -73,7 +37,7 @@ fn plan(kernel: &str, compile: &str, has_toolkit: bool) -> Result<Plan, String> 
         pipeline: &pipeline,
         problem: problem.as_ref(),
         root,
-        loader: &machine,
+        host: &machine,
         incumbents,
     };
     build(request).map_err(|found| render(&found))

@@ -70,8 +70,8 @@ impl Incumbents for Nowhere {
 /// What a stage's numbers answer. What that is read from is what the plan is made from.
 pub(super) fn question(builder: &mut Builder<'_>, variant: &Variant) -> Option<Question> {
     if builder.asked.is_none() {
-        let Request { pipeline, problem, loader, root, .. } = builder.request;
-        let asked = Asked::of(&Asking { pipeline, problem, loader, dir: builder.dir() });
+        let Request { pipeline, problem, host, root, .. } = builder.request;
+        let asked = Asked::of(&Asking { pipeline, problem, host, dir: builder.dir() });
         let below = |path: &PathBuf| relative(root, Path::new(""), &path.to_string_lossy());
         builder.made_from.extend(asked.read.iter().map(|path| (Kind::File, below(path))));
         builder.asked = Some(asked);

@@ -8,6 +8,7 @@ use super::incumbent;
 use super::{Bench, Check, Compile, Definition, PlanNode, Sources, StoredNode};
 use crate::cache::Kind;
 use crate::cache::index::flag;
+use crate::host::SANDBOX;
 use crate::pipeline::{CompileWork, DIR, Purpose, SandboxMode, Stage, Target, Variant, Work};
 use crate::problem::{Problem, Role};
 use crate::verify::Tolerance;
@@ -24,14 +25,11 @@ pub const WORKER_ENV: [&str; 6] = [
     "OMP_WAIT_POLICY",
 ];
 
-/// Where the loader looks for libraries before it looks where the system has them.
+/// Where the host looks for libraries before it looks where the system has them.
 pub const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
 
 /// What a worker on a CUDA device gets besides: which devices there are, and in what order.
 pub const CUDA_ENV: [&str; 2] = ["CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES"];
-
-/// What stands for the isolation that this system offers, among the devices that keys depend on.
-pub const SANDBOX: &str = "sandbox";
 
 /// The node of a check or bench stage; its compiles are added on the way.
 pub(super) fn node(
@@ -179,7 +177,7 @@ fn include_dirs(builder: &Builder<'_>, work: &CompileWork, sources: &[String]) -
     let place = |dir: &String| {
         let dir = builder.relative(dir);
         let copied = copy.as_ref().map(|copy| format!("{copy}/{dir}"));
-        copied.filter(|copied| request.loader.exists(&request.root.join(copied))).unwrap_or(dir)
+        copied.filter(|copied| request.host.exists(&request.root.join(copied))).unwrap_or(dir)
     };
     work.include_dirs.iter().map(place).collect()
 }

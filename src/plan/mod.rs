@@ -4,7 +4,7 @@
 //! definition, the entries it reads and the files it writes. [`layout`] lays a plan out as the
 //! index that a null run reads. [`key`] is the one recipe of keys and of their explanation.
 //!
-//! Not for: running, clocks, processes or the environment; files are seen through a given loader.
+//! Not for: running, clocks, processes or the environment; files are seen through a given [`Host`](crate::host::Host).
 
 pub mod build;
 mod cuda;

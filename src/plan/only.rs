@@ -60,10 +60,9 @@ fn means(input: &str, file: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
-    use crate::pipeline::{self, Loader, Overrides};
+    use crate::host::MemoryHost;
+    use crate::pipeline::{self, Overrides};
 
     const STAGES: &str = "
         [stages.generate]\nrun = 'x'\noutputs = ['gen/a.h']\n
@@ -72,25 +71,9 @@ mod tests {
         [stages.asked]\nrun = 'x'\nneeds = ['before']\ninputs = ['gen/*.h']\n
         [stages.after]\nrun = 'x'\nneeds = ['asked']\n";
 
-    struct Text;
-
-    impl Loader for Text {
-        fn read(&self, _: &Path) -> io::Result<String> {
-            Ok(format!("name = 'p'\n{STAGES}"))
-        }
-        fn exists(&self, _: &Path) -> bool {
-            true
-        }
-        fn list(&self, _: &Path) -> Vec<String> {
-            Vec::new()
-        }
-        fn env(&self, _: &str) -> Option<String> {
-            None
-        }
-    }
-
     fn left(wanted: &[&str]) -> Vec<String> {
-        let loaded = pipeline::load(Path::new("/w/p.toml"), &Overrides::default(), &Text);
+        let host = MemoryHost::with_files([("/w/p.toml", format!("name = 'p'\n{STAGES}"))]);
+        let loaded = pipeline::load(Path::new("/w/p.toml"), &Overrides::default(), &host);
         let mut pipeline = loaded.pipeline.expect("a pipeline");
         let wanted: Vec<String> = wanted.iter().map(|&name| name.to_owned()).collect();
         restrict(&mut pipeline, None, Path::new("/w"), &wanted);

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::host::Host;
 use crate::pipeline::{
-    BenchWork, CacheMode, CommandMetric, CommandWork, Loader, Pipeline, Run, Target, Variant, Work,
+    BenchWork, CacheMode, CommandMetric, CommandWork, Pipeline, Run, Target, Variant, Work,
 };
 use crate::problem::{self, Problem, Reference};
 
@@ -39,7 +40,7 @@ pub struct Asking<'a> {
     /// Its folder, relative to the root.
     pub dir: String,
     /// Files.
-    pub loader: &'a dyn Loader,
+    pub host: &'a dyn Host,
 }
 
 /// The part of all questions of a pipeline that is the same.
@@ -58,8 +59,8 @@ pub struct Asked {
 impl Asked {
     /// What a pipeline asks.
     pub fn of(asking: &Asking<'_>) -> Self {
-        let Asking { pipeline, problem, dir, loader } = asking;
-        let read = |path: &Path| loader.read(path).ok();
+        let Asking { pipeline, problem, dir, host } = asking;
+        let read = |path: &Path| host.read(path).ok();
         let known = problem.map(|problem| {
             let reference = Reference::of(&problem.reference, &read);
             (problem::asked_digest(problem, &reference), reference.files)

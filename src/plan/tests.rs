@@ -1,7 +1,5 @@
-//! From pipeline text to plan, through a loader in memory.
+//! From pipeline text to plan, through a host in memory.
 
-use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 
 use super::build::{Request, build, relative, select};
@@ -9,37 +7,14 @@ use super::{Definition, Plan};
 use crate::cache::Kind;
 use crate::cache::index::flag;
 use crate::diagnostic::{Diagnostic, render};
-use crate::pipeline::{Loader, Overrides, load};
+use crate::host::MemoryHost;
+use crate::pipeline::{Overrides, load};
 use crate::problem::Problem;
 use crate::verify::Tolerance;
 
-struct Memory(BTreeMap<&'static str, &'static str>);
-
-impl Loader for Memory {
-    fn read(&self, path: &Path) -> io::Result<String> {
-        let text = self.0.get(path.to_str().unwrap_or_default());
-        text.map(|t| (*t).to_owned()).ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-    fn exists(&self, path: &Path) -> bool {
-        let path = path.to_string_lossy();
-        self.0.keys().any(|k| *k == path || k.starts_with(&format!("{path}/")))
-    }
-    fn list(&self, dir: &Path) -> Vec<String> {
-        let dir = dir.to_string_lossy();
-        let prefix = format!("{}/", dir.trim_end_matches("/."));
-        let below = self.0.keys().filter_map(|k| k.strip_prefix(prefix.as_str()));
-        let mut names: Vec<String> = below
-            .map(|rest| match rest.split_once('/') {
-                Some((folder, _)) => format!("{folder}/"),
-                None => rest.to_owned(),
-            })
-            .collect();
-        names.dedup();
-        names
-    }
-    fn env(&self, name: &str) -> Option<String> {
-        (name == "PATH").then(|| "/bin".to_owned())
-    }
+/// A machine with these files and the programs of `/bin`.
+fn host(files: &[(&str, &str)]) -> MemoryHost {
+    MemoryHost::with_files(files.iter().copied()).and_var("PATH", "/bin")
 }
 
 /// The plan of a kernel in `source` with a problem.
@@ -52,7 +27,7 @@ fn kernel_plan(text: &'static str) -> Plan {
         ("/bin/cc", ""),
         ("/usr/local/cuda/lib64/libnvrtc.so.13", ""),
     ];
-    let memory = Memory(BTreeMap::from(files));
+    let memory = host(&files);
     let loaded = load(Path::new("/r/p.toml"), &Overrides::default(), &memory);
     assert!(loaded.diagnostics.is_empty(), "{}", render(&loaded.diagnostics));
     let pipeline = loaded.pipeline.expect("a pipeline without mistakes");
@@ -72,7 +47,7 @@ fn kernel_plan(text: &'static str) -> Plan {
     };
     let incumbents = &super::incumbent::Nowhere;
     let (problem, root) = (Some(&problem), Path::new("/r"));
-    build(Request { pipeline: &pipeline, problem, root, loader: &memory, incumbents })
+    build(Request { pipeline: &pipeline, problem, root, host: &memory, incumbents })
         .expect("a plan")
 }
 
@@ -105,13 +80,13 @@ fn plan(text: &'static str) -> Result<Plan, Vec<Diagnostic>> {
         ("/bin/tool", ""),
         ("/bin/sh", ""),
     ];
-    let memory = Memory(BTreeMap::from(files));
+    let memory = host(&files);
     let loaded = load(Path::new("/r/p.toml"), &Overrides::default(), &memory);
     assert!(loaded.diagnostics.is_empty(), "{}", render(&loaded.diagnostics));
     let pipeline = loaded.pipeline.expect("a pipeline without mistakes");
     let incumbents = &super::incumbent::Nowhere;
     let root = Path::new("/r");
-    build(Request { pipeline: &pipeline, problem: None, root, loader: &memory, incumbents })
+    build(Request { pipeline: &pipeline, problem: None, root, host: &memory, incumbents })
 }
 
 fn refused(text: &'static str) -> String {

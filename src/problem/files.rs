@@ -1,20 +1,6 @@
-//! The files of a problem, as this module reads and names them.
+//! The files of a problem, as it names them.
 
-use std::io;
 use std::path::{Path, PathBuf};
-
-/// How this module sees the world outside.
-pub trait Files {
-    /// The text of a file.
-    ///
-    /// # Errors
-    /// When it cannot be read as UTF-8.
-    fn read(&self, path: &Path) -> io::Result<String>;
-    /// True when a file is there.
-    fn exists(&self, path: &Path) -> bool;
-    /// Physical memory of the machine: cases must fit half of it.
-    fn memory_bytes(&self) -> u64;
-}
 
 /// Where the reference lies: absolute, without touching the disk.
 pub(super) fn absolute(problem_file: &Path, relative: &str) -> PathBuf {

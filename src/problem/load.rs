@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::Problem;
 use super::check::Checker;
 use super::file::ProblemFile;
-use super::{Files, Problem};
 use crate::diagnostic::{Diagnostic, Source, document};
+use crate::host::Host;
 
 /// What loading found.
 #[derive(Debug)]
@@ -24,8 +25,8 @@ pub struct Loaded {
 const NEEDED: [&str; 5] = ["name", "entry", "cases", "args", "reference"];
 
 /// Reads and checks the problem at `path`, which diagnostics name as it is given here.
-pub fn load(path: &Path, files: &dyn Files) -> Loaded {
-    let text = match files.read(path) {
+pub fn load(path: &Path, host: &dyn Host) -> Loaded {
+    let text = match host.read(path) {
         Ok(text) => text,
         Err(error) => {
             let message = format!("cannot read the problem file {}: {error}", path.display());
@@ -38,7 +39,7 @@ pub fn load(path: &Path, files: &dyn Files) -> Loaded {
     let Some(file) = document.value else {
         return Loaded::refused(found);
     };
-    let mut checker = Checker::new(&source, path, files);
+    let mut checker = Checker::new(&source, path, host);
     checker.take_note(&found);
     missing_keys(&mut checker, &found);
     let made = checker.problem(&file);

@@ -1,33 +1,15 @@
-use std::collections::BTreeMap;
-use std::io;
-use std::path::PathBuf;
-
 use proptest::prelude::*;
 
 use super::*;
+use crate::host::MemoryHost;
 use crate::problem::{ArgKind, Fill, Role};
 use crate::verify::Dtype;
 
-/// Files in memory, on a machine of 1 GiB.
-struct Shelf(BTreeMap<PathBuf, String>);
-
-impl Files for Shelf {
-    fn read(&self, path: &Path) -> io::Result<String> {
-        let text = self.0.get(path).cloned();
-        text.ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-    fn exists(&self, path: &Path) -> bool {
-        self.0.contains_key(path)
-    }
-    fn memory_bytes(&self) -> u64 {
-        1 << 30
-    }
-}
-
+/// On a machine of 1 GiB.
 fn loaded(text: &str) -> Loaded {
     let files = [("/p/problem.toml", text), ("/p/reference.c", "void f(void) {}\n")];
-    let shelf = Shelf(files.map(|(path, text)| (path.into(), text.into())).into());
-    load(Path::new("/p/problem.toml"), &shelf)
+    let host = MemoryHost { memory_bytes: 1 << 30, ..MemoryHost::with_files(files) };
+    load(Path::new("/p/problem.toml"), &host)
 }
 
 fn codes(text: &str) -> Vec<&'static str> {
@@ -163,7 +145,7 @@ fn fills_of_every_form_are_read() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_one_error() {
-    let loaded = load(Path::new("/nowhere.toml"), &Shelf(BTreeMap::new()));
+    let loaded = load(Path::new("/nowhere.toml"), &MemoryHost::default());
     assert_eq!(loaded.diagnostics[0].code, "unreadable-file");
     assert!(loaded.problem.is_none() && loaded.diagnostics.len() == 1);
 }

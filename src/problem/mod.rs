@@ -23,7 +23,6 @@ pub use case::{
     work,
 };
 pub use drawing::Drawing;
-pub use files::Files;
 pub use fill::{fill, fill_into};
 pub use fit::{FillError, fits};
 pub use identity::{asked_digest, canonical_digest};

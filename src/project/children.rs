@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use super::host::variable;
+use super::host::Disk;
 use crate::backend::{cpu, cuda};
 
 /// Serves as the child that the first argument names; `None` when it names none.
@@ -15,17 +15,17 @@ pub fn serve() -> Option<ExitCode> {
     Some(match word.to_str()? {
         cpu::WORKER_COMMAND => cpu::worker::main(),
         cpu::replay::REPLAY_COMMAND => cpu::replay::main(),
-        cuda::CUDA_WORKER_COMMAND => cuda::worker::main(&variable),
+        cuda::CUDA_WORKER_COMMAND => cuda::worker::main(&Disk),
         cuda::inspect::replay::CUDA_REPLAY_COMMAND => replay(&args.collect::<Vec<_>>()),
         cuda::compiler::nvrtc::NVRTC_COMMAND => nvrtc(args),
-        cuda::clocks::CLOCKS_COMMAND => cuda::clocks::main(args.next(), &variable),
+        cuda::clocks::CLOCKS_COMMAND => cuda::clocks::main(args.next(), &Disk),
         _ => return None,
     })
 }
 
 /// Launches a kernel alone; the tool around it hands on what is said.
 fn replay(args: &[OsString]) -> ExitCode {
-    match cuda::inspect::replay::run(args, &variable) {
+    match cuda::inspect::replay::run(args, &Disk) {
         Ok(()) => ExitCode::SUCCESS,
         Err(ended) => {
             let _unheard = writeln!(std::io::stderr(), "optloop: {}", ended.what);

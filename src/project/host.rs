@@ -1,16 +1,15 @@
-//! The real world: files, environment, devices and tools, for rooms that only see traits.
+//! The real host: files, environment, devices and tools of this machine.
 
+use std::ffi::OsString;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::backend::cuda::find::Places;
 use crate::backend::cuda::identity::{Identity, identity};
 use crate::backend::loads;
-use crate::cache::World;
 use crate::git::Outside;
-use crate::pipeline::Loader;
+use crate::host::{DeviceIdentity, Host};
 use crate::plan::kernel::LIBRARY_PATH;
 use crate::process::sandbox::SandboxLevel;
 use crate::process::{Cancel, CommandSpec, trace};
@@ -21,7 +20,7 @@ pub struct Disk;
 
 /// An environment variable.
 #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
-pub fn variable(name: &str) -> Option<std::ffi::OsString> {
+fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
@@ -44,12 +43,12 @@ pub fn begin_trace() -> Result<(), String> {
 
 /// Where CUDA's libraries and tools are looked for.
 pub fn cuda_places() -> Places {
-    Places::of(&variable)
+    Places::of(&Disk)
 }
 
 /// The `git` program for writing, as the user would start it; a stop ends it.
 pub fn git(cancel: Cancel) -> Outside {
-    Outside { env: environment(), cancel }
+    Outside::of(&Disk, cancel)
 }
 
 /// The `git` program for reading, which takes moments.
@@ -57,13 +56,7 @@ pub fn git_to_read() -> Outside {
     git(Cancel::default())
 }
 
-/// The whole environment, for programs of the user's that act in their name: git and its hooks.
-#[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
-fn environment() -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
-    std::env::vars_os().collect()
-}
-
-impl Loader for Disk {
+impl Host for Disk {
     fn read(&self, path: &Path) -> io::Result<String> {
         std::fs::read_to_string(path)
     }
@@ -89,52 +82,33 @@ impl Loader for Disk {
         names
     }
 
-    fn env(&self, name: &str) -> Option<String> {
-        text_variable(name)
-    }
-
-    fn is_set(&self, name: &str) -> bool {
-        variable(name).is_some()
-    }
-
     fn real(&self, path: &Path) -> PathBuf {
         path.canonicalize().unwrap_or_else(|_| path.to_owned())
     }
-}
 
-impl crate::problem::Files for Disk {
-    fn read(&self, path: &Path) -> io::Result<String> {
-        std::fs::read_to_string(path)
+    fn var(&self, name: &str) -> Option<OsString> {
+        variable(name)
     }
 
-    fn exists(&self, path: &Path) -> bool {
-        path.exists()
+    #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+    fn vars(&self) -> Vec<(OsString, OsString)> {
+        std::env::vars_os().collect()
     }
 
     fn memory_bytes(&self) -> u64 {
         let pages = rustix::system::sysinfo();
         pages.totalram as u64 * u64::from(pages.mem_unit)
     }
-}
 
-impl World for Disk {
-    fn env(&self, name: &str) -> Option<Vec<u8>> {
-        variable(name).map(OsStringExt::into_vec)
+    fn device(&self, name: &str) -> DeviceIdentity {
+        if name.starts_with("cuda") {
+            return cuda(name).device();
+        }
+        crate::backend::cpu::identity().device()
     }
 
-    fn device(&self, name: &str) -> String {
-        if name == crate::plan::kernel::SANDBOX {
-            return SandboxLevel::available().describe();
-        }
-        if name.starts_with("cuda") {
-            return cuda(name).describe();
-        }
-        let cpu = crate::backend::cpu::identity();
-        // Not the number of cores this process may use: make and taskset change that.
-        format!(
-            "{} {} microcode {} features {} governor {} turbo {:?}",
-            cpu.model, cpu.arch, cpu.microcode, cpu.features, cpu.governor, cpu.turbo
-        )
+    fn sandbox(&self) -> String {
+        SandboxLevel::available().describe()
     }
 
     fn loads(&self, object: &Path, root: &Path) -> Option<String> {
@@ -151,13 +125,22 @@ impl World for Disk {
             .map(|f| String::from_utf8_lossy(&f.stdout).into_owned())
             .unwrap_or_default()
     }
+
+    fn now_ms(&self) -> i64 {
+        jiff::Timestamp::now().as_millisecond()
+    }
+
+    /// Not the name it was started by: that file may be replaced while this runs.
+    fn program(&self) -> &Path {
+        Path::new("/proc/self/exe")
+    }
 }
 
 /// The device as the kernel module tells of it: no driver library is opened.
 fn cuda(device: &str) -> Identity {
     // The first one, where only `cuda` is said.
     let name = device.strip_prefix("cuda").unwrap_or(device).trim_start_matches(':');
-    identity(if name.is_empty() { "0" } else { name }, Path::new("/"), &variable)
+    identity(if name.is_empty() { "0" } else { name }, Path::new("/"), &Disk)
 }
 
 /// Where a pipeline lies: the file, and the root its state belongs to.

@@ -1,12 +1,14 @@
 //! What a pipeline's files say of how its kernel is built: as they are, and as they were committed.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::host::{self, Disk, Located};
 use super::promotion::Recipe;
 use crate::git;
-use crate::pipeline::{self, CompileWork, Loader, Overrides, Pipeline, Work};
+use crate::host::Host;
+use crate::pipeline::{self, CompileWork, Overrides, Pipeline, Work};
 use crate::plan::build::relative;
 
 /// For a stage, or a point of its matrix (`NAME[LABEL]`), measured with these changes.
@@ -65,7 +67,7 @@ struct AtHead<'a> {
     root: &'a Path,
 }
 
-impl Loader for AtHead<'_> {
+impl Host for AtHead<'_> {
     fn read(&self, path: &Path) -> io::Result<String> {
         let real = path.canonicalize()?;
         let text = git::at_head(self.root, &real, &host::git_to_read());
@@ -73,15 +75,15 @@ impl Loader for AtHead<'_> {
     }
 
     fn exists(&self, path: &Path) -> bool {
-        Loader::exists(&Disk, path)
+        Disk.exists(path)
     }
 
     fn list(&self, dir: &Path) -> Vec<String> {
         Disk.list(dir)
     }
 
-    fn env(&self, name: &str) -> Option<String> {
-        Loader::env(&Disk, name)
+    fn var(&self, name: &str) -> Option<OsString> {
+        Disk.var(name)
     }
 
     fn real(&self, path: &Path) -> PathBuf {

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 use optloop::backend::cuda::find::{Library, Places, Tool};
+use optloop::host::MemoryHost;
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
@@ -233,7 +234,7 @@ fn alone<'a>(project: &'a Project, words: &str) -> super::support::Call<'a> {
 
 /// What `alone` leaves to be found: a toolkit and libraries of the system.
 fn of_the_system() -> Places {
-    Places::of(&|name| (name == "PATH").then(|| "/nowhere".into()))
+    Places::of(&MemoryHost::with_vars([("PATH", "/nowhere")]))
 }
 
 /// Whether that is nothing; said aloud when it is not.
@@ -305,7 +306,7 @@ fn a_mistake_in_a_kernels_own_lines_is_told_at_its_place() {
 
 #[test]
 fn nvrtc_alone_compiles_cuda_kernels() {
-    let here = Places::of(&|name| std::env::var_os(name)).find(Library::Nvrtc);
+    let here = Places::of(&MemoryHost::with_vars(std::env::vars_os())).find(Library::Nvrtc);
     let Some(library) = here.filter(|_| of_the_system().tool(Tool::Nvcc).is_err()) else {
         let required = std::env::var("OPTLOOP_REQUIRE").unwrap_or_default();
         assert!(!required.split(',').any(|r| r == "nvrtc"), "OPTLOOP_REQUIRE: there is no nvrtc");

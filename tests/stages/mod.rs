@@ -2,11 +2,39 @@
 #![expect(clippy::disallowed_methods, reason = "compilers need a PATH")]
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
 use std::path::Path;
 
 use optloop::engine::stage::StageContext;
+use optloop::host::Host;
 use optloop::pipeline::CompileWork;
 use optloop::process::Cancel;
+
+/// The disk, the environment and the program under test, on a machine of 8 GiB.
+pub(crate) struct ThisMachine;
+
+impl Host for ThisMachine {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        std::fs::read_to_string(path)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn var(&self, name: &str) -> Option<OsString> {
+        std::env::var_os(name)
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        8 << 30
+    }
+
+    fn program(&self) -> &Path {
+        Path::new(env!("CARGO_BIN_EXE_optloop"))
+    }
+}
 
 /// Gives a stage in `dir` what it needs.
 pub(crate) fn in_context<T>(
@@ -20,9 +48,8 @@ pub(crate) fn in_context<T>(
         dir,
         scratch: scratch.path(),
         state: dir,
-        program: Path::new(env!("CARGO_BIN_EXE_optloop")),
         marker: &scratch.path().display().to_string(),
-        env: &|name| std::env::var_os(name),
+        host: &ThisMachine,
         cancel,
         progress: &|_, _| {},
         looked: &|_| {},

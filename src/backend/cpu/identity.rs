@@ -5,6 +5,7 @@ use std::fs;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::host::{ClockPolicy, DeviceIdentity};
 
 /// The CPU as far as it can be told cheaply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,20 @@ pub struct CpuIdentity {
     pub governor: String,
     /// Whether turbo is on; `None` where it cannot be told.
     pub turbo: Option<bool>,
+}
+
+impl CpuIdentity {
+    /// The processor as keys and artifacts name it.
+    pub fn device(&self) -> DeviceIdentity {
+        DeviceIdentity {
+            model: self.model.clone(),
+            arch: self.arch.clone(),
+            driver: self.microcode.clone(),
+            features: self.features.clone(),
+            policy: ClockPolicy { governor: self.governor.clone(), turbo: self.turbo },
+            ..DeviceIdentity::unknown("cpu")
+        }
+    }
 }
 
 /// Reads `/proc/cpuinfo` and a few files of sysfs.

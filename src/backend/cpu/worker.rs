@@ -18,7 +18,7 @@ use self::launch::{measure_clock, nothing, timed};
 use self::memory::{Layout, Loaded, Set};
 use super::super::link::control::Verb;
 use super::super::link::protocol::{EXIT_ALONE, EXIT_CUT_OFF, Reply, Request};
-use super::super::worker::{self, Attendant, Greeting, Host, confine};
+use super::super::worker::{self, Attendant, Greeting, Runner, confine};
 use crate::process::Limits;
 
 /// Serves the judge on descriptor 0 until it says to leave or is gone. The second argument of the
@@ -27,7 +27,7 @@ pub fn main() -> ExitCode {
     let Ok(socket) = worker::start(&LIMITS) else {
         return ExitCode::from(EXIT_ALONE);
     };
-    let mut host = CpuHost { attendant: None, launch: None, loaded: None };
+    let mut host = CpuRunner { attendant: None, launch: None, loaded: None };
     let served = worker::serve(&socket, &mut host);
     // The candidate may have closed the socket, and may have threads in what is mapped: nothing
     // is given back before the end of the process.
@@ -41,13 +41,13 @@ const LIMITS: Limits =
     Limits { file_bytes: 16 << 20, open_files: 256, cpu_seconds: u64::MAX, memory_bytes: None };
 
 /// What this process has become so far.
-struct CpuHost {
+struct CpuRunner {
     attendant: Option<Attendant>,
     launch: Option<Launch>,
     loaded: Option<Loaded>,
 }
 
-impl Host for CpuHost {
+impl Runner for CpuRunner {
     fn answer(
         &mut self,
         request: Request,

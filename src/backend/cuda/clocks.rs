@@ -26,6 +26,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::find::Places;
 use super::nvml;
+use crate::host::Host;
 use crate::process::{self, Cancel, CommandSpec, Running, Stdin, Wake};
 
 /// The argument that makes this executable hold a lock.
@@ -134,13 +135,13 @@ fn answer(socket: &OwnedFd, running: &mut Running, cancel: &Cancel) -> Result<St
 
 /// Holds a lock until the judge on the other side of the standard input is gone, or TERM comes.
 /// `device` is the second argument of the command line.
-pub fn main(device: Option<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> ExitCode {
+pub fn main(device: Option<OsString>, host: &dyn Host) -> ExitCode {
     let stdin = rustix::stdio::stdin();
     // A pipe or a terminal is nobody who waits for an answer.
     let Ok(socket) = rustix::io::fcntl_dupfd_cloexec(stdin, 3) else { return ExitCode::FAILURE };
     let Ok(cancel) = process::install() else { return ExitCode::FAILURE };
     let device = device.unwrap_or_default();
-    let held = hold(&device.to_string_lossy(), &socket, &cancel, env);
+    let held = hold(&device.to_string_lossy(), &socket, &cancel, host);
     if let Err(why) = held {
         say(&socket, &why);
         return ExitCode::FAILURE;
@@ -148,15 +149,10 @@ pub fn main(device: Option<OsString>, env: &dyn Fn(&str) -> Option<OsString>) ->
     ExitCode::SUCCESS
 }
 
-fn hold(
-    name: &str,
-    socket: &OwnedFd,
-    cancel: &Cancel,
-    env: &dyn Fn(&str) -> Option<OsString>,
-) -> Result<(), String> {
+fn hold(name: &str, socket: &OwnedFd, cancel: &Cancel, host: &dyn Host) -> Result<(), String> {
     let (_, library) =
-        nvml::open(&Places::of(env)).map_err(|(why, hint)| format!("{why} ({hint})"))?;
-    let mut device = nvml::device(library, name, Path::new("/"), env)?;
+        nvml::open(&Places::of(host)).map_err(|(why, hint)| format!("{why} ({hint})"))?;
+    let mut device = nvml::device(library, name, Path::new("/"), host)?;
     let rate = lock(&mut device).map_err(|error| refusal(&error))?;
     say(socket, &format!("{LOCKED}{rate}"));
     await_end(socket, cancel);

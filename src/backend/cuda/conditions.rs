@@ -1,7 +1,6 @@
 //! How a device does while it is measured: clocks, temperature, power, who holds it back and who else
 //! is at work on it. Only the judge asks.
 
-use std::ffi::OsString;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -13,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::find::Places;
 use super::nvml;
+use crate::host::Host;
 
 /// What NVML tells at one moment, which measurements record; `None` where this device does not tell.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -80,22 +80,18 @@ impl Watch {
     ///
     /// # Errors
     /// Why it cannot be watched, and what helps.
-    pub fn open(device: &str, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, String> {
-        Self::under(Path::new("/"), device, env)
+    pub fn open(device: &str, host: &dyn Host) -> Result<Self, String> {
+        Self::under(Path::new("/"), device, host)
     }
 
     /// Of a machine whose file system begins at `root`.
     ///
     /// # Errors
     /// As [`Watch::open`].
-    pub fn under(
-        root: &Path,
-        device: &str,
-        env: &dyn Fn(&str) -> Option<OsString>,
-    ) -> Result<Self, String> {
-        let opened = nvml::open(&Places::under(root, env));
+    pub fn under(root: &Path, device: &str, host: &dyn Host) -> Result<Self, String> {
+        let opened = nvml::open(&Places::under(root, host));
         let (_, library) = opened.map_err(|(why, hint)| format!("{why} ({hint})"))?;
-        Ok(Self { device: nvml::device(library, device, root, env)? })
+        Ok(Self { device: nvml::device(library, device, root, host)? })
     }
 
     /// How it does now. `ours` are the processes that this program has on the device.
@@ -162,6 +158,7 @@ fn strangers(pids: &[u32], ours: &[u32]) -> u32 {
 mod tests {
     use super::*;
     use crate::backend::cuda::stub_tests as stub;
+    use crate::host::MemoryHost;
 
     fn held_back_by(reasons: ThrottleReasons) -> Conditions {
         Conditions { throttle: words(reasons), ..Conditions::default() }
@@ -222,8 +219,8 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void *d, unsigned *n, struct process
 }
 ";
 
-    fn env(name: &str) -> Option<OsString> {
-        (name == "LD_LIBRARY_PATH").then(|| "/lib".into())
+    fn host() -> MemoryHost {
+        MemoryHost::with_vars([("LD_LIBRARY_PATH", "/lib")])
     }
 
     #[test]
@@ -231,7 +228,7 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void *d, unsigned *n, struct process
         let dir = tempfile::tempdir().expect("tempdir");
         let lib = dir.path().join("lib");
         stub::build(&lib, "libnvidia-ml.so.1", HOT);
-        let watch = Watch::under(dir.path(), "GPU-11", &env).expect("it is there");
+        let watch = Watch::under(dir.path(), "GPU-11", &host()).expect("it is there");
         let want = Conditions {
             sm_mhz: Some(1410),
             memory_mhz: Some(1593),
@@ -244,11 +241,14 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void *d, unsigned *n, struct process
         assert_eq!(watch.look(&[42]), want);
         assert!(want.throttled());
         assert_eq!(watch.free_bytes(), Ok(5 << 30));
-        let told = nvml::management(&Places::under(dir.path(), &env)).expect("it starts");
+        let told = nvml::management(&Places::under(dir.path(), &host())).expect("it starts");
         assert_eq!((told.path, told.driver), (lib.join("libnvidia-ml.so.1"), "580.65.06".into()));
-        let unknown = Watch::under(dir.path(), "GPU-12", &env).err().expect("no such device");
+        let unknown = Watch::under(dir.path(), "GPU-12", &host()).err().expect("no such device");
         assert!(unknown.contains("cuda:GPU-12"), "{unknown}");
-        assert!(Watch::under(dir.path(), "0", &env).is_ok(), "without /proc the number is NVML's");
+        assert!(
+            Watch::under(dir.path(), "0", &host()).is_ok(),
+            "without /proc the number is NVML's"
+        );
     }
 
     #[test]
@@ -257,7 +257,7 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void *d, unsigned *n, struct process
         let bare = "int nvmlInit_v2(void) { return 0; }
 int nvmlDeviceGetHandleByUUID(char *u, void **d) { *d = u; return 0; }";
         stub::build(&dir.path().join("lib"), "libnvidia-ml.so.1", bare);
-        let watch = Watch::under(dir.path(), "GPU-11", &env).expect("it is there");
+        let watch = Watch::under(dir.path(), "GPU-11", &host()).expect("it is there");
         assert_eq!(watch.look(&[]), Conditions::default());
         assert!(watch.free_bytes().is_err());
     }
@@ -265,11 +265,11 @@ int nvmlDeviceGetHandleByUUID(char *u, void **d) { *d = u; return 0; }";
     #[test]
     fn no_library_and_one_that_does_not_start_are_answers_with_a_way_out() {
         let dir = tempfile::tempdir().expect("tempdir");
-        let missing = Watch::under(dir.path(), "0", &env).err().expect("nothing is there");
+        let missing = Watch::under(dir.path(), "0", &host()).err().expect("nothing is there");
         assert!(missing.contains("libnvidia-ml.so.1") && missing.contains("--gpus"), "{missing}");
         let lib = dir.path().join("lib");
         stub::build(&lib, "libnvidia-ml.so.1", "int nvmlInit_v2(void) { return 18; }");
-        let refused = Watch::under(dir.path(), "0", &env).err().expect("it does not start");
+        let refused = Watch::under(dir.path(), "0", &host()).err().expect("it does not start");
         assert!(refused.contains("restart the machine"), "{refused}");
     }
 }

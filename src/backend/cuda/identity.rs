@@ -4,10 +4,11 @@
 //! run in which everything is known already never opens `libcuda`. Numbers are given as with
 //! `CUDA_DEVICE_ORDER=PCI_BUS_ID`, in which workers run.
 
-use std::ffi::OsString;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+use crate::host::{DeviceIdentity, Host};
 
 /// One device as the kernel module tells of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,15 +37,15 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// One line for keys: model, UUID (the place where none is told) and the driver's version.
-    pub fn describe(&self) -> String {
-        let driver = if self.driver.is_empty() { "not told" } else { &self.driver };
-        match &self.card {
-            Some(card) if card.uuid.is_empty() => {
-                format!("{} at {} driver {driver}", card.model, card.bus)
-            }
-            Some(card) => format!("{} {} driver {driver}", card.model, card.uuid),
-            None => format!("cuda:{} not told driver {driver}", self.device),
+    /// The device as keys and artifacts name it.
+    pub fn device(&self) -> DeviceIdentity {
+        let card = self.card.as_ref();
+        DeviceIdentity {
+            model: card.map(|card| card.model.clone()).unwrap_or_default(),
+            uuid: card.map(|card| card.uuid.clone()).filter(|uuid| !uuid.is_empty()),
+            bus: card.map(|card| card.bus.clone()),
+            driver: self.driver.clone(),
+            ..DeviceIdentity::unknown(&format!("cuda:{}", self.device))
         }
     }
 
@@ -56,10 +57,10 @@ impl Identity {
 
 /// Tells which device `device` is: its number among those that `CUDA_VISIBLE_DEVICES` leaves, or
 /// `GPU-` and the beginning of its UUID. The file system begins at `root`.
-pub fn identity(device: &str, root: &Path, env: &dyn Fn(&str) -> Option<OsString>) -> Identity {
+pub fn identity(device: &str, root: &Path, host: &dyn Host) -> Identity {
     let driver = driver_version(root).unwrap_or_default();
     let all = cards(root);
-    let found = select(device, &all, env).cloned();
+    let found = select(device, &all, host).cloned();
     let missing = match &found {
         Some(card) if card.uuid.is_empty() => Some(format!(
             "the UUID of {} at {} is told once it has been used: `nvidia-smi -L` does so \
@@ -87,12 +88,8 @@ fn absent(device: &str, all: &[Card], driver: &str) -> String {
     }
 }
 
-fn select<'a>(
-    device: &str,
-    all: &'a [Card],
-    env: &dyn Fn(&str) -> Option<OsString>,
-) -> Option<&'a Card> {
-    let seen = visible(all, env);
+fn select<'a>(device: &str, all: &'a [Card], host: &dyn Host) -> Option<&'a Card> {
+    let seen = visible(all, host);
     match device.parse::<usize>() {
         Ok(number) => seen.get(number).copied(),
         Err(_) => by_uuid(&seen, device),
@@ -100,9 +97,9 @@ fn select<'a>(
 }
 
 /// The devices that a CUDA program sees, in its order.
-pub fn visible<'a>(all: &'a [Card], env: &dyn Fn(&str) -> Option<OsString>) -> Vec<&'a Card> {
+pub fn visible<'a>(all: &'a [Card], host: &dyn Host) -> Vec<&'a Card> {
     let every: Vec<&Card> = all.iter().collect();
-    let Some(list) = env("CUDA_VISIBLE_DEVICES") else { return every };
+    let Some(list) = host.var("CUDA_VISIBLE_DEVICES") else { return every };
     let list = list.to_string_lossy().into_owned();
     // The first entry that is none hides all that follow (CUDA C++ Programming Guide, "CUDA
     // Environment Variables").
@@ -172,6 +169,7 @@ fn is_version(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::MemoryHost;
 
     const CLOSED: &str = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Release Build  \
          (builder@host)  Sun Jul 27 07:12:41 UTC 2025\n\
@@ -209,8 +207,8 @@ mod tests {
         )
     }
 
-    fn shows(list: Option<&'static str>) -> impl Fn(&str) -> Option<OsString> {
-        move |name| (name == "CUDA_VISIBLE_DEVICES").then(|| list.map(Into::into)).flatten()
+    fn shows(list: Option<&'static str>) -> MemoryHost {
+        MemoryHost::with_vars(list.map(|list| ("CUDA_VISIBLE_DEVICES", list)))
     }
 
     #[test]
@@ -241,11 +239,11 @@ mod tests {
     #[test]
     fn the_line_for_keys_names_model_uuid_and_driver_of_either_kernel_module() {
         let found = identity("0", three().path(), &shows(None));
-        assert_eq!(found.describe(), "Example A GPU-aa00-0 driver 580.65.06");
+        assert_eq!(found.device().to_string(), "Example A GPU-aa00-0 driver 580.65.06");
         assert_eq!(found.card.expect("found").firmware, "96.00.74.00.01");
         let open = machine(&[("0000:01:00.0", "Example B", "GPU-1")], OPEN);
         let found = identity("0", open.path(), &shows(None));
-        assert_eq!(found.describe(), "Example B GPU-1 driver 570.133.20");
+        assert_eq!(found.device().to_string(), "Example B GPU-1 driver 570.133.20");
     }
 
     #[test]
@@ -253,7 +251,7 @@ mod tests {
         let unknown = "GPU-????????-????-????-????-????????????";
         let dir = machine(&[("0000:01:00.0", "Example B", unknown)], OPEN);
         let found = identity("0", dir.path(), &shows(None));
-        assert_eq!(found.describe(), "Example B at 0000:01:00.0 driver 570.133.20");
+        assert_eq!(found.device().to_string(), "Example B at 0000:01:00.0 driver 570.133.20");
         assert!(found.missing().expect("told").contains("nvidia-smi -L"));
     }
 
@@ -262,7 +260,7 @@ mod tests {
         let empty = tempfile::tempdir().expect("tempdir");
         let found = identity("0", empty.path(), &shows(None));
         assert!(found.missing().expect("told").contains("not loaded"));
-        assert_eq!(found.describe(), "cuda:0 not told driver not told");
+        assert_eq!(found.device().to_string(), "cuda:0 not told driver not told");
         let none = machine(&[], CLOSED);
         let missing = identity("0", none.path(), &shows(None)).missing();
         assert!(missing.expect("told").contains("lists no device"));

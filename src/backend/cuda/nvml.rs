@@ -1,6 +1,5 @@
 //! The management library, opened once, and a device in it.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -9,6 +8,7 @@ use nvml_wrapper::{Device, Nvml};
 
 use super::find::{Library, Places};
 use super::identity::identity;
+use crate::host::Host;
 
 /// What NVML is here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,9 +68,9 @@ pub(super) fn device(
     nvml: &'static Nvml,
     device: &str,
     root: &Path,
-    env: &dyn Fn(&str) -> Option<OsString>,
+    host: &dyn Host,
 ) -> Result<Device<'static>, String> {
-    let found = identity(device, root, env);
+    let found = identity(device, root, host);
     let told = |e: NvmlError| format!("NVML does not know cuda:{device}: {e} ({})", hint(&e));
     match (&found.card, device.parse()) {
         (Some(card), _) if !card.uuid.is_empty() => {
@@ -79,7 +79,7 @@ pub(super) fn device(
         (Some(card), _) => nvml.device_by_pci_bus_id(card.bus.as_str()).map_err(told),
         // Where the kernel module tells nothing, as in the Windows subsystem.
         (None, Err(_)) => nvml.device_by_uuid(device).map_err(told),
-        (None, Ok(number)) if env("CUDA_VISIBLE_DEVICES").is_none() => {
+        (None, Ok(number)) if host.var("CUDA_VISIBLE_DEVICES").is_none() => {
             nvml.device_by_index(number).map_err(told)
         }
         (None, Ok(_)) => Err(found.missing().unwrap_or_default()),

@@ -26,6 +26,7 @@ use super::shared::Shared;
 use super::stray;
 use super::trouble::fault_of;
 use super::watch::Watched;
+use crate::host::MemoryHost;
 use crate::process::Cancel;
 use crate::process::sandbox::SandboxMode;
 use crate::verify::{Dtype, Tolerance};
@@ -209,11 +210,8 @@ fn spawn(options: &CudaOptions<'_>) -> Result<Worker, Fault> {
 /// what it is.
 fn watch(options: &CudaOptions<'_>) -> Option<Watched> {
     let journal = options.journal?.clone();
-    let env = |name: &str| {
-        let found = options.env.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.clone())
-    };
-    let watch = Watch::open(options.device, &env).ok()?;
+    let host = MemoryHost::with_vars(options.env.iter().cloned());
+    let watch = Watch::open(options.device, &host).ok()?;
     Some(Watched::new(watch, journal, options.cancel.clone()))
 }
 

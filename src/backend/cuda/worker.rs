@@ -5,7 +5,7 @@
 //! device code alone runs nothing here; one with host code makes this process the candidate's, and
 //! the judge believes it no more than a worker of the processor's.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::super::Mode;
 use super::super::link::control::{Control, Verb, WorkerLine};
 use super::super::link::protocol::{EXIT_ALONE, EXIT_CUT_OFF, Reply, Request};
-use super::super::worker::{self, Attendant, Greeting, Host};
+use super::super::worker::{self, Attendant, Greeting, Runner};
 use super::bundle::ImageKind;
 use super::driver::{self, Context, Event, Memory, Stream};
 use super::find::Places;
@@ -25,6 +25,7 @@ use super::kernel::{Kernel, read_bundle, trouble};
 use super::probe;
 use super::seat::{Layout, Seat, Sets};
 use super::tools::Tools;
+use crate::host::Host;
 use crate::process::Limits;
 use crate::process::sandbox::{SandboxLevel, SandboxMode};
 
@@ -35,15 +36,15 @@ const READINGS: usize = 201;
 const LIMITS: Limits =
     Limits { file_bytes: 1 << 30, open_files: 4096, cpu_seconds: u64::MAX, memory_bytes: None };
 
-/// Serves the judge on descriptor 0 until it says to leave or is gone; `env` is the environment,
-/// for where libraries lie.
-pub fn main(env: &dyn Fn(&str) -> Option<OsString>) -> ExitCode {
+/// Serves the judge on descriptor 0 until it says to leave or is gone; `host` knows
+/// where libraries lie.
+pub fn main(host: &dyn Host) -> ExitCode {
     let Ok(socket) = worker::start(&LIMITS) else {
         return ExitCode::from(EXIT_ALONE);
     };
-    let mut host = CudaHost { attendant: None, device: None, seats: Vec::new(), env };
-    let served = worker::serve(&socket, &mut host);
-    let in_order = served.is_ok() && host.leave().is_ok();
+    let mut runner = CudaRunner { attendant: None, device: None, seats: Vec::new(), host };
+    let served = worker::serve(&socket, &mut runner);
+    let in_order = served.is_ok() && runner.leave().is_ok();
     if in_order { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CUT_OFF) }
 }
 
@@ -61,15 +62,15 @@ struct Device {
 }
 
 /// What this process has become so far.
-struct CudaHost<'a> {
+struct CudaRunner<'a> {
     attendant: Option<Attendant>,
     // Before the device: their memory is given back while there is a context.
     seats: Vec<Seat>,
     device: Option<Device>,
-    env: &'a dyn Fn(&str) -> Option<OsString>,
+    host: &'a dyn Host,
 }
 
-impl Host for CudaHost<'_> {
+impl Runner for CudaRunner<'_> {
     fn answer(
         &mut self,
         request: Request,
@@ -130,9 +131,9 @@ impl Host for CudaHost<'_> {
     }
 }
 
-impl CudaHost<'_> {
+impl CudaRunner<'_> {
     fn start(&mut self, name: &str, control: &'static Control) -> Result<Reply, Reply> {
-        probe::ready(&Places::of(self.env))
+        probe::ready(&Places::of(self.host))
             .map_err(|missing| Reply::Failed(missing.to_string()))?;
         let mut device = Device::open(name)?;
         let reaches_host = device.tools.context.reaches_host().map_err(trouble)?;

@@ -14,5 +14,5 @@ mod start;
 pub(super) use attend::{Attendant, now};
 pub(super) use confine::confine;
 pub(super) use greeting::Greeting;
-pub(super) use serve::{Host, serve};
+pub(super) use serve::{Runner, serve};
 pub(super) use start::start;

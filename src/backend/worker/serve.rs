@@ -8,7 +8,7 @@ use rustix::net::RecvFlags;
 use super::super::link::protocol::{self, Received, Reply, Request};
 
 /// What a worker becomes by the judge's requests: a process in which kernels are loaded and launched.
-pub(in crate::backend) trait Host {
+pub(in crate::backend) trait Runner {
     /// Carries out a request, whose descriptors come with it; what it comes to either way.
     fn answer(
         &mut self,
@@ -24,7 +24,7 @@ pub(in crate::backend) trait Host {
 
 /// Answers requests until one says to leave or the judge is gone. The error says that the connection
 /// was broken.
-pub(in crate::backend) fn serve(socket: &OwnedFd, host: &mut dyn Host) -> io::Result<()> {
+pub(in crate::backend) fn serve(socket: &OwnedFd, runner: &mut dyn Runner) -> io::Result<()> {
     loop {
         let received = protocol::receive::<Request>(socket, RecvFlags::empty())?;
         let (request, fds) = match received {
@@ -32,10 +32,10 @@ pub(in crate::backend) fn serve(socket: &OwnedFd, host: &mut dyn Host) -> io::Re
             Received::Message(request, fds) => (request, fds),
             Received::Garbage => return Err(io::ErrorKind::InvalidData.into()),
         };
-        let reply = host.answer(request, fds, socket).unwrap_or_else(|failed| failed);
+        let reply = runner.answer(request, fds, socket).unwrap_or_else(|failed| failed);
         protocol::send(socket.as_fd(), &reply, &[])?;
         if matches!(reply, Reply::Ready { .. } | Reply::Loaded) {
-            host.attend(socket)?;
+            runner.attend(socket)?;
         }
     }
 }

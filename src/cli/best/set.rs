@@ -81,7 +81,7 @@ fn install(
     let commit = copy.as_ref().and_then(|copy| copies::commit(&copy.folder));
     let ground = promotion::Ground {
         state: &session.state,
-        world: &Disk,
+        host: &Disk,
         stage,
         kernel: &kernel,
         place,

@@ -53,7 +53,7 @@ pub(super) fn checks(cpu: &CpuIdentity) -> Vec<Check> {
 /// The A/A run, unless it would disturb a measurement of somebody else.
 fn quiet_noise(core: u32) -> Result<Noise, String> {
     let cancel = Cancel::default();
-    let folder = lease::folder(&world::variable);
+    let folder = lease::folder(&world::Disk);
     let request = lease::Request {
         folder: &folder,
         device: "cpu",

@@ -202,6 +202,7 @@ fn in_words(checks: &[Check]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::MemoryHost;
 
     #[test]
     fn only_what_is_missing_keeps_the_main_job_from_running() {
@@ -233,7 +234,7 @@ mod tests {
 
     #[test]
     fn cuda_that_is_not_there_is_weak_with_its_reason_and_its_way_out() {
-        let places = Places::under(Path::new("/nowhere"), &|_| None);
+        let places = Places::under(Path::new("/nowhere"), &MemoryHost::default());
         let check = cuda_line(&probe(&places), &places);
         assert_eq!(check.standing, Standing::Weak);
         assert!(check.found.contains("libcuda.so.1") && check.mend.contains("driver"), "{check:?}");

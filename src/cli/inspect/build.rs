@@ -17,7 +17,8 @@ use crate::backend::cpu::assembly::{self, Around, Assembly};
 use crate::backend::cpu::compiler::{ALIGNED, STEP_ENV, compiler_name};
 use crate::backend::cpu::{CompileRequest, Signature, Step};
 use crate::git;
-use crate::pipeline::{self, CompileWork, DIR, Loader, Overrides, Pipeline, Work};
+use crate::host::Host;
+use crate::pipeline::{self, CompileWork, DIR, Overrides, Pipeline, Work};
 use crate::problem::{self, Problem};
 use crate::process::{self, Cancel, CommandSpec, Finished};
 
@@ -149,14 +150,14 @@ fn by_default(kernel: &Path) -> Result<CompileWork, Refusal> {
     first.ok_or(Refusal::Diagnostics(loaded.diagnostics))
 }
 
-/// A world with one pipeline, of this text, that leaves everything to the built-in presets.
+/// A pipeline of a given text, which leaves everything to the built-in presets.
 struct Plain(String);
 
 impl Plain {
     const PATH: &str = "/plain/pipeline.toml";
 }
 
-impl Loader for Plain {
+impl Host for Plain {
     fn read(&self, path: &Path) -> io::Result<String> {
         if path == Path::new(Self::PATH) {
             return Ok(self.0.clone());
@@ -166,14 +167,6 @@ impl Loader for Plain {
 
     fn exists(&self, _path: &Path) -> bool {
         true
-    }
-
-    fn list(&self, _dir: &Path) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn env(&self, _name: &str) -> Option<String> {
-        None
     }
 }
 

@@ -74,7 +74,7 @@ impl Fault {
 }
 
 fn home(request: &CommandRequest<'_>) -> Option<PathBuf> {
-    Some(PathBuf::from((request.ctx.env)("HOME")?)).filter(|home| home.is_absolute())
+    Some(PathBuf::from(request.ctx.host.var("HOME")?)).filter(|home| home.is_absolute())
 }
 
 /// Where programs that were run are installed: what they read there are their own parts. Programs

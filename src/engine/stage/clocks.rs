@@ -17,7 +17,7 @@ pub(super) fn hold(def: &BenchDef, ctx: &StageContext<'_>) -> Result<Option<Lock
     };
     let mut env = ctx.inherited(&WORKER_ENV);
     env.extend(ctx.inherited(&CUDA_ENV));
-    let request = Request { program: ctx.program, device, env: &env, cancel: ctx.cancel };
+    let request = Request { program: ctx.host.program(), device, env: &env, cancel: ctx.cancel };
     Lock::take(&request).map(Some).map_err(|why| {
         if ctx.cancel.is_set() {
             return Failure { class: FailureClass::Interrupted, message: why };

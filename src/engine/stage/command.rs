@@ -113,9 +113,8 @@ fn spec(request: &CommandRequest<'_>) -> CommandSpec {
 }
 
 fn environment(request: &CommandRequest<'_>) -> Vec<(OsString, OsString)> {
-    let (work, given) = (request.work, request.ctx.env);
-    let passed = PASSED.iter().filter_map(|name| Some((name.into(), given(name)?)));
-    let mut env: Vec<(OsString, OsString)> = passed.collect();
+    let work = request.work;
+    let mut env = request.ctx.inherited(&PASSED);
     // A pool that cannot be offered leaves commands without one, which they are used to.
     env.extend(request.tokens.child_env().ok().flatten());
     if let WorkingCopy::Tree { place, temporary } = request.copy {
@@ -127,7 +126,10 @@ fn environment(request: &CommandRequest<'_>) -> Vec<(OsString, OsString)> {
         Some(text) => request.moved(text).into_owned().into(),
         None => value,
     };
-    let named = work.pass_env.iter().filter_map(|name| Some((name.into(), moved(given(name)?))));
+    let named = work
+        .pass_env
+        .iter()
+        .filter_map(|name| Some((name.into(), moved(request.ctx.host.var(name)?))));
     env.extend(named);
     env.extend(work.env.iter().map(|(n, v)| (n.into(), moved(v.into()))));
     env

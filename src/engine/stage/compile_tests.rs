@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::*;
 use crate::backend::cpu::layouts::Layouts;
 use crate::backend::cpu::symbols;
 use crate::engine::account::CompiledLayouts;
 use crate::engine::stage::FailureClass;
+use crate::host::MemoryHost;
 use crate::pipeline::CompileWork;
 use crate::problem::{Arg, ArgKind, Fill, Problem, Role};
 use crate::process::Cancel;
@@ -79,9 +80,8 @@ impl World {
             dir: self.dir.path(),
             scratch: scratch.path(),
             state: self.dir.path(),
-            program: Path::new("/nowhere"),
             marker: "compile-test",
-            env: &|name| (name == "PATH").then(|| "/usr/local/bin:/usr/bin:/bin".into()),
+            host: &MemoryHost::with_vars([("PATH", "/usr/local/bin:/usr/bin:/bin")]),
             cancel: &Cancel::default(),
             progress: &|_, _| {},
             looked: &|_| {},

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use super::outcome::Look;
+use crate::host::Host;
 use crate::process::Cancel;
 
 /// What every stage kind is given.
@@ -17,13 +18,12 @@ pub struct StageContext<'a> {
     pub scratch: &'a Path,
     /// The state folder: what is known of this machine lies below it.
     pub state: &'a Path,
-    /// This very program, which workers are started from.
-    pub program: &'a Path,
     /// What processes carry in their environment, so that a later run can find what a killed one
     /// left behind; unique among the stages in flight.
     pub marker: &'a str,
-    /// Variables of the environment that this run was started in.
-    pub env: &'a (dyn Fn(&str) -> Option<OsString> + Sync),
+    /// The environment that this run was started in, the device, and this very program, which
+    /// workers are started from.
+    pub host: &'a dyn Host,
     /// Ctrl-C.
     pub cancel: &'a Cancel,
     /// Called with progress in [0, 1] and a few words.
@@ -35,6 +35,6 @@ pub struct StageContext<'a> {
 impl StageContext<'_> {
     /// Those of the named variables that are set.
     pub(super) fn inherited(&self, names: &[&str]) -> Vec<(OsString, OsString)> {
-        names.iter().filter_map(|name| Some((name.into(), (self.env)(name)?))).collect()
+        names.iter().filter_map(|name| Some((name.into(), self.host.var(name)?))).collect()
     }
 }

@@ -182,7 +182,8 @@ fn count_build(
         step.args.extend(extra.iter().map(OsString::from));
     }
     build_all(&plan, ctx)?;
-    let program = fs::read_link(ctx.program).unwrap_or_else(|_| ctx.program.to_owned());
+    let program =
+        fs::read_link(ctx.host.program()).unwrap_or_else(|_| ctx.host.program().to_owned());
     let recipe = ctx.scratch.join("recipe");
     let arguments = judge::arguments(staged);
     let alone = Replay { program: &program, library: &library, arguments: &arguments, launches };

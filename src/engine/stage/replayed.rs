@@ -48,7 +48,8 @@ impl DeviceCase<'_> {
     ) -> Result<Vec<OsString>, String> {
         fs::create_dir_all(folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
         // What leads to this very program leads to the tool in the tool's process.
-        let program = fs::read_link(ctx.program).unwrap_or_else(|_| ctx.program.to_owned());
+        let program =
+            fs::read_link(ctx.host.program()).unwrap_or_else(|_| ctx.host.program().to_owned());
         let replay = Replay {
             program: &program,
             device: self.device,

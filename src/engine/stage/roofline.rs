@@ -35,7 +35,7 @@ pub(super) fn peaks(bench: &Bench<'_>) -> Result<Peaks, String> {
 }
 
 fn cpu_peaks(ctx: &StageContext<'_>, core: Option<u32>) -> Result<Peaks, String> {
-    let path = (ctx.env)("PATH").unwrap_or_default();
+    let path = ctx.host.var("PATH").unwrap_or_default();
     let compiler = process::resolve(OsStr::new("cc"), ctx.dir, &path)
         .ok_or("there is no C compiler `cc` to build the probe with")?;
     let env = ctx.inherited(&["PATH", "TMPDIR", "LD_LIBRARY_PATH"]);

@@ -48,7 +48,7 @@ pub(super) fn take(command: &Run, ctx: &StageContext<'_>) -> Result<TelemetryRec
         Run::Shell(line) => ["/bin/sh", "-c", line].map(OsString::from).to_vec(),
         Run::Argv(words) => words.iter().map(OsString::from).collect(),
     };
-    let path = (ctx.env)("PATH").unwrap_or_default();
+    let path = ctx.host.var("PATH").unwrap_or_default();
     let program = process::resolve(&argv[0], ctx.dir, &path)
         .ok_or_else(|| format!("there is no command `{}`", argv[0].to_string_lossy()))?;
     let mut spec = CommandSpec::new(&program, ctx.dir, format!("{}.telemetry", ctx.marker));

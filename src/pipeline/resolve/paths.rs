@@ -27,7 +27,7 @@ impl Resolver<'_> {
     pub(super) fn must_exist(&mut self, what: &str, path: &str, span: &Range<usize>) {
         if path.is_empty() {
             self.findings.at("empty", format!("the {what} is empty"), span, "name a path");
-        } else if !self.loader.exists(&join(&self.dir, path)) {
+        } else if !self.host.exists(&join(&self.dir, path)) {
             self.missing(what, path, span);
         }
     }
@@ -35,7 +35,7 @@ impl Resolver<'_> {
     fn missing(&mut self, what: &str, path: &str, span: &Range<usize>) {
         let (folder, name) = path.rsplit_once('/').map_or(("", path), |(dir, name)| (dir, name));
         let folder = if path.starts_with('/') && folder.is_empty() { "/" } else { folder };
-        let names = self.loader.list(&join(&self.dir, folder));
+        let names = self.host.list(&join(&self.dir, folder));
         let label = did_you_mean(name, names.iter().map(String::as_str), "no such file or folder");
         let shown = join(&self.dir, path);
         self.findings
@@ -250,7 +250,7 @@ impl Resolver<'_> {
 
     /// What is there under this very name is meant, unless a star stands in it.
     fn is_pattern(&self, path: &str) -> bool {
-        has_wildcard(path) && (path.contains('*') || !self.loader.exists(&join(&self.dir, path)))
+        has_wildcard(path) && (path.contains('*') || !self.host.exists(&join(&self.dir, path)))
     }
 
     fn check_pattern(&mut self, input: &Claim) {

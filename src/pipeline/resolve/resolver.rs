@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::checked::Checked;
 use super::claims::Claims;
 use crate::diagnostic::Source;
-use crate::pipeline::Loader;
+use crate::host::Host;
 use crate::pipeline::file::CompileFile;
 use crate::pipeline::findings::Findings;
 use crate::pipeline::overlay::StageOverrides;
@@ -19,7 +19,7 @@ pub(super) struct Resolver<'a> {
     pub(super) findings: Findings,
     pub(super) variables: Variables<'a>,
     pub(super) claims: Claims,
-    pub(super) loader: &'a dyn Loader,
+    pub(super) host: &'a dyn Host,
     pub(super) dir: PathBuf,
     pub(super) checked: Checked,
     /// The pipeline's `[compile]`.
@@ -36,7 +36,7 @@ pub(super) struct Resolver<'a> {
 impl<'a> Resolver<'a> {
     pub(super) fn new(
         source: &Arc<Source>,
-        loader: &'a dyn Loader,
+        host: &'a dyn Host,
         findings: Findings,
         over: StageOverrides,
     ) -> Self {
@@ -48,13 +48,13 @@ impl<'a> Resolver<'a> {
         let shown = if dir.is_absolute() { dir.to_string_lossy().into_owned() } else { ".".into() };
         Self {
             findings,
-            variables: Variables::new(loader, shown),
+            variables: Variables::new(host, shown),
             claims: Claims::default(),
-            loader,
+            host,
             checked: Checked::default(),
             compile: CompileFile::default(),
             source: Arc::clone(source),
-            presets: Presets::new(&dir, loader),
+            presets: Presets::new(&dir, host),
             over,
             kernel_span: None,
             problem_span: None,

@@ -175,7 +175,7 @@ impl Checker<'_> {
     /// All buffers of each case together must fit half of memory: the judge holds the inputs and
     /// the reference's outputs, the worker its own copies.
     pub(super) fn memory(&mut self, args: &[(Arg, Range<usize>)]) {
-        let half = u128::from(self.files.memory_bytes() / 2);
+        let half = u128::from(self.host.memory_bytes() / 2);
         let mut too_large = Vec::new();
         for point in &self.points {
             let needed: Option<u128> = buffers(args)

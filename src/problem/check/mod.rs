@@ -12,9 +12,10 @@ use std::sync::Arc;
 use super::case::CaseError;
 use super::expr::ExprError;
 use super::file::ProblemFile;
-use super::{Arg, ArgKind, Files, Problem, expr};
+use super::{Arg, ArgKind, Problem, expr};
 use crate::diagnostic::{Diagnostic, Source, Spanned, nearest};
 use crate::expression::{Fault, Mistake};
+use crate::host::Host;
 
 /// Sizes at which every expression must have a value: the cases, and both ends of the hold-out.
 struct Point {
@@ -28,7 +29,7 @@ pub(super) struct Checker<'a> {
     pub(super) found: Vec<Diagnostic>,
     pub(super) reference_text: Option<String>,
     path: &'a Path,
-    files: &'a dyn Files,
+    host: &'a dyn Host,
     /// Names of the sizes in file order; `None` when the cases could not be understood.
     sizes: Option<Vec<String>>,
     points: Vec<Point>,
@@ -37,13 +38,13 @@ pub(super) struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    pub(super) fn new(source: &'a Arc<Source>, path: &'a Path, files: &'a dyn Files) -> Self {
+    pub(super) fn new(source: &'a Arc<Source>, path: &'a Path, host: &'a dyn Host) -> Self {
         Self {
             source,
             found: Vec::new(),
             reference_text: None,
             path,
-            files,
+            host,
             sizes: None,
             points: Vec::new(),
             told: Vec::new(),

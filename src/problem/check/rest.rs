@@ -43,12 +43,12 @@ impl Checker<'_> {
             let message = format!("`{}` cannot be a reference", source.value);
             self.tell("bad-reference", message, span, "neither C nor C++");
             self.advise("the reference is a .c, .cc or .cpp file with the same entry");
-        } else if !self.files.exists(&path) {
+        } else if !self.host.exists(&path) {
             let message = format!("the reference {} does not exist", path.display());
             self.tell("missing-file", message, span, "no such file");
             self.advise("paths are relative to the folder of the problem file");
         } else {
-            match self.files.read(&path) {
+            match self.host.read(&path) {
                 Ok(text) => self.reference_text = Some(text),
                 Err(error) => {
                     let message = format!("cannot read the reference {}", path.display());

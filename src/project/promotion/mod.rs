@@ -21,9 +21,9 @@ mod revert;
 
 use std::path::Path;
 
-use crate::cache::World;
 use crate::digest::Digest;
 use crate::engine::State;
+use crate::host::Host;
 use crate::measure::pairs::Comparison;
 use crate::record::Decision;
 use crate::record::incumbent;
@@ -45,7 +45,7 @@ pub struct Ground<'a> {
     /// The state of the pipeline that measured it, looked at a moment ago.
     pub state: &'a State,
     /// The environment and the devices.
-    pub world: &'a dyn World,
+    pub host: &'a dyn Host,
     /// The stage that measured it, by its node's name: another pipeline's may have left the artifact.
     pub stage: &'a str,
     /// The pipeline's kernel files, below the root.

@@ -116,7 +116,7 @@ impl Look<'_> {
             }
             at += 1;
         }
-        let forecast = Forecast::of(state, self.ground.world, &selected)
+        let forecast = Forecast::of(state, self.ground.host, &selected)
             .map_err(|e| Refused::Broken(e.to_string()))?;
         let needs = (0..selected.len() as u32).filter(|&n| selected[n as usize] && n != node);
         Ok((forecast, needs.collect()))

@@ -1,9 +1,9 @@
 //! Where to look, as the environment says.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::candidate::Variable;
+use crate::host::Host;
 
 /// Variables of the environment that decide where libraries are found.
 pub const VARIABLES: [&str; 7] =
@@ -25,20 +25,20 @@ pub struct Places {
 
 impl Places {
     /// Of this machine.
-    pub fn of(env: &dyn Fn(&str) -> Option<OsString>) -> Self {
-        Self::under(Path::new("/"), env)
+    pub fn of(host: &dyn Host) -> Self {
+        Self::under(Path::new("/"), host)
     }
 
     /// Of a machine whose file system begins at `root`: every path is taken from there.
-    pub fn under(root: &Path, env: &dyn Fn(&str) -> Option<OsString>) -> Self {
+    pub fn under(root: &Path, host: &dyn Host) -> Self {
         let from_root = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
         // A relative path would be another folder for every process that it is handed on to.
         let one = |name: &str| {
-            let value = env(name).map(PathBuf::from).filter(|value| value.is_absolute())?;
+            let value = host.var(name).map(PathBuf::from).filter(|value| value.is_absolute())?;
             Some(from_root(&value))
         };
         let list = |name: &str| -> Vec<PathBuf> {
-            let value = env(name).unwrap_or_default();
+            let value = host.var(name).unwrap_or_default();
             let absolute = std::env::split_paths(&value).filter(|path| path.is_absolute());
             absolute.map(|path| from_root(&path)).collect()
         };
@@ -51,7 +51,7 @@ impl Places {
             prefixes: prefixes.collect(),
             virtual_env: one("VIRTUAL_ENV"),
             home: one("HOME"),
-            gives_order: env("CUDA_VISIBLE_DEVICES").is_some(),
+            gives_order: host.var("CUDA_VISIBLE_DEVICES").is_some(),
         }
     }
 

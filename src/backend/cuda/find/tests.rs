@@ -5,9 +5,11 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use super::*;
 use crate::backend::cuda::stub_tests as stub;
+use crate::host::{Host, MemoryHost};
 
 fn touch(root: &Path, path: &str) {
     let path = root.join(path);
@@ -20,8 +22,19 @@ fn program(root: &Path, path: &str) {
     fs::set_permissions(root.join(path), fs::Permissions::from_mode(0o755)).expect("set");
 }
 
-fn env<'a>(pairs: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<OsString> + 'a {
-    move |name| pairs.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).into())
+fn env(pairs: &[(&str, &str)]) -> MemoryHost {
+    MemoryHost::with_vars(pairs.iter().copied())
+}
+
+/// Notes for which variables it is asked.
+#[derive(Default)]
+struct Asked(Mutex<Vec<String>>);
+
+impl Host for Asked {
+    fn var(&self, name: &str) -> Option<OsString> {
+        self.0.lock().expect("unpoisoned").push(name.to_owned());
+        None
+    }
 }
 
 #[test]
@@ -138,12 +151,9 @@ fn who_plans_finds_the_nvrtc_that_who_opens_it_does() {
 
 #[test]
 fn the_variables_that_count_are_listed() {
-    let asked = std::cell::RefCell::new(Vec::new());
-    Places::of(&|name| {
-        asked.borrow_mut().push(name.to_owned());
-        None
-    });
-    let mut asked = asked.into_inner();
+    let asked = Asked::default();
+    Places::of(&asked);
+    let mut asked = asked.0.into_inner().expect("unpoisoned");
     // It decides about the order of devices, not about libraries.
     asked.retain(|name| name != "CUDA_VISIBLE_DEVICES");
     let sorted = |mut names: Vec<String>| {

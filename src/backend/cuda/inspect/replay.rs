@@ -20,6 +20,7 @@ use crate::backend::cuda::probe;
 use crate::backend::cuda::worker::ordinal_of;
 use crate::backend::link::protocol::Reply;
 use crate::backend::{Argument, Grid, Trouble};
+use crate::host::Host;
 use crate::process::sandbox::{self, Confinement};
 
 /// The argument that makes this executable a replay on a CUDA device.
@@ -133,7 +134,7 @@ impl Ended {
 ///
 /// # Errors
 /// Why that did not come to its end, with the exit code for it.
-pub fn run(args: &[OsString], env: &dyn Fn(&str) -> Option<OsString>) -> Result<(), Ended> {
+pub fn run(args: &[OsString], host: &dyn Host) -> Result<(), Ended> {
     let [device, bundle, file, launches] = args else {
         return Err(Ended::unreadable(format!(
             "{CUDA_REPLAY_COMMAND} takes DEVICE BUNDLE ARGS LAUNCHES"
@@ -144,7 +145,7 @@ pub fn run(args: &[OsString], env: &dyn Fn(&str) -> Option<OsString>) -> Result<
     let bundle = read(Path::new(bundle), Bundle::from_bytes)?;
     let recipe: Recipe =
         read(&file, |bytes| postcard::from_bytes(bytes).map_err(io::Error::other))?;
-    probe::ready(&Places::of(env)).map_err(Ended::device)?;
+    probe::ready(&Places::of(host)).map_err(Ended::device)?;
     let ordinal = ordinal_of(text(device)?).map_err(Ended::refused)?;
     let context = Context::of(ordinal).map_err(Ended::called)?;
     let work = Work { bundle: &bundle, recipe: &recipe, launches };
@@ -263,6 +264,7 @@ fn scalar(bytes: &[u8]) -> Result<[u64; 2], Ended> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::MemoryHost;
 
     const GRID: Grid = Grid { blocks: [7, 2, 1], threads: [32, 4, 1], shared_bytes: 64 };
 
@@ -307,7 +309,7 @@ mod tests {
             (line(&bundle, "1"), "no built CUDA kernel"),
             (line(&dir.path().join("absent"), "1"), "absent: No such file"),
         ] {
-            let ended = run(&args, &|_| None).expect_err("nothing to launch");
+            let ended = run(&args, &MemoryHost::default()).expect_err("nothing to launch");
             assert_eq!(ended.exit, EXIT_UNREADABLE, "{ended:?}");
             assert!(ended.what.contains(word), "{}", ended.what);
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::backend::cuda::stub_tests as stub;
+use crate::host::MemoryHost;
 
 /// Every call, each of which fails; what `own` defines is left to it.
 fn driver(own: &str) -> String {
@@ -15,8 +16,7 @@ fn driver(own: &str) -> String {
 fn probe_of(code: &str) -> CudaProbe {
     let dir = tempfile::tempdir().expect("tempdir");
     stub::library(&dir.path().join("lib"), code);
-    let places =
-        Places::under(dir.path(), &|name| (name == "LD_LIBRARY_PATH").then(|| "/lib".into()));
+    let places = Places::under(dir.path(), &MemoryHost::with_vars([("LD_LIBRARY_PATH", "/lib")]));
     probe(&places)
 }
 
@@ -33,7 +33,7 @@ fn a_uuid_reads_as_the_driver_tools_print_it() {
 #[test]
 fn no_driver_is_an_answer_with_what_to_do() {
     let dir = tempfile::tempdir().expect("tempdir");
-    let answer = probe(&Places::under(dir.path(), &|_| None));
+    let answer = probe(&Places::under(dir.path(), &MemoryHost::default()));
     assert!(
         matches!(&answer, CudaProbe::NoDriver { tried, .. } if !tried.is_empty()),
         "{answer:?}"

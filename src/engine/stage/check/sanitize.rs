@@ -141,7 +141,7 @@ pub(super) fn watch(
             arguments,
         })
         .collect();
-    let found = Places::of(&|name| (bench.ctx.env)(name)).tool(Tool::ComputeSanitizer);
+    let found = Places::of(bench.ctx.host).tool(Tool::ComputeSanitizer);
     let found = found.map(|tool| tool.path).map_err(|why| format!("{why}; {}", why.hint));
     let tool = found.as_deref().map_err(String::as_str);
     let asked = DeviceSanitize { ctx: bench.ctx, tool, cases: &cases, end: end(bench) };

@@ -1,14 +1,13 @@
 //! What is known of this machine's noise, kept below `.optloop/devices/`.
 
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use super::super::StageContext;
 use super::super::bench::BenchDef;
 use crate::cache::index::replace;
-use crate::engine::device;
+use crate::host::Host;
 use crate::pipeline::Target;
 use crate::stats::calibration::Calibration;
 
@@ -46,8 +45,8 @@ pub struct Place<'a> {
     pub metric: &'a str,
     /// On what.
     pub target: &'a Target,
-    /// The environment.
-    pub env: &'a device::Env<'a>,
+    /// Which device that is, and the clock.
+    pub host: &'a dyn Host,
 }
 
 impl<'a> Place<'a> {
@@ -57,13 +56,13 @@ impl<'a> Place<'a> {
             problem: &def.problem.name,
             metric: &def.work.metric,
             target: &def.target,
-            env: ctx.env,
+            host: ctx.host,
         }
     }
 
     /// The device as calibrations name it.
     pub fn device(&self) -> String {
-        device::identity(self.target, self.env)
+        self.host.device(&self.target.device()).to_string()
     }
 
     fn path(&self) -> PathBuf {
@@ -75,10 +74,6 @@ impl<'a> Place<'a> {
         let name: String = name.chars().map(clean).collect();
         self.state.join("devices").join(format!("{name}.json"))
     }
-}
-
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
 }
 
 /// What is known; `None` when nobody calibrated, or not with this version.
@@ -94,7 +89,7 @@ pub fn read(place: &Place<'_>) -> Option<Kept> {
 pub(super) fn write(place: &Place<'_>, calibration: &Calibration) -> Result<(), String> {
     let kept = Kept {
         version: VERSION,
-        at_ms: now_ms(),
+        at_ms: place.host.now_ms(),
         device: place.device(),
         decisions: 0,
         calibration: calibration.clone(),
@@ -135,7 +130,7 @@ impl Kept {
 
     /// Why it should be made anew; `None` while it holds.
     pub fn stale(&self, place: &Place<'_>) -> Option<String> {
-        let hours = (now_ms() - self.at_ms) / 3_600_000;
+        let hours = (place.host.now_ms() - self.at_ms) / 3_600_000;
         if self.device != place.device() {
             return Some(format!("it was made on another device ({})", self.device));
         }
@@ -149,6 +144,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::MemoryHost;
     use crate::pipeline::Cores;
     use crate::stats::calibration::NoiseLimits;
     use crate::stats::sequential::Rule;
@@ -157,8 +153,8 @@ mod tests {
     fn a_calibration_is_kept_counted_and_goes_stale() {
         let dir = tempfile::tempdir().unwrap();
         let target = Target::Cpu(Cores::Picked);
-        let (state, env) = (dir.path(), &|_: &str| None);
-        let place = &Place { state, problem: "p", metric: "median_us", target: &target, env };
+        let (state, host) = (dir.path(), &MemoryHost::default());
+        let place = &Place { state, problem: "p", metric: "median_us", target: &target, host };
         assert_eq!(read(place), None);
         let pairs = vec![vec![0.001, -0.001, 0.002, -0.002]; 12];
         let calibration =
@@ -171,7 +167,8 @@ mod tests {
         }
         let kept = read(place).unwrap();
         assert!(kept.stale(place).is_some_and(|why| why.starts_with("50 comparisons")));
-        let old = Kept { decisions: 0, at_ms: now_ms() - 25 * 3_600_000, ..kept.clone() };
+        let old =
+            Kept { decisions: 0, at_ms: place.host.now_ms() - 25 * 3_600_000, ..kept.clone() };
         assert!(old.stale(place).is_some_and(|why| why.contains("25 hours")));
         let other = Kept { device: "another".into(), ..kept };
         assert!(other.stale(place).is_some_and(|why| why.contains("another device")));

@@ -105,7 +105,7 @@ fn tool(def: &CompileDef, ctx: &StageContext<'_>, form: Form) -> Result<Tool, Fa
         ToolKind::Nvcc(name) => {
             let known = def.compiler.clone();
             let nvcc = known.or_else(|| {
-                let path = (ctx.env)("PATH").unwrap_or_default();
+                let path = ctx.host.var("PATH").unwrap_or_default();
                 process::resolve(OsStr::new(name), ctx.dir, &path)
             });
             let nvcc = nvcc.ok_or_else(|| {
@@ -120,14 +120,14 @@ fn tool(def: &CompileDef, ctx: &StageContext<'_>, form: Form) -> Result<Tool, Fa
 }
 
 fn nvrtc(def: &CompileDef, ctx: &StageContext<'_>) -> Result<Tool, Failure> {
-    let places = Places::of(ctx.env);
+    let places = Places::of(ctx.host);
     let found = || Some(places.find(Library::Nvrtc)?.path);
     let library = def.compiler.clone().or_else(found).ok_or_else(|| Failure {
         class: FailureClass::Setup,
         message: format!("NVRTC was not found: {}", compiler::without_nvrtc()),
     })?;
     let toolkit_dirs = places.headers(&library);
-    Ok(Tool::Nvrtc { library, program: ctx.program.to_owned(), toolkit_dirs })
+    Ok(Tool::Nvrtc { library, program: ctx.host.program().to_owned(), toolkit_dirs })
 }
 
 fn record(asked: &Asked<'_>, build: &CudaBuild) -> CompileRecord {

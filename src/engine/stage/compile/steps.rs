@@ -36,7 +36,7 @@ pub(in crate::engine::stage) fn find_compiler(
         return Ok(known.clone());
     }
     let name = compiler::compiler_name(&def.compile.cc, &def.sources);
-    let path = (ctx.env)("PATH").unwrap_or_default();
+    let path = ctx.host.var("PATH").unwrap_or_default();
     process::resolve(OsStr::new(name), ctx.dir, &path).ok_or_else(|| {
         failed(format!(
             "there is no compiler `{name}` on the PATH; install a C compiler (for example gcc), \

@@ -146,7 +146,7 @@ impl<'a> Bench<'a> {
         env.extend(self.code_cache());
         env.extend(tracing());
         let options = CudaOptions {
-            program: self.ctx.program,
+            program: self.ctx.host.program(),
             env,
             marker: self.ctx.marker,
             device,
@@ -169,8 +169,8 @@ impl<'a> Bench<'a> {
     /// has another home, and would have the judge's own kernels made anew each time. Device code does
     /// not reach it, and host code is confined before it runs.
     fn code_cache(&self) -> Option<(OsString, OsString)> {
-        let named = (self.ctx.env)("CUDA_CACHE_PATH");
-        let usual = || Some(Path::new(&(self.ctx.env)("HOME")?).join(".nv/ComputeCache").into());
+        let named = self.ctx.host.var("CUDA_CACHE_PATH");
+        let usual = || Some(Path::new(&self.ctx.host.var("HOME")?).join(".nv/ComputeCache").into());
         Some(("CUDA_CACHE_PATH".into(), named.or_else(usual)?))
     }
 
@@ -194,7 +194,7 @@ impl<'a> Bench<'a> {
         env.extend(more);
         env.extend(tracing());
         let options = SessionOptions {
-            program: self.ctx.program,
+            program: self.ctx.host.program(),
             env,
             marker: self.ctx.marker,
             library,

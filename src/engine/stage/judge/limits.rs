@@ -31,6 +31,6 @@ const THRESHOLD: &str = "OPTLOOP_LARGE_BYTES";
 
 /// From how many bytes on a set is large.
 pub(super) fn threshold(bench: &Bench<'_>) -> u64 {
-    let given = (bench.ctx.env)(THRESHOLD);
+    let given = bench.ctx.host.var(THRESHOLD);
     given.and_then(|text| text.to_str()?.parse().ok()).unwrap_or(LARGE_BYTES)
 }

@@ -31,7 +31,7 @@ pub(super) fn look(trial: Trial<'_>, device: &str, case: usize, roofline: &str) 
             arguments: &arguments,
         };
         let occupancy = built.is_device_only().then(|| occupancy_line(&bench, &case));
-        let found = Places::of(&|name| (ctx.env)(name)).tool(Tool::Ncu);
+        let found = Places::of(ctx.host).tool(Tool::Ncu);
         let found = found.map(|tool| tool.path).map_err(|why| format!("{why}; {}", why.hint));
         look_into(&DeviceLook {
             ctx,
@@ -75,7 +75,7 @@ fn occupancy_line(bench: &Bench<'_>, case: &DeviceCase<'_>) -> String {
 }
 
 fn arch(ctx: &StageContext<'_>, device: &str) -> Result<Arch, String> {
-    let found = device::find(device, ctx.env)
+    let found = device::find(device, ctx.host)
         .map_err(|missing| format!("{}; {}", missing.what, missing.hint))?;
     Arch::parse(&found.arch()).map_err(|e| e.to_string())
 }

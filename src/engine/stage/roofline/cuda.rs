@@ -55,9 +55,9 @@ const L2_BYTES_PER_CYCLE: f64 = 64.0;
 
 /// The peaks of a device from their file, or measured and kept.
 pub(super) fn cuda_peaks(bench: &Bench<'_>, name: &str) -> Result<Peaks, String> {
-    let device = device::find(name, bench.ctx.env)
+    let device = device::find(name, bench.ctx.host)
         .map_err(|missing| format!("{}; {}", missing.what, missing.hint))?;
-    let identity = device::identity(bench.target, bench.ctx.env);
+    let identity = bench.ctx.host.device(&bench.target.device());
     let text = format!("cuda {VERSION} {identity} {}", Digest::of(HELPERS.as_bytes()).hex());
     let digest = Digest::of(text.as_bytes());
     let measuring = || (bench.ctx.progress)(0.95, "measuring the device's peaks, once");
