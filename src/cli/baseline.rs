@@ -58,7 +58,7 @@ fn of_node(session: &Session, node: u32, (known, place): (&Action, Place), ui: &
         at: jiff::Timestamp::now().to_string(),
     };
     let set = Measured::read(state, &state.join(&known.artifact))
-        .map_err(Refused::Broken)
+        .map_err(Refused::Unread)
         .and_then(|measured| {
             let former = promotion::former(&ground, &measured);
             Ok(promotion::baseline(&ground, &measured)?.map(|_| former))
@@ -70,7 +70,10 @@ fn of_node(session: &Session, node: u32, (known, place): (&Action, Place), ui: &
         Err(Refused::Unfit(why, to_do)) => {
             ui.note(&format!("{of}: no baseline is set: {why}; {to_do}"));
         }
-        Err(Refused::Broken(why) | Refused::Verdict(_, why)) => {
+        Err(Refused::Broken(error)) => {
+            ui.complain(&format!("warning: {of}: no baseline is set: {error}"));
+        }
+        Err(Refused::Unread(why) | Refused::Verdict(_, why)) => {
             ui.complain(&format!("warning: {of}: no baseline is set: {why}"));
         }
     }

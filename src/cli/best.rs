@@ -16,6 +16,7 @@ use crate::git;
 use crate::pipeline::Overrides;
 use crate::process;
 use crate::project::promotion::{self, Changed, Said};
+use crate::record::RecordError;
 use crate::record::ledger::{self, Place, What};
 
 /// Runs one of them.
@@ -38,8 +39,9 @@ fn now() -> String {
     jiff::Timestamp::now().to_string()
 }
 
-fn broken(why: String) -> Refusal {
-    Refusal::Words(why, None, Exit::Infrastructure)
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` hands it over")]
+fn broken(why: RecordError) -> Refusal {
+    Refusal::Words(why.to_string(), None, Exit::Infrastructure)
 }
 
 fn said(summary: Option<&String>) -> Said {

@@ -68,7 +68,7 @@ impl Incumbents<'_> {
             _ => incumbent::current(&state, &place),
         };
         let words = |what: String, hint: Option<String>| Refusal::Words(what, hint, Exit::User);
-        let Some(kept) = found.map_err(|why| words(why, None))? else {
+        let Some(kept) = found.map_err(|why| words(why.to_string(), None))? else {
             let what = format!("there is no {which} of {} yet", place.words());
             let hint = "the first run of the pipeline sets the baseline".to_owned();
             return Err(words(what, Some(hint)));

@@ -117,7 +117,8 @@ fn said(args: &SaidArgs) -> Said {
 pub(super) fn refusal(refused: Refused) -> Refusal {
     match refused {
         Refused::Unfit(what, to_do) => Refusal::Words(what, Some(to_do), Exit::User),
-        Refused::Broken(what) => Refusal::Words(what, None, Exit::Infrastructure),
+        Refused::Broken(error) => Refusal::Words(error.to_string(), None, Exit::Infrastructure),
+        Refused::Unread(what) => Refusal::Words(what, None, Exit::Infrastructure),
         Refused::Verdict(decision, why) => {
             let exit = match decision {
                 Decision::Undecided => Exit::Undecided,
@@ -185,7 +186,7 @@ impl Desk {
             let hint = "decide where it was measured; `optloop artifact ls` lists what there is";
             Refusal::Words(what, Some(hint.to_owned()), Exit::User)
         })?;
-        let artifact = Artifact::read(&file).map_err(user)?;
+        let artifact = Artifact::read(&file).map_err(|e| user(e.to_string()))?;
         let root = state.parent().unwrap_or(Path::new("/"));
         let pipeline = root.join(&artifact.provenance.pipeline);
         let located = super::session::located(&world::shown(&pipeline).to_string_lossy())?;
@@ -239,7 +240,8 @@ impl Desk {
             by: String::new(),
         };
         let done = analysis::append(&self.file, &analysis);
-        let done = done.map_err(|why| Refusal::Words(why, None, Exit::Infrastructure))?;
+        let done =
+            done.map_err(|why| Refusal::Words(why.to_string(), None, Exit::Infrastructure))?;
         warn(&done.into_iter().collect::<Vec<_>>(), ui);
         Ok(())
     }
@@ -285,7 +287,8 @@ fn found(wanted: &str, ui: &Ui) -> Result<Vec<PathBuf>, Refusal> {
         return Ok(vec![artifact::find(wanted)?]);
     }
     let state = world::state_folder().ok_or_else(cache::no_state)?;
-    let known = ledger::read(&state).map_err(|why| Refusal::Words(why, None, Exit::User))?;
+    let known =
+        ledger::read(&state).map_err(|why| Refusal::Words(why.to_string(), None, Exit::User))?;
     let mut copies = Vec::new();
     let mut scores = |file: &PathBuf| {
         let line = known.lines.iter().find(|line| state.join(&line.artifact) == *file);

@@ -32,7 +32,7 @@ fn artifact(file: Option<&str>, ui: &Ui) -> Result<Exit, Refusal> {
     let help = "to decide JSON lines, say --jsonl".to_owned();
     let refused = |what: String| Refusal::Words(what, Some(help.clone()), Exit::User);
     let path = super::artifact::find(name)?;
-    let artifact = Artifact::read(&path).map_err(refused)?;
+    let artifact = Artifact::read(&path).map_err(|e| refused(e.to_string()))?;
     let Some(recorded) = artifact.result.as_ref().and_then(launches) else {
         return Err(refused(format!("{name} is not an artifact with a comparison")));
     };

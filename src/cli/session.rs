@@ -19,6 +19,7 @@ use crate::pipeline::{self, Overrides, Pipeline, Target};
 use crate::plan::{self, Definition, Plan};
 use crate::problem;
 use crate::project::promotion;
+use crate::record::RecordError;
 
 /// Everything a command on a pipeline works with.
 pub(super) struct Session {
@@ -347,7 +348,7 @@ fn made_by() -> Digest {
 
 /// Ends the keep or revert that a killed process began, and says so.
 fn recover(paths: &Paths, ui: &Ui) -> Result<(), Refusal> {
-    let failed = |why| Refusal::Words(why, None, Exit::Infrastructure);
+    let failed = |error: RecordError| Refusal::Words(error.to_string(), None, Exit::Infrastructure);
     let git = world::git_to_read();
     for line in promotion::recover(&paths.root, &paths.state, &git).map_err(failed)? {
         ui.complain(&line);

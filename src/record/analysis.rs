@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::error::RecordError;
 use super::lines;
 use crate::digest::Digest;
 use crate::measure::pairs::Decision;
@@ -60,7 +61,7 @@ pub fn path_of(artifact: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When the file cannot be read, or when a line other than the last is not an analysis.
-pub fn read(artifact: &Path) -> Result<Analyses, String> {
+pub fn read(artifact: &Path) -> Result<Analyses, RecordError> {
     let lines::Lines { entries, warning } = lines::read(&path_of(artifact))?;
     Ok(Analyses { entries, warning })
 }
@@ -69,7 +70,7 @@ pub fn read(artifact: &Path) -> Result<Analyses, String> {
 ///
 /// # Errors
 /// When the file cannot be written, or is one that [`read`] refuses.
-pub fn append(artifact: &Path, analysis: &Analysis) -> Result<Option<String>, String> {
+pub fn append(artifact: &Path, analysis: &Analysis) -> Result<Option<String>, RecordError> {
     lines::append(&path_of(artifact), |_| analysis.clone()).map(|appended| appended.warning)
 }
 
@@ -100,7 +101,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("tempdir");
         let artifact = dir.path().join("a[X=1.5].json");
         for summary in ["first", "second"] {
-            assert_eq!(append(&artifact, &analysis(summary)), Ok(None));
+            assert_eq!(append(&artifact, &analysis(summary)).expect("appended"), None);
         }
         let bytes = std::fs::read(path_of(&artifact)).expect("written");
         (dir, artifact, bytes)
@@ -123,7 +124,8 @@ mod tests {
     #[test]
     fn what_nobody_analysed_has_no_analyses() {
         let dir = tempfile::tempdir().expect("tempdir");
-        assert_eq!(read(&dir.path().join("a.json")), Ok(Analyses::default()));
+        let none = read(&dir.path().join("a.json")).expect("none yet");
+        assert_eq!(none, Analyses::default());
     }
 
     #[test]
@@ -153,7 +155,8 @@ mod tests {
         damaged[0] = b'x';
         std::fs::write(path_of(&artifact), &damaged).expect("written");
         for refusal in [read(&artifact).err(), append(&artifact, &analysis("third")).err()] {
-            assert!(refusal.as_ref().is_some_and(|r| r.contains("line 1 of")), "{refusal:?}");
+            let refusal = refusal.expect("refused").to_string();
+            assert!(refusal.contains("line 1 of"), "{refusal}");
         }
         assert_eq!(std::fs::read(path_of(&artifact)).expect("there"), damaged);
     }
@@ -166,7 +169,7 @@ mod tests {
         {
             let text = [&bytes[..], odd.as_bytes()].concat();
             std::fs::write(path_of(&artifact), &text).expect("written");
-            let refusal = append(&artifact, &analysis("third")).expect_err("refused");
+            let refusal = append(&artifact, &analysis("third")).expect_err("refused").to_string();
             assert!(refusal.contains("line 3") && refusal.contains(why), "{refusal}");
             assert_eq!(std::fs::read(path_of(&artifact)).expect("there"), text);
         }
@@ -181,7 +184,7 @@ mod tests {
                 scope.spawn(move || {
                     for line in 0..5 {
                         let done = append(artifact, &analysis(&format!("{writer} {line}")));
-                        assert_eq!(done, Ok(None));
+                        assert_eq!(done.expect("appended"), None);
                     }
                 });
             }

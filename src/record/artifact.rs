@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::error::RecordError;
+use super::status::Status;
 use crate::engine::StageRecord;
 use crate::measure::pairs::Decided;
 use crate::pipeline::Overrides;
@@ -62,7 +64,7 @@ pub struct Artifact {
     /// Its exit code; `null` for stages that run no command, and for commands ended by a signal.
     pub exit_code: Option<i32>,
     /// `passed` or the failure's class.
-    pub status: String,
+    pub status: Status,
     /// The failure's message; empty when it passed.
     pub message: String,
     /// What it printed.
@@ -85,12 +87,12 @@ impl Artifact {
     /// Reads one.
     ///
     /// # Errors
-    /// When it cannot be read or understood, in words.
-    pub fn read(path: &Path) -> Result<Self, String> {
+    /// When it cannot be read or understood.
+    pub fn read(path: &Path) -> Result<Self, RecordError> {
         let text = std::fs::read_to_string(path)
-            .map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+            .map_err(|source| RecordError::Unreadable { path: path.to_owned(), source })?;
         serde_json::from_str(&text)
-            .map_err(|e| format!("{} is not an artifact: {e}", path.display()))
+            .map_err(|source| RecordError::NoArtifact { path: path.to_owned(), source })
     }
 
     /// All artifacts below a state folder, oldest first.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::artifact::Artifact;
+use super::status::Status;
 use crate::digest::Digest;
 use crate::engine::StageRecord;
 use crate::pipeline::Purpose;
@@ -53,7 +54,7 @@ impl Entry {
     /// What a passed leaderboard artifact says; `None` for any other.
     pub fn of(artifact: &Artifact) -> Option<Self> {
         let Some(StageRecord::Bench(bench)) = &artifact.result else { return None };
-        if artifact.status != "passed" || bench.purpose != Purpose::Leaderboard {
+        if artifact.status != Status::Passed || bench.purpose != Purpose::Leaderboard {
             return None;
         }
         Some(Self {

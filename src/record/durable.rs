@@ -8,6 +8,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::error::RecordError;
+
 /// Makes names in a folder last; the empty path is the working directory.
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
@@ -53,8 +55,8 @@ pub(super) fn temporary(state: &Path, name: &str) -> io::Result<PathBuf> {
 /// Replaces a file's content in one step; its folder is made when missing.
 ///
 /// # Errors
-/// What could not be written, in words; the old content is then still there.
-pub(super) fn replace(state: &Path, path: &Path, bytes: &[u8]) -> Result<(), String> {
+/// What could not be written; the old content is then still there.
+pub(super) fn replace(state: &Path, path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
     let put = || -> io::Result<()> {
         make_folder(path.parent().unwrap_or(Path::new("/")))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -67,24 +69,24 @@ pub(super) fn replace(state: &Path, path: &Path, bytes: &[u8]) -> Result<(), Str
         written?;
         sync_name(path)
     };
-    put().map_err(|e| format!("cannot write {}: {e}", path.display()))
+    put().map_err(|source| RecordError::Unwritable { path: path.to_owned(), source })
 }
 
 /// Removes a file for good; one that is not there is no error.
-pub(super) fn remove(path: &Path) -> Result<(), String> {
+pub(super) fn remove(path: &Path) -> Result<(), RecordError> {
     let gone = match fs::remove_file(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(e) => Err(e),
         Ok(()) => sync_name(path),
     };
-    gone.map_err(|e| format!("cannot remove {}: {e}", path.display()))
+    gone.map_err(|source| RecordError::NotRemoved { path: path.to_owned(), source })
 }
 
 /// A file's content; `None` when there is no such file.
-pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, RecordError> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(format!("cannot read {}: {e}", path.display())),
+        Err(source) => Err(RecordError::Unreadable { path: path.to_owned(), source }),
     }
 }

@@ -1,114 +1,24 @@
 //! The ledger: every decision about a kernel, one line each in `.optloop/ledger.jsonl`, with the
 //! raw samples by reference. Nothing in it is ever changed.
 
+mod place;
 mod stands;
+mod what;
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::error::{LineError, RecordError};
 use super::lines::{self, Appended, Lines, Record};
 use crate::digest::Digest;
 
+pub use place::Place;
 pub use stands::{Stand, keeps_since_anchor, product_of_steps};
+pub use what::What;
 
 /// Rises when a reader of ledgers would have to change.
 pub const LEDGER_VERSION: u32 = 2;
-
-/// What was decided or measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum What {
-    /// The first kernel of a place, or a new start: what later gains are gains over.
-    Baseline,
-    /// The candidate is the incumbent from now on.
-    Keep,
-    /// The candidate went; its files were put back.
-    Revert,
-    /// The numbers did not say.
-    Undecided,
-    /// The incumbent was measured against the baseline.
-    Anchor,
-    /// Somebody made a kernel the incumbent, whatever the numbers say.
-    Set,
-    /// There is no incumbent any more: the next is a baseline.
-    Reset,
-    /// The last change of the incumbent was taken back.
-    Undo,
-}
-
-impl What {
-    /// As it is written everywhere.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Baseline => "baseline",
-            Self::Keep => "keep",
-            Self::Revert => "revert",
-            Self::Undecided => "undecided",
-            Self::Anchor => "anchor",
-            Self::Set => "set",
-            Self::Reset => "reset",
-            Self::Undo => "undo",
-        }
-    }
-}
-
-/// What there is one incumbent of: a question, on a machine.
-#[derive(
-    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
-)]
-pub struct Place {
-    /// The problem's name, for people.
-    pub problem: String,
-    /// Digest of what is computed: arguments, cases, tolerance and reference, or a command's text.
-    /// All zero in what was written before there was one: no kernel is filed there any more.
-    #[serde(default, skip_serializing_if = "Digest::is_none")]
-    pub question: Digest,
-    /// What it ran on, and on which of its cores.
-    pub device: String,
-    /// The metric that decides.
-    pub metric: String,
-    /// How the caches were before a launch, `hot` or `cold`; empty for commands.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub mode: String,
-}
-
-impl Place {
-    /// The folder with this place's incumbents:
-    /// `best/PROBLEM-QUESTION12/DEVICE/METRIC`, with `-cold` behind it where caches were cold.
-    pub fn folder(&self, state: &Path) -> PathBuf {
-        let [mut problem, device, mut metric] =
-            [&self.problem, &self.device, &self.metric].map(|name| file_name(name));
-        if !self.question.is_none() {
-            problem = format!("{problem}-{}", self.question.short());
-        }
-        if self.mode == "cold" {
-            metric.push_str("-cold");
-        }
-        state.join("best").join(problem).join(device).join(metric)
-    }
-
-    /// As people read it: `softmax by median_us`, and how the caches were where they were cold.
-    pub fn words(&self) -> String {
-        let cold = if self.mode == "cold" { ", caches cold" } else { "" };
-        format!("{} by {}{cold}", self.problem, self.metric)
-    }
-}
-
-/// A name that any file system takes. One that had to be altered gets a part of its digest, so
-/// that no two names share a file.
-fn file_name(name: &str) -> String {
-    const LONGEST: usize = 64;
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let fits = !name.is_empty() && name.len() <= LONGEST && !name.starts_with('.');
-    if fits && name.chars().all(plain) {
-        return name.to_owned();
-    }
-    let cleaned: String =
-        name.chars().take(LONGEST).map(|c| if plain(c) { c } else { '_' }).collect();
-    let digest = Digest::of(name.as_bytes()).short();
-    format!("{}-{digest}", cleaned.trim_start_matches('.'))
-}
 
 /// A file and what was in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -210,16 +120,12 @@ impl Record for Line {
     const VERSION: u32 = LEDGER_VERSION;
     const KIND: &'static str = "a line of a ledger";
 
-    fn follows(&self, before: Option<&Self>) -> Result<(), String> {
+    fn follows(&self, before: Option<&Self>) -> Result<(), LineError> {
         let expected = before.map_or(1, |line| line.seq + 1);
         if self.seq == expected {
             return Ok(());
         }
-        Err(format!(
-            "it has number {} where {expected} belongs: lines are missing or doubled; put the \
-             whole file back from a copy",
-            self.seq
-        ))
+        Err(LineError::Number { number: self.seq, expected })
     }
 }
 
@@ -254,7 +160,7 @@ pub fn path_of(state: &Path) -> PathBuf {
 /// # Errors
 /// When it cannot be read, a line before the last is damaged, a line is of a later version, or
 /// the numbers are not consecutive.
-pub fn read(state: &Path) -> Result<Ledger, String> {
+pub fn read(state: &Path) -> Result<Ledger, RecordError> {
     let Lines { entries, warning } = lines::read(&path_of(state))?;
     Ok(Ledger { lines: entries, warning })
 }
@@ -266,7 +172,7 @@ pub fn read(state: &Path) -> Result<Ledger, String> {
 ///
 /// # Errors
 /// When it cannot be written, or is a ledger that [`read`] refuses.
-pub fn append(state: &Path, line: &Line) -> Result<Appended<Line>, String> {
+pub fn append(state: &Path, line: &Line) -> Result<Appended<Line>, RecordError> {
     lines::append(&path_of(state), |before: &[Line]| {
         let seq = before.last().map_or(1, |last| last.seq + 1);
         Line { version: LEDGER_VERSION, seq, ..line.clone() }
@@ -295,7 +201,7 @@ mod tests {
     #[test]
     fn lines_are_read_as_they_were_appended_under_consecutive_numbers() {
         let dir = tempfile::tempdir().expect("tempdir");
-        assert_eq!(read(dir.path()), Ok(Ledger::default()));
+        assert_eq!(read(dir.path()).expect("none yet"), Ledger::default());
         let full = Line {
             seq: 99,
             incumbent: Some(Digest::of(b"i")),
@@ -331,7 +237,7 @@ mod tests {
                 read(dir.path()).map(drop),
                 append(dir.path(), &line(What::Undecided, None)).map(drop),
             ] {
-                let refusal = refusal.expect_err("refused");
+                let refusal = refusal.expect_err("refused").to_string();
                 assert!(refusal.contains(&format!("line {bad} of")), "{order:?}: {refusal}");
             }
         }
@@ -391,38 +297,5 @@ mod tests {
         let folder = old.place.folder(Path::new("/s"));
         assert!(folder.starts_with("/s/best/softmax") && folder.ends_with("median_us"));
         assert_eq!(serde_json::to_value(&old).expect("encodes").get("question"), None);
-    }
-
-    proptest::proptest! {
-        /// Parts that two places may share or not, one by one.
-        #[test]
-        fn two_places_share_a_folder_only_where_they_are_one(
-            one in proptest::array::uniform5(0_usize..3),
-            other in proptest::array::uniform5(0_usize..3),
-        ) {
-            let place = |[problem, question, device, metric, mode]: [usize; 5]| Place {
-                problem: ["softmax", "soft max", "softmax-0"][problem].to_owned(),
-                question: Digest::of(&[question as u8]),
-                device: ["cpu-1234", "cpu-all-1234", "cpu-0-1234"][device].to_owned(),
-                metric: ["median_us", "min_us", "mean_us"][metric].to_owned(),
-                mode: ["hot", "cold", "hot"][mode].to_owned(),
-            };
-            let (one, other) = (place(one), place(other));
-            let folder = |place: &Place| place.folder(Path::new("/s"));
-            proptest::prop_assert_eq!(folder(&one) == folder(&other), one == other);
-        }
-    }
-
-    #[test]
-    fn names_become_file_names_that_no_other_name_shares() {
-        let long = "x".repeat(200);
-        let names = ["softmax", "a/b", "a_b", "a b", "", ".", "..", ".hidden", "ü", &long];
-        let cleaned: std::collections::BTreeSet<String> =
-            names.iter().map(|name| file_name(name)).collect();
-        assert_eq!(cleaned.len(), names.len(), "{cleaned:?}");
-        for name in &cleaned {
-            assert!(!name.contains('/') && !name.starts_with('.') && name.len() < 100, "{name}");
-        }
-        assert_eq!(file_name("softmax"), "softmax");
     }
 }

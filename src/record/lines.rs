@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::durable;
+use super::error::{LineError, RecordError};
 
 /// What one line holds. On disk it has a field `version`.
 pub trait Record: Serialize + DeserializeOwned {
@@ -22,8 +23,8 @@ pub trait Record: Serialize + DeserializeOwned {
     /// Whether this line may stand behind `before` (`None`: at the file's beginning).
     ///
     /// # Errors
-    /// Why it may not, in words.
-    fn follows(&self, before: Option<&Self>) -> Result<(), String> {
+    /// Why it may not.
+    fn follows(&self, before: Option<&Self>) -> Result<(), LineError> {
         let _ = before;
         Ok(())
     }
@@ -52,7 +53,7 @@ pub struct Appended<T> {
 /// # Errors
 /// When the file cannot be read, or a line other than the last is damaged, or a whole line is of
 /// a later version or stands where it cannot: with the file's path and the line's number.
-pub fn read<T: Record>(path: &Path) -> Result<Lines<T>, String> {
+pub fn read<T: Record>(path: &Path) -> Result<Lines<T>, RecordError> {
     let bytes = durable::read(path)?.unwrap_or_default();
     Ok(parse(&bytes, path)?.lines)
 }
@@ -62,8 +63,11 @@ pub fn read<T: Record>(path: &Path) -> Result<Lines<T>, String> {
 ///
 /// # Errors
 /// When the file cannot be written (it is then as it was), or is one that [`read`] refuses.
-pub fn append<T: Record>(path: &Path, make: impl FnOnce(&[T]) -> T) -> Result<Appended<T>, String> {
-    let cannot = |e: io::Error| format!("cannot write {}: {e}", path.display());
+pub fn append<T: Record>(
+    path: &Path,
+    make: impl FnOnce(&[T]) -> T,
+) -> Result<Appended<T>, RecordError> {
+    let cannot = |source| RecordError::Unwritable { path: path.to_owned(), source };
     let mut file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -79,7 +83,7 @@ pub fn append<T: Record>(path: &Path, make: impl FnOnce(&[T]) -> T) -> Result<Ap
     let entry = make(&lines.entries);
     entry
         .follows(lines.entries.last())
-        .map_err(|why| format!("this is no line for {}: {why}", path.display()))?;
+        .map_err(|source| RecordError::Unsuitable { path: path.to_owned(), source })?;
     write_line(&mut file, &bytes[..whole], &entry).map_err(cannot)?;
     if bytes.is_empty() {
         durable::sync_name(path).map_err(cannot)?;
@@ -108,7 +112,7 @@ struct Parsed<T> {
     whole: usize,
 }
 
-fn parse<T: Record>(bytes: &[u8], path: &Path) -> Result<Parsed<T>, String> {
+fn parse<T: Record>(bytes: &[u8], path: &Path) -> Result<Parsed<T>, RecordError> {
     let mut lines: Lines<T> = Lines { entries: Vec::new(), warning: None };
     let mut start = 0;
     for (index, line) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
@@ -116,8 +120,9 @@ fn parse<T: Record>(bytes: &[u8], path: &Path) -> Result<Parsed<T>, String> {
         let last = start + line.len() == bytes.len();
         match serde_json::from_slice::<Value>(line) {
             Ok(value) => {
-                let entry = understood(value, lines.entries.last()).map_err(|why| {
-                    format!("line {number} of {} is not {}: {why}", path.display(), T::KIND)
+                let entry = understood(value, lines.entries.last()).map_err(|source| {
+                    let path = path.to_owned();
+                    RecordError::WrongLine { path, line: number, kind: T::KIND, source }
                 })?;
                 lines.entries.push(entry);
             }
@@ -128,11 +133,9 @@ fn parse<T: Record>(bytes: &[u8], path: &Path) -> Result<Parsed<T>, String> {
                     Some(format!("line {number} of {path}, its last, is torn and left out"));
                 return Ok(Parsed { lines, whole: start });
             }
-            Err(e) => {
-                return Err(format!(
-                    "line {number} of {} is damaged ({e}); mend or remove that line",
-                    path.display()
-                ));
+            Err(source) => {
+                let path = path.to_owned();
+                return Err(RecordError::DamagedLine { path, line: number, source });
             }
         }
         start += line.len();
@@ -142,13 +145,13 @@ fn parse<T: Record>(bytes: &[u8], path: &Path) -> Result<Parsed<T>, String> {
 
 /// A whole line that is nothing of this version is somebody's record all the same: it is never
 /// dropped.
-fn understood<T: Record>(value: Value, before: Option<&T>) -> Result<T, String> {
+fn understood<T: Record>(value: Value, before: Option<&T>) -> Result<T, LineError> {
     if let Some(version) = value.get("version").and_then(Value::as_u64)
         && version > u64::from(T::VERSION)
     {
-        return Err(format!("it has version {version}, and this optloop reads {}", T::VERSION));
+        return Err(LineError::Newer { version, known: T::VERSION });
     }
-    let entry: T = serde_json::from_value(value).map_err(|e| e.to_string())?;
+    let entry: T = serde_json::from_value(value).map_err(LineError::Form)?;
     entry.follows(before)?;
     Ok(entry)
 }

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 
 use super::artifact::{ARTIFACT_VERSION, Artifact, Provenance};
 use super::board::{self, Entry};
+use super::status::Status;
 use crate::cache::index::replace;
 use crate::engine::event::StageFinished;
 use crate::engine::{Event, Outcome};
@@ -89,12 +90,9 @@ impl<'a> Recorder<'a> {
 
     /// Fsynced: what was measured is dear.
     fn write_artifact(&self, finished: &StageFinished, provenance: Provenance) -> io::Result<()> {
-        let (status, message) = match &finished.outcome {
-            Outcome::Failed { failure } => {
-                let class = serde_json::to_value(failure.class)?;
-                (class.as_str().unwrap_or("failed").to_owned(), failure.message.clone())
-            }
-            _ => ("passed".to_owned(), String::new()),
+        let message = match &finished.outcome {
+            Outcome::Failed { failure } => failure.message.clone(),
+            _ => String::new(),
         };
         let artifact = Artifact {
             version: ARTIFACT_VERSION,
@@ -107,7 +105,7 @@ impl<'a> Recorder<'a> {
             provenance,
             command: finished.command.clone(),
             exit_code: finished.exit_code,
-            status,
+            status: Status::of(&finished.outcome),
             message,
             output: finished.log.clone(),
             key: finished.key.hex(),
@@ -151,7 +149,7 @@ mod tests {
         assert!(recorder.into_failure().is_none());
         let all = Artifact::list(dir.path());
         let artifact = Artifact::read(&all[0]).expect("artifact");
-        assert_eq!((artifact.status.as_str(), artifact.message.as_str()), ("too_slow", "slow"));
+        assert_eq!((artifact.status.word(), artifact.message.as_str()), ("too_slow", "slow"));
         assert_eq!(artifact.provenance.commit, "abc");
         let log = std::fs::read_to_string(dir.path().join("runs/r1/events.jsonl")).expect("log");
         let event: Event = serde_json::from_str(log.trim()).expect("event");

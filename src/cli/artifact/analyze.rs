@@ -4,6 +4,7 @@ use super::{Account, Refusal, Standing, Ui, analysis_json, find, short_name};
 use crate::cli::args::{AnalyzeArgs, Format};
 use crate::cli::exit::Exit;
 use crate::cli::world;
+use crate::record::RecordError;
 use crate::record::analysis::{self, ANALYSIS_VERSION, Analysis};
 
 /// Appends one analysis.
@@ -22,7 +23,7 @@ pub(super) fn analyze(args: &AnalyzeArgs, ui: &Ui) -> Result<(), Refusal> {
         next_step: args.said.next_step.clone().unwrap_or_default(),
         by: args.by.clone().unwrap_or_default(),
     };
-    let failed = |message| Refusal::Words(message, None, Exit::Infrastructure);
+    let failed = |error: RecordError| Refusal::Words(error.to_string(), None, Exit::Infrastructure);
     if let Some(warning) = analysis::append(&account.path, &analysis).map_err(failed)? {
         ui.complain(&format!("warning: {warning}"));
     }

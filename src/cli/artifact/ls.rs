@@ -94,7 +94,7 @@ fn row(account: &Account) -> [String; 4] {
         Some((decision, Standing::Stale)) => format!("{}?", decision.word()),
     };
     let artifact = &account.artifact;
-    let status = artifact.status.replace('_', " ");
+    let status = artifact.status.word().replace('_', " ");
     [
         cut(&when(&artifact.at), 13),
         cut(&clean(&status), 14),
@@ -108,12 +108,13 @@ mod tests {
     use super::super::samples::{account, analysis, artifact};
     use super::*;
     use crate::digest::Digest;
-    use crate::record::{Analysis, Decision};
+    use crate::engine::stage::FailureClass;
+    use crate::record::{Analysis, Decision, Status};
 
     #[test]
     fn a_listing_fits_eighty_columns_whatever_the_names() {
         let long = Artifact {
-            status: "infrastructure".to_owned(),
+            status: Status::Failed(FailureClass::Infrastructure),
             metrics: [("a very long name of a number", 1.5)].into(),
             ..artifact()
         };

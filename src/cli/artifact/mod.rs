@@ -55,10 +55,10 @@ struct Account {
 
 impl Account {
     fn read(path: PathBuf) -> Result<Self, String> {
-        let artifact = Artifact::read(&path)?;
+        let artifact = Artifact::read(&path).map_err(|e| e.to_string())?;
         let digest =
             Digest::of_file(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
-        let analyses = analysis::read(&path);
+        let analyses = analysis::read(&path).map_err(|e| e.to_string());
         Ok(Self { path, artifact, digest, analyses })
     }
 
@@ -178,8 +178,9 @@ pub(super) mod samples {
     use super::*;
     use crate::engine::StageRecord;
     use crate::engine::account::{BenchRecord, CaseRecord, samples};
+    use crate::engine::stage::FailureClass;
     use crate::measure::Stopped;
-    use crate::record::Provenance;
+    use crate::record::{Provenance, Status};
 
     /// One of a kernel that was too slow.
     pub(super) fn artifact() -> Artifact {
@@ -194,7 +195,7 @@ pub(super) mod samples {
             provenance: Provenance { commit: "c".repeat(40), ..Provenance::default() },
             command: vec!["sh".to_owned(), "word ".repeat(40)],
             exit_code: None,
-            status: "too_slow".to_owned(),
+            status: Status::Failed(FailureClass::TooSlow),
             message: "surely slower".to_owned(),
             output: "one\ntwo\n".to_owned(),
             key: "d".repeat(64),

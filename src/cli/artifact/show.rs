@@ -74,7 +74,7 @@ fn shown(account: &Account, path: &Path, charset: Charset) -> String {
 }
 
 fn title(artifact: &Artifact) -> String {
-    let status = artifact.status.replace('_', " ");
+    let status = artifact.status.word().replace('_', " ");
     let mut text = format!("{} ({}): {status}", artifact.stage, artifact.kind);
     match headline(artifact) {
         number if number.is_empty() => {}
@@ -122,7 +122,7 @@ fn origin(artifact: &Artifact) -> Vec<(String, String)> {
 fn verdict(artifact: &Artifact) -> String {
     let mut rows = Vec::new();
     if !artifact.message.is_empty() {
-        rows.push((artifact.status.replace('_', " "), clean(&artifact.message)));
+        rows.push((artifact.status.word().replace('_', " "), clean(&artifact.message)));
     }
     rows.extend(artifact.exit_code.map(|code| ("exit code".to_owned(), code.to_string())));
     if let Some(bench) = artifact.result.as_ref().and_then(StageRecord::bench) {
@@ -205,6 +205,7 @@ mod tests {
     use crate::digest::Digest;
     use crate::engine::account::{CaseRecord, CommandRecord, OutliersRecord, samples};
     use crate::measure::Stopped;
+    use crate::record::Status;
 
     fn text(artifact: Artifact, entries: Vec<Analysis>) -> String {
         shown(&account(artifact, entries), Path::new("runs/r1/candidate.json"), Charset::Unicode)
@@ -281,7 +282,7 @@ mod tests {
             ..samples::bench(vec![case("rows=16 cols=128"), case(&"rows=16 cols=128 ".repeat(5))])
         };
         let result = Some(StageRecord::Bench(Box::new(bench)));
-        let text = text(Artifact { result, status: "passed".into(), ..artifact() }, Vec::new());
+        let text = text(Artifact { result, status: Status::Passed, ..artifact() }, Vec::new());
         for part in [
             "median         15.2 us, 15.1 us .. 15.3 us (95 % over processes)",
             "precise, which saved 96 launches, 2.00 ms",

@@ -53,7 +53,7 @@ fn place_and_best(args: &CompareArgs, located: &Located) -> Result<(Place, Incum
     let overrides = overrides(args);
     let place = Incumbents { located, overrides: &overrides }.place(&args.stage)?;
     let found = incumbent::current(&located.root.join(".optloop"), &place);
-    let found = found.map_err(|why| Refusal::Words(why, None, Exit::Infrastructure))?;
+    let found = found.map_err(|why| Refusal::Words(why.to_string(), None, Exit::Infrastructure))?;
     let best = found.ok_or_else(|| {
         let what = format!("there is no best of {} by {} yet", place.problem, place.metric);
         let hint = "the first run of the pipeline sets the baseline".to_owned();

@@ -101,6 +101,31 @@ pub enum FailureClass {
     Problem,
 }
 
+impl FailureClass {
+    /// The class's word, for records.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Wrong => "wrong",
+            Self::Crashed => "crashed",
+            Self::TimedOut => "timed_out",
+            Self::Cheating => "cheating",
+            Self::TooSlow => "too_slow",
+            Self::NotBetter => "not_better",
+            Self::Inconclusive => "inconclusive",
+            Self::TooNoisy => "too_noisy",
+            Self::Incumbent => "incumbent",
+            Self::NoDevice => "no_device",
+            Self::Infrastructure => "infrastructure",
+            Self::Setup => "setup",
+            Self::Defect => "defect",
+            Self::Interrupted => "interrupted",
+            Self::Implausible => "implausible",
+            Self::Problem => "problem",
+        }
+    }
+}
+
 impl Failure {
     /// What the system refused: tried again where it may go away.
     pub(in crate::engine) fn of_io(what: &str, error: &io::Error) -> Self {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::keep::installed;
 use super::present::{self, Proof};
 use super::{Ground, Measured, Refused, Said, Says, line, say};
+use crate::record::Status;
 use crate::record::incumbent::{self, Change, Content};
 use crate::record::ledger::{self, Line, Place, What};
 
@@ -50,7 +51,7 @@ pub fn set(
     named: &Named<'_>,
     said: &Said,
 ) -> Result<Set, Refused> {
-    let passed = measured.artifact.status == "passed";
+    let passed = measured.artifact.status == Status::Passed;
     if !passed || !matches!(measured.says, Says::Alone) {
         let what = format!("{} is no measurement that passed", measured.name);
         return Err(Refused::unfit(what, "set a kernel that passes its check"));

@@ -8,9 +8,9 @@ use super::recovery::{INTENT, files};
 use super::{EVERY, Ground, Measured, Refused, Said, Says, held, line, say};
 use crate::digest::Digest;
 use crate::git::{self, Committed, Message, Outside};
-use crate::record::Decision;
 use crate::record::incumbent::{self, Change, Commit, Incumbent, Install, Intent};
 use crate::record::ledger::{self, Line, What};
+use crate::record::{Decision, Status};
 use crate::stats::block::Scale;
 
 /// A candidate that is the incumbent now.
@@ -35,7 +35,8 @@ pub struct Kept {
 pub fn baseline(ground: &Ground<'_>, measured: &Measured) -> Result<Option<Line>, Refused> {
     let broken = Refused::Broken;
     let there = incumbent::current(ground.folder(), &ground.place).map_err(broken)?;
-    if there.is_some() || measured.says != Says::Alone || measured.artifact.status != "passed" {
+    if there.is_some() || measured.says != Says::Alone || measured.artifact.status != Status::Passed
+    {
         return Ok(None);
     }
     let candidate = present::candidate(ground, measured, Proof::Content)?;
@@ -260,7 +261,7 @@ fn abandoned(ground: &Ground<'_>, intent: &Intent, why: &str) -> Refused {
             format!("the kernel cannot be committed, so it is not kept: {why}"),
             "mend that, or leave the commit to yourself: --no-commit",
         ),
-        Err(more) => Refused::Broken(format!("{why}; and taking the keep back failed: {more}")),
+        Err(more) => Refused::Unread(format!("{why}; and taking the keep back failed: {more}")),
     }
 }
 

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
 use crate::engine::stage::FailureClass;
-use crate::engine::{Event, Outcome, StageRecord};
+use crate::engine::{Event, StageRecord};
 use crate::measure::pairs::{Comparison, Decided};
 use crate::pipeline::Purpose;
 use crate::plan::StageKind;
-use crate::record::{Artifact, Decision, analysis, ledger};
+use crate::record::{Artifact, Decision, Status, analysis, ledger};
 
 /// What an artifact says of its candidate.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,12 +74,13 @@ impl Measured {
                 self.name
             )
         };
-        let known = ledger::read(state)?;
+        let known = ledger::read(state).map_err(|e| e.to_string())?;
         let decided = known.lines.iter().filter(|line| line.artifact == self.name);
         if decided.clone().any(|line| line.artifact_digest != self.digest) {
             return Err(changed("it was decided on"));
         }
-        if analysis::read(file)?.entries.iter().any(|entry| entry.artifact != self.digest) {
+        let analyses = analysis::read(file).map_err(|e| e.to_string())?;
+        if analyses.entries.iter().any(|entry| entry.artifact != self.digest) {
             return Err(changed("it was analysed"));
         }
         match self.as_told(state, file) {
@@ -102,16 +103,12 @@ impl Measured {
                 }
             })?;
         let artifact = &self.artifact;
-        let status = match &told.outcome {
-            Outcome::Failed { failure } => word(failure.class),
-            _ => "passed".to_owned(),
-        };
         Some(
             told.detail == artifact.result
                 && told.decision == artifact.decision
                 && told.metrics == artifact.metrics
                 && told.fields == artifact.key_fields
-                && status == artifact.status,
+                && Status::of(&told.outcome) == artifact.status,
         )
     }
 
@@ -151,9 +148,11 @@ impl Measured {
             FailureClass::Problem,
             FailureClass::Incumbent,
         ];
-        let status = self.artifact.status.as_str();
-        let says_nothing = status == "passed" || neutral.iter().any(|class| word(*class) == status);
-        (!says_nothing).then_some(Decision::Revert)
+        match self.artifact.status {
+            Status::Passed => None,
+            Status::Failed(class) if neutral.contains(&class) => None,
+            Status::Failed(_) => Some(Decision::Revert),
+        }
     }
 
     /// Whether an artifact is of a stage that scores: a comparison or a measurement.
@@ -170,18 +169,12 @@ impl Measured {
     }
 }
 
-fn word(class: FailureClass) -> String {
-    // A plain enum always encodes.
-    let value = serde_json::to_value(class).unwrap_or_default();
-    value.as_str().unwrap_or("failed").to_owned()
-}
-
 fn says(artifact: &Artifact) -> Result<Says, String> {
     let record = artifact.result.as_ref();
     let Some(comparison) = record.and_then(StageRecord::comparison) else {
         let identical = record.is_some_and(|record| record.identical().is_some());
         return Ok(match identical {
-            _ if artifact.status != "passed" => Says::Failed,
+            _ if artifact.status != Status::Passed => Says::Failed,
             true => Says::Identical,
             false => Says::Alone,
         });
@@ -197,7 +190,7 @@ fn says(artifact: &Artifact) -> Result<Says, String> {
         ));
     }
     let decided = again.decided;
-    if artifact.status == "passed" && decided.decision != Decision::Keep {
+    if artifact.status == Status::Passed && decided.decision != Decision::Keep {
         return Err(format!(
             "its launches say {}, and it says that it passed: it is not what was measured; \
              measure again",

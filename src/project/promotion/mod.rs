@@ -25,9 +25,9 @@ use crate::digest::Digest;
 use crate::engine::State;
 use crate::host::Host;
 use crate::measure::pairs::Comparison;
-use crate::record::Decision;
 use crate::record::incumbent;
 use crate::record::ledger::{Line, Place, What};
+use crate::record::{Decision, RecordError, Status};
 
 pub use anchor::{Anchor, EVERY, anchor};
 pub use best::{Changed, Named, Set, reset, set, undo};
@@ -92,14 +92,16 @@ pub struct Said {
 }
 
 /// Why nothing was decided; nothing has changed then.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Refused {
     /// The numbers say otherwise.
     Verdict(Decision, String),
     /// This artifact, or what the files are now, does not allow it: what, and what to do.
     Unfit(String, String),
-    /// Something could not be read or written.
-    Broken(String),
+    /// What is recorded could not be read or written.
+    Broken(RecordError),
+    /// Something else could not be read or written.
+    Unread(String),
 }
 
 impl Refused {
@@ -132,8 +134,8 @@ fn line(event: What, ground: &Ground<'_>, measured: &Measured, candidate: Digest
         Says::Alone | Says::Failed => {}
     }
     // A failure that is no verdict says more than the verdict does.
-    if artifact.decision.is_none() && artifact.status != "passed" {
-        line.reason = Some(artifact.status.clone());
+    if artifact.decision.is_none() && artifact.status != Status::Passed {
+        line.reason = Some(artifact.status.to_string());
     }
     line
 }

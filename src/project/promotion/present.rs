@@ -49,7 +49,7 @@ pub(super) fn candidate(
         .index
         .find_node(stage)
         .ok_or_else(|| stale(format!("the pipeline has no stage `{stage}` any more"), measured))?;
-    let stored = state.definition(node).map_err(|e| Refused::Broken(e.to_string()))?;
+    let stored = state.definition(node).map_err(|e| Refused::Unread(e.to_string()))?;
     let look = Look { ground, measured, node };
     let candidate = match stored.definition {
         Definition::Bench(_) | Definition::Check(_) => look.kernel()?,
@@ -117,7 +117,7 @@ impl Look<'_> {
             at += 1;
         }
         let forecast = Forecast::of(state, self.ground.host, &selected)
-            .map_err(|e| Refused::Broken(e.to_string()))?;
+            .map_err(|e| Refused::Unread(e.to_string()))?;
         let needs = (0..selected.len() as u32).filter(|&n| selected[n as usize] && n != node);
         Ok((forecast, needs.collect()))
     }

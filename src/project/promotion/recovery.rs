@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::git::{self, Outside};
+use crate::record::RecordError;
 use crate::record::incumbent::{self, Commit, End, Intent};
 
 /// The trailer by which the commit of a keep is found again.
@@ -14,9 +15,9 @@ pub(super) const INTENT: &str = "Optloop-Intent";
 ///
 /// # Errors
 /// What could not be read or written: the next call goes on from there.
-pub fn recover(root: &Path, state: &Path, outside: &Outside) -> Result<Vec<String>, String> {
+pub fn recover(root: &Path, state: &Path, outside: &Outside) -> Result<Vec<String>, RecordError> {
     let mut left = None;
-    let ended = incumbent::recover(state, &mut |intent| {
+    let ended = incumbent::recover::<RecordError>(state, &mut |intent| {
         // First: a `git commit` that outlived its optloop may still be about to make the commit.
         left = git::recover(root, outside).err();
         Ok(git::find_commit_with_trailer(root, INTENT, &intent.id, outside))

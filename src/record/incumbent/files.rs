@@ -8,15 +8,17 @@ use std::path::{Path, PathBuf};
 use super::folder::{self, free_name};
 use super::intent::{Intent, Restore};
 use super::kept::{stored, whole};
-use super::names::{current, no_incumbent};
+use super::names::current;
 use crate::digest::Digest;
 use crate::record::durable;
+use crate::record::error::RecordError;
 use crate::record::ledger::Source;
 
 /// Says what a revert to the present incumbent writes over, and with what.
-pub(super) fn plan_revert(state: &Path, intent: &mut Intent) -> Result<(), String> {
+pub(super) fn plan_revert(state: &Path, intent: &mut Intent) -> Result<(), RecordError> {
     let place = &intent.line.place;
-    let incumbent = current(state, place)?.ok_or_else(|| no_incumbent(place))?;
+    let incumbent =
+        current(state, place)?.ok_or_else(|| RecordError::NoIncumbent(Box::new(place.clone())))?;
     let name = incumbent.folder().file_name().unwrap_or_default();
     intent.folder = name.to_string_lossy().into_owned();
     for (source, kept) in incumbent.files() {
@@ -45,19 +47,19 @@ pub(super) fn plan_revert(state: &Path, intent: &mut Intent) -> Result<(), Strin
 }
 
 /// Keeps the candidate's bytes. The intent was made of the same bytes, or this refuses.
-pub(super) fn preserve(state: &Path, intent: &Intent) -> Result<(), String> {
+pub(super) fn preserve(state: &Path, intent: &Intent) -> Result<(), RecordError> {
     for file in &intent.files {
         let Some(before) = file.before else { continue };
         let from = target(state, &file.path)?;
         let bytes = durable::read(&from)?.filter(|bytes| Digest::of(bytes) == before);
-        let bytes = bytes.ok_or_else(|| format!("{} is changing: try again", from.display()))?;
+        let bytes = bytes.ok_or(RecordError::Changing(from))?;
         durable::replace(state, &state.join(&intent.kept).join(stored(&file.path)), &bytes)?;
     }
     Ok(())
 }
 
 /// Writes all files to put back before the first of them is: a full disk then changes none.
-pub(super) fn stage_all(state: &Path, intent: &Intent) -> Result<(), String> {
+pub(super) fn stage_all(state: &Path, intent: &Intent) -> Result<(), RecordError> {
     clear_stage(state)?;
     for at in 0..intent.files.len() {
         stage(state, intent, at)?;
@@ -70,7 +72,7 @@ fn stage_folder(state: &Path) -> PathBuf {
 }
 
 /// A file ready to be put back. It may have been swept since it was written: then once more.
-fn stage(state: &Path, intent: &Intent, at: usize) -> Result<PathBuf, String> {
+fn stage(state: &Path, intent: &Intent, at: usize) -> Result<PathBuf, RecordError> {
     let file = &intent.files[at];
     let staged = stage_folder(state).join(at.to_string());
     if digest_of(&staged)? == Some(file.after) {
@@ -83,11 +85,11 @@ fn stage(state: &Path, intent: &Intent, at: usize) -> Result<PathBuf, String> {
 }
 
 /// Removes what was staged.
-pub(super) fn clear_stage(state: &Path) -> Result<(), String> {
+pub(super) fn clear_stage(state: &Path) -> Result<(), RecordError> {
     let folder = stage_folder(state);
     match fs::remove_dir_all(&folder) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            Err(format!("cannot remove {}: {e}", folder.display()))
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(RecordError::NotRemoved { path: folder, source })
         }
         _ => Ok(()),
     }
@@ -95,7 +97,11 @@ pub(super) fn clear_stage(state: &Path) -> Result<(), String> {
 
 /// Puts one file back in one step; what is neither the candidate's nor the incumbent's is the
 /// user's newer work and stays, which is the warning.
-pub(super) fn restore(state: &Path, intent: &Intent, at: usize) -> Result<Option<String>, String> {
+pub(super) fn restore(
+    state: &Path,
+    intent: &Intent,
+    at: usize,
+) -> Result<Option<String>, RecordError> {
     let file = &intent.files[at];
     let to = target(state, &file.path)?;
     let now = digest_of(&to)?;
@@ -110,7 +116,7 @@ pub(super) fn restore(state: &Path, intent: &Intent, at: usize) -> Result<Option
         )));
     }
     let staged = stage(state, intent, at)?;
-    put(&staged, &to).map_err(|e| format!("cannot write {}: {e}", to.display()))?;
+    put(&staged, &to).map_err(|source| RecordError::Unwritable { path: to, source })?;
     Ok(None)
 }
 
@@ -151,15 +157,15 @@ fn beside(path: &Path) -> PathBuf {
 }
 
 /// The user's file; of a link, what it leads to.
-fn target(state: &Path, path: &str) -> Result<PathBuf, String> {
+fn target(state: &Path, path: &str) -> Result<PathBuf, RecordError> {
     let named = state.parent().unwrap_or(Path::new("")).join(path);
     match fs::canonicalize(&named) {
         Ok(found) => Ok(found),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(named),
-        Err(e) => Err(format!("cannot find {}: {e}", named.display())),
+        Err(source) => Err(RecordError::NotFound { path: named, source }),
     }
 }
 
-fn digest_of(path: &Path) -> Result<Option<Digest>, String> {
+fn digest_of(path: &Path) -> Result<Option<Digest>, RecordError> {
     Ok(durable::read(path)?.map(|bytes| Digest::of(&bytes)))
 }

@@ -10,6 +10,7 @@ use super::kept::stored;
 use super::{INCUMBENT_VERSION, Incumbent};
 use crate::digest::Digest;
 use crate::record::durable;
+use crate::record::error::RecordError;
 use crate::record::ledger::Source;
 
 /// Where the incumbent of a transition lies: the one that comes, or whose files are put back.
@@ -26,7 +27,7 @@ pub(super) fn plan(state: &Path, intent: &mut Intent, install: &Install) {
 }
 
 /// Writes the folder, under a temporary name first: a folder of its own name is a whole one.
-pub(super) fn write(state: &Path, intent: &Intent, install: &Install) -> Result<(), String> {
+pub(super) fn write(state: &Path, intent: &Intent, install: &Install) -> Result<(), RecordError> {
     let folder = of(state, intent);
     let about = json_line(&about(intent, install))?;
     let write = || -> io::Result<()> {
@@ -42,7 +43,7 @@ pub(super) fn write(state: &Path, intent: &Intent, install: &Install) -> Result<
         written?;
         durable::sync_name(&folder)
     };
-    write().map_err(|e| format!("cannot write {}: {e}", folder.display()))
+    write().map_err(|source| RecordError::Unwritable { path: folder.clone(), source })
 }
 
 /// `DIGEST16`, or the first of `DIGEST16-2`, `DIGEST16-3` … that `fits`.

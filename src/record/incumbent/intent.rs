@@ -8,6 +8,7 @@ use super::Build;
 use super::json::read_json;
 use super::names::Naming;
 use crate::digest::Digest;
+use crate::record::error::RecordError;
 use crate::record::ledger::{Line, Source, What};
 use crate::stats::Metrics;
 
@@ -132,6 +133,6 @@ pub(super) fn path_of(state: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When the file is there and cannot be read or understood.
-pub fn pending(state: &Path) -> Result<Option<Intent>, String> {
+pub fn pending(state: &Path) -> Result<Option<Intent>, RecordError> {
     read_json(&path_of(state))
 }

@@ -8,6 +8,7 @@ use super::json::read_json;
 use crate::digest::Digest;
 use crate::pipeline::CompileWork;
 use crate::record::durable;
+use crate::record::error::RecordError;
 use crate::record::ledger::{Place, Source};
 use crate::stats::Metrics;
 
@@ -93,7 +94,7 @@ impl Incumbent {
     ///
     /// # Errors
     /// The first file that is missing or damaged.
-    pub fn verify(&self) -> Result<(), String> {
+    pub fn verify(&self) -> Result<(), RecordError> {
         let binary = self.binary.iter().zip(self.binary());
         for (source, path) in binary.chain(self.files()) {
             whole(&path, source.digest)?;
@@ -102,20 +103,20 @@ impl Incumbent {
     }
 
     /// Reads what a folder says about itself.
-    pub(super) fn read(folder: &Path) -> Result<Self, String> {
+    pub(super) fn read(folder: &Path) -> Result<Self, RecordError> {
         let about: Option<Self> = read_json(&folder.join("about.json"))?;
-        about.map(|about| Self { folder: folder.to_owned(), ..about }).ok_or_else(|| {
-            format!("{} has no about.json: put it back from a copy", folder.display())
-        })
+        about
+            .map(|about| Self { folder: folder.to_owned(), ..about })
+            .ok_or_else(|| RecordError::NoAbout(folder.to_owned()))
     }
 }
 
 /// The bytes kept in a file, proved to be those meant.
-pub(super) fn whole(path: &Path, digest: Digest) -> Result<Vec<u8>, String> {
+pub(super) fn whole(path: &Path, digest: Digest) -> Result<Vec<u8>, RecordError> {
     match durable::read(path)? {
         Some(bytes) if Digest::of(&bytes) == digest => Ok(bytes),
-        Some(_) => Err(format!("{} is damaged: put it back from a copy", path.display())),
-        None => Err(format!("{} is missing: put it back from a copy", path.display())),
+        Some(_) => Err(RecordError::Damaged(path.to_owned())),
+        None => Err(RecordError::Missing(path.to_owned())),
     }
 }
 

@@ -8,6 +8,7 @@ use super::json::{json_line, read_json};
 use super::{INCUMBENT_VERSION, Incumbent};
 use crate::digest::Digest;
 use crate::record::durable;
+use crate::record::error::RecordError;
 use crate::record::ledger::{Ledger, Line, Place, What};
 
 /// Which of a place's two names.
@@ -53,7 +54,7 @@ pub(super) struct Naming {
 ///
 /// # Errors
 /// When what is on disk cannot be read or understood.
-pub fn current(state: &Path, place: &Place) -> Result<Option<Incumbent>, String> {
+pub fn current(state: &Path, place: &Place) -> Result<Option<Incumbent>, RecordError> {
     pointed_at(state, place, Name::Current)
 }
 
@@ -61,7 +62,7 @@ pub fn current(state: &Path, place: &Place) -> Result<Option<Incumbent>, String>
 ///
 /// # Errors
 /// When what is on disk cannot be read or understood.
-pub fn baseline(state: &Path, place: &Place) -> Result<Option<Incumbent>, String> {
+pub fn baseline(state: &Path, place: &Place) -> Result<Option<Incumbent>, RecordError> {
     pointed_at(state, place, Name::Baseline)
 }
 
@@ -81,28 +82,16 @@ pub fn of_name(state: &Path, problem: &str) -> Vec<Incumbent> {
     all.filter(|incumbent| incumbent.place.problem == problem).collect()
 }
 
-fn pointed_at(state: &Path, place: &Place, name: Name) -> Result<Option<Incumbent>, String> {
+fn pointed_at(state: &Path, place: &Place, name: Name) -> Result<Option<Incumbent>, RecordError> {
     let file = name.file(state, place);
     let Some(pointer) = read_json::<Pointer>(&file)? else {
         return Ok(None);
     };
     let incumbent = Incumbent::read(&place.folder(state).join(&pointer.folder))?;
     if incumbent.digest != pointer.digest || incumbent.place != *place {
-        return Err(format!(
-            "{} names {}, which is about another kernel: put both back from a copy",
-            file.display(),
-            incumbent.folder.display()
-        ));
+        return Err(RecordError::OtherKernel { name: file, folder: incumbent.folder });
     }
     Ok(Some(incumbent))
-}
-
-/// Says that a place has no incumbent yet.
-pub(super) fn no_incumbent(place: &Place) -> String {
-    format!(
-        "there is no incumbent of {} on this device yet: the first comparing run makes one",
-        place.words()
-    )
 }
 
 /// The names that a new incumbent takes: both when there is no baseline to keep.
@@ -125,8 +114,8 @@ pub(super) fn of_lines(
     state: &Path,
     current: Option<&Line>,
     baseline: Option<&Line>,
-) -> Result<Vec<Naming>, String> {
-    let one = |name, line: Option<&Line>| -> Result<Naming, String> {
+) -> Result<Vec<Naming>, RecordError> {
+    let one = |name, line: Option<&Line>| -> Result<Naming, RecordError> {
         let to = line.map(|line| made_by(state, line)).transpose()?;
         Ok(Naming { name, to })
     };
@@ -134,9 +123,9 @@ pub(super) fn of_lines(
 }
 
 /// The incumbent that a line of the ledger made.
-fn made_by(state: &Path, line: &Line) -> Result<Pointer, String> {
+fn made_by(state: &Path, line: &Line) -> Result<Pointer, RecordError> {
     let place = line.place.folder(state);
-    let missing = || format!("the kernel of line {} is not kept in {}", line.seq, place.display());
+    let missing = || RecordError::NotKept { line: line.seq, folder: place.clone() };
     let entries = std::fs::read_dir(&place).map_err(|_| missing())?;
     let mut folders: Vec<_> = entries.flatten().filter(|e| e.path().is_dir()).collect();
     folders.sort_by_key(std::fs::DirEntry::file_name);
@@ -148,7 +137,7 @@ fn made_by(state: &Path, line: &Line) -> Result<Pointer, String> {
 }
 
 /// Writes or removes a name.
-pub(super) fn write(state: &Path, place: &Place, naming: &Naming) -> Result<(), String> {
+pub(super) fn write(state: &Path, place: &Place, naming: &Naming) -> Result<(), RecordError> {
     let file = naming.name.file(state, place);
     match &naming.to {
         Some(pointer) => durable::replace(state, &file, &json_line(pointer)?),

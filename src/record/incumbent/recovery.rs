@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::intent::{Commit, Intent, pending};
 use super::transition::{Finished, finish, take_back};
+use crate::record::error::RecordError;
 use crate::record::ledger;
 
 /// How a transition that was found was ended.
@@ -36,10 +37,10 @@ pub struct Recovered {
 ///
 /// # Errors
 /// What `git` says, or what could not be read or written; the intent is still there then.
-pub fn recover(
+pub fn recover<E: From<RecordError>>(
     state: &Path,
-    git: &mut dyn FnMut(&Intent) -> Result<Option<String>, String>,
-) -> Result<Option<Recovered>, String> {
+    git: &mut dyn FnMut(&Intent) -> Result<Option<String>, E>,
+) -> Result<Option<Recovered>, E> {
     let Some(intent) = pending(state)? else {
         return Ok(None);
     };
@@ -62,13 +63,12 @@ pub fn recover(
 /// # Errors
 /// For a revert, which may have written files; for a transition that the ledger knows; and what
 /// could not be removed.
-pub fn abandon(state: &Path, intent: &Intent) -> Result<(), String> {
+pub fn abandon(state: &Path, intent: &Intent) -> Result<(), RecordError> {
     if !intent.installs() {
-        let what = intent.line.event.word();
-        return Err(format!("a {what} that has begun can only be ended"));
+        return Err(RecordError::Begun(intent.line.event));
     }
     if ledger::read(state)?.of_intent(&intent.id).is_some() {
-        return Err(format!("the ledger knows of this {} already", intent.line.event.word()));
+        return Err(RecordError::Recorded(intent.line.event));
     }
     take_back(state, intent)
 }

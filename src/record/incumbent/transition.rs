@@ -16,10 +16,11 @@ use std::path::Path;
 
 use super::intent::{self, Change, Commit, Install, Intent};
 use super::json::json_line;
-use super::names::{self, Name, Naming, no_incumbent};
+use super::names::{self, Name, Naming};
 use super::{INCUMBENT_VERSION, Incumbent, files, folder};
 use crate::digest::Digest;
 use crate::record::durable;
+use crate::record::error::RecordError;
 use crate::record::ledger::{self, Line, What};
 
 /// How a transition ended.
@@ -70,7 +71,7 @@ pub(super) struct Transition<'a> {
 ///
 /// # Errors
 /// What could not be read or written; nothing has happened then.
-pub fn begin(state: &Path, change: &Change) -> Result<Intent, String> {
+pub fn begin(state: &Path, change: &Change) -> Result<Intent, RecordError> {
     let mut transition = Transition::plan(state, change)?;
     for step in transition.opening() {
         if let Err(why) = transition.perform(step) {
@@ -91,24 +92,24 @@ pub fn finish(
     state: &Path,
     mut intent: Intent,
     commit: Option<String>,
-) -> Result<Finished, String> {
+) -> Result<Finished, RecordError> {
     intent.line.commit = commit.or(intent.line.commit);
     let mut transition = Transition { state, intent, install: None, warnings: Vec::new() };
     for step in transition.closing() {
-        transition.perform(step).map_err(|why| {
-            let what = transition.intent.line.event.word();
-            format!("{why}; this {what} has begun, and the next optloop run here ends it")
-        })?;
+        let event = transition.intent.line.event;
+        transition
+            .perform(step)
+            .map_err(|source| RecordError::CutOff { event, source: Box::new(source) })?;
     }
     Ok(Finished { line: transition.intent.line, warnings: transition.warnings })
 }
 
 impl<'a> Transition<'a> {
     /// Looks at everything and writes nothing.
-    pub(super) fn plan(state: &'a Path, change: &'a Change) -> Result<Self, String> {
+    pub(super) fn plan(state: &'a Path, change: &'a Change) -> Result<Self, RecordError> {
         if let Some(other) = intent::pending(state)? {
-            let what = other.line.event.word();
-            return Err(format!("a {what} begun at {} has not ended yet", other.line.at));
+            let Line { event, at, .. } = other.line;
+            return Err(RecordError::Unfinished { event, at });
         }
         let known = ledger::read(state)?;
         let (given, install) = match change {
@@ -122,7 +123,7 @@ impl<'a> Transition<'a> {
             What::Anchor => false,
         };
         if !fits {
-            return Err(format!("a {} does not change the incumbent so", given.event.word()));
+            return Err(RecordError::NoSuchChange(given.event));
         }
         let id = id(known.lines.len(), given);
         let line = Line { seq: 0, intent: Some(id.clone()), ..given.clone() };
@@ -140,7 +141,7 @@ impl<'a> Transition<'a> {
         if let Some(standing) = known.standing(&given.place) {
             intent.line.incumbent.get_or_insert(standing.candidate);
         } else if given.event == What::Keep {
-            return Err(no_incumbent(&given.place));
+            return Err(RecordError::NoIncumbent(Box::new(given.place.clone())));
         }
         match (change, install) {
             (Change::Rename(_), _) => intent.names = renamed(state, &known, given)?,
@@ -183,7 +184,7 @@ impl<'a> Transition<'a> {
             .collect()
     }
 
-    pub(super) fn perform(&mut self, step: Step) -> Result<(), String> {
+    pub(super) fn perform(&mut self, step: Step) -> Result<(), RecordError> {
         match step {
             Step::Folder => match self.install {
                 Some(install) => folder::write(self.state, &self.intent, install),
@@ -210,7 +211,7 @@ impl<'a> Transition<'a> {
         }
     }
 
-    fn note_commit(&self) -> Result<(), String> {
+    fn note_commit(&self) -> Result<(), RecordError> {
         let Some(commit) = &self.intent.line.commit else {
             return Ok(());
         };
@@ -220,7 +221,7 @@ impl<'a> Transition<'a> {
         durable::replace(self.state, &folder.join("about.json"), &json_line(&about)?)
     }
 
-    fn record(&mut self) -> Result<(), String> {
+    fn record(&mut self) -> Result<(), RecordError> {
         let known = ledger::read(self.state)?;
         if let Some(line) = known.of_intent(&self.intent.id) {
             self.intent.line = line.clone();
@@ -232,7 +233,7 @@ impl<'a> Transition<'a> {
         Ok(())
     }
 
-    fn point(&self, at: usize) -> Result<(), String> {
+    fn point(&self, at: usize) -> Result<(), RecordError> {
         match self.names().get(at) {
             Some(naming) => names::write(self.state, &self.intent.line.place, naming),
             None => Ok(()),
@@ -241,7 +242,7 @@ impl<'a> Transition<'a> {
 }
 
 /// Removes all that the beginning of a transition wrote, but for the candidate's kept files.
-pub(super) fn take_back(state: &Path, intent: &Intent) -> Result<(), String> {
+pub(super) fn take_back(state: &Path, intent: &Intent) -> Result<(), RecordError> {
     files::clear_stage(state)?;
     durable::remove(&intent::path_of(state))?;
     if !intent.installs() {
@@ -258,7 +259,7 @@ pub(super) fn take_back(state: &Path, intent: &Intent) -> Result<(), String> {
 }
 
 /// The names after a change that brings no kernel.
-fn renamed(state: &Path, known: &ledger::Ledger, line: &Line) -> Result<Vec<Naming>, String> {
+fn renamed(state: &Path, known: &ledger::Ledger, line: &Line) -> Result<Vec<Naming>, RecordError> {
     let stands = known.stands(&line.place);
     let before = match line.event {
         What::Undo => stands.len().checked_sub(2).and_then(|at| stands.get(at)),
