@@ -13,130 +13,13 @@ use bytemuck::{Pod, Zeroable};
 
 use super::CacheError;
 use super::entry::{Entry, Kind, Stat};
+pub use super::node::{Finish, Links, Node, Status, flag};
 use super::users::Users;
 use crate::digest::Digest;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"optloopI");
 /// Rises with any change to the layout; an index of another format is dropped, not read.
 pub const FORMAT: u32 = 2;
-
-/// How a node ended last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[repr(u32)]
-pub enum Status {
-    /// Never ran, failed, or its definition changed: it must be looked at.
-    Unknown = 0,
-    /// Passed with the key it carries.
-    Passed = 1,
-    /// Its `when` did not hold.
-    Skipped = 2,
-    /// Started and never finished: its outputs are not to be trusted.
-    Started = 3,
-}
-
-/// A range of the index's link array.
-#[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
-#[repr(C)]
-pub struct Links {
-    /// First element.
-    pub start: u32,
-    /// How many.
-    pub len: u32,
-}
-
-/// How a node ended.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Finish {
-    /// Which.
-    pub node: u32,
-    /// How.
-    pub status: Status,
-    /// Under which key.
-    pub key: Digest,
-    /// How long it took; 0 keeps what was known.
-    pub duration_us: u64,
-    /// When, ms since the epoch.
-    pub finished_ms: i64,
-    /// True when its recorded output is not empty.
-    pub has_log: bool,
-    /// Entries it was seen to read.
-    pub discovered: Vec<u32>,
-}
-
-/// One node of the plan with what is known of its last run.
-#[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
-#[repr(C)]
-pub struct Node {
-    /// Of its definition's bytes in `defs`.
-    pub def_digest: Digest,
-    /// Of its last good run; all zero when there is none.
-    pub key: Digest,
-    /// Definition: where in `defs`.
-    pub def_start: u64,
-    /// How long its last run took.
-    pub duration_us: u64,
-    /// When it ended, ms since the epoch.
-    pub finished_ms: i64,
-    /// Name: where in the text.
-    pub name: u32,
-    /// Its length.
-    pub name_len: u32,
-    /// Length of the definition.
-    pub def_len: u32,
-    /// [`Status`] as a number.
-    pub status: u32,
-    /// [`flag`] bits.
-    pub flags: u32,
-    /// Zero.
-    pub reserved: u32,
-    /// Entries it declares to read.
-    pub inputs: Links,
-    /// Entries it was seen to read (includes).
-    pub discovered: Links,
-    /// Entries it writes.
-    pub outputs: Links,
-    /// Nodes that must pass first.
-    pub needs: Links,
-}
-
-/// Bits of [`Node::flags`].
-pub mod flag {
-    /// Runs every time.
-    pub const ALWAYS: u32 = 1;
-    /// Has a condition.
-    pub const WHEN: u32 = 2;
-    /// Its recorded output is not empty.
-    pub const LOG: u32 = 4;
-    /// Yields numbers or verdicts, so it has a row in the result table.
-    pub const RESULT: u32 = 8;
-    /// Times something: runs alone.
-    pub const ALONE: u32 = 16;
-    /// Reads entries it did not declare (includes).
-    pub const DISCOVERS: u32 = 32;
-    /// Made by the plan, not written by the user.
-    pub const IMPLICIT: u32 = 64;
-    /// Its result follows from results, not only from files, of what it needs.
-    pub const FOLLOWS: u32 = 128;
-    /// Is to be compared with the best, and there is none: what passes first is the baseline.
-    pub const FIRST: u32 = 256;
-}
-
-impl Node {
-    /// How it ended last.
-    pub fn status(&self) -> Status {
-        match self.status {
-            1 => Status::Passed,
-            2 => Status::Skipped,
-            3 => Status::Started,
-            _ => Status::Unknown,
-        }
-    }
-
-    /// True when a [`flag`] is set.
-    pub fn has(&self, bit: u32) -> bool {
-        self.flags & bit != 0
-    }
-}
 
 #[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
 #[repr(C)]
@@ -207,7 +90,7 @@ impl Index {
     /// Returns `None` when there is no such node.
     pub fn end(&mut self, finish: &Finish) -> Option<()> {
         let discovered = self.add_links(&finish.discovered);
-        let users = self.take_users();
+        let mut users = self.take_users();
         let node = self.nodes.get_mut(finish.node as usize)?;
         let differs = node.key != finish.key || node.status() != finish.status;
         node.status = finish.status as u32;
@@ -221,25 +104,28 @@ impl Index {
         if finish.duration_us > 0 {
             node.duration_us = finish.duration_us;
         }
-        self.tell_followers(users, finish, differs);
-        Some(())
-    }
-
-    fn tell_followers(&mut self, mut users: Users, finish: &Finish, differs: bool) {
-        for &follower in users.followers.iter().filter(|_| differs) {
-            let needs = self.nodes[follower as usize].needs;
-            if follower != finish.node && self.ids(needs).contains(&finish.node) {
-                self.nodes[follower as usize].status = Status::Unknown as u32;
-            }
+        if differs {
+            self.tell_followers(&users, finish.node);
         }
         users.more.extend(finish.discovered.iter().map(|&e| (e, finish.node)));
         self.users = OnceLock::from(users);
+        Some(())
+    }
+
+    /// What follows the result of `node` is to be looked at again.
+    fn tell_followers(&mut self, users: &Users, node: u32) {
+        for &follower in &users.followers {
+            let needs = self.nodes[follower as usize].needs;
+            if follower != node && self.ids(needs).contains(&node) {
+                self.nodes[follower as usize].status = Status::Unknown as u32;
+            }
+        }
     }
 
     fn take_users(&mut self) -> Users {
         match self.users.take() {
             Some(users) if !users.starts.is_empty() => users,
-            _ => Users::of(self),
+            _ => Users::of(&self.nodes, &self.links, self.entries.len()),
         }
     }
 
@@ -356,7 +242,7 @@ impl Index {
 
     /// The ids of a range.
     pub fn ids(&self, links: Links) -> &[u32] {
-        self.links.get(links.start as usize..(links.start + links.len) as usize).unwrap_or(&[])
+        links.of(&self.links)
     }
 
     /// The node of a name.
@@ -389,9 +275,8 @@ impl Index {
     }
 
     /// Everything a node reads: declared, then discovered.
-    pub fn reads(&self, node: u32) -> impl Iterator<Item = u32> + '_ {
-        let n = &self.nodes[node as usize];
-        self.ids(n.inputs).iter().chain(self.ids(n.discovered)).copied()
+    pub fn reads(&self, node: u32) -> impl Iterator<Item = u32> + use<'_> {
+        self.nodes[node as usize].reads(&self.links)
     }
 }
 

@@ -9,19 +9,23 @@
 //!
 //! Not for: deciding what a key consists of (that is `plan::key`) or running anything.
 
+mod action;
 pub mod entry;
 pub mod index;
 pub mod journal;
 pub mod lock;
+mod node;
 mod pack;
 pub mod store;
 mod users;
 
+pub use action::{ACTION_VERSION, Action, Output};
 pub use entry::{Entry, Kind, Stat};
-pub use index::{Finish, Index, Node, Status};
+pub use index::Index;
 pub use journal::{Journal, Record};
+pub use node::{Finish, Node, Status};
 pub use pack::Room;
-pub use store::{Action, Output, Store};
+pub use store::Store;
 
 /// What can go wrong with the state on disk.
 #[derive(Debug, thiserror::Error)]

@@ -13,65 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::CacheError;
+use super::action::{ACTION_VERSION, Action, Output};
 use super::pack::{Name, Pack, Room};
 use crate::digest::Digest;
-use crate::stats::Metrics;
-
-/// Rises with any change to what a stored result holds.
-pub const ACTION_VERSION: u32 = 2;
-
-/// A file that a stage wrote.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Output {
-    /// Its name, relative to the root where it lies below it.
-    pub path: String,
-    /// Its content.
-    pub digest: Digest,
-    /// Permission bits.
-    pub mode: u32,
-    /// Where it leads, when it is a link; the content is then that of the file there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub link: Option<PathBuf>,
-}
-
-impl Output {
-    /// Whether what is there now is this output: content, the right to run it, link or file.
-    pub fn is(&self, digest: &Digest, is_executable: bool, link: Option<&Path>) -> bool {
-        *digest == self.digest
-            && is_executable == (self.mode & 0o100 != 0)
-            && link == self.link.as_deref()
-    }
-}
-
-/// What is kept under a key: the readable record of the key, and the result.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Action {
-    /// [`ACTION_VERSION`].
-    pub version: u32,
-    /// The node that it was made for.
-    pub node: String,
-    /// What entered the key, in order.
-    pub fields: Vec<(String, String)>,
-    /// Files written.
-    pub outputs: Vec<Output>,
-    /// What it printed, as a blob; all zero when nothing.
-    pub log: Digest,
-    /// Named numbers.
-    pub metrics: Metrics,
-    /// The stage kind's own record.
-    pub detail: serde_json::Value,
-    /// Names of files it was seen to read.
-    pub discovered: Vec<String>,
-    /// When it ended, ms since the epoch.
-    pub finished_ms: i64,
-    /// How long it took.
-    pub duration_us: u64,
-    /// The artifact that tells everything, relative to the state folder; empty for none.
-    pub artifact: String,
-}
 
 /// The store of one project. One run writes at a time; whoever writes holds the state's lock.
 #[derive(Debug)]
@@ -247,7 +194,7 @@ impl Store {
     /// When the blob is gone or damaged, or the file cannot be written.
     pub fn restore(&self, output: &Output, to: &Path) -> Result<(), CacheError> {
         if let Some(target) = &output.link {
-            return self.restore_link((output, target), to);
+            return self.restore_link(output, target, to);
         }
         let packed = self.get(Room::Blobs, &output.digest);
         let temporary = self.temporary_path();
@@ -272,11 +219,7 @@ impl Store {
     }
 
     /// A link is put back as a link, and only where what it leads to is what it was.
-    fn restore_link(
-        &self,
-        (output, target): (&Output, &Path),
-        to: &Path,
-    ) -> Result<(), CacheError> {
+    fn restore_link(&self, output: &Output, target: &Path, to: &Path) -> Result<(), CacheError> {
         let temporary = self.temporary_path();
         let link = || -> io::Result<()> {
             // A link is read from where it lies.
@@ -407,6 +350,7 @@ fn move_file(from: &Path, to: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::Metrics;
 
     fn action() -> Action {
         Action {

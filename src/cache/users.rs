@@ -1,6 +1,6 @@
 //! Which nodes read or write an entry; made when the first entry changes.
 
-use super::index::{Index, flag};
+use super::node::{Node, flag};
 
 /// Which nodes read or write an entry, and which follow the results of others.
 #[derive(Debug, Default, Clone)]
@@ -14,29 +14,26 @@ pub(super) struct Users {
 }
 
 impl Users {
-    pub(super) fn of(index: &Index) -> Self {
-        let mut starts = vec![0u32; index.entries.len() + 1];
-        let pairs = |node: u32| {
-            let n = &index.nodes[node as usize];
-            index.reads(node).chain(index.ids(n.outputs).iter().copied())
-        };
-        for node in 0..index.nodes.len() as u32 {
-            pairs(node).for_each(|e| starts[e as usize + 1] += 1);
+    pub(super) fn of(nodes: &[Node], links: &[u32], entries: usize) -> Self {
+        let uses = |node: &Node| node.reads(links).chain(node.outputs.of(links).iter().copied());
+        let mut starts = vec![0u32; entries + 1];
+        for entry in nodes.iter().flat_map(uses) {
+            starts[entry as usize + 1] += 1;
         }
         for i in 1..starts.len() {
             starts[i] += starts[i - 1];
         }
         let mut next = starts.clone();
-        let mut nodes = vec![0; starts.last().copied().unwrap_or(0) as usize];
-        for node in 0..index.nodes.len() as u32 {
-            for e in pairs(node) {
-                nodes[next[e as usize] as usize] = node;
-                next[e as usize] += 1;
+        let mut users = vec![0; starts.last().copied().unwrap_or(0) as usize];
+        for (id, node) in (0..).zip(nodes) {
+            for entry in uses(node) {
+                users[next[entry as usize] as usize] = id;
+                next[entry as usize] += 1;
             }
         }
-        let follows = |n: &u32| index.nodes[*n as usize].has(flag::WHEN | flag::FOLLOWS);
-        let followers = (0..index.nodes.len() as u32).filter(follows).collect();
-        Self { starts, nodes, more: Vec::new(), followers }
+        let follows = |(_, node): &(u32, &Node)| node.has(flag::WHEN | flag::FOLLOWS);
+        let followers = (0..).zip(nodes).filter(follows).map(|(id, _)| id).collect();
+        Self { starts, nodes: users, more: Vec::new(), followers }
     }
 
     pub(super) fn of_entry(&self, entry: u32) -> impl Iterator<Item = u32> + '_ {

@@ -350,7 +350,7 @@ impl<'a> Forecast<'a> {
         let (mut files, mut given) = (Vec::new(), Vec::new());
         for (known, output) in job.outputs.iter().zip(&hit.action.outputs) {
             let link = std::fs::read_link(self.state.paths.root.join(&known.name)).ok();
-            if !output.is(&known.digest, known.stat.is_executable(), link.as_deref()) {
+            if !output.is(&known.digest, &known.stat, link.as_deref()) {
                 if !store.has_blob(&output.digest) {
                     return Fate { changes, ..lost(&known.name) };
                 }

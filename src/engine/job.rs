@@ -10,8 +10,8 @@ use super::shared::Shared;
 use super::stage::{Failure, FailureClass, StageOutcome};
 use super::subject::{Hit, Job, Known, with_discovered};
 use super::{dispatch, own};
+use crate::cache::ACTION_VERSION;
 use crate::cache::index::flag;
-use crate::cache::store::ACTION_VERSION;
 use crate::cache::{Action, CacheError, Record};
 use crate::digest::Digest;
 use crate::measure::pairs::Decision;
@@ -126,7 +126,7 @@ impl<'a> JobRun<'a> {
             let readable = eyes.look_again(&mut now).is_ok();
             let place = self.shared.root.join(&known.name);
             let link = std::fs::read_link(&place).ok();
-            if !readable || !output.is(&now.digest, now.stat.is_executable(), link.as_deref()) {
+            if !readable || !output.is(&now.digest, &now.stat, link.as_deref()) {
                 self.shared.store.restore(output, &place).map_err(|_| known.name.clone())?;
                 files.push(known.name.clone());
             }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::cache::ACTION_VERSION;
 use crate::cache::index::FORMAT;
-use crate::cache::store::ACTION_VERSION;
 use crate::cache::{Action, CacheError, Index, Journal, Kind, Room, Store};
 use crate::digest::Digest;
 use crate::engine::stage::compare::sides::TREES;

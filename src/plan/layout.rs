@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::key::KEY_VERSION;
 use super::{Origin, Plan, PlanNode};
+use crate::cache::ACTION_VERSION;
 use crate::cache::index::{Links, Node, flag};
-use crate::cache::store::ACTION_VERSION;
 use crate::cache::{Entry, Index, Kind, Status};
 use crate::digest::Digest;
 

@@ -1,4 +1,4 @@
-//! Starting, watching and ending child processes; the only room that spawns.
+//! Starting, watching and ending child processes; the only module that spawns.
 //!
 //! [`run`] is for commands that run to their end, [`start`] for workers that are talked to
 //! meanwhile. Both end the whole tree that a command started, on every path. What a command
@@ -7,6 +7,7 @@
 pub mod audit;
 mod capture;
 mod errno;
+mod finished;
 mod full;
 pub mod jobserver;
 mod leader;
@@ -17,6 +18,7 @@ mod running;
 pub mod sandbox;
 mod signals;
 mod spawn;
+mod spec;
 pub mod trace;
 mod tree;
 
@@ -25,11 +27,13 @@ mod tests;
 
 pub use capture::Capture;
 pub use errno::lasts;
+pub use finished::{Exit, Finished};
 pub use full::{Want, is_full};
 pub use leader::{await_stale, die_with_parent, end_stale};
 pub use limits::Limits;
 pub use resolve::resolve;
-pub use running::{Exit, Finished, Running, Wake};
+pub use running::{Running, Wake};
 pub use signals::{Cancel, install};
-pub use spawn::{CommandSpec, SpawnError, Stdin, forbids_execution, run, start};
+pub use spawn::{forbids_execution, run, start};
+pub use spec::{CommandSpec, SpawnError, Stdin};
 pub use tree::{Fate, Leftover, MARKER, become_subreaper};

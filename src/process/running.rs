@@ -1,8 +1,8 @@
-//! A command on its way: waited for together with its output, its deadline and a cancel.
+//! A command on its way: waited for together with its output, its deadline and a cancel. How it is
+//! ended is in `ending`.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus};
 use std::sync::mpsc::Receiver;
@@ -15,53 +15,19 @@ use rustix::process::{
 };
 
 use super::capture::Stream;
+use super::finished::{Exit, Finished};
 use super::procfs;
 use super::signals::Cancel;
-use super::spawn::{CommandSpec, SpawnError};
-use super::trace;
-use super::tree::{Fate, Leftover, Tree};
+use super::spec::{CommandSpec, SpawnError};
+use super::tree::{Leftover, Tree};
 
-/// How long output of a background child is still waited for after the command's own end.
-const LATE_OUTPUT: Duration = Duration::from_millis(100);
-/// How long leftovers of a normal end get between TERM and KILL.
-const LEFTOVER_GRACE: Duration = Duration::from_millis(100);
+mod ending;
+
 /// How often a dying tree is looked at.
 const SLICE: Duration = Duration::from_millis(10);
-/// How long a killed leader may take to go before it is given up as stuck in the kernel.
-const REAP_LIMIT: Duration = Duration::from_secs(2);
 /// Looks at a command that is being stopped, before sleeps between them.
 const QUICK_LOOKS: u32 = 50;
 const HALT_PAUSE: Duration = Duration::from_micros(50);
-
-/// How a command ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// By itself, with this code.
-    Code(i32),
-    /// By a signal that was not ours.
-    Signal(i32),
-    /// Its time was up, and it was ended.
-    TimedOut,
-    /// A stop was asked for, and it was ended.
-    Cancelled,
-}
-
-/// All there is to say about a command that has ended.
-#[derive(Debug)]
-pub struct Finished {
-    /// How it ended.
-    pub exit: Exit,
-    /// Its output; both streams when they were merged.
-    pub stdout: Vec<u8>,
-    /// Its error stream when it was captured apart.
-    pub stderr: Vec<u8>,
-    /// Some output was left out, for there was more than the limit.
-    pub truncated: bool,
-    /// From start to end.
-    pub wall: Duration,
-    /// What it had left running; after a timeout or a cancel only what could not be ended.
-    pub leftovers: Vec<Leftover>,
-}
 
 /// Why a wait came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -310,8 +276,9 @@ impl Running {
         let watch_at = fds.len();
         fds.extend(watch.map(readable));
         fds.extend(cancel_fd.map(readable));
-        let blind = cancel.is_some() && cancel_fd.is_none();
-        match poll(&mut fds, timeout(until, blind).as_ref()) {
+        // A cancel that cannot wake the poll is looked at between slices of it.
+        let longest = (cancel.is_some() && cancel_fd.is_none()).then_some(SLICE);
+        match poll(&mut fds, timeout(until, longest).as_ref()) {
             Ok(_) => {}
             Err(Errno::INTR) => return Ok(false),
             Err(error) => return Err(error.into()),
@@ -327,137 +294,14 @@ impl Running {
         }
         Ok(watch.is_some() && happened[watch_at])
     }
-
-    /// TERM to the tree, then its time of grace, then KILL and the sweep.
-    fn terminate(&mut self, cancel: &Cancel) {
-        if !self.grace.is_zero() && !cancel.is_forced() {
-            self.signal_group(Signal::TERM);
-            self.tree.signal_outside_group(Signal::TERM);
-            // A stopped process takes the signal only when it goes on.
-            self.signal_group(Signal::CONT);
-            self.pump_until(Instant::now() + self.grace, cancel);
-        }
-        let _survivors = self.kill_tree();
-    }
-
-    /// Drains output while a tree is dying, until it is empty or the time is up.
-    fn pump_until(&mut self, until: Instant, cancel: &Cancel) {
-        while Instant::now() < until && !cancel.is_forced() {
-            let slice = until.min(Instant::now() + SLICE);
-            if self.poll_once(None, Some(slice), None).is_err() {
-                return;
-            }
-            if self.ended.is_some() && self.tree.living().is_empty() {
-                return;
-            }
-        }
-    }
-
-    /// Reads what is left, ends what is left, reaps, and sums up.
-    fn conclude(mut self, forced: Option<Exit>) -> Finished {
-        self.await_end();
-        self.await_late_output();
-        let leftovers = self.end_leftovers(forced.is_some());
-        for stream in &mut self.streams {
-            stream.read_available();
-        }
-        let wall = self.ended.unwrap_or_else(Instant::now) - self.started;
-        let own = self.reap();
-        let exit = forced.unwrap_or(own);
-        let mut outputs = std::mem::take(&mut self.streams).into_iter().map(Stream::finish);
-        let (stdout, cut) = outputs.next().unwrap_or_default();
-        let (stderr, cut_too) = outputs.next().unwrap_or_default();
-        Finished { exit, stdout, stderr, truncated: cut || cut_too, wall, leftovers }
-    }
-
-    /// A killed leader goes within moments unless it is stuck in the kernel.
-    fn await_end(&mut self) {
-        let until = Instant::now() + REAP_LIMIT;
-        while self.ended.is_none() && Instant::now() < until {
-            if self.poll_once(None, Some(until), None).is_err() {
-                return;
-            }
-        }
-    }
-
-    /// A background child may still be writing its last lines.
-    fn await_late_output(&mut self) {
-        for stream in &mut self.streams {
-            stream.read_available();
-        }
-        let until = Instant::now() + LATE_OUTPUT;
-        while self.streams.iter().any(|stream| stream.fd().is_some()) && Instant::now() < until {
-            if self.poll_once(None, Some(until), None).is_err() {
-                return;
-            }
-        }
-    }
-
-    fn end_leftovers(&mut self, already_killed: bool) -> Vec<Leftover> {
-        let found = self.tree.leftovers();
-        if found.is_empty() {
-            return Vec::new();
-        }
-        if !already_killed {
-            self.signal_group(Signal::TERM);
-            self.tree.signal_outside_group(Signal::TERM);
-            self.pump_until(Instant::now() + LEFTOVER_GRACE, &Cancel::default());
-        }
-        let killed = self.tree.sweep();
-        let survived =
-            |pid: u32| killed.iter().any(|left| left.pid == pid && left.fate == Fate::Survived);
-        found
-            .into_iter()
-            .map(|process| {
-                let pid = process.pid as u32;
-                let fate = if survived(pid) { Fate::Survived } else { Fate::Ended };
-                Leftover { pid, name: process.name, fate }
-            })
-            .filter(|leftover| !already_killed || leftover.fate == Fate::Survived)
-            .collect()
-    }
-
-    /// Collects the exit status; the leader's number is free from here on.
-    fn reap(&mut self) -> Exit {
-        if self.ended.is_some() && self.status.is_none() {
-            self.status = match &self.reaper {
-                Some(reaper) => reaper.recv().ok(),
-                None => self.child.wait().ok(),
-            };
-            trace::note(|| match &self.status {
-                Some(status) => format!("process {}: ended, {status}", self.child.id()),
-                None => format!("process {}: ended, nobody knows how", self.child.id()),
-            });
-        }
-        match self.status {
-            Some(status) => {
-                status.code().map_or_else(|| Exit::Signal(status.signal().unwrap_or(0)), Exit::Code)
-            }
-            None => Exit::Signal(0),
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if self.status.is_some() {
-            return;
-        }
-        if self.ended.is_none() || !self.tree.leftovers().is_empty() {
-            let _survivors = self.kill_tree();
-            self.await_end();
-        }
-        self.reap();
-    }
 }
 
 fn readable(fd: BorrowedFd<'_>) -> PollFd<'_> {
     PollFd::from_borrowed_fd(fd, PollFlags::IN)
 }
 
-/// The time that poll may take; in slices when a cancel cannot wake it.
-fn timeout(until: Option<Instant>, blind: bool) -> Option<Timespec> {
+/// The time that poll may take: until then, and not beyond the longest.
+fn timeout(until: Option<Instant>, longest: Option<Duration>) -> Option<Timespec> {
     let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-    let left = if blind { Some(left.unwrap_or(SLICE).min(SLICE)) } else { left };
-    left.and_then(|left| Timespec::try_from(left).ok())
+    left.into_iter().chain(longest).min().and_then(|left| Timespec::try_from(left).ok())
 }

@@ -4,11 +4,9 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
-
-use rustix::time::{ClockId, clock_gettime};
 
 use super::listing::Item;
+use super::times::time;
 use crate::paths::plain;
 
 /// Copies a file to where nothing is: as a reflink where the file system has them, else at the
@@ -23,30 +21,9 @@ pub(super) fn file(item: &Item, to: &Path, mtime_ns: i64) -> io::Result<()> {
     copy.set_permissions(Permissions::from_mode(item.mode & 0o7777))
 }
 
-/// Gives a file another modification time.
-pub(super) fn touch(path: &Path, mtime_ns: i64) -> io::Result<()> {
-    let second = 1_000_000_000;
-    let time = rustix::fs::Timespec {
-        tv_sec: mtime_ns.div_euclid(second),
-        tv_nsec: mtime_ns.rem_euclid(second),
-    };
-    let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
-    let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-    Ok(rustix::fs::utimensat(rustix::fs::CWD, path, &times, flags)?)
-}
-
-fn time(ns: i64) -> SystemTime {
-    let since = Duration::from_nanos(ns.unsigned_abs());
-    let time = match ns {
-        0.. => SystemTime::UNIX_EPOCH.checked_add(since),
-        _ => SystemTime::UNIX_EPOCH.checked_sub(since),
-    };
-    time.unwrap_or(SystemTime::UNIX_EPOCH)
-}
-
 /// Where the copy of a link leads: to the copy of what lies in the project, and to the very same
 /// file elsewhere.
-pub(super) fn target(item: &Item, (root, place): (&Path, &Path)) -> io::Result<PathBuf> {
+pub(super) fn target(item: &Item, root: &Path, place: &Path) -> io::Result<PathBuf> {
     let target = fs::read_link(&item.from)?;
     let folder = item.from.parent().unwrap_or(root);
     let led_to = plain(&folder.join(&target));
@@ -108,19 +85,4 @@ pub(super) fn forget_compiled(source: &Path) {
             drop(fs::remove_file(entry.path()));
         }
     }
-}
-
-/// Now, ns since the epoch.
-pub(super) fn now_ns() -> i64 {
-    ns(ClockId::Realtime)
-}
-
-/// Now, as files get their times: not later than any file that is written from here on.
-pub(super) fn clock_ns() -> i64 {
-    ns(ClockId::RealtimeCoarse)
-}
-
-fn ns(clock: ClockId) -> i64 {
-    let now = clock_gettime(clock);
-    now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec)
 }

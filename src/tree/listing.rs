@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use ignore::{DirEntry, WalkBuilder, WalkState};
 use serde::{Deserialize, Serialize};
 
-use super::copy;
+use super::times;
 use crate::paths::plain;
 
 /// Folders that are nobody's sources: a repository's own, and what this program keeps.
@@ -110,7 +110,7 @@ impl Listing {
     /// # Errors
     /// When a folder cannot be read.
     pub fn of(root: &Path, extra: &[PathBuf]) -> io::Result<Self> {
-        let seen_ns = copy::clock_ns();
+        let seen_ns = times::clock_ns();
         let mut items = walk(root)?;
         for name in extra {
             add(root, &plain(name), &mut items)?;

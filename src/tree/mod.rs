@@ -17,6 +17,7 @@ mod held;
 mod listing;
 #[cfg(test)]
 mod tests;
+mod times;
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -115,7 +116,7 @@ impl Tree {
                 Looked::Good(known) if written == 0 => known,
                 Looked::Good(_) => {
                     let place = self.place.join(&item.name);
-                    copy::touch(&place, stamp_ns)?;
+                    times::touch(&place, stamp_ns)?;
                     Held::new(item, &place, wanted.seen_ns)?
                 }
                 Looked::Touched(_) | Looked::Stale => {
@@ -209,7 +210,7 @@ impl Tree {
                     Looked::Stale
                 };
             }
-            let leads = || copy::target(item, (&wanted.root, &self.place));
+            let leads = || copy::target(item, &wanted.root, &self.place);
             let is_same = || {
                 if item.stat.is_link() {
                     leads().is_ok_and(|to| fs::read_link(&place).is_ok_and(|there| there == to))
@@ -234,7 +235,7 @@ impl Tree {
         };
         copy::remove(&place).map_err(wrong)?;
         if item.stat.is_link() {
-            let target = copy::target(item, (&wanted.root, &self.place)).map_err(wrong)?;
+            let target = copy::target(item, &wanted.root, &self.place).map_err(wrong)?;
             std::os::unix::fs::symlink(target, &place).map_err(wrong)?;
         } else {
             copy::file(item, &place, mtime_ns).map_err(wrong)?;
@@ -278,6 +279,6 @@ impl Tree {
         let files = all.filter(|entry| entry.file_type().is_file());
         let times = files.filter_map(|entry| entry.metadata().ok());
         let newest = times.map(|found| listing::Stat::of(&found).mtime_ns).max();
-        newest.map_or_else(copy::now_ns, |newest| copy::now_ns().max(newest + 1))
+        newest.map_or_else(times::now_ns, |newest| times::now_ns().max(newest + 1))
     }
 }

@@ -55,7 +55,7 @@ mod tests {
             let key = Digest::of(name.as_bytes());
             let metrics: Metrics = value.map(|v| (Metrics::MEDIAN_US, v)).into_iter().collect();
             let action = crate::cache::Action {
-                version: crate::cache::store::ACTION_VERSION,
+                version: crate::cache::ACTION_VERSION,
                 node: name.to_owned(),
                 fields: Vec::new(),
                 outputs: Vec::new(),

@@ -1,15 +1,15 @@
 //! Everything that a command does with files: each call is seen as it begins and as it ends.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::path::Path;
 
 use nix::libc;
 use nix::sys::ptrace::{self, Options};
 use nix::unistd;
 
+use super::access::{Access, AccessKind, Seen};
 use super::call::{Call, Stop};
 use super::tracer::{Witness, image};
-use super::{Access, AccessKind};
 
 /// The accesses so far, and calls in flight.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub(super) struct Accesses {
 impl Accesses {
     /// What was touched, sorted, each once.
     pub(super) fn into_list(self) -> Vec<Access> {
-        self.seen.accesses.into_iter().collect()
+        self.seen.into_list()
     }
 
     fn record_image(&mut self, tid: i32) {
@@ -70,24 +70,5 @@ impl Witness for Accesses {
 
     fn on_end(&mut self, tid: i32) {
         self.pending.remove(&tid);
-    }
-}
-
-/// The accesses so far.
-#[derive(Debug, Default)]
-pub(super) struct Seen {
-    accesses: BTreeSet<Access>,
-    written: HashSet<PathBuf>,
-}
-
-impl Seen {
-    /// What the command has written itself is no input of it when it comes back to it.
-    pub(super) fn record(&mut self, path: PathBuf, kind: AccessKind) {
-        if kind == AccessKind::Write {
-            self.written.insert(path.clone());
-        } else if self.written.contains(&path) {
-            return;
-        }
-        self.accesses.insert(Access { path, kind });
     }
 }

@@ -8,8 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::libc::{self, PTRACE_SYSCALL_INFO_ENTRY, PTRACE_SYSCALL_INFO_EXIT, ptrace_syscall_info};
 
-use super::AccessKind;
-use super::accesses::Seen;
+use super::access::{AccessKind, Seen};
 
 /// Calls of another architecture's table (32-bit programs) have other numbers.
 #[cfg(target_arch = "x86_64")]

@@ -11,9 +11,8 @@ use landlock::{
 };
 use nix::libc;
 
-use super::super::procfs;
-use super::super::trace::Held;
-use super::Confinement;
+use crate::process::procfs;
+use crate::process::trace::Held;
 
 /// The newest interface that the rules below were written for; newer kernels serve it too.
 const KNOWN: ABI = ABI::V9;
@@ -57,6 +56,16 @@ const WRITE: BitFlags<AccessFs> = make_bitflags!(AccessFs::{
     ReadFile | ReadDir | WriteFile | Truncate | MakeReg | MakeDir | MakeSym
         | RemoveFile | RemoveDir | Refer
 });
+
+/// What a confined process may still open, beyond the system's libraries and a few devices.
+#[derive(Debug, Clone, Default)]
+pub struct Confinement {
+    /// Files and folders to read: the shared object, and where its libraries lie. Folders of
+    /// `LD_LIBRARY_PATH` are readable without being named.
+    pub reads: Vec<PathBuf>,
+    /// Private folders, to read and write but not to execute from.
+    pub writes: Vec<PathBuf>,
+}
 
 /// The interface that the kernel offers, 0 for none.
 pub(super) fn abi() -> u32 {

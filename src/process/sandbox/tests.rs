@@ -409,7 +409,8 @@ fn landlock_alone_refuses_programs_and_what_newer_kernels_let_it() {
         ("listen", |_| files::abi() < 4 || refused(std::net::TcpListener::bind("127.0.0.1:0"))),
     ];
     let files_only = |world: &World| {
-        files::abi() > 0 && files::confine(&world.confinement(), &trace::hold()).is_ok()
+        files::abi() > 0
+            && files::confine(&world.confinement(), &crate::process::trace::hold()).is_ok()
     };
     if attempt(TRIALS, files_only) {
         return;
