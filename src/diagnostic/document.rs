@@ -2,7 +2,7 @@
 //!
 //! Three sieves: the parser, which goes on after a syntax error; the type's JSON schema, walked
 //! over the parsed table; and serde. What does not fit is reported and left out, so that the
-//! sieves behind it, and the checks of the room that reads, still see the rest.
+//! sieves behind it, and the checks of the module that reads, still see the rest.
 
 use std::sync::Arc;
 

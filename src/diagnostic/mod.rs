@@ -1,7 +1,7 @@
 //! What is wrong, where, and what to do next: one type for every error that points into a file,
 //! its rendering, and the reading of TOML files with all their mistakes found at once.
 //!
-//! Not for: what a file means. A room reads its file with [`document::read`] and adds its own
+//! Not for: what a file means. A module reads its file with [`document::read`] and adds its own
 //! diagnostics to those it got.
 
 pub mod document;

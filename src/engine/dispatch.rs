@@ -14,12 +14,12 @@ use super::stage::{
     Failure, FailureClass, Look, StageContext, StageOutcome, bench, best, check, command, compare,
     compile,
 };
-use super::subject::{INCUMBENT, Job};
+use super::subject::Job;
 use crate::backend::loads;
 use crate::cache::Kind;
 use crate::pipeline::{CommandWork, CompileWork, Limits, Run};
 use crate::plan::kernel::{LIBRARY_PATH, ROOT};
-use crate::plan::{Bench, Check, Compile, Definition, Sources};
+use crate::plan::{Bench, Check, Compile, Definition, InputRole, Sources};
 use crate::problem::Problem;
 
 /// Runs a node's definition once.
@@ -118,8 +118,8 @@ impl Dispatch<'_> {
     fn check(&self, check: &Check) -> StageOutcome {
         let (problem, work) = (check.problem.clone(), &check.work);
         let def = CheckDef {
-            kernel: self.input(0),
-            reference: self.input(1),
+            kernel: self.input(InputRole::Kernel),
+            reference: self.input(InputRole::Reference),
             launches: work.launches,
             endurance: work.endurance,
             sandbox: work.sandbox,
@@ -135,10 +135,13 @@ impl Dispatch<'_> {
 
     fn bench(&self, bench: &Bench) -> StageOutcome {
         let (problem, work) = (bench.problem.clone(), bench.work.clone());
-        let incumbent = bench.against.as_ref().and_then(|_| self.job.inputs.get(INCUMBENT));
+        let incumbent = bench
+            .against
+            .as_ref()
+            .and_then(|_| self.job.inputs.get(InputRole::Incumbent.position()));
         let def = BenchDef {
-            kernel: self.input(0),
-            reference: self.input(1),
+            kernel: self.input(InputRole::Kernel),
+            reference: self.input(InputRole::Reference),
             incumbent: incumbent.map(|kernel| self.shared.root.join(&kernel.name)),
             against: bench.against.clone(),
             build: bench.build.as_ref().map(|b| self.rebuild(b, &problem, &work.limits)),
@@ -198,9 +201,9 @@ impl Dispatch<'_> {
         }
     }
 
-    /// A declared input: of a kernel stage the kernel is the first, the reference the second.
-    fn input(&self, position: usize) -> PathBuf {
-        let known = self.job.inputs.get(position);
+    /// Where a binary of a kernel stage lies.
+    fn input(&self, role: InputRole) -> PathBuf {
+        let known = self.job.inputs.get(role.position());
         known.map_or_else(PathBuf::new, |known| self.shared.root.join(&known.name))
     }
 

@@ -7,8 +7,8 @@ use super::account::{NumbersOf, StageRecord};
 use super::stage::compare::identical::{Identical, nothing_gained};
 use super::subject::{Eyes, Hit, Job, with_discovered};
 use crate::cache::{Action, Store};
-use crate::plan::Definition;
 use crate::plan::key::Walk;
+use crate::plan::{Definition, InputRole};
 
 /// Fields of keys that say how often and how closely is measured, and beside what; not what.
 const HOW: [&str; 10] = [
@@ -72,7 +72,7 @@ fn question(fields: &[(String, String)]) -> BTreeMap<&str, &str> {
             name.strip_prefix(how)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };
-        !name.ends_with(":incumbent binary")
+        name.split_once(':').is_none_or(|(_, input)| input != InputRole::Incumbent.word())
             && !is_opponent(name)
             && !HOW.iter().any(|how| part(how))
     };

@@ -17,10 +17,7 @@ use crate::host::Host;
 use crate::pipeline::{COMPARED, CommandWork, KernelFile, Reuse};
 use crate::plan::kernel::REFERENCE;
 use crate::plan::key::{self, Walk};
-use crate::plan::{Bench, Definition, StoredNode};
-
-/// Position of the incumbent's binary among a measurement's inputs, where there is one.
-pub(super) const INCUMBENT: usize = 2;
+use crate::plan::{Bench, Definition, InputRole, StoredNode};
 
 /// A node to be looked at.
 pub(super) struct Job {
@@ -223,7 +220,9 @@ impl Job {
         let digest = |position: usize| self.inputs.get(position).map(|k| k.digest);
         match &self.stored.definition {
             Definition::Bench(Bench { against: Some(_), .. }) => {
-                (digest(INCUMBENT) == digest(0)).then(|| vec![INCUMBENT])
+                let [kernel, incumbent] =
+                    [InputRole::Kernel, InputRole::Incumbent].map(InputRole::position);
+                (digest(incumbent) == digest(kernel)).then(|| vec![incumbent])
             }
             Definition::Command(CommandWork { kernel, opponent: Some(opponent), .. }) => {
                 let at = |name: &String| {
@@ -247,22 +246,14 @@ impl Job {
     /// What an input is called in the key. Binaries count by what they are, not where this
     /// pipeline keeps them, so that two pipelines share a measurement of the same binary.
     pub(super) fn role(&self, position: usize) -> &str {
-        let is = |other: usize| self.inputs[position].name == self.inputs[other].name;
-        match (&self.stored.definition, position) {
-            (Definition::Check(_) | Definition::Bench(_), p)
-                if self.inputs[p].kind == Kind::Loads =>
-            {
-                match () {
-                    () if is(0) => "kernel binary",
-                    () if is(1) => "reference binary",
-                    () => "incumbent binary",
-                }
-            }
-            (Definition::Check(_) | Definition::Bench(_), 0) => "kernel binary",
-            (Definition::Check(_) | Definition::Bench(_), 1) => "reference binary",
-            (Definition::Bench(Bench { against: Some(_), .. }), INCUMBENT) => "incumbent binary",
-            _ => &self.inputs[position].name,
-        }
+        let input = &self.inputs[position];
+        let role = match input.kind {
+            // The libraries of a binary count as it does.
+            Kind::Loads => self.inputs.iter().position(|other| other.name == input.name),
+            _ => Some(position),
+        };
+        let role = role.and_then(|at| InputRole::of(&self.stored.definition, at));
+        role.map_or(&input.name, |role| role.word())
     }
 
     /// A kept result under the current key. Where files are discovered while running, every set

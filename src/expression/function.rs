@@ -72,7 +72,7 @@ impl Function {
         self.entry().map_or("", |entry| entry.name)
     }
 
-    /// Whether so many arguments are right.
+    /// Whether this number of arguments is right.
     pub(super) fn takes(self, count: usize) -> bool {
         self.entry().is_some_and(|entry| entry.counts.contains(&count))
     }

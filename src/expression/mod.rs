@@ -5,7 +5,7 @@
 //! without a value, an overflow or a division by zero can still go wrong when it is evaluated.
 //! Every mistake says which bytes of the text it is about.
 //!
-//! Not for: what names mean. The room that parses an expression knows them.
+//! Not for: what names mean. The module that parses an expression knows them.
 
 mod evaluate;
 mod function;

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::stats::Direction;
+
 /// How a command's number is read, and which way is better.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CommandMetric {
@@ -39,16 +41,6 @@ pub enum MetricSource {
     Regex(String),
     /// RFC 9535 path into the last JSON document of the output.
     JsonPath(String),
-}
-
-/// Lower or higher is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Direction {
-    /// Lower is better.
-    Lower,
-    /// Higher is better.
-    Higher,
 }
 
 /// Where a command prints its number.

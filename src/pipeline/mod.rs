@@ -26,8 +26,9 @@ mod variables;
 pub mod when;
 mod work;
 
+pub use crate::stats::Direction;
 pub use device::{Cores, DeviceError, DeviceRequest, Target};
-pub use metric::{CommandMetric, Direction, MetricScale, MetricSource, MetricStream, TimeUnit};
+pub use metric::{CommandMetric, MetricScale, MetricSource, MetricStream, TimeUnit};
 pub use model::{COMPARED, Pipeline, Stage, Variant};
 pub use overlay::Overrides;
 pub use preset::BUILT_IN;

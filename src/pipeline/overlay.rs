@@ -36,7 +36,7 @@ pub struct Overrides {
     pub only: Vec<String>,
 }
 
-/// Keys of the file that `--set` reaches without a dot, besides the variables.
+/// Keys of the file that `--set` reaches without a dot, in addition to the variables.
 const TOP_KEYS: [&str; 4] = ["name", "kernel", "problem", "device"];
 
 /// The documents for `--set`, `--kernel` and `--device`, in view of what the file defines.

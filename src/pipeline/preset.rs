@@ -54,7 +54,7 @@ impl<'a> Presets<'a> {
         nearest(word, self.names())
     }
 
-    /// The preset called `name`; `Ok(None)` when its file has mistakes, which are told once.
+    /// The preset called `name`; `Ok(None)` when its file has mistakes, which are reported once.
     ///
     /// # Errors
     /// When there is none of that name.

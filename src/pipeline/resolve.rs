@@ -68,9 +68,9 @@ pub fn load(path: &Path, overrides: &Overrides, host: &dyn Host) -> Loaded {
     let mut resolver = Resolver::new(&source, host, findings, over);
     let mut pipeline = resolver.pipeline(file);
     if let Some(usual) = usual {
-        // Mistakes in it are of no interest to whoever names another kernel.
-        let (variables, mut nobody) = (&mut resolver.variables, Findings::default());
-        let usual = variables.expand_all(usual.as_slice(), Scope::default(), &mut nobody);
+        // Mistakes in it are of no interest where another kernel is named.
+        let (variables, mut unread) = (&mut resolver.variables, Findings::default());
+        let usual = variables.expand_all(usual.as_slice(), Scope::default(), &mut unread);
         pipeline.usual_kernel = usual.into_iter().map(|source| source.value).collect();
     }
     let pipeline = Some(pipeline);
@@ -191,7 +191,7 @@ impl Resolver<'_> {
             .collect()
     }
 
-    /// The stages that `draft` needs; those it cannot have are told and left out.
+    /// The stages that `draft` needs; those it cannot have are reported and left out.
     fn needs(&mut self, draft: &Draft, names: &HashMap<&str, usize>) -> Vec<usize> {
         let mut needs = Vec::with_capacity(draft.needs.len());
         for (position, need) in draft.needs.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The JSON schemas of the files of this room, for editors.
+//! The JSON schemas of the files of this module, for editors.
 
 use serde_json::Value;
 

@@ -110,7 +110,7 @@ impl<'a> Variables<'a> {
     fn waits(&self, text: &str) -> bool {
         let mut waits = false;
         let is_later = |name: &str| self.later.iter().any(|(later, _)| later == name);
-        // One that is never closed is told when it is put in.
+        // One that is never closed is reported when it is put in.
         drop(substitute(text, |name| {
             waits |= ["kernel", "problem"].contains(&name) || is_later(name);
             None
@@ -118,7 +118,7 @@ impl<'a> Variables<'a> {
         waits
     }
 
-    /// The string with its variables put in. What cannot be is told, and left out.
+    /// The string with its variables put in. What cannot be is reported, and left out.
     pub(super) fn expand(
         &mut self,
         text: &Spanned<String>,

@@ -66,7 +66,7 @@ pub enum Reuse {
     Yes,
     /// It says `cache = false`.
     No,
-    /// It says neither what it reads nor that it reads nothing, so nobody could tell that it is
+    /// It says neither what it reads nor that it reads nothing, so there is no telling that it is
     /// out of date.
     Unsure,
 }

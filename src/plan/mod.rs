@@ -17,6 +17,7 @@ mod kind;
 pub mod layout;
 pub mod only;
 pub mod question;
+mod role;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use kind::StageKind;
 pub use question::Question;
+pub use role::InputRole;
 
 use crate::cache::Kind;
 use crate::digest::Digest;

@@ -7,7 +7,7 @@ use super::Fill;
 use super::fill::{fill, fill_into};
 use crate::verify::Dtype;
 
-/// One in so many elements of a twin is drawn anew.
+/// One in this many elements of a twin is drawn anew.
 const TWIN_SHARE: usize = 1000;
 
 /// An input that can be drawn: the same bytes each time.

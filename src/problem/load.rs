@@ -56,7 +56,7 @@ impl Loaded {
     }
 }
 
-/// Keys that are absent, as against written with a mistake, which is told already.
+/// Keys that are absent, as against written with a mistake, which is reported already.
 fn missing_keys(checker: &mut Checker<'_>, found: &[Diagnostic]) {
     let (table, _told) = toml::de::DeTable::parse_recoverable(&checker.source.text);
     let keys = || table.get_ref().keys();

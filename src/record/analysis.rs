@@ -30,7 +30,7 @@ pub struct Analysis {
     pub feedback: Vec<String>,
     /// What to try next; empty when nothing was said.
     pub next_step: String,
-    /// Who decided; empty when nobody was named.
+    /// Who decided; empty when not given.
     pub by: String,
 }
 
@@ -55,9 +55,9 @@ pub fn path_of(artifact: &Path) -> PathBuf {
     artifact.with_extension("analysis.jsonl")
 }
 
-/// The analyses of an artifact; none when nobody wrote any.
+/// The analyses of an artifact; none when there are none.
 ///
-/// A last line that is torn is dropped with a warning: whoever wrote it was cut off.
+/// A last line that is torn is dropped with a warning: its writer was cut off.
 ///
 /// # Errors
 /// When the file cannot be read, or when a line other than the last is not an analysis.

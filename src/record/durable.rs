@@ -1,7 +1,7 @@
 //! Files that outlive a kill and a power cut: written whole below `.optloop/tmp`, synced, renamed
 //! into place, and the folder synced.
 //!
-//! Only for whoever holds the state's lock: temporary names are fixed, so that what a killed
+//! The caller holds the state's lock: temporary names are fixed, so that what a killed
 //! process left is written over, and `.optloop/tmp` is swept by the next run anyway.
 
 use std::fs::{self, File};

@@ -1,4 +1,4 @@
-//! The JSON schemas of what this room writes: artifacts, analyses, the ledger, boards.
+//! The JSON schemas of what this module writes: artifacts, analyses, the ledger, boards.
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};

@@ -12,16 +12,16 @@ use serde::{Deserialize, Serialize};
 use super::signed_rank::Walsh;
 use super::summary::quantile;
 
-/// Which way a metric is better.
+/// Lower or higher is better.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
-pub enum Better {
-    /// Times, cycles, bytes.
+pub enum Direction {
+    /// Lower is better.
     #[default]
     Lower,
-    /// GB/s, TFLOP/s.
+    /// Higher is better.
     Higher,
 }
 
@@ -62,7 +62,7 @@ impl Default for Combine {
 #[serde(default, deny_unknown_fields)]
 pub struct Metric {
     /// Which way it is better.
-    pub better: Better,
+    pub better: Direction,
     /// What a `d` is.
     pub scale: Scale,
     /// How cases become one.
@@ -177,9 +177,9 @@ impl Metric {
             Scale::Difference => incumbent - candidate,
         };
         match self.better {
-            Better::Lower => lower,
+            Direction::Lower => lower,
             // Not `-lower`: no difference is 0, not -0.
-            Better::Higher => 0.0 - lower,
+            Direction::Higher => 0.0 - lower,
         }
     }
 }
@@ -201,14 +201,14 @@ fn weighted(d: &[f64], weights: &[f64]) -> Result<f64, BadBlock> {
 /// When a case that got slower speaks against a candidate that is better on the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Guard {
+pub struct CaseGuard {
     /// A case is harmed when its upper bound lies below minus this.
     pub loss: f64,
     /// The one-sided level of the bounds, divided among the cases (Bonferroni).
     pub level: f64,
 }
 
-impl Default for Guard {
+impl Default for CaseGuard {
     fn default() -> Self {
         Self { loss: 0.02, level: 0.01 }
     }
@@ -225,7 +225,7 @@ pub struct Harmed {
     pub upper: f64,
 }
 
-impl Guard {
+impl CaseGuard {
     /// The cases that surely got slower by more than the loss, from the `d` of each case at the
     /// deciding look: one list of pairs for each case. A case with too few pairs for its level, or
     /// with a value that is not finite, proves nothing.
@@ -252,7 +252,7 @@ mod tests {
 
     use super::*;
 
-    fn metric(better: Better, scale: Scale, combine: Combine) -> Metric {
+    fn metric(better: Direction, scale: Scale, combine: Combine) -> Metric {
         Metric { better, scale, combine }
     }
 
@@ -266,14 +266,14 @@ mod tests {
         let (a, b) = ([2.0, 8.0], [1.0, 8.0]);
         let ln2 = 2.0_f64.ln();
         for (better, scale, combine, expected) in [
-            (Better::Lower, Scale::Log, Weighted(vec![]), ln2 / 2.0),
-            (Better::Lower, Scale::Log, Weighted(vec![3.0, 1.0]), 0.75 * ln2),
-            (Better::Lower, Scale::Log, Sum, (10.0_f64 / 9.0).ln()),
-            (Better::Lower, Scale::Log, Max, 0.0),
-            (Better::Lower, Scale::Difference, Weighted(vec![]), 0.5),
-            (Better::Lower, Scale::Difference, Sum, 1.0),
-            (Better::Higher, Scale::Log, Weighted(vec![]), -ln2 / 2.0),
-            (Better::Higher, Scale::Difference, Sum, -1.0),
+            (Direction::Lower, Scale::Log, Weighted(vec![]), ln2 / 2.0),
+            (Direction::Lower, Scale::Log, Weighted(vec![3.0, 1.0]), 0.75 * ln2),
+            (Direction::Lower, Scale::Log, Sum, (10.0_f64 / 9.0).ln()),
+            (Direction::Lower, Scale::Log, Max, 0.0),
+            (Direction::Lower, Scale::Difference, Weighted(vec![]), 0.5),
+            (Direction::Lower, Scale::Difference, Sum, 1.0),
+            (Direction::Higher, Scale::Log, Weighted(vec![]), -ln2 / 2.0),
+            (Direction::Higher, Scale::Difference, Sum, -1.0),
         ] {
             let metric = metric(better, scale, combine);
             let d = metric.d(&a, &b).unwrap();
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn differences_take_what_has_no_logarithm() {
-        let difference = metric(Better::Higher, Scale::Difference, Combine::default());
+        let difference = metric(Direction::Higher, Scale::Difference, Combine::default());
         assert_eq!(difference.d(&[-1.0], &[0.0]), Ok(1.0));
         let error = Metric::default().d(&[1.0, 0.0], &[1.0, 1.0]).unwrap_err().to_string();
         assert!(error.contains("case 1 of the incumbent") && error.contains("by difference"));
@@ -291,7 +291,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_compared_is_refused_in_words() {
-        let weights = |w: &[f64]| metric(Better::Lower, Scale::Log, Combine::Weighted(w.to_vec()));
+        let weights =
+            |w: &[f64]| metric(Direction::Lower, Scale::Log, Combine::Weighted(w.to_vec()));
         for (metric, a, b, said) in [
             (Metric::default(), &[][..], &[][..], "without any case"),
             (Metric::default(), &[1.0], &[1.0, 2.0], "1 cases and the candidate 2"),
@@ -306,7 +307,7 @@ mod tests {
             let error = metric.d(a, b).unwrap_err().to_string();
             assert!(error.contains(said), "{error}");
         }
-        let far = metric(Better::Lower, Scale::Difference, Combine::Sum);
+        let far = metric(Direction::Lower, Scale::Difference, Combine::Sum);
         assert!(far.d(&[f64::MAX, f64::MAX], &[1.0, 1.0]).is_err());
         assert!(far.d(&[f64::MAX], &[-f64::MAX]).is_err());
     }
@@ -314,13 +315,13 @@ mod tests {
     #[test]
     fn a_case_that_surely_got_slower_is_named_and_no_other() {
         let cases = |d: f64| (0..16).map(|i| d + 1e-4 * f64::from(i)).collect::<Vec<_>>();
-        let found = Guard::default().harmed(&[cases(0.05), cases(-0.03), cases(-0.015)]);
+        let found = CaseGuard::default().harmed(&[cases(0.05), cases(-0.03), cases(-0.015)]);
         assert_eq!(found.iter().map(|h| h.case).collect::<Vec<_>>(), [1]);
         assert!(found[0].upper < -0.02 && found[0].estimate < found[0].upper, "{found:?}");
         // Eight pairs cannot reach a fifth of one percent, nor what is not finite anything.
-        assert_eq!(Guard::default().harmed(&vec![vec![-0.5; 8]; 5]), []);
-        assert_eq!(Guard::default().harmed(&[vec![f64::NAN; 16]]), []);
-        assert_eq!(Guard::default().harmed(&[]), []);
+        assert_eq!(CaseGuard::default().harmed(&vec![vec![-0.5; 8]; 5]), []);
+        assert_eq!(CaseGuard::default().harmed(&[vec![f64::NAN; 16]]), []);
+        assert_eq!(CaseGuard::default().harmed(&[]), []);
     }
 
     #[test]
@@ -339,8 +340,8 @@ mod tests {
             let (a, b): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
             let scale = if log { Scale::Log } else { Scale::Difference };
             for combine in [Combine::default(), Combine::Sum, Combine::Max] {
-                let lower = metric(Better::Lower, scale, combine.clone());
-                let higher = metric(Better::Higher, scale, combine);
+                let lower = metric(Direction::Lower, scale, combine.clone());
+                let higher = metric(Direction::Higher, scale, combine);
                 let d = lower.d(&a, &b).unwrap();
                 prop_assert_eq!(lower.d(&b, &a), Ok(-d));
                 prop_assert_eq!(higher.d(&a, &b), Ok(-d));

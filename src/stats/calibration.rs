@@ -120,7 +120,7 @@ pub struct Noise {
 }
 
 impl Noise {
-    /// The standard error of the Hodges-Lehmann estimate of so many pairs. With the sd s of a pair,
+    /// The standard error of the Hodges-Lehmann estimate of this many pairs. With the sd s of a pair,
     /// p of which is the process's, and r pairs a process, the mean of n pairs has the variance
     /// (s^2 + (r - 1) p^2) / n (Kalibera & Jones 2013, two levels), and the estimate pi / 3 of it.
     pub fn standard_error(&self, pairs: u32) -> f64 {
@@ -129,7 +129,7 @@ impl Noise {
         (variance / EFFICIENCY).sqrt()
     }
 
-    /// The smallest `d` that a look after so many pairs detects with a probability of 80 %: its
+    /// The smallest `d` that a look after this many pairs detects with a probability of 80 %: its
     /// lower bound at `level` must pass 0, and its estimate the minimum effect m. To first order
     /// the estimate is normal around the truth with the standard error e. The bound stands z(1 -
     /// level) below it in units of the standard error f that ranks see, which take pairs of one

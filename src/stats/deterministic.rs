@@ -56,7 +56,7 @@ fn all_equal(values: &[f64]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::block::{Better, Combine, Scale};
+    use crate::stats::block::{Combine, Direction, Scale};
 
     fn reason(a: &[f64], b: &[f64], threshold: f64) -> Option<Reason> {
         decide(&Metric::default(), a, b, threshold).unwrap().map(|v| v.reason)
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn higher_is_better_and_differences_are_known_here_too() {
         let metric = Metric {
-            better: Better::Higher,
+            better: Direction::Higher,
             scale: Scale::Difference,
             combine: Combine::default(),
         };

@@ -1,7 +1,7 @@
 //! Statistics of samples: pure functions from numbers to numbers.
 //!
 //! Not for: sampling (that is `measure`) or deciding (that is `campaign`). A sample that is empty
-//! or holds a NaN or an infinity has no summary; NaN never leaves this room.
+//! or holds a NaN or an infinity has no summary; NaN never leaves this module.
 //!
 //! A measurement has levels: launches lie within processes, and processes differ. [`levels`] makes
 //! intervals that know it; [`signed_rank`] is the exact distribution behind them.
@@ -28,7 +28,7 @@ mod settled;
 mod student;
 mod summary;
 
-pub use block::{Better, Combine, Guard, Metric, Scale};
+pub use block::{CaseGuard, Combine, Direction, Metric, Scale};
 pub use calibration::{Calibration, Noise, NoiseLimits};
 pub use levels::{Basis, Estimate, Levels, Statistic, combined, relative_half_width};
 pub use metrics::Metrics;

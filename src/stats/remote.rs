@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::block::Better;
+use super::block::Direction;
 use super::sequential::{Look, Reason, Verdict};
 use super::student;
 use super::summary::{mean, quantile, sorted};
@@ -39,9 +39,9 @@ impl Summary {
     }
 
     /// The call as a number that is larger when it is slower.
-    pub fn y(&self, better: Better) -> Option<f64> {
+    pub fn y(&self, better: Direction) -> Option<f64> {
         let y = self.value()?.ln();
-        Some(if better == Better::Lower { y } else { -y })
+        Some(if better == Direction::Lower { y } else { -y })
     }
 
     /// The least that calls can differ by: the standard error of the mean of its runs, as a share.
@@ -99,7 +99,7 @@ pub struct Calls {
     pub screen: Option<f64>,
     /// Pairs of calls, incumbent and candidate, made in an order that was drawn for each.
     pub pairs: Vec<(f64, f64)>,
-    /// The least that calls can differ by ([`Summary::floor`]); 0 when nobody knows.
+    /// The least that calls can differ by ([`Summary::floor`]); 0 when it is unknown.
     pub floor: f64,
 }
 
@@ -341,7 +341,7 @@ mod tests {
         assert_eq!((call.value(), call.floor()), (Some(3.0), None));
         (call.std, call.runs) = (Some(0.6), Some(4));
         assert!((call.floor().unwrap() - 0.1).abs() < 1e-12);
-        assert_eq!(call.y(Better::Higher), Some(-3.0_f64.ln()));
+        assert_eq!(call.y(Direction::Higher), Some(-3.0_f64.ln()));
         call.mean = Some(0.0);
         assert_eq!((call.value(), call.floor()), (None, None));
     }

@@ -72,7 +72,7 @@ impl Default for Confirm {
 }
 
 impl Confirm {
-    /// The new pairs that a gain seen after so many asks for.
+    /// The new pairs that a gain seen after this many asks for.
     pub fn pairs(&self, after: u32) -> u32 {
         // A share that is no number asks for none; a cast saturates.
         self.fewest.max((self.fraction * f64::from(after)).ceil() as u32)
@@ -83,12 +83,12 @@ impl Confirm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Next {
-    /// Measure until there are so many pairs.
+    /// Measure until there are this many pairs.
     GoOn {
         /// The pairs at the next look.
         until: u32,
     },
-    /// A gain was seen: measure so many new pairs in fresh processes.
+    /// A gain was seen: measure this many new pairs in fresh processes.
     Confirm {
         /// How many.
         pairs: u32,
@@ -131,7 +131,7 @@ impl Rule {
         }
     }
 
-    /// The rule for a mean over so many shapes: from four on, its smallest gain worth having is
+    /// The rule for a mean over this many shapes: from four on, its smallest gain worth having is
     /// 0.2 %, because a gain of one shape is only a share of the mean's.
     #[must_use]
     pub fn of_shapes(mut self, shapes: usize) -> Self {
@@ -153,7 +153,7 @@ impl Rule {
         }
         let last = self.looks.last().map_or(0, |&n| n as usize);
         if n > last {
-            // Nothing was planned for so many: what the planned looks said stands.
+            // Nothing was planned for this many: what the planned looks said stands.
             return self.end_of(&self.judge(d, &[]));
         }
         let Some(at) = self.looks.iter().position(|&look| look as usize == n) else {

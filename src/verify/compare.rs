@@ -118,8 +118,8 @@ impl Comparison {
         self.max_abs = self.max_abs.max(next.max_abs);
         self.max_rel = self.max_rel.max(next.max_rel);
         self.max_int = self.max_int.max(next.max_int);
-        let room = KEPT - self.first.len();
-        self.first.extend(next.first.into_iter().take(room));
+        let free = KEPT - self.first.len();
+        self.first.extend(next.first.into_iter().take(free));
         self
     }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decided, Pair, Scoring, Side, Spent};
 use crate::pipeline::Guard;
-use crate::stats::block::{Guard as CaseGuard, Harmed, Scale};
+use crate::stats::block::{CaseGuard, Harmed, Scale};
 use crate::stats::sequential::gain;
 use crate::stats::{Interval, LEVEL, Rule, Verdict, deterministic, signed_rank};
 

@@ -13,7 +13,7 @@ use super::*;
 use crate::backend::fake::{FakeSession, Script, World};
 use crate::backend::{Argument, LaunchLimit, Launched, Order, Session, Timer, Trouble};
 use crate::pipeline::Guard;
-use crate::stats::{Better, Combine, Metric, Next, Reason, Rule, Scale, Statistic};
+use crate::stats::{Combine, Direction, Metric, Next, Reason, Rule, Scale, Statistic};
 
 /// A process of one side: a fake session per case, the loaded one active.
 struct Process {
@@ -480,10 +480,10 @@ fn higher_is_better_and_differences_go_through_the_scoring() {
         Scoring { statistic, metric }.d(&pair).unwrap()
     };
     for (statistic, better, scale, expected) in [
-        (Statistic::Median, Better::Lower, Scale::Difference, -4.0),
-        (Statistic::Median, Better::Higher, Scale::Difference, 4.0),
-        (Statistic::Min, Better::Lower, Scale::Log, 2f64.ln()),
-        (Statistic::Min, Better::Higher, Scale::Log, -2f64.ln()),
+        (Statistic::Median, Direction::Lower, Scale::Difference, -4.0),
+        (Statistic::Median, Direction::Higher, Scale::Difference, 4.0),
+        (Statistic::Min, Direction::Lower, Scale::Log, 2f64.ln()),
+        (Statistic::Min, Direction::Higher, Scale::Log, -2f64.ln()),
     ] {
         let d = scored(statistic, better, scale);
         assert!((d - expected).abs() < 1e-12, "{statistic:?} {better:?} {scale:?}: {d}");

@@ -15,7 +15,7 @@ use crate::pipeline::variables::{Quoting, Scope};
 const FLAGS: [&str; 2] = ["-O3", "-march=native"];
 const TIMEOUT_MS: u64 = 60_000;
 
-/// So many cover every part of a cache line, and of a page, equally often.
+/// This many cover every part of a cache line, and of a page, equally often.
 const LAYOUTS: u32 = 8;
 
 impl Resolver<'_> {

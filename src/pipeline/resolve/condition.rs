@@ -45,7 +45,7 @@ impl Resolver<'_> {
         (self.findings.list.len() == before).then_some(text)
     }
 
-    /// True when a stage is named with its dash, which reads as a minus; this is told.
+    /// True when a stage is named with its dash, which reads as a minus; this is reported.
     fn dashed_name(&mut self, written: &Spanned<String>, drafts: &[Draft]) -> bool {
         let dashed = drafts
             .iter()

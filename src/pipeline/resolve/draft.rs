@@ -133,7 +133,7 @@ impl Resolver<'_> {
 
     /// Says once that a stage lacks the kernel or the problem that its kind works on.
     pub(super) fn need_kernel(&mut self, name: &Spanned<String>, kind: Kind) {
-        // One that is there with a mistake, in its name say, is told already.
+        // One that is there with a mistake, in its name say, is reported already.
         let told = |key: &str| self.findings.list.iter().any(|f| f.meant.as_deref() == Some(key));
         let problem = self.variables.problem.is_some() || told("problem");
         let kernel = self.kernel_span.is_some() || told("kernel");

@@ -92,7 +92,7 @@ impl Findings {
         })
     }
 
-    /// The numbers of the decision for so many looks.
+    /// The numbers of the decision for this many looks.
     pub(super) fn rule(&mut self, file: Option<&RuleFile>, looks: usize) -> RuleWork {
         let mut work = RuleWork::default();
         let Some(file) = file else { return work };

@@ -108,7 +108,7 @@ impl Checker<'_> {
         let args = || args.iter().map(|(arg, _)| arg);
         let sizes: Option<BTreeSet<u64>> =
             cases.iter().map(|case| input_elements(args(), case)).collect();
-        // Without sizes there was another mistake, which is told already.
+        // Without sizes there was another mistake, which is reported already.
         if let Some(count) = sizes.map(|sizes| sizes.len()).filter(|n| (1..3).contains(n)) {
             let message = "`growth` needs three cases of different sizes";
             let label = match count {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{Measured, Refused, Says, put};
 use crate::digest::Digest;
+use crate::plan::InputRole;
 use crate::record::incumbent;
 use crate::record::ledger::{self, Line, Place, What};
 use crate::stats::block::Scale;
@@ -89,5 +90,6 @@ pub fn anchor(
 /// bytes, so only what is known to be another kernel is refused.
 fn about(measured: &Measured, best: &Digest, baseline: &Digest) -> bool {
     let other = |digest: Option<&str>, than: &Digest| digest.is_some_and(|d| d == than.hex());
-    !other(measured.field("input:kernel binary"), baseline) && !other(measured.incumbent(), best)
+    !other(measured.field(InputRole::Kernel.field()), baseline)
+        && !other(measured.incumbent(), best)
 }

@@ -7,7 +7,7 @@ use crate::engine::stage::FailureClass;
 use crate::engine::{Event, StageRecord};
 use crate::measure::pairs::{Comparison, Decided};
 use crate::pipeline::Purpose;
-use crate::plan::StageKind;
+use crate::plan::{InputRole, StageKind};
 use crate::record::{Artifact, Decision, Status, analysis, ledger};
 
 /// What an artifact says of its candidate.
@@ -120,7 +120,7 @@ impl Measured {
 
     /// Digest of the incumbent that it was to be compared with.
     pub(super) fn incumbent(&self) -> Option<&str> {
-        self.field("input:incumbent binary").or_else(|| {
+        self.field(InputRole::Incumbent.field()).or_else(|| {
             let files = self.opponents();
             self.field(&format!("input:{}", files.first()?))
         })

@@ -8,11 +8,8 @@ use crate::cache::{Kind, Status};
 use crate::digest::Digest;
 use crate::engine::StageRecord;
 use crate::engine::explain::{Answer, Forecast, Why};
-use crate::plan::Definition;
+use crate::plan::{Definition, InputRole};
 use crate::record::incumbent::{Build, Content};
-
-/// Where an artifact's key has the built kernel.
-const BINARY: &str = "input:kernel binary";
 
 /// The candidate as it is now.
 #[derive(Debug, Clone, PartialEq)]
@@ -167,7 +164,9 @@ impl Look<'_> {
             Some(StageRecord::Bench(bench)) => Some(bench.kernel_digest.as_str()),
             _ => None,
         };
-        if self.measured.field(BINARY) != Some(&hex) || recorded.is_some_and(|r| r != hex) {
+        if self.measured.field(InputRole::Kernel.field()) != Some(&hex)
+            || recorded.is_some_and(|r| r != hex)
+        {
             return Err(changed());
         }
         let sources = self.sources(index.ids(index.nodes[compile as usize].inputs))?;

@@ -7,6 +7,7 @@ use super::present::{self, Candidate, Proof};
 use super::{Ground, Measured, Refused, Said, Says, held, keep, line, not_in_history, say};
 use crate::digest::Digest;
 use crate::git::Outside;
+use crate::plan::InputRole;
 use crate::record::Decision;
 use crate::record::incumbent::{self, Change, Content, Incumbent};
 use crate::record::ledger::{Line, Source, What};
@@ -175,7 +176,7 @@ fn recorded(measured: &Measured) -> Option<Digest> {
         return None;
     }
     let kernel = measured.artifact.provenance.kernel.first()?;
-    let field = measured.field("input:kernel binary");
+    let field = measured.field(InputRole::Kernel.field());
     let field = field.or_else(|| measured.field(&format!("input:{kernel}")))?;
     field.parse().ok()
 }

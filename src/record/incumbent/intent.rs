@@ -123,7 +123,7 @@ impl Intent {
     }
 }
 
-/// Where the intent lies. There is one at most: whoever writes it holds the state's lock.
+/// Where the intent lies. There is one at most: its writer holds the state's lock.
 pub(super) fn path_of(state: &Path) -> PathBuf {
     // Names of problems are cleaned and never begin with a dot.
     state.join("best").join(".intent.json")

@@ -59,7 +59,7 @@ pub struct Incumbent {
 pub struct Build {
     /// Compiler, flags, definitions.
     pub compile: CompileWork,
-    /// What was read besides the project's own files: the compiler, the system's headers, and what
+    /// What else was read than the project's own files: the compiler, the system's headers, and what
     /// stages write.
     pub others: Vec<Source>,
 }

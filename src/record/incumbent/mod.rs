@@ -13,8 +13,8 @@
 //! it. A kernel that comes back after others gets a folder `DIGEST16-2`, so that the numbers of
 //! its first time stay.
 //!
-//! Whoever writes holds the state's lock (`.optloop/lock`) and has called [`recover`] since taking
-//! it. Whoever only reads may see `current` one step behind the ledger while another writes.
+//! A writer holds the state's lock (`.optloop/lock`) and has called [`recover`] since taking
+//! it. A reader may see `current` one step behind the ledger while another writes.
 
 mod files;
 mod folder;

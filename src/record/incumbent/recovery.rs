@@ -23,7 +23,7 @@ pub struct Recovered {
     pub intent: Intent,
     /// Which way.
     pub end: End,
-    /// What people should know, besides.
+    /// What people should know about it.
     pub warnings: Vec<String>,
 }
 

@@ -444,7 +444,7 @@ fn a_later_version_is_refused_with_its_file() {
     }
 }
 
-/// What a process killed inside a step leaves besides.
+/// What a process killed inside a step leaves in addition.
 #[derive(Debug, Clone, Copy)]
 enum Crumb {
     Nothing,

@@ -64,7 +64,7 @@ pub(super) struct Transition<'a> {
     pub(super) warnings: Vec<String>,
 }
 
-/// Begins a transition: everything that takes room is written, then the intent. When this returns,
+/// Begins a transition: everything that takes space is written, then the intent. When this returns,
 /// [`finish`] or [`super::recover`] can end it, whatever happens in between.
 ///
 /// The caller holds the state's lock and has called [`super::recover`].
@@ -248,7 +248,7 @@ pub(super) fn take_back(state: &Path, intent: &Intent) -> Result<(), RecordError
     if !intent.installs() {
         return Ok(());
     }
-    // Moved first: a folder of that name is a whole one. What is left of it takes room only.
+    // Moved first: a folder of that name is a whole one. What is left of it only takes space.
     let new = folder::of(state, intent);
     if let Ok(old) = durable::temporary(state, "incumbent.old")
         && fs::rename(&new, &old).is_ok()

@@ -58,7 +58,7 @@ pub fn keeps_since_anchor(ledger: &Ledger, place: &Place) -> usize {
 
 /// How many times faster the keeps since the last baseline claim to be together: the product of
 /// 1 / (1 - gain), which an anchor is printed beside. A keep without a gain counts as no step; where
-/// a best was set by hand, nobody knows.
+/// a best was set by hand, it is unknown.
 pub fn product_of_steps(ledger: &Ledger, place: &Place) -> Option<f64> {
     let steps = ledger.steps(place);
     if steps.iter().any(|line| line.event == What::Set) {

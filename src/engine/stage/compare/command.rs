@@ -22,8 +22,8 @@ use crate::measure::Statistic;
 use crate::measure::pairs::{
     CasePair, Comparison, Pair, Pairs, Scoring, Side, Spent, Stop, Terms, decide,
 };
-use crate::pipeline::{CommandMetric, Direction, MetricScale, Opponent, TimeUnit};
-use crate::stats::block::{Better, Combine, Metric, Scale};
+use crate::pipeline::{CommandMetric, MetricScale, Opponent, TimeUnit};
+use crate::stats::block::{Combine, Metric, Scale};
 use crate::stats::deterministic;
 
 /// Runs of each side that show whether a metric repeats.
@@ -365,10 +365,7 @@ impl Pairs for Begun<'_, '_, '_> {
 
 fn scoring(metric: &CommandMetric) -> Metric {
     Metric {
-        better: match metric.better {
-            Direction::Lower => Better::Lower,
-            Direction::Higher => Better::Higher,
-        },
+        better: metric.better,
         scale: match metric.scale {
             MetricScale::Ratio => Scale::Log,
             MetricScale::Difference => Scale::Difference,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::engine::stage::{Look, StageContext};
 use crate::measure::pairs::Heard;
 use crate::pipeline::RuleWork;
-use crate::stats::block::{Better, Combine, Metric, Scale};
+use crate::stats::block::{Combine, Direction, Metric, Scale};
 use crate::stats::sequential::{Confirm, Next, Rule};
 
 /// Pairs that one pair of processes gives on a processor: each pair has layouts of its own, so that
@@ -76,7 +76,7 @@ pub(super) fn tell(ctx: &StageContext<'_>, last: u32, heard: &Heard) {
 /// Kernel times: lower is better, and cases count by their weights.
 pub(super) fn metric(rule: &RuleWork) -> Metric {
     Metric {
-        better: Better::Lower,
+        better: Direction::Lower,
         scale: Scale::Log,
         combine: Combine::Weighted(rule.weights.clone()),
     }
