@@ -2,19 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-use serde_json::Value;
-
 use super::args::{CacheCommand, Format};
 use super::exit::Exit;
+use super::lines::Line;
+use super::lines::kept::{CacheCollectedLine, CacheStatsLine, CacheVerifiedLine, KEPT_VERSION};
 use super::session::{self, Access, Refusal};
 use super::ui::Ui;
 use super::{words, world};
 use crate::engine::EngineError;
 use crate::engine::upkeep::{self, Freed, Stats, Verified};
-
-/// Rises when a reader of the JSON lines would have to change.
-const VERSION: u32 = 1;
 
 /// Runs one of them.
 pub(super) fn run(command: &CacheCommand, ui: &Ui) -> Exit {
@@ -42,20 +38,11 @@ pub(super) fn no_state() -> Refusal {
     Refusal::Words(words, Some("go to the project, or run a pipeline first".to_owned()), Exit::User)
 }
 
-fn json(event: &str, value: &impl Serialize, ui: &Ui) {
-    let mut line = serde_json::json!({ "event": event, "version": VERSION });
-    // Our own types always encode.
-    let value = serde_json::to_value(value).unwrap_or_default();
-    if let (Value::Object(line), Value::Object(more)) = (&mut line, value) {
-        line.extend(more);
-    }
-    ui.json(&line);
-}
-
 fn stats(state: &Path, ui: &Ui) {
     let stats = upkeep::stats(state);
     if ui.format == Format::Json {
-        return json("cache_stats", &stats, ui);
+        ui.json(&Line::CacheStats(CacheStatsLine { version: KEPT_VERSION, stats }));
+        return;
     }
     let Stats { results, blobs, bytes, states, runs, oldest_ms, newest_ms } = stats;
     let age = |ms: Option<i64>| ms.map_or_else(|| "none".to_owned(), words::age);
@@ -91,7 +78,7 @@ fn gc(state: &Path, what: What, ui: &Ui) -> Result<Exit, Refusal> {
     };
     let freed = freed.map_err(EngineError::from)?;
     if ui.format == Format::Json {
-        json("cache_collected", &freed, ui);
+        ui.json(&Line::CacheCollected(CacheCollectedLine { version: KEPT_VERSION, freed }));
         return Ok(Exit::Ok);
     }
     ui.line(&freed_in_words(&freed));
@@ -117,7 +104,8 @@ fn verify(state: &Path, ui: &Ui) -> Exit {
     let verified = upkeep::verify(state);
     let exit = if verified.findings.is_empty() { Exit::Ok } else { Exit::Infrastructure };
     if ui.format == Format::Json {
-        json("cache_verified", &verified, ui);
+        let version = KEPT_VERSION;
+        ui.json(&Line::CacheVerified(CacheVerifiedLine { version, verified }));
         return exit;
     }
     let Verified { results, blobs, states, findings } = &verified;

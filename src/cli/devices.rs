@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
-
 use super::args::Format;
 use super::columns::{WIDTH, wrapped};
 use super::cuda::{self, Part};
 use super::exit::Exit;
 use super::hardware::{
     self, CLOCK, CPUS, Cache, ClockSource, bytes_in_words, list_in_words, siblings_in_words,
+};
+use super::lines::Line;
+use super::lines::machine::{
+    CacheFound, CpuFound, CudaFound, DeviceFound, DeviceLine, Missing, PartFound, PartLine,
 };
 use super::ui::Ui;
 use super::world::cuda_places;
@@ -22,7 +24,7 @@ use crate::backend::cuda::{CudaDevice, CudaProbe, probe};
 pub(super) fn run(ui: &Ui) -> Exit {
     let (cpu, cuda) = (Cpu::read(), Cuda::read());
     if ui.format == Format::Json {
-        for line in json_lines(&cpu, &cuda) {
+        for line in lines(&cpu, &cuda) {
             ui.json(&line);
         }
     } else {
@@ -198,47 +200,86 @@ fn shared_in_words(device: &CudaDevice) -> String {
 }
 
 /// Caches for programs.
-pub(super) fn caches_json(caches: &[Cache]) -> Value {
-    let one = |c: &Cache| json!({ "level": c.level, "kind": c.kind, "bytes": c.bytes, "shared": c.shared });
-    caches.iter().map(one).collect()
+pub(super) fn caches_found(caches: &[Cache]) -> Vec<CacheFound> {
+    let found = caches.iter().map(|cache| CacheFound {
+        level: cache.level,
+        kind: cache.kind.clone(),
+        bytes: cache.bytes,
+        shared: cache.shared.clone(),
+    });
+    found.collect()
 }
 
-fn json_lines(cpu: &Cpu, cuda: &Cuda) -> Vec<Value> {
-    let id = &cpu.identity;
-    let mut lines = vec![json!({
-        "version": 1, "device": "cpu", "runs_kernels": true, "model": id.model,
-        "arch": id.arch, "cores": id.cores, "governor": id.governor, "turbo": id.turbo,
-        "microcode": id.microcode, "caches": caches_json(&cpu.caches), "core_list": cpu.cores,
-        "siblings": cpu.siblings, "time_source": cpu.clock.current,
-    })];
-    lines.extend(cuda.devices().iter().enumerate().map(|(index, d)| {
-        json!({
-            "version": 1, "device": format!("cuda:{index}"), "runs_kernels": true,
-            "model": d.name, "uuid": d.uuid, "bus": d.bus, "memory_bytes": d.memory_bytes,
-            "compute_capability": format!("{}.{}", d.major, d.minor),
-            "multiprocessors": d.multiprocessors, "l2_bytes": d.l2_bytes, "sm_mhz": d.sm_mhz,
-            "memory_mhz": d.memory_mhz, "bus_bits": d.bus_bits, "shared_bytes": d.shared_bytes,
-            "shared_optin_bytes": d.shared_optin_bytes,
-            "shared_multiprocessor_bytes": d.shared_multiprocessor_bytes,
-            "driver": cuda.driver, "cuda_version": version_in_words(d.driver_version),
-        })
+fn lines(cpu: &Cpu, cuda: &Cuda) -> Vec<Line> {
+    let mut lines = vec![DeviceLine::of("cpu", DeviceFound::Cpu(Box::new(cpu_found(cpu))))];
+    lines.extend(cuda.devices().iter().enumerate().map(|(index, device)| {
+        let found = DeviceFound::Cuda(Box::new(cuda_found(device, cuda)));
+        DeviceLine::of(format!("cuda:{index}"), found)
     }));
-    if let Some(hint) = cuda.probe.hint() {
-        let why = cuda.probe.to_string();
-        lines.push(json!({ "version": 1, "device": "cuda", "missing": why, "help": hint }));
+    if let Some(help) = cuda.probe.hint() {
+        let missing = Missing { missing: cuda.probe.to_string(), help };
+        lines.push(DeviceLine::of("cuda", DeviceFound::Missing(missing)));
     }
-    lines.extend(cuda.parts.iter().map(|part| match &part.found {
-        Ok(found) => json!({ "version": 1, "part": part.name, "found": found }),
-        Err((why, hint)) => {
-            json!({ "version": 1, "part": part.name, "missing": why, "help": hint })
-        }
-    }));
-    lines
+    let parts = cuda.parts.iter().map(|part| {
+        let found = match &part.found {
+            Ok(found) => PartFound::Found { found: found.clone() },
+            Err((why, hint)) => {
+                PartFound::Missing(Missing { missing: why.clone(), help: hint.clone() })
+            }
+        };
+        Line::Part(PartLine::of(part.name, found))
+    });
+    lines.into_iter().map(Line::Device).chain(parts).collect()
+}
+
+fn cpu_found(cpu: &Cpu) -> CpuFound {
+    let id = cpu.identity.clone();
+    CpuFound {
+        runs_kernels: true,
+        model: id.model,
+        arch: id.arch,
+        cores: id.cores,
+        governor: id.governor,
+        turbo: id.turbo,
+        microcode: id.microcode,
+        caches: caches_found(&cpu.caches),
+        core_list: cpu.cores.clone(),
+        siblings: cpu.siblings.clone(),
+        time_source: cpu.clock.current.clone(),
+    }
+}
+
+fn cuda_found(device: &CudaDevice, cuda: &Cuda) -> CudaFound {
+    CudaFound {
+        runs_kernels: true,
+        model: device.name.clone(),
+        uuid: device.uuid.clone(),
+        bus: device.bus.clone(),
+        memory_bytes: device.memory_bytes,
+        compute_capability: format!("{}.{}", device.major, device.minor),
+        multiprocessors: device.multiprocessors,
+        l2_bytes: device.l2_bytes,
+        sm_mhz: device.sm_mhz,
+        memory_mhz: device.memory_mhz,
+        bus_bits: device.bus_bits,
+        shared_bytes: device.shared_bytes,
+        shared_optin_bytes: device.shared_optin_bytes,
+        shared_multiprocessor_bytes: device.shared_multiprocessor_bytes,
+        driver: cuda.driver.clone(),
+        cuda_version: version_in_words(device.driver_version),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+
+    fn json_lines(cpu: &Cpu, cuda: &Cuda) -> Vec<Value> {
+        let lines = lines(cpu, cuda);
+        lines.iter().map(|line| serde_json::to_value(line).expect("encodes")).collect()
+    }
 
     fn h100() -> CudaDevice {
         CudaDevice {

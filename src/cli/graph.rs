@@ -2,6 +2,8 @@
 
 use super::args::{Drawing, Format, GraphArgs};
 use super::exit::Exit;
+use super::lines::Line;
+use super::lines::kept::{GraphLine, KEPT_VERSION};
 use super::session::{Access, Session};
 use super::ui::Ui;
 use crate::cache::index::flag;
@@ -16,9 +18,12 @@ pub(super) fn run(args: &GraphArgs, ui: &Ui) -> Exit {
     let (names, needs) = session.names_and_needs();
     if ui.format == Format::Json {
         for (node, (name, needed)) in names.iter().zip(&needs).enumerate() {
-            let needed: Vec<&String> = needed.iter().map(|&n| &names[n]).collect();
-            let implicit = session.state.index.nodes[node].has(flag::IMPLICIT);
-            ui.json(&serde_json::json!({ "stage": name, "needs": needed, "implicit": implicit }));
+            ui.json(&Line::GraphStage(GraphLine {
+                version: KEPT_VERSION,
+                stage: name.clone(),
+                needs: needed.iter().map(|&n| names[n].clone()).collect(),
+                implicit: session.state.index.nodes[node].has(flag::IMPLICIT),
+            }));
         }
         return Exit::Ok;
     }

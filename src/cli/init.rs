@@ -6,6 +6,8 @@ use std::path::Path;
 
 use super::args::{Format, InitArgs};
 use super::exit::Exit;
+use super::lines::Line;
+use super::lines::kept::{Done, InitLine, KEPT_VERSION};
 use super::session::Refusal;
 use super::ui::Ui;
 
@@ -28,29 +30,6 @@ const FILES: [(&str, &str); 11] = [
 ];
 
 const IGNORED: &str = ".optloop/";
-
-/// What became of one file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Done {
-    Written,
-    /// It was there with this very content.
-    Same,
-    /// It was there with another content, and stays as it is.
-    Kept,
-    /// A line was added at its end.
-    Extended,
-}
-
-impl Done {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Written => "written",
-            Self::Same => "same",
-            Self::Kept => "kept",
-            Self::Extended => "extended",
-        }
-    }
-}
 
 /// Writes what is not there yet. Files that exist stay as they are: that is said, and no error.
 pub(super) fn run(args: &InitArgs, ui: &Ui) -> Exit {
@@ -77,7 +56,8 @@ pub(super) fn run(args: &InitArgs, ui: &Ui) -> Exit {
 
 fn tell(ui: &Ui, name: &str, done: Done) {
     if ui.format == Format::Json {
-        ui.json(&serde_json::json!({ "version": 1, "file": name, "done": done.word() }));
+        let file = name.to_owned();
+        ui.json(&Line::InitFile(InitLine { version: KEPT_VERSION, file, done }));
     } else if !ui.quiet {
         let words = match done {
             Done::Written => format!("wrote    {name}"),

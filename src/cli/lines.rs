@@ -1,8 +1,22 @@
 //! Lines of `--format json` that are no events of a run: one type for each, from which the schema is
 //! made too.
 
+pub(super) mod inspected;
+pub(super) mod kept;
+pub(super) mod machine;
+
 use serde::Serialize;
 
+use self::inspected::{
+    AsmDiffLine, AsmLine, DeviceCodeDiffLine, DeviceCodeLine, EntryDiffLine, EntryLine,
+    EntryOnlyInLine, FunctionDiffLine, FunctionLine, FunctionOnlyInLine, ResourcesDiffLine,
+    ResourcesLine,
+};
+use self::kept::{
+    AnalysisLine, ArtifactLine, ArtifactsLine, CacheCollectedLine, CacheStatsLine,
+    CacheVerifiedLine, GraphLine, InitLine,
+};
+use self::machine::{CheckLine, DeviceLine, PartLine};
 use super::exit::Exit;
 use crate::diagnostic::DiagnosticRecord;
 use crate::engine::account::CaseRecord;
@@ -57,6 +71,56 @@ pub(super) enum Line {
     Would(WouldLine),
     /// How many stages there are of each answer.
     DryRunFinished(Counts),
+    /// A stage of a pipeline.
+    GraphStage(GraphLine),
+    /// A file of the example.
+    InitFile(InitLine),
+    /// How much is kept.
+    CacheStats(CacheStatsLine),
+    /// What was removed of it.
+    CacheCollected(CacheCollectedLine),
+    /// What was proved of it.
+    CacheVerified(CacheVerifiedLine),
+    /// How many artifacts follow.
+    Artifacts(ArtifactsLine),
+    /// An artifact in short.
+    Artifact(Box<ArtifactLine>),
+    /// What somebody decided about an artifact.
+    Analysis(AnalysisLine),
+    /// Something that kernels run on, or why there is no such thing.
+    Device(DeviceLine),
+    /// A library or tool for CUDA devices.
+    Part(PartLine),
+    /// One thing that the doctor looked at.
+    Check(Box<CheckLine>),
+    /// A kernel's assembly, whose functions follow.
+    InspectAsm(AsmLine),
+    /// What changed in it follows.
+    InspectAsmDiff(AsmDiffLine),
+    /// A kernel's PTX, whose functions follow.
+    InspectPtx(DeviceCodeLine),
+    /// What changed in it follows.
+    InspectPtxDiff(DeviceCodeDiffLine),
+    /// A kernel's machine code, whose functions follow.
+    InspectSass(DeviceCodeLine),
+    /// What changed in it follows.
+    InspectSassDiff(DeviceCodeDiffLine),
+    /// A function.
+    Function(FunctionLine),
+    /// A function that one version lacks.
+    FunctionOnlyIn(FunctionOnlyInLine),
+    /// What changed in a function.
+    FunctionDiff(FunctionDiffLine),
+    /// What kernels use of a CUDA device; they follow.
+    InspectResources(ResourcesLine),
+    /// What changed in that follows.
+    InspectResourcesDiff(ResourcesDiffLine),
+    /// What one kernel uses.
+    Entry(EntryLine),
+    /// A kernel that one version lacks.
+    EntryOnlyIn(EntryOnlyInLine),
+    /// What changed in a kernel.
+    EntryDiff(Box<EntryDiffLine>),
 }
 
 impl Line {

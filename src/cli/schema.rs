@@ -94,9 +94,9 @@ enum Told {
 fn event() -> Value {
     let mut schema = record::written::<Told>("optloop event");
     schema["description"] = format!(
-        "One line of `--format json` of `optloop pipeline`, `compare`, `calibrate`, `keep`, `revert`, \
-         `replay`, `best` and `explain`, version {EVENT_VERSION}. Readers leave out events and keys \
-         that they do not know."
+        "One line of `--format json` of any command, but for the artifact itself in `artifact show`; \
+         the events of a run are of version {EVENT_VERSION}. Readers leave out events and keys that \
+         they do not know."
     )
     .into();
     schema

@@ -13,7 +13,7 @@ use crate::engine::stage::compare::sides::TREES;
 use crate::plan::key::Walk;
 
 /// How much is kept.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Stats {
     /// Results under their keys.
     pub results: usize,
@@ -72,7 +72,9 @@ fn index_of(own: &Path) -> Option<Index> {
 }
 
 /// What a collection removed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub struct Freed {
     /// Results.
     pub results: usize,
@@ -166,7 +168,7 @@ pub fn clear(state_dir: &Path) -> Result<Freed, CacheError> {
 }
 
 /// Something kept that is not what its name says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Finding {
     /// Which file or which result.
     pub what: String,
@@ -177,7 +179,7 @@ pub struct Finding {
 }
 
 /// What was proved.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Verified {
     /// Results looked at.
     pub results: usize,

@@ -8,11 +8,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use super::support::optloop;
-
-/// Commands whose lines the schema `event` describes.
-const TOLD: [&str; 8] =
-    ["pipeline", "compare", "calibrate", "keep", "revert", "replay", "best", "explain"];
+use super::support::{Project, optloop};
 
 fn schemas() -> &'static BTreeMap<String, Value> {
     static ALL: OnceLock<BTreeMap<String, Value>> = OnceLock::new();
@@ -22,15 +18,19 @@ fn schemas() -> &'static BTreeMap<String, Value> {
     })
 }
 
-/// Holds the lines of a call to the schema of events. The last may be torn where the program was
-/// killed.
+/// Holds the lines of a call to the schema of events; `artifact show` begins with the artifact itself.
+/// The last may be torn where the program was killed.
 pub(crate) fn check_lines(args: &[String], stdout: &str) {
-    let json = args.windows(2).any(|pair| pair == ["--format", "json"]);
-    if !json || !args.first().is_some_and(|command| TOLD.contains(&command.as_str())) {
+    if !args.windows(2).any(|pair| pair == ["--format", "json"]) {
         return;
     }
-    for line in stdout.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
-        expect_valid("event", line, &args.join(" "));
+    let shows = args.windows(2).any(|pair| pair == ["artifact", "show"]);
+    for (number, line) in stdout.split_inclusive('\n').enumerate() {
+        let is_artifact = shows && number == 0 && !line.starts_with("{\"event\"");
+        if line.ends_with('\n') {
+            let schema = if is_artifact { "artifact" } else { "event" };
+            expect_valid(schema, line, &args.join(" "));
+        }
     }
 }
 
@@ -288,6 +288,31 @@ fn a_name_stands_for_itself_or_for_any() {
     ] {
         assert_eq!(is_named(part, named), fits, "{part} {named}");
     }
+}
+
+#[test]
+fn each_line_of_what_looks_after_a_project_has_its_event_and_version() {
+    let text = "[stages.a]\ninputs = []\nmetric = { name = \"n\", regex = 'n=(\\d+)' }\nrun = 'echo n=1'\n\
+                [stages.b]\ninputs = []\nneeds = [\"a\"]\nrun = 'true'\n";
+    let project = Project::new().pipeline(text);
+    project.run().code(0);
+    for (call, events) in [
+        ("graph pipeline.toml", &["graph_stage", "graph_stage"][..]),
+        ("artifact ls", &["artifacts", "artifact"]),
+        ("artifact analyze last --decision keep --summary s --feedback f", &["analysis"]),
+        ("cache stats", &["cache_stats"]),
+        ("cache verify", &["cache_verified"]),
+        ("cache gc", &["cache_collected"]),
+        ("init example", &["init_file"; 11]),
+    ] {
+        let args = call.split(' ').chain(["--format", "json"]);
+        let lines = project.args(args).run().code(0).json();
+        let found: Vec<&str> = lines.iter().filter_map(|line| line["event"].as_str()).collect();
+        assert_eq!(found, events, "{call}");
+        assert_eq!(lines[0]["version"], 1, "{call}");
+    }
+    let graph = project.args(["graph", "pipeline.toml", "--format", "json"]).run().code(0).json();
+    assert_eq!((&graph[1]["stage"], &graph[1]["needs"][0]), (&"b".into(), &"a".into()));
 }
 
 #[test]

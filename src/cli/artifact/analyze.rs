@@ -1,8 +1,10 @@
 //! `optloop artifact analyze`: what was decided about an artifact, written beside it.
 
-use super::{Account, Refusal, Standing, Ui, analysis_json, find, short_name};
+use super::{Account, Refusal, Ui, find, short_name};
 use crate::cli::args::{AnalyzeArgs, Format};
 use crate::cli::exit::Exit;
+use crate::cli::lines::Line;
+use crate::cli::lines::kept::AnalysisLine;
 use crate::cli::world;
 use crate::record::RecordError;
 use crate::record::analysis::{self, ANALYSIS_VERSION, Analysis};
@@ -28,7 +30,7 @@ pub(super) fn analyze(args: &AnalyzeArgs, ui: &Ui) -> Result<(), Refusal> {
         ui.complain(&format!("warning: {warning}"));
     }
     if ui.format == Format::Json {
-        ui.json(&analysis_json(&analysis, Standing::Holds));
+        ui.json(&Line::Analysis(AnalysisLine { stale: false, analysis }));
         return Ok(());
     }
     let name = short_name(&account.path);

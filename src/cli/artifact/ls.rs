@@ -1,12 +1,10 @@
 //! `optloop artifact ls`: every artifact on one line of 80 columns.
 
-use serde_json::json;
-
-use super::{
-    Account, Artifact, Refusal, Standing, Ui, VERSION, cache, headline, short_name, when, world,
-};
+use super::{Account, Artifact, Refusal, Standing, Ui, cache, headline, short_name, when, world};
 use crate::cli::args::Format;
 use crate::cli::columns::{WIDTH, clean, cut, wrapped};
+use crate::cli::lines::Line;
+use crate::cli::lines::kept::{ArtifactLine, ArtifactsLine, KEPT_VERSION};
 
 /// Lists them, those of one stage or all.
 pub(super) fn list(stage: Option<&str>, ui: &Ui) -> Result<(), Refusal> {
@@ -28,7 +26,8 @@ pub(super) fn list(stage: Option<&str>, ui: &Ui) -> Result<(), Refusal> {
         }
     }
     if ui.format == Format::Json {
-        ui.json(&json!({ "event": "artifacts", "version": VERSION, "count": accounts.len() }));
+        let count = accounts.len();
+        ui.json(&Line::Artifacts(ArtifactsLine { version: KEPT_VERSION, count }));
         for account in &accounts {
             ui.json(&line(account));
         }
@@ -42,15 +41,22 @@ pub(super) fn list(stage: Option<&str>, ui: &Ui) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn line(account: &Account) -> serde_json::Value {
-    let a = &account.artifact;
-    let (decision, stale) = account.decision().unzip();
-    json!({
-        "event": "artifact", "path": account.path, "at": a.at, "run": a.run, "stage": a.stage,
-        "kind": a.kind, "status": a.status, "metrics": a.metrics, "name": short_name(&account.path),
-        "analyses": account.analyses.as_ref().map(|all| all.entries.len()).ok(),
-        "decision": decision, "stale": stale.map(|s| s == Standing::Stale),
-    })
+fn line(account: &Account) -> Line {
+    let Account { path, artifact, analyses, .. } = account;
+    let (decision, standing) = account.decision().unzip();
+    Line::Artifact(Box::new(ArtifactLine {
+        path: path.clone(),
+        at: artifact.at.clone(),
+        run: artifact.run.clone(),
+        stage: artifact.stage.clone(),
+        kind: artifact.kind,
+        status: artifact.status,
+        metrics: artifact.metrics.clone(),
+        name: short_name(path),
+        analyses: analyses.as_ref().map(|all| all.entries.len()).ok(),
+        decision,
+        stale: standing.map(|s| s == Standing::Stale),
+    }))
 }
 
 /// The stage itself, or one point of its matrix.

@@ -10,8 +10,6 @@ mod show;
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
-
 use super::args::ArtifactCommand;
 use super::columns::number;
 use super::exit::Exit;
@@ -24,9 +22,6 @@ use crate::plan::StageKind;
 use crate::record::analysis::{self, Analyses, Analysis};
 use crate::record::{Artifact, Decision};
 use crate::stats::Metrics;
-
-/// Rises when a reader of the JSON lines would have to change.
-const VERSION: u32 = 1;
 
 /// Runs one of them.
 pub(super) fn run(command: &ArtifactCommand, ui: &Ui) -> Exit {
@@ -97,17 +92,6 @@ enum Standing {
     Holds,
     /// The file was another then.
     Stale,
-}
-
-/// An analysis as a line of JSON.
-fn analysis_json(analysis: &Analysis, standing: Standing) -> Value {
-    let mut line = json!({ "event": "analysis", "stale": standing == Standing::Stale });
-    // Our own types always encode.
-    let value = serde_json::to_value(analysis).unwrap_or_default();
-    if let (Value::Object(line), Value::Object(more)) = (&mut line, value) {
-        line.extend(more);
-    }
-    line
 }
 
 /// `RUN/STAGE`, under which [`find`] finds it.

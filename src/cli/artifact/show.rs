@@ -8,11 +8,13 @@ use serde_json::json;
 use super::cases::Cases;
 use super::facts::{fact, percent};
 use super::{
-    Account, Analysis, Artifact, Exit, Refusal, Standing, Ui, analysis_json, comparison, find,
-    headline, number, rest, when, words, world,
+    Account, Analysis, Artifact, Exit, Refusal, Standing, Ui, comparison, find, headline, number,
+    rest, when, words, world,
 };
 use crate::cli::args::Format;
 use crate::cli::columns::{block, clean, pairs, paragraph};
+use crate::cli::lines::Line;
+use crate::cli::lines::kept::AnalysisLine;
 use crate::cli::picture::Charset;
 use crate::engine::StageRecord;
 use crate::engine::account::BenchRecord;
@@ -24,7 +26,8 @@ pub(super) fn show(wanted: &str, ascii: bool, ui: &Ui) -> Result<(), Refusal> {
     if ui.format == Format::Json {
         ui.json(&account.artifact);
         for entry in account.analyses.iter().flat_map(|all| &all.entries) {
-            ui.json(&analysis_json(entry, account.standing(entry)));
+            let stale = account.standing(entry) == Standing::Stale;
+            ui.json(&Line::Analysis(AnalysisLine { stale, analysis: entry.clone() }));
         }
     } else {
         let charset = if ascii { Charset::Ascii } else { charset() };

@@ -3,14 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::json;
-
-use super::Check;
+use super::check::Check;
 use crate::backend::cpu::CpuIdentity;
 use crate::cli::columns::number;
 use crate::cli::hardware::{
     self, CLOCK, CPUS, Cache, ClockSource, Ticks, list_in_words, percent, siblings_in_words,
 };
+use crate::cli::lines::machine::CheckValues;
 use crate::cli::noise::{self, ClockCost, Noise};
 use crate::cli::{devices, words, world};
 use crate::engine::lease;
@@ -74,7 +73,7 @@ fn usable(cpu: &CpuIdentity, cores: &[u32]) -> Check {
         let cost = "judge and kernel share one core, so times are noisier";
         Check::weak("cores", found, cost, "give the machine or the container more than one")
     };
-    check.with("cores", json!(cores))
+    check.with(CheckValues { cores: Some(cores.to_vec()), ..CheckValues::default() })
 }
 
 /// Cores that share execution units: the kernel's neighbour must be idle.
@@ -103,7 +102,11 @@ fn smt(siblings: &[Vec<u32>], virtual_machine: bool, core: u32, watched: &[Ticks
         let mend = "echo off > /sys/devices/system/cpu/smt/control, or end what runs there: top";
         Check::weak("smt", found, cost, mend)
     };
-    check.with("siblings", json!(siblings)).with("sibling_busy_percent", load)
+    check.with(CheckValues {
+        siblings: Some(siblings.to_vec()),
+        sibling_busy_percent: Some(load),
+        ..CheckValues::default()
+    })
 }
 
 fn caches(caches: &[Cache]) -> Check {
@@ -113,7 +116,9 @@ fn caches(caches: &[Cache]) -> Check {
         return Check::weak("caches", "not told", cost, mend);
     }
     let words: Vec<String> = caches.iter().map(Cache::in_words).collect();
-    Check::ok("caches", words.join(", ")).with("caches", devices::caches_json(caches))
+    let values =
+        CheckValues { caches: Some(devices::caches_found(caches)), ..CheckValues::default() };
+    Check::ok("caches", words.join(", ")).with(values)
 }
 
 fn governor(governor: &str) -> Check {
@@ -157,7 +162,8 @@ fn busy(check: Check, watched: &[Ticks]) -> Check {
     let (busy, all) = watched.iter().fold((0, 0), |(b, a), t| (b + t.busy, a + t.all));
     let now = percent(busy, all);
     let found = format!("{}; {now:.0} % of the cores busy now", check.found);
-    Check { found, ..check }.with("busy_percent", now)
+    let values = CheckValues { busy_percent: Some(now), ..CheckValues::default() };
+    Check { found, ..check }.with(values)
 }
 
 fn steal(since: &[Ticks], ever: &[Ticks]) -> Check {
@@ -176,7 +182,11 @@ fn steal(since: &[Ticks], ever: &[Ticks]) -> Check {
         let cost = "the host runs others on these cores: times jump";
         Check::weak("steal time", found, cost, "use a machine whose cores are its own")
     };
-    check.with("now_percent", now).with("since_start_percent", always)
+    check.with(CheckValues {
+        now_percent: Some(now),
+        since_start_percent: Some(always),
+        ..CheckValues::default()
+    })
 }
 
 fn rounded(value: f64) -> String {
@@ -205,7 +215,11 @@ fn clock(source: &ClockSource, cost: ClockCost) -> Check {
         };
         Check::weak("time source", found, "short launches are timed less exactly", &mend)
     };
-    check.with("reading_ns", cost.reading_ns).with("step_ns", cost.step_ns)
+    check.with(CheckValues {
+        reading_ns: Some(cost.reading_ns),
+        step_ns: Some(cost.step_ns),
+        ..CheckValues::default()
+    })
 }
 
 fn spread(noise: &Result<Noise, String>, core: u32) -> Check {
@@ -226,16 +240,18 @@ fn spread(noise: &Result<Noise, String>, core: u32) -> Check {
         let cost = "small differences need many more launches, or are not seen at all";
         Check::weak("noise", found, cost, "mend what is weak above, and end what else runs: top")
     };
-    check
-        .with("sd_percent", noise.sd_percent)
-        .with("disturbed_percent", noise.disturbed_percent)
-        .with("pairs", noise.pairs)
+    check.with(CheckValues {
+        sd_percent: Some(noise.sd_percent),
+        disturbed_percent: Some(noise.disturbed_percent),
+        pairs: Some(noise.pairs),
+        ..CheckValues::default()
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Standing;
     use super::*;
+    use crate::cli::lines::machine::CheckStanding;
 
     fn ticks(core: u32, busy: u64, steal: u64) -> Ticks {
         Ticks { core, busy, steal, all: 100 }
@@ -244,17 +260,17 @@ mod tests {
     #[test]
     fn a_busy_machine_is_weak_and_one_that_does_not_tell_is_not() {
         for (loadavg, standing) in [
-            (None, Standing::Ok),
-            (Some("odd"), Standing::Ok),
-            (Some("0.50 0.1 0.1 1/10 99"), Standing::Ok),
-            (Some("3.00 0.1 0.1 1/10 99"), Standing::Weak),
+            (None, CheckStanding::Ok),
+            (Some("odd"), CheckStanding::Ok),
+            (Some("0.50 0.1 0.1 1/10 99"), CheckStanding::Ok),
+            (Some("3.00 0.1 0.1 1/10 99"), CheckStanding::Weak),
         ] {
             assert_eq!(load(loadavg, 4).standing, standing, "{loadavg:?}");
         }
-        assert_eq!(governor("powersave").standing, Standing::Weak);
-        assert_eq!(governor("performance").standing, Standing::Ok);
-        assert_eq!(turbo(Some(true)).standing, Standing::Weak);
-        assert_eq!(turbo(None).standing, Standing::Ok);
+        assert_eq!(governor("powersave").standing, CheckStanding::Weak);
+        assert_eq!(governor("performance").standing, CheckStanding::Ok);
+        assert_eq!(turbo(Some(true)).standing, CheckStanding::Weak);
+        assert_eq!(turbo(None).standing, CheckStanding::Ok);
         let check = busy(load(Some("0.50"), 4), &[ticks(0, 50, 0), ticks(1, 0, 0)]);
         assert_eq!(check.found, "0.50; 25 % of the cores busy now");
         assert_eq!(busy(load(None, 4), &[]).found, "not told");
@@ -264,9 +280,9 @@ mod tests {
     fn only_the_sibling_of_the_measuring_core_counts() {
         let groups = [vec![0, 2], vec![1, 3]];
         for (watched, standing) in [
-            ([ticks(1, 90, 0), ticks(0, 90, 0)], Standing::Weak),
-            ([ticks(1, 5, 0), ticks(0, 90, 0)], Standing::Ok),
-            ([ticks(3, 90, 0), ticks(2, 90, 0)], Standing::Ok),
+            ([ticks(1, 90, 0), ticks(0, 90, 0)], CheckStanding::Weak),
+            ([ticks(1, 5, 0), ticks(0, 90, 0)], CheckStanding::Ok),
+            ([ticks(3, 90, 0), ticks(2, 90, 0)], CheckStanding::Ok),
         ] {
             let check = smt(&groups, false, 3, &watched);
             assert_eq!(check.standing, standing, "{}", check.found);
@@ -279,10 +295,10 @@ mod tests {
     #[test]
     fn steal_time_now_or_ever_is_weak() {
         let standing = |now, ever| steal(&[ticks(0, 50, now)], &[ticks(0, 50, ever)]).standing;
-        assert_eq!(standing(0, 1), Standing::Ok);
-        assert_eq!(standing(2, 0), Standing::Weak);
-        assert_eq!(standing(0, 2), Standing::Weak);
-        assert_eq!(steal(&[], &[]).standing, Standing::Ok);
+        assert_eq!(standing(0, 1), CheckStanding::Ok);
+        assert_eq!(standing(2, 0), CheckStanding::Weak);
+        assert_eq!(standing(0, 2), CheckStanding::Weak);
+        assert_eq!(steal(&[], &[]).standing, CheckStanding::Ok);
     }
 
     #[test]
@@ -293,12 +309,15 @@ mod tests {
         };
         let cost = |reading_ns| ClockCost { reading_ns, step_ns: 10.0 };
         let check = |source: &ClockSource, ns| clock(source, cost(ns));
-        assert_eq!(check(&source("tsc", &["tsc"]), 25.0).standing, Standing::Ok);
-        assert_eq!(check(&source("", &[]), 25.0).standing, Standing::Ok);
+        assert_eq!(check(&source("tsc", &["tsc"]), 25.0).standing, CheckStanding::Ok);
+        assert_eq!(check(&source("", &[]), 25.0).standing, CheckStanding::Ok);
         let slow = check(&source("hpet", &["tsc", "hpet"]), 25.0);
-        assert!(slow.standing == Standing::Weak && slow.mend.starts_with("echo tsc"), "{slow:?}");
+        assert!(
+            slow.standing == CheckStanding::Weak && slow.mend.starts_with("echo tsc"),
+            "{slow:?}"
+        );
         let slow = check(&source("tsc", &["tsc"]), 900.0);
-        assert!(slow.standing == Standing::Weak && slow.mend.starts_with("boot"), "{slow:?}");
+        assert!(slow.standing == CheckStanding::Weak && slow.mend.starts_with("boot"), "{slow:?}");
     }
 
     #[test]
@@ -307,10 +326,10 @@ mod tests {
             Ok(Noise { pairs: 300, run_us: 500.0, sd_percent, disturbed_percent })
         };
         for (noise, standing, says) in [
-            (noise(0.123, 2.0), Standing::Ok, "0.12 % between two runs of the same 500 us"),
-            (noise(3.0, 2.0), Standing::Weak, "3 %"),
-            (noise(0.1, 30.0), Standing::Weak, "30 % of runs disturbed"),
-            (Err("not measured: in use".to_owned()), Standing::Ok, "in use"),
+            (noise(0.123, 2.0), CheckStanding::Ok, "0.12 % between two runs of the same 500 us"),
+            (noise(3.0, 2.0), CheckStanding::Weak, "3 %"),
+            (noise(0.1, 30.0), CheckStanding::Weak, "30 % of runs disturbed"),
+            (Err("not measured: in use".to_owned()), CheckStanding::Ok, "in use"),
         ] {
             let check = spread(&noise, 1);
             assert_eq!(check.standing, standing, "{}", check.found);
@@ -320,7 +339,7 @@ mod tests {
 
     #[test]
     fn caches_that_are_not_told_are_weak() {
-        assert_eq!(caches(&[]).standing, Standing::Weak);
+        assert_eq!(caches(&[]).standing, CheckStanding::Weak);
         let cache = Cache { level: 2, kind: "Unified".into(), bytes: 1 << 20, shared: vec![0] };
         assert_eq!(caches(&[cache]).found, "L2 1 MiB");
     }

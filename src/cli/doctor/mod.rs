@@ -1,82 +1,32 @@
 //! `optloop doctor`: what this machine has, what is missing, what that costs, what mends it.
 
+mod check;
 mod machine;
 mod tools;
 
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
-
+use self::check::Check;
 use super::args::Format;
 use super::columns::{WIDTH, clean, wrapped};
 use super::cuda::{self, Part};
 use super::exit::Exit;
+use super::lines::Line;
+use super::lines::machine::CheckStanding;
 use super::ui::Ui;
-use super::world::{self, cuda_places};
+use super::world::cuda_places;
 use crate::backend::cpu::identity;
 use crate::backend::cuda::find::{Library, Places};
 use crate::backend::cuda::probe::version_in_words;
 use crate::backend::cuda::{CudaProbe, probe};
 use crate::process::sandbox::SandboxLevel;
 
-/// How one thing stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// As it should be.
-    Ok,
-    /// Measurements or some commands suffer.
-    Weak,
-    /// The main job cannot run.
-    Missing,
-}
-
-impl Standing {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Weak => "weak",
-            Self::Missing => "MISSING",
-        }
-    }
-}
-
-/// One line of the answer.
-#[derive(Debug)]
-struct Check {
-    name: &'static str,
-    standing: Standing,
-    found: String,
-    /// What it costs, when it is not as it should be.
-    cost: &'static str,
-    /// The command that mends it.
-    mend: String,
-    /// What was measured, for programs.
-    values: Map<String, Value>,
-}
-
-impl Check {
-    fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        let (cost, mend, values) = ("", String::new(), Map::new());
-        Self { name, standing: Standing::Ok, found: found.into(), cost, mend, values }
-    }
-
-    fn weak(name: &'static str, found: impl Into<String>, cost: &'static str, mend: &str) -> Self {
-        Self { standing: Standing::Weak, cost, mend: mend.to_owned(), ..Self::ok(name, found) }
-    }
-
-    fn missing(
-        name: &'static str,
-        found: impl Into<String>,
-        cost: &'static str,
-        mend: &str,
-    ) -> Self {
-        Self { standing: Standing::Missing, ..Self::weak(name, found, cost, mend) }
-    }
-
-    /// With a measured value.
-    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.values.insert(name.to_owned(), value.into());
-        self
+/// How a check stands, for people.
+fn word(standing: CheckStanding) -> &'static str {
+    match standing {
+        CheckStanding::Ok => "ok",
+        CheckStanding::Weak => "weak",
+        CheckStanding::Missing => "MISSING",
     }
 }
 
@@ -85,11 +35,7 @@ pub(super) fn run(ui: &Ui) -> Exit {
     let checks = checks();
     if ui.format == Format::Json {
         for check in &checks {
-            ui.json(&json!({
-                "version": 1, "check": check.name, "standing": check.standing.word().to_lowercase(),
-                "found": check.found, "cost": check.cost, "mend": check.mend,
-                "values": check.values,
-            }));
+            ui.json(&Line::Check(Box::new(check.line())));
         }
     } else {
         ui.text(&in_words(&checks));
@@ -98,7 +44,7 @@ pub(super) fn run(ui: &Ui) -> Exit {
 }
 
 fn verdict(checks: &[Check]) -> Exit {
-    let stuck = checks.iter().any(|c| c.standing == Standing::Missing);
+    let stuck = checks.iter().any(|c| c.standing == CheckStanding::Missing);
     if stuck { Exit::User } else { Exit::Ok }
 }
 
@@ -172,13 +118,13 @@ fn part(part: Part) -> Check {
 /// In 80 columns: how it stands, what it is, and what was found; longer texts go on below.
 fn in_words(checks: &[Check]) -> String {
     let width = |text: fn(&Check) -> &str| checks.iter().map(|c| text(c).len()).max().unwrap_or(0);
-    let (standing, name) = (width(|c| c.standing.word()), width(|c| c.name));
+    let (standing, name) = (width(|c| word(c.standing)), width(|c| c.name));
     let mut text = String::new();
     for check in checks {
-        let mut start = format!("{:<standing$} {:<name$} ", check.standing.word(), check.name);
+        let mut start = format!("{:<standing$} {:<name$} ", word(check.standing), check.name);
         let indent = " ".repeat(start.len());
         let mut texts = vec![(String::new(), check.found.as_str())];
-        if check.standing != Standing::Ok {
+        if check.standing != CheckStanding::Ok {
             texts.push(("costs: ".to_owned(), check.cost));
             texts.push(("mend:  ".to_owned(), &check.mend));
         }
@@ -211,7 +157,7 @@ mod tests {
         let missing = || Check::missing("c", "nothing", "everything", "install it");
         assert_eq!(verdict(&[ok(), weak()]), Exit::Ok);
         assert_eq!(verdict(&[ok(), missing()]), Exit::User);
-        assert_eq!(tools::cpp(missing()).standing, Standing::Weak);
+        assert_eq!(tools::cpp(missing()).standing, CheckStanding::Weak);
         let text = in_words(&[ok(), weak(), missing()]);
         assert!(text.contains("costs: noise") && text.contains("mend:  install it"), "{text}");
         assert!(text.contains("cannot be measured") && !text.contains("costs: \n"), "{text}");
@@ -228,24 +174,27 @@ mod tests {
     #[test]
     fn a_folder_that_is_not_there_cannot_hold_state() {
         let dir = tempfile::tempdir().expect("tempdir");
-        assert_eq!(state(dir.path()).standing, Standing::Ok);
-        assert_eq!(state(&dir.path().join("gone")).standing, Standing::Missing);
+        assert_eq!(state(dir.path()).standing, CheckStanding::Ok);
+        assert_eq!(state(&dir.path().join("gone")).standing, CheckStanding::Missing);
     }
 
     #[test]
     fn cuda_that_is_not_there_is_weak_with_its_reason_and_its_way_out() {
         let places = Places::under(Path::new("/nowhere"), &MemoryHost::default());
         let check = cuda_line(&probe(&places), &places);
-        assert_eq!(check.standing, Standing::Weak);
+        assert_eq!(check.standing, CheckStanding::Weak);
         assert!(check.found.contains("libcuda.so.1") && check.mend.contains("driver"), "{check:?}");
         let device = crate::backend::cuda::CudaDevice::default();
-        assert_eq!(cuda_line(&CudaProbe::Devices(vec![device]), &places).standing, Standing::Ok);
+        assert_eq!(
+            cuda_line(&CudaProbe::Devices(vec![device]), &places).standing,
+            CheckStanding::Ok
+        );
     }
 
     #[test]
     fn a_sandbox_in_part_is_weak() {
         let standing = |level| sandbox(level).standing;
-        assert_eq!(standing(Ok("landlock abi 7, seccomp".into())), Standing::Ok);
-        assert_eq!(standing(Err("seccomp".into())), Standing::Weak);
+        assert_eq!(standing(Ok("landlock abi 7, seccomp".into())), CheckStanding::Ok);
+        assert_eq!(standing(Err("seccomp".into())), CheckStanding::Weak);
     }
 }

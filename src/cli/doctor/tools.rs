@@ -4,7 +4,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Check, Standing, world};
+use super::check::Check;
+use crate::cli::lines::machine::CheckStanding;
+use crate::cli::world;
 use crate::process::{self, Cancel, CommandSpec};
 
 pub(super) fn find(name: &str) -> Option<PathBuf> {
@@ -34,8 +36,8 @@ pub(super) fn compiler(name: &'static str, language: &str) -> Check {
 /// Kernels in C do not need it.
 pub(super) fn cpp(check: Check) -> Check {
     match check.standing {
-        Standing::Ok => check,
-        _ => Check { standing: Standing::Weak, cost: "no C++ kernels", ..check },
+        CheckStanding::Ok => check,
+        _ => Check { standing: CheckStanding::Weak, cost: "no C++ kernels", ..check },
     }
 }
 

@@ -20,7 +20,7 @@ use crate::backend::cpu::Language;
 use crate::backend::cpu::assembly::is_of;
 use crate::backend::cuda::find::{Places, Tool};
 use crate::backend::cuda::inspect::resources::{Arch, parse_ptx, parse_sass};
-use code::{Listing, Part};
+use code::{Code, Listing, Part, Shown};
 use make::{Version, Wanted};
 
 /// What kernels for CUDA devices are written in.
@@ -28,12 +28,16 @@ pub(super) const EXTENSIONS: [&str; 3] = ["cu", "ptx", "cubin"];
 
 /// Shows PTX.
 pub(super) fn ptx(args: &DeviceCodeArgs, ui: &Ui) -> Result<(), Refusal> {
-    listings(args, "ptx", ui, |call, version| {
+    listings(args, Shown::Ptx, ui, |call, version| {
         let built = make::build(call, version, Wanted::Ptx)?;
         let bytes = std::fs::read(&built.file).map_err(|e| cannot("read the PTX", &e))?;
         let ptx = parse_ptx(&String::from_utf8_lossy(&bytes));
         let parts = ptx.functions.into_iter().map(Part::from).collect();
-        let mut listing = Listing::new(version, built.command, (ptx.target, ptx.files, parts));
+        let mut listing = Listing::new(
+            version,
+            built.command,
+            Code { target: ptx.target, files: ptx.files, parts },
+        );
         if args.all {
             listing.head = ptx.head;
         }
@@ -43,13 +47,17 @@ pub(super) fn ptx(args: &DeviceCodeArgs, ui: &Ui) -> Result<(), Refusal> {
 
 /// Shows machine code.
 pub(super) fn sass(args: &DeviceCodeArgs, ui: &Ui) -> Result<(), Refusal> {
-    listings(args, "sass", ui, |call, version| {
+    listings(args, Shown::Sass, ui, |call, version| {
         call.need(Tool::Nvdisasm, "shows machine code")?;
         let built = make::build(call, version, Wanted::Cubin)?;
         let sass = parse_sass(&make::disassemble(call, &built, version.scratch)?);
         built.is_for(args.arch.as_deref(), &sass.target, version)?;
         let parts = sass.functions.into_iter().map(Part::from).collect();
-        Ok(Listing::new(version, built.command, (sass.target, sass.files, parts)))
+        Ok(Listing::new(
+            version,
+            built.command,
+            Code { target: sass.target, files: sass.files, parts },
+        ))
     })
 }
 
@@ -59,7 +67,7 @@ pub(super) fn resources(args: &ResourcesArgs, ui: &Ui) -> Result<(), Refusal> {
     call.missing(ui);
     let versions = call.versions(|version| {
         let mut report = table::report(&call, version)?;
-        choose(&args.code, &call, version, (&mut report.kernels, |k| &k.name))?;
+        choose(&call, version, &mut report.kernels, |kernel| &kernel.name)?;
         let launches = geometry::launches(args, &call, version.source);
         match (launches, report.arch.clone()) {
             (Ok(launches), Some(arch)) => report.place(&launches, &arch),
@@ -77,30 +85,31 @@ pub(super) fn resources(args: &ResourcesArgs, ui: &Ui) -> Result<(), Refusal> {
 
 fn listings(
     args: &DeviceCodeArgs,
-    kind: &'static str,
+    shown: Shown,
     ui: &Ui,
     read: impl Fn(&Call<'_>, &Version<'_>) -> Result<Listing, Refusal>,
 ) -> Result<(), Refusal> {
     let call = Call::new(args, ui)?;
     let versions = call.versions(|version| {
         let mut listing = read(&call, version)?;
-        choose(args, &call, version, (&mut listing.parts, |p| &p.name))?;
+        choose(&call, version, &mut listing.parts, |part| &part.name)?;
         Ok(listing)
     })?;
     match &versions {
-        (own, None) => code::listing(own, kind, ui),
-        (own, Some(old)) => code::changes(old, own, kind, ui),
+        (own, None) => code::listing(own, shown, ui),
+        (own, Some(old)) => code::changes(old, own, shown, ui),
     }
     Ok(())
 }
 
 /// Leaves only what is to be shown, the wanted kernel first.
 fn choose<T>(
-    args: &DeviceCodeArgs,
     call: &Call<'_>,
     version: &Version<'_>,
-    (all, name): (&mut Vec<T>, fn(&T) -> &String),
+    all: &mut Vec<T>,
+    name: fn(&T) -> &String,
 ) -> Result<(), Refusal> {
+    let args = call.args;
     let names: Vec<String> = all.iter().map(|item| name(item).clone()).collect();
     let names = || names.iter().map(String::as_str);
     let there = |wanted: &str| names().any(|n| is_of(n, wanted));

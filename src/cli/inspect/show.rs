@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use comfy_table::{CellAlignment, Table, presets};
-use serde_json::{Value, json};
-
 use super::super::args::Format;
+use super::super::lines::Line as JsonLine;
+use super::super::lines::inspected::{
+    AsmDiffLine, AsmFunction, AsmLine, CodeLine, FunctionDiffLine, FunctionLine,
+    FunctionOnlyInLine, FunctionSize, FunctionSizes, INSPECT_VERSION, LoopLine, Side,
+};
 use super::super::ui::Ui;
 use super::super::world;
 use super::Listing;
@@ -15,9 +17,8 @@ use super::diff::{Changes, Edit};
 use crate::backend::cpu::assembly::{
     Architecture, Counts, Function, Instruction, Line, Loop, Place,
 };
+use comfy_table::{CellAlignment, Table, presets};
 
-/// Rises when a reader of the JSON lines would have to change.
-const VERSION: u32 = 1;
 const WIDTH: usize = 80;
 
 /// Shows all functions.
@@ -25,11 +26,13 @@ pub(super) fn listing(listing: &Listing, ui: &Ui) {
     let mut sources = Sources::default();
     let count = listing.shown.len();
     if ui.format == Format::Json {
-        ui.json(&json!({
-            "event": "inspect_asm", "version": VERSION, "kernel": listing.title,
-            "command": listing.command, "functions": count,
+        ui.json(&JsonLine::InspectAsm(AsmLine {
+            version: INSPECT_VERSION,
+            kernel: listing.title.clone(),
+            command: listing.command.clone(),
+            functions: count,
         }));
-        listing.functions().for_each(|f| ui.json(&function_json(listing, f)));
+        listing.functions().for_each(|f| ui.json(&function_line(listing, f)));
         return;
     }
     ui.line(&format!("{}: {}", listing.title, listing.command));
@@ -44,18 +47,20 @@ pub(super) fn listing(listing: &Listing, ui: &Ui) {
 /// Shows what changed from an older version to a newer, function by function.
 pub(super) fn changes(old: &Listing, new: &Listing, ui: &Ui) {
     if ui.format == Format::Json {
-        ui.json(&json!({
-            "event": "inspect_asm_diff", "version": VERSION, "old": old.title,
-            "new": new.title, "command": new.command,
+        ui.json(&JsonLine::InspectAsmDiff(AsmDiffLine {
+            version: INSPECT_VERSION,
+            old: old.title.clone(),
+            new: new.title.clone(),
+            command: new.command.clone(),
         }));
     } else {
         ui.line(&format!("--- {}\n+++ {}\n{}", old.title, new.title, new.command));
     }
     for (before, after) in matched(old, new) {
         match (before, after) {
-            (Some(a), Some(b)) => changed(a, (new, b), ui),
-            (Some(gone), None) => alone((gone, "old", &old.title), ui),
-            (None, Some(come)) => alone((come, "new", &new.title), ui),
+            (Some(a), Some(b)) => changed(new, a, b, ui),
+            (Some(gone), None) => alone(gone, Side::Old, &old.title, ui),
+            (None, Some(come)) => alone(come, Side::New, &new.title, ui),
             (None, None) => {}
         }
     }
@@ -77,27 +82,33 @@ fn matched<'a>(
     pairs
 }
 
-fn alone((function, side, title): (&Function, &str, &str), ui: &Ui) {
+fn alone(function: &Function, side: Side, title: &str, ui: &Ui) {
     let counts = function.counts();
     if ui.format == Format::Json {
-        let name = &function.name;
-        ui.json(
-            &json!({ "event": "function_only_in", "name": name, "side": side, "counts": counts }),
-        );
+        let (name, size) = (function.name.clone(), FunctionSize::Asm { counts });
+        ui.json(&JsonLine::FunctionOnlyIn(FunctionOnlyInLine { name, side, size }));
     } else {
         let many = counts.instructions;
         ui.line(&format!("\n{}: only in {title} ({many} instructions)", function.name));
     }
 }
 
-fn changed(a: &Function, (new, b): (&Listing, &Function), ui: &Ui) {
+fn changed(new: &Listing, a: &Function, b: &Function, ui: &Ui) {
     let changes = Changes::between(&keys(&a.lines), &keys(&b.lines));
     let (before, after) = (a.counts(), b.counts());
-    let text = unified(&changes, (&a.lines, &b.lines), &|place| short(new, place), code);
+    let text = unified(
+        &changes,
+        &Lines { old: &a.lines, new: &b.lines },
+        &|place| short(new, place),
+        code,
+    );
     if ui.format == Format::Json {
-        ui.json(&json!({
-            "event": "function_diff", "name": b.name, "old_counts": before, "new_counts": after,
-            "removed": changes.removed(), "added": changes.added(), "diff": text,
+        ui.json(&JsonLine::FunctionDiff(FunctionDiffLine {
+            name: b.name.clone(),
+            sizes: FunctionSizes::Asm { old_counts: before, new_counts: after },
+            removed: changes.removed(),
+            added: changes.added(),
+            diff: text,
         }));
         return;
     }
@@ -138,13 +149,20 @@ pub(super) fn keys(lines: &[Line]) -> Vec<&str> {
     lines.iter().map(key).collect()
 }
 
+/// Two versions of some code.
+pub(super) struct Lines<'a> {
+    pub(super) old: &'a [Line],
+    pub(super) new: &'a [Line],
+}
+
 /// Only what differs, with the place where it does; `code` writes a line.
 pub(super) fn unified(
     changes: &Changes,
-    (old, new): (&[Line], &[Line]),
+    lines: &Lines<'_>,
     named: &dyn Fn(Place) -> String,
     code: fn(&Line) -> String,
 ) -> String {
+    let Lines { old, new } = *lines;
     let mut text = String::new();
     for hunk in changes.hunks() {
         let place = hunk.edits.iter().find_map(|e| match e {
@@ -264,35 +282,34 @@ pub(super) fn indented(text: &str) -> String {
     text.lines().fold(String::new(), |all, line| all + "  " + line + "\n")
 }
 
-fn function_json(listing: &Listing, function: &Function) -> Value {
-    let loops: Vec<Value> = function
-        .loops
-        .iter()
-        .map(|l| {
-            json!({
-                "label": l.label, "file": l.place.map(|p| path(listing, p)),
-                "line": l.place.map(|p| p.line), "depth": l.depth, "innermost": l.innermost,
-                "counts": function.counts_in(l),
-            })
-        })
-        .collect();
-    let code: Vec<Value> = function
-        .lines
-        .iter()
-        .map(|line| match line {
-            Line::Label(name) => json!({ "label": name }),
-            Line::Instruction(i) => json!({
-                "text": format!("{} {}", i.mnemonic, i.operands).trim_end(),
-                "file": i.place.map(|p| path(listing, p)), "line": i.place.map(|p| p.line),
-            }),
-        })
-        .collect();
-    json!({
-        "event": "function", "name": function.name, "symbol": function.symbol,
-        "file": function.place.map(|p| path(listing, p)),
-        "line": function.place.map(|p| p.line),
-        "counts": function.counts(), "loops": loops, "code": code,
-    })
+fn function_line(listing: &Listing, function: &Function) -> JsonLine {
+    let file = |place: Option<Place>| place.map(|p| path(listing, p));
+    let loops = function.loops.iter().map(|l| LoopLine {
+        label: l.label.clone(),
+        file: file(l.place),
+        line: l.place.map(|p| p.line),
+        depth: l.depth,
+        innermost: l.innermost,
+        counts: function.counts_in(l),
+    });
+    let code = function.lines.iter().map(|line| match line {
+        Line::Label(name) => CodeLine::Label { label: name.clone() },
+        Line::Instruction(i) => CodeLine::Instruction {
+            text: format!("{} {}", i.mnemonic, i.operands).trim_end().to_owned(),
+            file: file(i.place),
+            line: i.place.map(|p| p.line),
+            spill: None,
+        },
+    });
+    JsonLine::Function(FunctionLine::Asm(AsmFunction {
+        name: function.name.clone(),
+        symbol: function.symbol.clone(),
+        file: file(function.place),
+        line: function.place.map(|p| p.line),
+        counts: function.counts(),
+        loops: loops.collect(),
+        code: code.collect(),
+    }))
 }
 
 /// The source of a place as the user would write it.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::line::{Architecture, Instruction, Spill};
 
 /// How many instructions of each kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Counts {
     /// All of them.
     pub instructions: u32,

@@ -2,19 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
-
 use super::super::super::args::Format;
+use super::super::super::lines::Line as JsonLine;
+use super::super::super::lines::inspected::{
+    CodeLine, DeviceCodeDiffLine, DeviceCodeLine, DeviceFunction, FunctionDiffLine, FunctionLine,
+    FunctionOnlyInLine, FunctionSize, FunctionSizes, INSPECT_VERSION, Side,
+};
 use super::super::super::ui::Ui;
 use super::super::super::world;
 use super::super::diff::Changes;
-use super::super::show::{Sources, keys, unified};
+use super::super::show::{Lines, Sources, keys, unified};
 use super::make::Version;
 use crate::backend::cpu::assembly::{Instruction, Line, Place};
 use crate::backend::cuda::inspect::resources::{PtxFunction, SassFunction};
 
-/// Rises when a reader of the JSON lines would have to change.
-const VERSION: u32 = 1;
 const WIDTH: usize = 80;
 
 /// One version of a kernel's code.
@@ -58,13 +59,27 @@ impl From<SassFunction> for Part {
     }
 }
 
+/// What a tool reads of a file.
+pub(super) struct Code {
+    /// What it is for.
+    pub(super) target: String,
+    /// The sources that lines come from.
+    pub(super) files: Vec<PathBuf>,
+    /// Functions, the entry first.
+    pub(super) parts: Vec<Part>,
+}
+
+/// Which code is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    Ptx,
+    Sass,
+}
+
 impl Listing {
     /// Everything of a file.
-    pub(super) fn new(
-        version: &Version<'_>,
-        command: String,
-        (target, files, parts): (String, Vec<PathBuf>, Vec<Part>),
-    ) -> Self {
+    pub(super) fn new(version: &Version<'_>, command: String, code: Code) -> Self {
+        let Code { target, files, parts } = code;
         Self { title: version.title.to_owned(), command, target, files, head: Vec::new(), parts }
     }
 
@@ -80,14 +95,21 @@ impl Listing {
 }
 
 /// Shows all functions.
-pub(super) fn listing(listing: &Listing, kind: &str, ui: &Ui) {
+pub(super) fn listing(listing: &Listing, shown: Shown, ui: &Ui) {
     if ui.format == Format::Json {
-        ui.json(&json!({
-            "event": format!("inspect_{kind}"), "version": VERSION, "kernel": listing.title,
-            "command": listing.command, "target": listing.target,
-            "functions": listing.parts.len(), "head": listing.head,
-        }));
-        listing.parts.iter().for_each(|part| ui.json(&part_json(listing, part)));
+        let line = DeviceCodeLine {
+            version: INSPECT_VERSION,
+            kernel: listing.title.clone(),
+            command: listing.command.clone(),
+            target: listing.target.clone(),
+            functions: listing.parts.len(),
+            head: listing.head.clone(),
+        };
+        ui.json(&match shown {
+            Shown::Ptx => JsonLine::InspectPtx(line),
+            Shown::Sass => JsonLine::InspectSass(line),
+        });
+        listing.parts.iter().for_each(|part| ui.json(&part_line(listing, part)));
         return;
     }
     ui.line(&format!("{}: {}", listing.title, heading(listing)));
@@ -161,41 +183,49 @@ fn instruction(i: &Instruction) -> String {
     text.trim_end().to_owned()
 }
 
-fn part_json(listing: &Listing, part: &Part) -> Value {
-    let code: Vec<Value> = part
-        .lines
-        .iter()
-        .map(|line| match line {
-            Line::Label(name) => json!({ "label": name }),
-            Line::Instruction(i) => json!({
-                "text": format!("{} {}", i.mnemonic, i.operands).trim_end(),
-                "file": i.place.map(|p| world::shown(listing.file(p))),
-                "line": i.place.map(|p| p.line), "spill": i.spill.stores || i.spill.loads,
-            }),
-        })
-        .collect();
-    json!({
-        "event": "function", "name": part.name, "symbol": part.symbol, "entry": part.entry,
-        "instructions": part.instructions, "spills": part.spills, "code": code,
-    })
+fn part_line(listing: &Listing, part: &Part) -> JsonLine {
+    let code = part.lines.iter().map(|line| match line {
+        Line::Label(name) => CodeLine::Label { label: name.clone() },
+        Line::Instruction(i) => CodeLine::Instruction {
+            text: format!("{} {}", i.mnemonic, i.operands).trim_end().to_owned(),
+            file: i.place.map(|p| world::shown(listing.file(p))),
+            line: i.place.map(|p| p.line),
+            spill: Some(i.spill.stores || i.spill.loads),
+        },
+    });
+    JsonLine::Function(FunctionLine::Device(DeviceFunction {
+        name: part.name.clone(),
+        symbol: part.symbol.clone(),
+        entry: part.entry,
+        instructions: part.instructions,
+        spills: part.spills,
+        code: code.collect(),
+    }))
 }
 
 /// Shows what changed from an older version to a newer, function by function.
-pub(super) fn changes(old: &Listing, new: &Listing, kind: &str, ui: &Ui) {
+pub(super) fn changes(old: &Listing, new: &Listing, shown: Shown, ui: &Ui) {
     if ui.format == Format::Json {
-        ui.json(&json!({
-            "event": format!("inspect_{kind}_diff"), "version": VERSION, "old": old.title,
-            "new": new.title, "command": new.command, "old_target": old.target,
-            "new_target": new.target,
-        }));
+        let line = DeviceCodeDiffLine {
+            version: INSPECT_VERSION,
+            old: old.title.clone(),
+            new: new.title.clone(),
+            command: new.command.clone(),
+            old_target: old.target.clone(),
+            new_target: new.target.clone(),
+        };
+        ui.json(&match shown {
+            Shown::Ptx => JsonLine::InspectPtxDiff(line),
+            Shown::Sass => JsonLine::InspectSassDiff(line),
+        });
     } else {
         ui.line(&format!("--- {}\n+++ {}\n{}", old.title, new.title, heading(new)));
     }
     for (before, after) in matched(&old.parts, &new.parts, |p| &p.name) {
         match (before, after) {
-            (Some(a), Some(b)) => changed(a, (new, b), ui),
-            (Some(gone), None) => alone((gone, "old", &old.title), ui),
-            (None, Some(come)) => alone((come, "new", &new.title), ui),
+            (Some(a), Some(b)) => changed(new, a, b, ui),
+            (Some(gone), None) => alone(gone, Side::Old, &old.title, ui),
+            (None, Some(come)) => alone(come, Side::New, &new.title, ui),
             (None, None) => {}
         }
     }
@@ -220,25 +250,33 @@ pub(super) fn matched<'a, T>(
     pairs
 }
 
-fn alone((part, side, title): (&Part, &str, &str), ui: &Ui) {
+fn alone(part: &Part, side: Side, title: &str, ui: &Ui) {
     if ui.format == Format::Json {
-        ui.json(&json!({
-            "event": "function_only_in", "name": part.name, "side": side,
-            "instructions": part.instructions,
-        }));
+        let size = FunctionSize::Device { instructions: part.instructions };
+        let name = part.name.clone();
+        ui.json(&JsonLine::FunctionOnlyIn(FunctionOnlyInLine { name, side, size }));
     } else {
         ui.line(&format!("\n{}; only in {title}", counted(part)));
     }
 }
 
-fn changed(a: &Part, (new, b): (&Listing, &Part), ui: &Ui) {
+fn changed(new: &Listing, a: &Part, b: &Part, ui: &Ui) {
     let changes = Changes::between(&keys(&a.lines), &keys(&b.lines));
-    let text = unified(&changes, (&a.lines, &b.lines), &|place| new.short(place), code);
+    let text =
+        unified(&changes, &Lines { old: &a.lines, new: &b.lines }, &|place| new.short(place), code);
     if ui.format == Format::Json {
-        ui.json(&json!({
-            "event": "function_diff", "name": b.name, "old_instructions": a.instructions,
-            "new_instructions": b.instructions, "old_spills": a.spills, "new_spills": b.spills,
-            "removed": changes.removed(), "added": changes.added(), "diff": text,
+        let sizes = FunctionSizes::Device {
+            old_instructions: a.instructions,
+            new_instructions: b.instructions,
+            old_spills: a.spills,
+            new_spills: b.spills,
+        };
+        ui.json(&JsonLine::FunctionDiff(FunctionDiffLine {
+            name: b.name.clone(),
+            sizes,
+            removed: changes.removed(),
+            added: changes.added(),
+            diff: text,
         }));
         return;
     }

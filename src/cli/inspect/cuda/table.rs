@@ -1,9 +1,12 @@
 //! What kernels use and how many blocks fit, and how that changed, as tables or as JSON lines.
 
-use serde_json::{Map, Value, json};
-
 use super::super::super::args::Format;
 use super::super::super::columns::paragraph;
+use super::super::super::lines::Line;
+use super::super::super::lines::inspected::{
+    EntryDiffLine, EntryLine, EntryOnlyInLine, INSPECT_VERSION, OccupancyLine, ResourcesDiffLine,
+    ResourcesLine, Side,
+};
 use super::super::super::session::Refusal;
 use super::super::super::ui::Ui;
 use super::super::show::{indented, plain, plain_table};
@@ -17,8 +20,6 @@ use crate::backend::cuda::inspect::resources::{
     Arch, Block, Occupancy, Usage, occupancy, parse_ptxas, parse_res_usage, parse_sass,
 };
 
-/// Rises when a reader of the JSON lines would have to change.
-const VERSION: u32 = 1;
 /// Longer names are cut, to leave room for the numbers.
 const NAME: usize = 20;
 
@@ -38,10 +39,14 @@ pub(super) struct Kernel {
     pub(super) name: String,
     usage: Usage,
     instructions: Option<usize>,
-    places: Vec<(Launch, Occupancy)>,
+    places: Vec<Placed>,
 }
 
 impl Report {
+    fn arch_name(&self) -> Option<String> {
+        self.arch.as_ref().map(|arch| arch.name.clone())
+    }
+
     /// Finds out how many blocks fit.
     pub(super) fn place(&mut self, launches: &[Launch], arch: &Arch) {
         for kernel in &mut self.kernels {
@@ -56,7 +61,7 @@ impl Report {
                         .saturating_add(launch.shared_bytes),
                     barriers: kernel.usage.barriers.unwrap_or(0),
                 };
-                (launch.clone(), occupancy(arch.limits, block))
+                Placed { launch: launch.clone(), found: occupancy(arch.limits, block) }
             };
             kernel.places = launches.iter().map(of).collect();
         }
@@ -131,26 +136,36 @@ impl Kernel {
         [name, registers, stack, shared, spills, local, constant, barriers, instructions]
     }
 
-    fn json(&self) -> Value {
-        let mut all = Map::new();
-        all.insert("name".to_owned(), json!(self.name));
-        if let Ok(Value::Object(usage)) = serde_json::to_value(&self.usage) {
-            all.extend(usage);
+    fn line(&self) -> EntryLine {
+        EntryLine {
+            name: self.name.clone(),
+            usage: self.usage.clone(),
+            instructions: self.instructions,
+            occupancy: self.places.iter().map(Placed::line).collect(),
         }
-        all.insert("instructions".to_owned(), json!(self.instructions));
-        let places: Vec<Value> = self.places.iter().map(place_json).collect();
-        all.insert("occupancy".to_owned(), json!(places));
-        Value::Object(all)
     }
 }
 
-fn place_json((launch, found): &(Launch, Occupancy)) -> Value {
-    json!({
-        "case": launch.case, "threads": launch.threads,
-        "dynamic_shared_bytes": launch.shared_bytes, "blocks": found.blocks,
-        "warps": found.warps, "most_warps": found.most_warps, "percent": found.percent(),
-        "limits": found.limits,
-    })
+/// A way in which a kernel is launched, and how full a multiprocessor is then.
+struct Placed {
+    launch: Launch,
+    found: Occupancy,
+}
+
+impl Placed {
+    fn line(&self) -> OccupancyLine {
+        let Self { launch, found } = self;
+        OccupancyLine {
+            case: launch.case.clone(),
+            threads: launch.threads,
+            dynamic_shared_bytes: launch.shared_bytes,
+            blocks: found.blocks,
+            warps: found.warps,
+            most_warps: found.most_warps,
+            percent: found.percent(),
+            limits: found.limits.clone(),
+        }
+    }
 }
 
 fn cut(name: &str) -> String {
@@ -162,17 +177,15 @@ fn cut(name: &str) -> String {
 
 /// Shows what all kernels use.
 pub(super) fn resources(report: &Report, ui: &Ui) {
-    let arch = report.arch.as_ref().map(|a| a.name.as_str());
     if ui.format == Format::Json {
-        ui.json(&json!({
-            "event": "inspect_resources", "version": VERSION, "kernel": report.title,
-            "command": report.command, "arch": arch, "entries": report.kernels.len(),
+        ui.json(&Line::InspectResources(ResourcesLine {
+            version: INSPECT_VERSION,
+            kernel: report.title.clone(),
+            command: report.command.clone(),
+            arch: report.arch_name(),
+            entries: report.kernels.len(),
         }));
-        for kernel in &report.kernels {
-            let mut value = json!({ "event": "entry" });
-            append(&mut value, kernel.json());
-            ui.json(&value);
-        }
+        report.kernels.iter().for_each(|kernel| ui.json(&Line::Entry(kernel.line())));
         return;
     }
     ui.line(&format!("{}: {}\n", report.title, heading(report)));
@@ -193,12 +206,6 @@ pub(super) fn resources(report: &Report, ui: &Ui) {
     }
 }
 
-fn append(to: &mut Value, from: Value) {
-    if let (Value::Object(to), Value::Object(from)) = (to, from) {
-        to.extend(from);
-    }
-}
-
 /// Compiler and flags; the architecture where they do not tell it.
 fn heading(report: &Report) -> String {
     match &report.arch {
@@ -210,7 +217,8 @@ fn heading(report: &Report) -> String {
 }
 
 /// `softmax, 128 threads: occupancy 100 %: 16 blocks on a multiprocessor, 64 of 64 warps, …`.
-fn in_words(kernel: &Kernel, (launch, found): &(Launch, Occupancy)) -> String {
+fn in_words(kernel: &Kernel, place: &Placed) -> String {
+    let Placed { launch, found } = place;
     let shared = match launch.shared_bytes {
         0 => String::new(),
         n => format!(", {n} bytes of dynamic shared memory"),
@@ -243,36 +251,38 @@ fn percent(found: &Occupancy) -> String {
 pub(super) fn changes(old: &Report, new: &Report, ui: &Ui) {
     let json = ui.format == Format::Json;
     if json {
-        ui.json(&json!({
-            "event": "inspect_resources_diff", "version": VERSION, "old": old.title,
-            "new": new.title, "command": new.command,
-            "arch": new.arch.as_ref().map(|a| a.name.as_str()),
+        ui.json(&Line::InspectResourcesDiff(ResourcesDiffLine {
+            version: INSPECT_VERSION,
+            old: old.title.clone(),
+            new: new.title.clone(),
+            command: new.command.clone(),
+            arch: new.arch_name(),
         }));
     } else {
         ui.line(&format!("--- {}\n+++ {}\n{}", old.title, new.title, heading(new)));
     }
     for pair in matched(&old.kernels, &new.kernels, |k| &k.name) {
         match pair {
-            (Some(a), Some(b)) if json => ui.json(&json!({
-                "event": "entry_diff", "name": b.name, "old": a.json(), "new": b.json(),
-                "verdict": verdict(a, b),
-            })),
+            (Some(a), Some(b)) if json => ui.json(&Line::EntryDiff(Box::new(EntryDiffLine {
+                name: b.name.clone(),
+                old: a.line(),
+                new: b.line(),
+                verdict: verdict(a, b),
+            }))),
             (Some(a), Some(b)) => {
                 ui.text(&format!("\n{}\n{}\n", cut(&b.name), beside(a, b)));
                 ui.text(&paragraph(&verdict(a, b), 2));
             }
-            (Some(gone), None) => alone((gone, "old", &old.title), ui),
-            (None, Some(come)) => alone((come, "new", &new.title), ui),
+            (Some(gone), None) => alone(gone, Side::Old, &old.title, ui),
+            (None, Some(come)) => alone(come, Side::New, &new.title, ui),
             (None, None) => {}
         }
     }
 }
 
-fn alone((kernel, side, title): (&Kernel, &str, &str), ui: &Ui) {
+fn alone(kernel: &Kernel, side: Side, title: &str, ui: &Ui) {
     if ui.format == Format::Json {
-        let mut value = json!({ "event": "entry_only_in", "side": side });
-        append(&mut value, kernel.json());
-        ui.json(&value);
+        ui.json(&Line::EntryOnlyIn(EntryOnlyInLine { side, entry: kernel.line() }));
     } else {
         ui.line(&format!("\n{}: only in {title}", kernel.name));
     }
@@ -294,7 +304,7 @@ fn beside(old: &Kernel, new: &Kernel) -> String {
     }
     if let (Some(a), Some(b)) = (old.places.first(), new.places.first()) {
         let names = ["threads", "dynamic shared bytes", "blocks", "warps"];
-        let of = |(launch, found): &(Launch, Occupancy)| {
+        let of = |Placed { launch, found }: &Placed| {
             [launch.threads, launch.shared_bytes, found.blocks, found.warps].map(i64::from)
         };
         for ((name, a), b) in names.into_iter().zip(of(a)).zip(of(b)) {
@@ -303,7 +313,12 @@ fn beside(old: &Kernel, new: &Kernel) -> String {
                 table.add_row([name.to_owned(), a.to_string(), b.to_string(), change]);
             }
         }
-        table.add_row(["occupancy".to_owned(), percent(&a.1), percent(&b.1), String::new()]);
+        table.add_row([
+            "occupancy".to_owned(),
+            percent(&a.found),
+            percent(&b.found),
+            String::new(),
+        ]);
     }
     indented(&plain(&mut table))
 }
@@ -313,30 +328,43 @@ fn verdict(old: &Kernel, new: &Kernel) -> String {
     let (a, b) = (&old.usage, &new.usage);
     let sum = |u: &Usage| Some(u.spill_store_bytes? + u.spill_load_bytes?);
     let mut changes = vec![
-        change(Some(a.registers), Some(b.registers), ("register", "")),
-        change(a.shared_bytes, b.shared_bytes, ("byte", " of shared memory")),
-        change(sum(a), sum(b), ("byte", " spilled and reloaded")),
-        change(a.stack_bytes, b.stack_bytes, ("byte", " of stack")),
-        change(a.barriers, b.barriers, ("barrier", "")),
+        change(Some(a.registers), Some(b.registers), &Counted { unit: "register", of: "" }),
+        change(a.shared_bytes, b.shared_bytes, &Counted { unit: "byte", of: " of shared memory" }),
+        change(sum(a), sum(b), &Counted { unit: "byte", of: " spilled and reloaded" }),
+        change(a.stack_bytes, b.stack_bytes, &Counted { unit: "byte", of: " of stack" }),
+        change(a.barriers, b.barriers, &Counted { unit: "barrier", of: "" }),
     ];
     let places = old.places.first().zip(new.places.first());
-    if let Some(((a, _), (b, _))) = places {
-        changes.push(change(Some(a.threads), Some(b.threads), ("thread", " in a block")));
-        let shared = ("byte", " of dynamic shared memory");
-        changes.push(change(Some(a.shared_bytes), Some(b.shared_bytes), shared));
+    if let Some((Placed { launch: a, .. }, Placed { launch: b, .. })) = places {
+        changes.push(change(
+            Some(a.threads),
+            Some(b.threads),
+            &Counted { unit: "thread", of: " in a block" },
+        ));
+        let shared = Counted { unit: "byte", of: " of dynamic shared memory" };
+        changes.push(change(Some(a.shared_bytes), Some(b.shared_bytes), &shared));
     }
     let changes: Vec<String> = changes.into_iter().flatten().collect();
     let what = if changes.is_empty() { "same resources".to_owned() } else { changes.join(", ") };
     match places {
         None => what,
-        Some(((_, a), (_, b))) if percent(a) == percent(b) => {
-            format!("{what}: occupancy stays {}", percent(b))
+        Some((a, b)) if percent(&a.found) == percent(&b.found) => {
+            format!("{what}: occupancy stays {}", percent(&b.found))
         }
-        Some(((_, a), (_, b))) => format!("{what}: occupancy {} -> {}", percent(a), percent(b)),
+        Some((a, b)) => {
+            format!("{what}: occupancy {} -> {}", percent(&a.found), percent(&b.found))
+        }
     }
 }
 
-fn change(old: Option<u32>, new: Option<u32>, (unit, of): (&str, &str)) -> Option<String> {
+/// What a change is counted in.
+struct Counted {
+    unit: &'static str,
+    of: &'static str,
+}
+
+fn change(old: Option<u32>, new: Option<u32>, what: &Counted) -> Option<String> {
+    let Counted { unit, of } = what;
     let (old, new) = (old?, new?);
     let by = old.abs_diff(new);
     let word = if new > old { "more" } else { "fewer" };

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// What one kernel uses. Fields are `None` where the tool does not say.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Usage {
     /// As the linker knows it.
     pub symbol: String,
