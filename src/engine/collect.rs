@@ -1,7 +1,8 @@
 //! What a stage left behind: its outputs, what it read beyond its declared inputs, and whether
 //! everything that it read stayed the same.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use super::seen::Seen;
 use super::shared::Shared;
@@ -10,6 +11,17 @@ use super::subject::{Job, Known};
 use crate::cache::Output;
 use crate::cache::entry;
 use crate::plan::build::relative;
+
+/// Why it cannot be told what a result depends on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Undiscoverable {
+    /// Keys hold text.
+    #[error("it reads {}, whose name is not UTF-8", .0.display())]
+    Unnameable(PathBuf),
+    /// A file that it read is there and cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] io::Error),
+}
 
 /// Looks at what a job left when it has passed.
 pub(super) struct Collector<'a> {
@@ -62,13 +74,13 @@ impl Collector<'_> {
     ///
     /// # Errors
     /// The first that cannot be read or named, so that a result would hang on less than it does.
-    pub(super) fn discoveries(&self, outcome: &StageOutcome) -> Result<Vec<Known>, String> {
+    pub(super) fn discoveries(&self, outcome: &StageOutcome) -> Result<Vec<Known>, Undiscoverable> {
         let declared: Vec<&str> = self.job.inputs.iter().map(|k| k.name.as_str()).collect();
         let own: Vec<&str> = self.job.outputs.iter().map(|k| k.name.as_str()).collect();
         let mut names = Vec::with_capacity(outcome.discovered.len());
         for path in &outcome.discovered {
             let Some(text) = path.to_str() else {
-                return Err(format!("it reads {}, whose name is not UTF-8", path.display()));
+                return Err(Undiscoverable::Unnameable(path.clone()));
             };
             let name = relative(self.shared.root, Path::new(""), text);
             let folder = if text.ends_with('/') { "/" } else { "" };
@@ -81,7 +93,7 @@ impl Collector<'_> {
         }
         names.sort_unstable();
         names.dedup();
-        self.job.know_names(&names, &self.shared.eyes()).map_err(|e| e.to_string())
+        Ok(self.job.know_names(&names, &self.shared.eyes())?)
     }
 
     /// Inputs that are not what they were when the key was made, and discovered files written

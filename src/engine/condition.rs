@@ -7,6 +7,16 @@ use crate::pipeline::when::Condition;
 /// Results of upstream stages: `stage.result` to number.
 pub type Results = BTreeMap<String, f64>;
 
+/// A condition that has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`when = \"{when}\"` cannot be evaluated: {why}")]
+pub struct ConditionError {
+    /// The condition.
+    pub when: String,
+    /// What it lacks, or what is wrong with it.
+    pub why: String,
+}
+
 /// Stage names in expressions have underscores for dashes.
 pub fn variable(stage: &str, result: &str) -> String {
     format!("{}.{result}", stage.replace('-', "_"))
@@ -25,11 +35,11 @@ pub fn stages_read(expression: &str) -> Vec<String> {
 /// Whether the condition holds.
 ///
 /// # Errors
-/// When a result is missing or the expression does not give yes or no, in words.
-pub fn holds(expression: &str, results: &Results) -> Result<bool, String> {
+/// When a result is missing or the expression does not give yes or no.
+pub fn holds(expression: &str, results: &Results) -> Result<bool, ConditionError> {
     Condition::parse(expression)
         .and_then(|condition| condition.holds(|name| results.get(name).copied()))
-        .map_err(|e| format!("`when = \"{expression}\"` cannot be evaluated: {e}"))
+        .map_err(|why| ConditionError { when: expression.to_owned(), why: why.to_string() })
 }
 
 #[cfg(test)]
@@ -45,7 +55,9 @@ mod tests {
         let got = holds(expression, &results);
         match expected {
             Ok(answer) => assert_eq!(got, Ok(answer), "{expression}"),
-            Err(part) => assert!(got.clone().is_err_and(|e| e.contains(part)), "{got:?}"),
+            Err(part) => {
+                assert!(got.clone().is_err_and(|e| e.to_string().contains(part)), "{got:?}");
+            }
         }
     }
 

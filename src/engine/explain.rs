@@ -267,7 +267,7 @@ impl<'a> Forecast<'a> {
         match readable.holds(node, &when) {
             Ok(true) => None,
             Ok(false) => Some(Fate::of(Answer::Skipped { because: when }, key)),
-            Err(message) => Some(Fate::of(Answer::Fails { message }, key)),
+            Err(why) => Some(Fate::of(Answer::Fails { message: why.to_string() }, key)),
         }
     }
 

@@ -100,7 +100,7 @@ impl<'a> JobRun<'a> {
         let reason = match self.look_up().filter(|_| wanted) {
             Some(hit) => match self.put_back(&hit) {
                 Ok(files) => return self.hit(hit, files),
-                Err(file) => Reason::OutputLost { file },
+                Err(LostOutput { file }) => Reason::OutputLost { file },
             },
             None => self.why(),
         };
@@ -115,11 +115,11 @@ impl<'a> JobRun<'a> {
     ///
     /// # Errors
     /// The file for which there is no good copy.
-    fn put_back(&self, hit: &Hit) -> Result<Vec<String>, String> {
+    fn put_back(&self, hit: &Hit) -> Result<Vec<String>, LostOutput> {
         let eyes = self.shared.eyes();
         let mut files = Vec::new();
         if hit.action.outputs.len() != self.job.outputs.len() {
-            return Err(self.job.name.clone());
+            return Err(LostOutput { file: self.job.name.clone() });
         }
         for (known, output) in self.job.outputs.iter().zip(&hit.action.outputs) {
             let mut now = known.clone();
@@ -127,7 +127,10 @@ impl<'a> JobRun<'a> {
             let place = self.shared.root.join(&known.name);
             let link = std::fs::read_link(&place).ok();
             if !readable || !output.is(&now.digest, &now.stat, link.as_deref()) {
-                self.shared.store.restore(output, &place).map_err(|_| known.name.clone())?;
+                self.shared
+                    .store
+                    .restore(output, &place)
+                    .map_err(|_| LostOutput { file: known.name.clone() })?;
                 files.push(known.name.clone());
             }
         }
@@ -241,7 +244,7 @@ impl<'a> JobRun<'a> {
         };
         let (discovered, unknowable) = match collector.discoveries(&outcome) {
             Ok(discovered) => (discovered, outcome.unknowable),
-            Err(why) => (Vec::new(), Some(why)),
+            Err(why) => (Vec::new(), Some(why.to_string())),
         };
         let changed = collector.changed_since(self.started_ns, &discovered);
         let walk = with_discovered(self.declared.clone(), &discovered);
@@ -294,6 +297,11 @@ impl<'a> JobRun<'a> {
         }
         self.shared.store.put_bytes(log).unwrap_or_default()
     }
+}
+
+/// An output of which no good copy is kept.
+struct LostOutput {
+    file: String,
 }
 
 /// How a node came to a result.

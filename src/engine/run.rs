@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::condition::ConditionError;
 use super::error::EngineError;
 use super::event::{Event, Outcome, RunFinished, StageFinished};
 use super::job::Done;
@@ -148,7 +149,8 @@ impl<'a> Run<'a> {
                     let because = format!("{condition} does not hold");
                     return self.end_without_job(node, Outcome::Skipped { because });
                 }
-                Err(message) => {
+                Err(why) => {
+                    let message = why.to_string();
                     let failure = Failure { class: FailureClass::Setup, message };
                     return self.end_without_job(node, Outcome::Failed { failure });
                 }
@@ -189,7 +191,7 @@ impl<'a> Run<'a> {
         needs.iter().find(skipped).map(|&n| Outcome::Skipped { because: name(n) })
     }
 
-    fn condition_holds(&self, node: u32, expression: &str) -> Result<bool, String> {
+    fn condition_holds(&self, node: u32, expression: &str) -> Result<bool, ConditionError> {
         let index = &self.state.index;
         let result = |other: u32| {
             let n = &index.nodes[other as usize];

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use super::account::StageRecord;
-use super::condition::{self, Results};
+use super::condition::{self, ConditionError, Results};
 use super::event::Reason;
 use super::seen::Seen;
 use crate::cache::entry::{self, Clock, Stat};
@@ -306,7 +306,8 @@ impl Job {
 
     /// Why the record of its last good run cannot be understood.
     fn misunderstood(&self, store: &Store) -> Option<String> {
-        StageRecord::decode(&store.action(&self.old_key)?.detail).err()
+        let why = StageRecord::decode(&store.action(&self.old_key)?.detail).err()?;
+        Some(why.to_string())
     }
 
     /// Why it has no result under its key.
@@ -351,7 +352,7 @@ pub(super) struct Readable<'a> {
 
 impl Readable<'_> {
     /// Whether the condition of `node` holds.
-    pub(super) fn holds(&self, node: u32, expression: &str) -> Result<bool, String> {
+    pub(super) fn holds(&self, node: u32, expression: &str) -> Result<bool, ConditionError> {
         let mut results = Results::new();
         let wanted = condition::stages_read(expression);
         for other in 0..self.index.nodes.len() as u32 {

@@ -77,13 +77,18 @@ pub struct MemberRecord {
     pub value: f64,
 }
 
+/// A kept record is of another shape than this program's.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct NotUnderstood(#[from] serde_json::Error);
+
 impl StageRecord {
     /// A record as a result keeps it.
     ///
     /// # Errors
-    /// What cannot be understood, in words.
-    pub fn decode(kept: &serde_json::Value) -> Result<Option<Self>, String> {
-        Option::<Self>::deserialize(kept).map_err(|e| e.to_string())
+    /// What cannot be understood.
+    pub fn decode(kept: &serde_json::Value) -> Result<Option<Self>, NotUnderstood> {
+        Ok(Option::<Self>::deserialize(kept)?)
     }
 
     /// As a result keeps it.
@@ -200,10 +205,12 @@ mod tests {
     fn what_is_kept_comes_back_and_what_is_no_record_says_so() {
         let record = StageRecord::Compile(CompileRecord::default());
         let kept = StageRecord::encode(Some(&record));
-        assert_eq!(StageRecord::decode(&kept), Ok(Some(record)));
-        assert_eq!(StageRecord::decode(&StageRecord::encode(None)), Ok(None));
+        assert_eq!(StageRecord::decode(&kept).expect("a record"), Some(record));
+        assert_eq!(StageRecord::decode(&StageRecord::encode(None)).expect("none"), None);
         let unknown = serde_json::json!({ "kind": "unheard of" });
-        assert!(StageRecord::decode(&unknown).is_err_and(|why| why.contains("unheard of")));
+        assert!(
+            StageRecord::decode(&unknown).is_err_and(|why| why.to_string().contains("unheard of"))
+        );
     }
 
     #[test]

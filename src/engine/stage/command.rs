@@ -4,6 +4,7 @@
 mod request;
 
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -164,7 +165,8 @@ fn conclude(request: &CommandRequest<'_>, finished: &Finished) -> Ran {
                 outcome.detail = Some(StageRecord::Command(Box::new(record)));
                 reading = Some(read);
             }
-            Err(message) => {
+            Err(why) => {
+                let message = why.to_string();
                 outcome.failure = Some(Failure { class: FailureClass::Failed, message });
             }
         }
@@ -172,7 +174,8 @@ fn conclude(request: &CommandRequest<'_>, finished: &Finished) -> Ran {
     if let Some(depfile) = &work.depfile {
         match read_depfile(depfile, request) {
             Ok(found) => outcome.discovered = found,
-            Err(message) => {
+            Err(e) => {
+                let message = format!("it did not write its depfile {depfile}: {e}");
                 outcome.failure = Some(Failure { class: FailureClass::Failed, message });
             }
         }
@@ -209,11 +212,10 @@ fn on_disk(failure: Failure, request: &CommandRequest<'_>, log: &[u8]) -> Failur
     failure.unless_full(&String::from_utf8_lossy(log), &folders)
 }
 
-fn read_depfile(name: &str, request: &CommandRequest<'_>) -> Result<Vec<PathBuf>, String> {
+fn read_depfile(name: &str, request: &CommandRequest<'_>) -> io::Result<Vec<PathBuf>> {
     let dir = request.ctx.dir;
     let path = dir.join(name);
-    let text = std::fs::read_to_string(&path)
-        .map_err(|e| format!("it did not write its depfile {name}: {e}"))?;
+    let text = std::fs::read_to_string(&path)?;
     let names = crate::backend::cpu::depfile::parse_depfile(&text);
     Ok(names.into_iter().map(|p| request.of_project(dir.join(p))).collect())
 }

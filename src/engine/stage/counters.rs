@@ -24,7 +24,7 @@ pub fn take(request: &CountersRequest<'_>) -> CountersReport {
                 let derived = derived(&counted.counters);
                 return CountersReport { derived, unavailable, ..counted };
             }
-            Err(why) => report.unavailable.push(why),
+            Err(why) => report.unavailable.push(why.to_string()),
         }
         if request.cancel.is_set() {
             break;

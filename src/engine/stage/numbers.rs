@@ -110,7 +110,7 @@ impl Account<'_> {
             conditions: self.conditions.clone(),
             device_conditions: DeviceConditions::of(&self.journal),
             unstable: self.unstable(),
-            no_roofline: self.roofs.as_ref().err().cloned(),
+            no_roofline: self.roofs.as_ref().err().map(ToString::to_string),
             cases: self.cases(),
             layouts,
             profile: None,

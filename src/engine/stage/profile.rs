@@ -6,6 +6,7 @@ mod device;
 
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use crate::measure::Measurement;
 use crate::pipeline::Target;
 use crate::plan::kernel::WORKER_ENV;
 use crate::problem::{self, Staged};
-use crate::process::{self, CommandSpec, Exit};
+use crate::process::{self, CommandSpec, Exit, SpawnError};
 
 /// Kernel time that a counted run is made of, ns: enough to outweigh the process around it.
 const COUNTED_NS: f64 = 10e6;
@@ -36,6 +37,30 @@ const TOLD: usize = 5;
 
 /// A simulated processor is up to a hundred times slower.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Why a part of a profile is missing.
+#[derive(Debug, thiserror::Error)]
+enum Unprofiled {
+    #[error("there is no case")]
+    NoCase,
+    /// Its inputs cannot be drawn.
+    #[error(transparent)]
+    Inputs(#[from] problem::CaseError),
+    #[error("cannot make {}: {source}", .path.display())]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("cannot write {}: {source}", .path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("cannot start {}: {source}", .program.display())]
+    Start { program: PathBuf, source: SpawnError },
+    /// The build cannot be planned.
+    #[error("{0}")]
+    Build(String),
+    /// The compiler fails; its first lines.
+    #[error("{0}")]
+    Refused(String),
+    #[error("its remarks are known for GCC and clang only")]
+    UnknownCompiler,
+}
 
 /// Looks at a kernel that was measured; `None` where its sources, which would be built once more,
 /// are not known.
@@ -89,10 +114,10 @@ fn on_cpu(rebuilt: &Rebuilt<'_>, verdict: String) -> ProfileRecord {
 }
 
 /// What was found, and why nothing was.
-fn apart<T>(found: Result<T, String>) -> (Option<T>, Option<String>) {
+fn apart<T>(found: Result<T, Unprofiled>) -> (Option<T>, Option<String>) {
     match found {
         Ok(found) => (Some(found), None),
-        Err(why) => (None, Some(why)),
+        Err(why) => (None, Some(why.to_string())),
     }
 }
 
@@ -129,13 +154,12 @@ fn verdict(def: &BenchDef, case: usize, roofs: &Roofs) -> String {
 }
 
 /// Runs the kernel alone under the best counter there is.
-fn count(rebuilt: &Rebuilt<'_>) -> Result<CountersReport, String> {
+fn count(rebuilt: &Rebuilt<'_>) -> Result<CountersReport, Unprofiled> {
     let Rebuilt { trial: Trial { def, ctx, .. }, build, case, typical_ns } = *rebuilt;
     (ctx.progress)(0.3, "counting");
     let folder = own_folder(ctx, "counted")?;
-    let chosen = def.problem.cases.get(case).ok_or("there is no case")?;
-    let staged =
-        problem::stage(&def.problem, chosen, judge::seed(None)).map_err(|e| e.to_string())?;
+    let chosen = def.problem.cases.get(case).ok_or(Unprofiled::NoCase)?;
+    let staged = problem::stage(&def.problem, chosen, judge::seed(None))?;
     let launches = (COUNTED_NS / typical_ns).clamp(1.0, MOST_LAUNCHES).ceil() as u32;
     let inside = within(ctx, &folder);
     let replayed = Replayed { staged: &staged, launches };
@@ -171,11 +195,11 @@ fn count_build(
     ctx: &StageContext<'_>,
     replayed: Replayed<'_>,
     extra: &[&str],
-) -> Result<CountersReport, String> {
+) -> Result<CountersReport, Unprofiled> {
     let Replayed { staged, launches } = replayed;
     let library = ctx.scratch.join("kernel.so");
     let plan = compile::commands(build, ctx, &library, compiler::plan);
-    let mut plan = plan.map_err(|f| f.message)?;
+    let mut plan = plan.map_err(|failure| Unprofiled::Build(failure.message))?;
     for step in &mut plan.steps {
         step.args.retain(|a| !a.to_string_lossy().starts_with("-ffile-prefix-map="));
         step.args.push("-g1".into());
@@ -188,7 +212,7 @@ fn count_build(
     let arguments = judge::arguments(staged);
     let alone = Replay { program: &program, library: &library, arguments: &arguments, launches };
     let argv = replay::prepare(&alone, &recipe)
-        .map_err(|e| format!("cannot write {}: {e}", recipe.display()))?;
+        .map_err(|source| Unprofiled::Write { path: recipe.clone(), source })?;
     let mut env = ctx.inherited(&["PATH"]);
     env.extend(ctx.inherited(&WORKER_ENV));
     Ok(counters::take(&CountersRequest {
@@ -203,9 +227,10 @@ fn count_build(
     }))
 }
 
-fn own_folder(ctx: &StageContext<'_>, name: &str) -> Result<PathBuf, String> {
+fn own_folder(ctx: &StageContext<'_>, name: &str) -> Result<PathBuf, Unprofiled> {
     let folder = ctx.scratch.join(name);
-    fs::create_dir_all(&folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
+    fs::create_dir_all(&folder)
+        .map_err(|source| Unprofiled::Folder { path: folder.clone(), source })?;
     Ok(folder)
 }
 
@@ -213,9 +238,9 @@ fn within<'a>(ctx: &StageContext<'a>, folder: &'a Path) -> StageContext<'a> {
     StageContext { scratch: folder, ..*ctx }
 }
 
-fn build_all(plan: &Compilation, ctx: &StageContext<'_>) -> Result<String, String> {
+fn build_all(plan: &Compilation, ctx: &StageContext<'_>) -> Result<String, Unprofiled> {
     let (path, text) = &plan.trampoline;
-    fs::write(path, text).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+    fs::write(path, text).map_err(|source| Unprofiled::Write { path: path.clone(), source })?;
     let mut said = String::new();
     for (index, step) in plan.steps.iter().enumerate() {
         said += &run_step(step, ctx, index)?;
@@ -223,35 +248,36 @@ fn build_all(plan: &Compilation, ctx: &StageContext<'_>) -> Result<String, Strin
     Ok(said)
 }
 
-fn run_step(step: &Step, ctx: &StageContext<'_>, index: usize) -> Result<String, String> {
+fn run_step(step: &Step, ctx: &StageContext<'_>, index: usize) -> Result<String, Unprofiled> {
     let marker = format!("{}.profile{index}", ctx.marker);
     let mut spec = CommandSpec::new(&step.program, ctx.scratch, marker);
     spec.args.clone_from(&step.args);
     spec.env = compile::environment(ctx);
     spec.timeout = Some(PATIENCE);
     let finished = process::run(&spec, ctx.cancel)
-        .map_err(|e| format!("cannot start {}: {e}", step.program.display()))?;
+        .map_err(|source| Unprofiled::Start { program: step.program.clone(), source })?;
     let said = String::from_utf8_lossy(&[finished.stdout, finished.stderr].concat()).into_owned();
     match finished.exit {
         Exit::Code(0) => Ok(said),
-        _ => Err(said.lines().take(3).collect::<Vec<_>>().join("; ")),
+        _ => Err(Unprofiled::Refused(said.lines().take(3).collect::<Vec<_>>().join("; "))),
     }
 }
 
 /// What the compiler says about loops and registers, the most telling first.
-fn compiler_remarks(build: &CompileDef, ctx: &StageContext<'_>) -> Result<Vec<Remark>, String> {
+fn compiler_remarks(build: &CompileDef, ctx: &StageContext<'_>) -> Result<Vec<Remark>, Unprofiled> {
     (ctx.progress)(0.8, "asking the compiler");
     let folder = own_folder(ctx, "remarks")?;
     let inside = within(ctx, &folder);
-    let compiler = compile::find_compiler(build, ctx).map_err(|f| f.message)?;
+    let compiler =
+        compile::find_compiler(build, ctx).map_err(|failure| Unprofiled::Build(failure.message))?;
     let version =
         run_step(&Step { program: compiler, args: vec!["--version".into()] }, &inside, 90)?;
-    let family = Family::of(&version).ok_or("its remarks are known for GCC and clang only")?;
+    let family = Family::of(&version).ok_or(Unprofiled::UnknownCompiler)?;
     let output = folder.join("kernel.s");
     let plan = compile::commands(build, &inside, &output, |request| {
         assembly::plan(request, Around::Trampoline)
     });
-    let mut plan = plan.map_err(|f| f.message)?;
+    let mut plan = plan.map_err(|failure| Unprofiled::Build(failure.message))?;
     let told = folder.join("told");
     for step in &mut plan.steps {
         step.args.retain(|a| !a.to_string_lossy().starts_with("-ffile-prefix-map="));
@@ -296,7 +322,7 @@ fn kind(kind: RemarkKind) -> &'static str {
     }
 }
 
-fn counter_lines(counted: &Result<CountersReport, String>) -> Vec<String> {
+fn counter_lines(counted: &Result<CountersReport, Unprofiled>) -> Vec<String> {
     let report = match counted {
         Ok(report) => report,
         Err(why) => return vec![format!("no counters: {why}")],
@@ -326,7 +352,7 @@ fn counter_lines(counted: &Result<CountersReport, String>) -> Vec<String> {
     lines
 }
 
-fn remark_lines(remarks: &Result<Vec<Remark>, String>) -> Vec<String> {
+fn remark_lines(remarks: &Result<Vec<Remark>, Unprofiled>) -> Vec<String> {
     match remarks {
         Ok(all) => all
             .iter()

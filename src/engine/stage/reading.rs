@@ -20,6 +20,50 @@ pub(super) struct Reading {
     pub(super) unread: Option<TimeUnit>,
 }
 
+/// Why there is no number.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadingError {
+    /// The other stream has what the metric looks for.
+    #[error("{why}; {on} has one, {text}: add stream = \"{stream}\" to the metric")]
+    OtherStream {
+        /// What the metric's own stream lacks.
+        why: Box<Self>,
+        /// Where it is.
+        on: &'static str,
+        /// As it is printed there.
+        text: String,
+        /// What to write into the metric.
+        stream: &'static str,
+    },
+    /// What was found is something else.
+    #[error("`{name}` on its {on} is `{text}`, not a number")]
+    NoNumber { name: String, on: &'static str, text: String },
+    /// It is in a unit that has no place here.
+    #[error("`{name}` is printed in `{unit}`, which is none of ns, us, ms and s")]
+    UnknownUnit { name: String, unit: String },
+    /// The regular expression matches nowhere.
+    #[error("nothing on its {on} matches /{pattern}/")]
+    NoMatch { on: &'static str, pattern: String },
+    /// It matches without a character.
+    #[error("an empty match")]
+    EmptyMatch,
+    /// There is no JSON.
+    #[error("its {on} holds no JSON document")]
+    NoDocument { on: &'static str },
+    /// The JSON lacks the place.
+    #[error("the JSON on its {on} has nothing at {path}")]
+    NothingThere { on: &'static str, path: String },
+    /// The path leads to more than one value.
+    #[error("{0}")]
+    Several(String),
+    /// The pipeline checks that it compiles.
+    #[error(transparent)]
+    Pattern(#[from] regex::Error),
+    /// The pipeline checks that it can be understood.
+    #[error(transparent)]
+    Path(#[from] serde_json_path::ParseError),
+}
+
 /// What a command printed.
 #[derive(Clone, Copy)]
 pub(super) struct Printed<'a> {
@@ -50,27 +94,27 @@ struct Found {
 /// Reads the number.
 ///
 /// # Errors
-/// What there is in its place, in words.
-pub(super) fn read(metric: &CommandMetric, printed: &Printed<'_>) -> Result<Reading, String> {
+/// What there is in its place.
+pub(super) fn read(metric: &CommandMetric, printed: &Printed<'_>) -> Result<Reading, ReadingError> {
     let found = find(metric, &printed.on(metric.stream)).map_err(|why| {
-        let (other, word) = metric.stream.other();
+        let (other, stream) = metric.stream.other();
         match find(metric, &printed.on(other)) {
             Ok(found) => {
-                let (where_, text) = (other.words(), found.text);
-                format!("{why}; {where_} has one, {text}: add stream = \"{word}\" to the metric")
+                let (on, text, why) = (other.words(), found.text, Box::new(why));
+                ReadingError::OtherStream { why, on, text, stream }
             }
             Err(_) => why,
         }
     })?;
     let value = found.text.parse::<f64>().ok().filter(|v| v.is_finite()).ok_or_else(|| {
-        let (name, text) = (&metric.name, &found.text);
-        format!("`{name}` on its {} is `{text}`, not a number", metric.stream.words())
+        let (name, text) = (metric.name.clone(), found.text.clone());
+        ReadingError::NoNumber { name, on: metric.stream.words(), text }
     })?;
     in_unit(metric, value, &found)
 }
 
 /// The value in the unit of its metric.
-fn in_unit(metric: &CommandMetric, value: f64, found: &Found) -> Result<Reading, String> {
+fn in_unit(metric: &CommandMetric, value: f64, found: &Found) -> Result<Reading, ReadingError> {
     let matches = found.matches;
     let behind = found.behind.trim_start_matches([' ', '\t']);
     let end = behind.find(|c: char| !c.is_alphabetic()).unwrap_or(behind.len());
@@ -79,8 +123,9 @@ fn in_unit(metric: &CommandMetric, value: f64, found: &Found) -> Result<Reading,
         return Ok(Reading { value, matches, unread: beside });
     };
     let printed = match &found.unit {
-        Some(text) => Some(TimeUnit::read(text).ok_or_else(|| {
-            format!("`{}` is printed in `{text}`, which is none of ns, us, ms and s", metric.name)
+        Some(text) => Some(TimeUnit::read(text).ok_or_else(|| ReadingError::UnknownUnit {
+            name: metric.name.clone(),
+            unit: text.clone(),
         })?),
         None => beside,
     };
@@ -88,7 +133,7 @@ fn in_unit(metric: &CommandMetric, value: f64, found: &Found) -> Result<Reading,
     Ok(Reading { value, matches, unread: None })
 }
 
-fn find(metric: &CommandMetric, text: &str) -> Result<Found, String> {
+fn find(metric: &CommandMetric, text: &str) -> Result<Found, ReadingError> {
     let on = metric.stream.words();
     match &metric.from {
         MetricSource::Regex(pattern) => by_regex(pattern, text, on),
@@ -96,9 +141,9 @@ fn find(metric: &CommandMetric, text: &str) -> Result<Found, String> {
     }
 }
 
-fn by_regex(pattern: &str, text: &str, on: &str) -> Result<Found, String> {
+fn by_regex(pattern: &str, text: &str, on: &'static str) -> Result<Found, ReadingError> {
     // The pipeline has checked that it compiles.
-    let regex = Regex::new(pattern).map_err(|e| e.to_string())?;
+    let regex = Regex::new(pattern)?;
     let unnamed = regex.capture_names().enumerate().skip(1);
     let first = unnamed.filter(|(_, name)| *name != Some("unit")).map(|(at, _)| at).next();
     let (mut matches, mut last) = (0, None);
@@ -106,9 +151,9 @@ fn by_regex(pattern: &str, text: &str, on: &str) -> Result<Found, String> {
         matches += 1;
         last = Some(captures);
     }
-    let last = last.ok_or_else(|| format!("nothing on its {on} matches /{pattern}/"))?;
+    let last = last.ok_or_else(|| ReadingError::NoMatch { on, pattern: pattern.to_owned() })?;
     let number = last.name("value").or_else(|| first.and_then(|at| last.get(at)));
-    let number = number.or_else(|| last.get(0)).ok_or_else(|| "an empty match".to_owned())?;
+    let number = number.or_else(|| last.get(0)).ok_or(ReadingError::EmptyMatch)?;
     Ok(Found {
         text: number.as_str().to_owned(),
         matches,
@@ -118,8 +163,8 @@ fn by_regex(pattern: &str, text: &str, on: &str) -> Result<Found, String> {
 }
 
 /// The last line or text from the first brace that is a JSON document.
-fn by_json(path: &str, text: &str, on: &str) -> Result<Found, String> {
-    let parsed = serde_json_path::JsonPath::parse(path).map_err(|e| e.to_string())?;
+fn by_json(path: &str, text: &str, on: &'static str) -> Result<Found, ReadingError> {
+    let parsed = serde_json_path::JsonPath::parse(path)?;
     let document = text
         .lines()
         .rev()
@@ -129,7 +174,7 @@ fn by_json(path: &str, text: &str, on: &str) -> Result<Found, String> {
             let start = text.find(['{', '['])?;
             serde_json::from_str(&text[start..]).ok()
         })
-        .ok_or_else(|| format!("its {on} holds no JSON document"))?;
+        .ok_or(ReadingError::NoDocument { on })?;
     match parsed.query(&document).all()[..] {
         [value] => {
             let text = match value {
@@ -142,8 +187,8 @@ fn by_json(path: &str, text: &str, on: &str) -> Result<Found, String> {
             let (text, behind) = if is_time { (number, behind) } else { (text, String::new()) };
             Ok(Found { text, matches: 1, unit: None, behind })
         }
-        [] => Err(format!("the JSON on its {on} has nothing at {path}")),
-        ref several => Err(too_many(path, several, on)),
+        [] => Err(ReadingError::NothingThere { on, path: path.to_owned() }),
+        ref several => Err(ReadingError::Several(too_many(path, several, on))),
     }
 }
 
@@ -204,7 +249,7 @@ mod tests {
         metric(MetricSource::JsonPath(path.to_owned()))
     }
 
-    fn on_stdout(metric: &CommandMetric, text: &str) -> Result<Reading, String> {
+    fn on_stdout(metric: &CommandMetric, text: &str) -> Result<Reading, ReadingError> {
         read(metric, &Printed { stdout: text.as_bytes(), stderr: b"" })
     }
 
@@ -214,7 +259,7 @@ mod tests {
                 assert!((got.value / value - 1.0).abs() < 1e-12, "{text}: {got:?}");
                 assert_eq!(got.matches, matches, "{text}");
             }
-            (Err(got), Err(part)) => assert!(got.contains(part), "{got}"),
+            (Err(got), Err(part)) => assert!(got.to_string().contains(part), "{got}"),
             (got, want) => panic!("{text}: {got:?}, wanted {want:?}"),
         }
     }
@@ -252,10 +297,11 @@ mod tests {
         let time = regex(r"time: (\d+)");
         let printed = Printed { stdout: b"hello\n", stderr: b"time: 99 us\n" };
         let why = read(&time, &printed).expect_err("not on standard output");
+        let why = why.to_string();
         assert!(why.contains("standard error has one, 99: add stream = \"stderr\""), "{why}");
         let there = CommandMetric { stream: MetricStream::Stderr, ..time };
-        let got = read(&there, &printed).map(|reading| reading.value);
-        assert_eq!(got, Ok(99.0));
+        let got = read(&there, &printed).expect("on standard error");
+        assert!((got.value - 99.0).abs() < 1e-12, "{got:?}");
     }
 
     #[test]
@@ -277,10 +323,11 @@ mod tests {
 
     #[test]
     fn a_unit_that_nobody_asked_for_is_noticed() {
-        let unread = |text: &str| on_stdout(&regex("time: ([0-9.]+)"), text).map(|r| r.unread);
-        assert_eq!(unread("time: 930.1 us"), Ok(Some(TimeUnit::Us)));
-        assert_eq!(unread("time: 1.302ms"), Ok(Some(TimeUnit::Ms)));
-        assert_eq!(unread("time: 5 steps"), Ok(None));
-        assert_eq!(unread("time: 5"), Ok(None));
+        let unread =
+            |text: &str| on_stdout(&regex("time: ([0-9.]+)"), text).expect("a number").unread;
+        assert_eq!(unread("time: 930.1 us"), Some(TimeUnit::Us));
+        assert_eq!(unread("time: 1.302ms"), Some(TimeUnit::Ms));
+        assert_eq!(unread("time: 5 steps"), None);
+        assert_eq!(unread("time: 5"), None);
     }
 }

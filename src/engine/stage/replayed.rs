@@ -2,7 +2,8 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::StageContext;
@@ -10,7 +11,7 @@ use crate::backend::cuda::DEVICE_ORDER;
 use crate::backend::cuda::inspect::replay::{self, Replay};
 use crate::backend::{Argument, Grid};
 use crate::plan::kernel::WORKER_ENV;
-use crate::process::{self, Capture, CommandSpec, Exit, Finished};
+use crate::process::{self, Capture, CommandSpec, Exit, Finished, SpawnError};
 
 /// What the tools and the driver below them look at, besides what workers are given.
 const TOOL_ENV: [&str; 7] = [
@@ -22,6 +23,20 @@ const TOOL_ENV: [&str; 7] = [
     "CUDA_VISIBLE_DEVICES",
     "CUDA_DEVICE_ORDER",
 ];
+
+/// Why a tool could not be run.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ToolError {
+    /// There is no place for it.
+    #[error("cannot make {}: {source}", .path.display())]
+    Folder { path: PathBuf, source: io::Error },
+    /// What it is to launch cannot be written down.
+    #[error("cannot write {}: {source}", .path.display())]
+    Write { path: PathBuf, source: io::Error },
+    /// It does not start.
+    #[error("cannot start {}: {source}", .tool.display())]
+    Start { tool: PathBuf, source: SpawnError },
+}
 
 /// One case, ready to be launched.
 #[derive(Debug, Clone, Copy)]
@@ -45,8 +60,9 @@ impl DeviceCase<'_> {
         ctx: &StageContext<'_>,
         folder: &Path,
         launches: u32,
-    ) -> Result<Vec<OsString>, String> {
-        fs::create_dir_all(folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
+    ) -> Result<Vec<OsString>, ToolError> {
+        fs::create_dir_all(folder)
+            .map_err(|source| ToolError::Folder { path: folder.to_owned(), source })?;
         // What leads to this very program leads to the tool in the tool's process.
         let program =
             fs::read_link(ctx.host.program()).unwrap_or_else(|_| ctx.host.program().to_owned());
@@ -59,7 +75,8 @@ impl DeviceCase<'_> {
             launches,
         };
         let file = folder.join("replayed");
-        replay::prepare(&replay, &file).map_err(|e| format!("cannot write {}: {e}", file.display()))
+        let prepared = replay::prepare(&replay, &file);
+        prepared.map_err(|source| ToolError::Write { path: file, source })
     }
 }
 
@@ -75,7 +92,7 @@ pub(super) struct ToolCall<'a> {
 }
 
 /// Runs a tool.
-pub(super) fn run_tool(call: ToolCall<'_>, ctx: &StageContext<'_>) -> Result<Finished, String> {
+pub(super) fn run_tool(call: ToolCall<'_>, ctx: &StageContext<'_>) -> Result<Finished, ToolError> {
     let ToolCall { tool, args, folder, part, timeout } = call;
     let mut spec = CommandSpec::new(tool, folder, format!("{}.{part}", ctx.marker));
     spec.args = args;
@@ -90,7 +107,8 @@ pub(super) fn run_tool(call: ToolCall<'_>, ctx: &StageContext<'_>) -> Result<Fin
     spec.env.extend([("LC_ALL".into(), "C".into()), ("TMPDIR".into(), folder.into())]);
     spec.capture = Capture::Split;
     spec.timeout = Some(timeout);
-    process::run(&spec, ctx.cancel).map_err(|e| format!("cannot start {}: {e}", tool.display()))
+    let ran = process::run(&spec, ctx.cancel);
+    ran.map_err(|source| ToolError::Start { tool: tool.to_owned(), source })
 }
 
 /// Everything that was printed, as text.

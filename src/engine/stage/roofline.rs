@@ -18,13 +18,19 @@ use crate::stats::roofline::{
 use crate::verify::Dtype;
 
 mod cuda;
+mod error;
+
+pub(super) use self::error::PeaksError;
 
 /// Data beyond this are in a device's memory, whatever its L2 holds of them: that has a tenth of it
 /// at most.
 const BEYOND_L2_BYTES: f64 = (1u64 << 30) as f64;
 
-/// What a stage's target can do at most; `Err` says why it is not known.
-pub(super) fn peaks(bench: &Bench<'_>) -> Result<Peaks, String> {
+/// What a stage's target can do at most.
+///
+/// # Errors
+/// Why it is not known.
+pub(super) fn peaks(bench: &Bench<'_>) -> Result<Peaks, PeaksError> {
     // Two stages of one process must not measure at once: each would see half.
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock();
@@ -34,10 +40,10 @@ pub(super) fn peaks(bench: &Bench<'_>) -> Result<Peaks, String> {
     }
 }
 
-fn cpu_peaks(ctx: &StageContext<'_>, core: Option<u32>) -> Result<Peaks, String> {
+fn cpu_peaks(ctx: &StageContext<'_>, core: Option<u32>) -> Result<Peaks, PeaksError> {
     let path = ctx.host.var("PATH").unwrap_or_default();
-    let compiler = process::resolve(OsStr::new("cc"), ctx.dir, &path)
-        .ok_or("there is no C compiler `cc` to build the probe with")?;
+    let compiler =
+        process::resolve(OsStr::new("cc"), ctx.dir, &path).ok_or(PeaksError::NoCompiler)?;
     let env = ctx.inherited(&["PATH", "TMPDIR", "LD_LIBRARY_PATH"]);
     let cores = core.map_or_else(allowed_cores, |core| vec![core]);
     let request = PeakRequest {
@@ -49,7 +55,7 @@ fn cpu_peaks(ctx: &StageContext<'_>, core: Option<u32>) -> Result<Peaks, String>
         cancel: ctx.cancel,
     };
     let measuring = || (ctx.progress)(0.95, "measuring the machine's peaks, once");
-    peaks::cached(&ctx.state.join("devices"), &request, &measuring).map_err(|e| e.to_string())
+    Ok(peaks::cached(&ctx.state.join("devices"), &request, &measuring)?)
 }
 
 /// What one launch of a case has to do; `None` when the problem does not say.

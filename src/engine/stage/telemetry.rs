@@ -8,11 +8,38 @@ use serde::Deserialize;
 use super::StageContext;
 use crate::engine::account::TelemetryRecord;
 use crate::pipeline::Run;
-use crate::process::{self, CommandSpec, Exit};
+use crate::process::{self, CommandSpec, Exit, SpawnError};
 use crate::stats::schedule::{Resource, ResourceBounds, resource_bounds};
 
 /// How long the command may take.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Why nothing follows.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TelemetryError {
+    /// It is not installed.
+    #[error("there is no command `{0}`")]
+    NoCommand(String),
+    /// It cannot be started.
+    #[error(transparent)]
+    Start(#[from] SpawnError),
+    /// It did not pass.
+    #[error("the command ended with {exit:?}: {said}")]
+    Ended {
+        exit: Exit,
+        /// Its words on standard error.
+        said: String,
+    },
+    /// It printed something else.
+    #[error(
+        "it must print one JSON object such as {{\"resources\": [{{\"name\": \"alu\", \"tasks\": 90, \
+         \"slots\": 2}}], \"critical_path\": 30}}: {0}"
+    )]
+    NoCounts(#[from] serde_json::Error),
+    /// These counts have no schedule.
+    #[error("a resource has tasks and no slot for them")]
+    NoSlot,
+}
 
 /// What the command prints, as one JSON object.
 #[derive(Debug, Deserialize)]
@@ -41,8 +68,14 @@ struct Counted {
     on_critical_path: u64,
 }
 
-/// Runs the command and gives what follows from its counts; `Err` says why nothing does.
-pub(super) fn take(command: &Run, ctx: &StageContext<'_>) -> Result<TelemetryRecord, String> {
+/// Runs the command and gives what follows from its counts.
+///
+/// # Errors
+/// Why nothing does.
+pub(super) fn take(
+    command: &Run,
+    ctx: &StageContext<'_>,
+) -> Result<TelemetryRecord, TelemetryError> {
     (ctx.progress)(0.9, "telemetry");
     let argv: Vec<OsString> = match command {
         Run::Shell(line) => ["/bin/sh", "-c", line].map(OsString::from).to_vec(),
@@ -50,29 +83,24 @@ pub(super) fn take(command: &Run, ctx: &StageContext<'_>) -> Result<TelemetryRec
     };
     let path = ctx.host.var("PATH").unwrap_or_default();
     let program = process::resolve(&argv[0], ctx.dir, &path)
-        .ok_or_else(|| format!("there is no command `{}`", argv[0].to_string_lossy()))?;
+        .ok_or_else(|| TelemetryError::NoCommand(argv[0].to_string_lossy().into_owned()))?;
     let mut spec = CommandSpec::new(&program, ctx.dir, format!("{}.telemetry", ctx.marker));
     spec.args = argv[1..].to_vec();
     spec.env = ctx.inherited(&["PATH", "HOME", "TMPDIR"]);
     spec.timeout = Some(PATIENCE);
-    let finished = process::run(&spec, ctx.cancel).map_err(|e| e.to_string())?;
+    let finished = process::run(&spec, ctx.cancel)?;
     match finished.exit {
         Exit::Code(0) => follow(&String::from_utf8_lossy(&finished.stdout)),
         exit => {
             let said = String::from_utf8_lossy(&finished.stderr).trim().to_owned();
-            Err(format!("the command ended with {exit:?}: {said}"))
+            Err(TelemetryError::Ended { exit, said })
         }
     }
 }
 
 /// What follows from the counts in `text`.
-fn follow(text: &str) -> Result<TelemetryRecord, String> {
-    let counts: Counts = serde_json::from_str(text.trim()).map_err(|e| {
-        format!(
-            "it must print one JSON object such as {{\"resources\": [{{\"name\": \"alu\", \
-             \"tasks\": 90, \"slots\": 2}}], \"critical_path\": 30}}: {e}"
-        )
-    })?;
+fn follow(text: &str) -> Result<TelemetryRecord, TelemetryError> {
+    let counts: Counts = serde_json::from_str(text.trim())?;
     let resource = |c: &Counted| Resource {
         name: c.name.clone(),
         tasks: c.tasks,
@@ -80,8 +108,7 @@ fn follow(text: &str) -> Result<TelemetryRecord, String> {
         on_critical_path: c.on_critical_path,
     };
     let resources: Vec<Resource> = counts.resources.iter().map(resource).collect();
-    let bounds = resource_bounds(&resources, counts.critical_path)
-        .ok_or("a resource has tasks and no slot for them")?;
+    let bounds = resource_bounds(&resources, counts.critical_path).ok_or(TelemetryError::NoSlot)?;
     Ok(TelemetryRecord {
         headroom: counts.best.and_then(|best| bounds.above(best)),
         slack: counts.schedule.and_then(|steps| bounds.above(steps)),
@@ -137,7 +164,7 @@ mod tests {
         for text in ["", "{}", "[]", r#"{"resources": [{"name": "a", "tasks": 1, "slots": 0}]}"#] {
             assert!(follow(text).is_err(), "{text}");
         }
-        let message = follow("cycles: 5").expect_err("no JSON");
+        let message = follow("cycles: 5").expect_err("no JSON").to_string();
         assert!(message.contains("critical_path"), "{message}");
     }
 }

@@ -1,6 +1,6 @@
 //! A measurement beside what it must not exceed: the stage's own limit, and what the machine can do.
 
-use super::def::{BenchDef, Roofs, Trial};
+use super::def::{BenchDef, NoRoofs, Roofs, Trial};
 use crate::engine::stage::numbers::gave_up;
 use crate::engine::stage::{Failure, FailureClass, roofline};
 use crate::measure::{CaseResult, Measurement, Statistic, Stopped};
@@ -42,7 +42,7 @@ pub(super) fn roofs(trial: Trial<'_>, measurement: &Measurement) -> Roofs {
         .map(|case| roofline::work(&def.problem, case, def.work.mode))
         .collect();
     if works.iter().all(Option::is_none) {
-        return Err("the problem does not say what a launch has to do (`[work]`)".to_owned());
+        return Err(NoRoofs::NoWork);
     }
     let peaks = roofline::peaks(&trial.bench())?;
     let stand_there = match def.target {

@@ -9,6 +9,7 @@ use crate::backend::cuda::Journal;
 use crate::engine::account::RooflineRecord;
 use crate::engine::stage::compile::CompileDef;
 use crate::engine::stage::judge::Bench;
+use crate::engine::stage::roofline::PeaksError;
 use crate::engine::stage::{Failure, FailureClass, StageContext};
 use crate::measure::Statistic;
 use crate::pipeline::{BenchWork, CacheMode, Target};
@@ -65,8 +66,19 @@ pub(in crate::engine::stage) struct Notes {
     pub(in crate::engine::stage) rate: Option<String>,
 }
 
+/// Why no case has a bound.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::engine::stage) enum NoRoofs {
+    /// There is nothing to divide by the time.
+    #[error("the problem does not say what a launch has to do (`[work]`)")]
+    NoWork,
+    /// There is nothing to hold it against.
+    #[error(transparent)]
+    NoPeaks(#[from] PeaksError),
+}
+
 /// Where each case stands, for problems that say what a launch has to do; `Err` says why nowhere.
-pub(in crate::engine::stage) type Roofs = Result<Vec<Option<RooflineRecord>>, String>;
+pub(in crate::engine::stage) type Roofs = Result<Vec<Option<RooflineRecord>>, NoRoofs>;
 
 /// Timed samples per case that a process gives before a fresh one takes over.
 const PER_PROCESS: u32 = 4;

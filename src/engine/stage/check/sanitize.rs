@@ -195,7 +195,7 @@ fn build(def: &CompileDef, ctx: &StageContext<'_>) -> Result<Instrumented, Failu
     let failed = |what: String| Failure { class: FailureClass::Failed, message: what };
     fs::create_dir_all(ctx.scratch).map_err(|e| failed(format!("cannot make a folder: {e}")))?;
     let compiler = compile::find_compiler(def, ctx)?;
-    let runtime = runtime::of(&compiler, ctx).map_err(failed)?;
+    let runtime = runtime::of(&compiler, ctx).map_err(|why| failed(why.to_string()))?;
     let source = def.sources.first().map(fs::read).transpose();
     let text = source.map_err(|e| failed(format!("cannot read the kernel: {e}")))?;
     let text = String::from_utf8_lossy(text.as_deref().unwrap_or_default()).into_owned();

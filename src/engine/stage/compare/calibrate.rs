@@ -45,7 +45,7 @@ pub(in crate::engine::stage) fn run(
         calibration.pairs_per_process = PER_PROCESS;
     }
     let place = calibration::Place::of(def, trial.ctx);
-    calibration::write(&place, &calibration).map_err(infra)?;
+    calibration::write(&place, &calibration).map_err(|why| infra(why.to_string()))?;
     Ok(Calibrated { compared, calibration, device: place.device() })
 }
 

@@ -1,5 +1,6 @@
 //! What is known of this machine's noise, kept below `.optloop/devices/`.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,14 @@ pub struct Kept {
     pub decisions: u32,
     /// What was found.
     pub calibration: Calibration,
+}
+
+/// A calibration that could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}: {source}", .path.display())]
+pub(super) struct NotKept {
+    path: PathBuf,
+    source: io::Error,
 }
 
 /// What was calibrated, where, and where that is kept.
@@ -85,8 +94,8 @@ pub fn read(place: &Place<'_>) -> Option<Kept> {
 /// Keeps a calibration.
 ///
 /// # Errors
-/// Why it cannot be kept, in words.
-pub(super) fn write(place: &Place<'_>, calibration: &Calibration) -> Result<(), String> {
+/// Why it cannot be kept.
+pub(super) fn write(place: &Place<'_>, calibration: &Calibration) -> Result<(), NotKept> {
     let kept = Kept {
         version: VERSION,
         at_ms: place.host.now_ms(),
@@ -97,14 +106,14 @@ pub(super) fn write(place: &Place<'_>, calibration: &Calibration) -> Result<(), 
     put(&place.path(), &kept)
 }
 
-fn put(path: &Path, kept: &Kept) -> Result<(), String> {
+fn put(path: &Path, kept: &Kept) -> Result<(), NotKept> {
     use std::io::Write as _;
-    let cannot = |e: &dyn std::fmt::Display| format!("cannot write {}: {e}", path.display());
+    let cannot = |source: io::Error| NotKept { path: path.to_owned(), source };
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|e| cannot(&e))?;
+        std::fs::create_dir_all(folder).map_err(cannot)?;
     }
-    let bytes = serde_json::to_vec_pretty(kept).map_err(|e| cannot(&e))?;
-    replace(path, |file| file.write_all(&bytes)).map_err(|e| cannot(&e))
+    let bytes = serde_json::to_vec_pretty(kept).map_err(|e| cannot(e.into()))?;
+    replace(path, |file| file.write_all(&bytes)).map_err(cannot)
 }
 
 /// One more comparison rests on it.

@@ -1,6 +1,7 @@
 //! The same objects linked once more at each further layout, into the one file of the built kernel.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,7 +39,8 @@ pub(super) fn add(
             }
         }
         // One layout is all that a linker can be had to make, and not all that a full disk has room for.
-        Err(Trouble::Refused(said)) => {
+        Err(Trouble::Refused(reason)) => {
+            let said = reason.to_string();
             let folders = [ctx.scratch.to_owned()];
             let refused = Failure { class: FailureClass::Failed, message: said.clone() };
             let refused = refused.unless_full(&said, &folders);
@@ -75,17 +77,16 @@ struct Objects {
 }
 
 impl Objects {
-    fn new(plan: &Compilation, scratch: &Path) -> Result<Self, String> {
+    fn new(plan: &Compilation, scratch: &Path) -> Result<Self, Refused> {
         let mut objects = Self { loosened: Vec::new(), like: Vec::new() };
         for (number, path) in plan.objects.iter().enumerate() {
-            let object = fs::read(path).map_err(|e| format!("its objects cannot be read: {e}"))?;
+            let object = fs::read(path).map_err(Refused::Read)?;
             // Code that must stay where the compiler puts it in a line is moved by whole lines.
             let path = match layouts::loosened(&object) {
                 None => path.clone(),
                 Some(loosened) => {
                     let copy = scratch.join(format!("{number}.loosened.o"));
-                    fs::write(&copy, loosened)
-                        .map_err(|e| format!("its objects cannot be copied: {e}"))?;
+                    fs::write(&copy, loosened).map_err(Refused::Copy)?;
                     copy
                 }
             };
@@ -98,14 +99,13 @@ impl Objects {
     }
 
     /// The link of one layout.
-    fn step(&self, plan: &Compilation, scratch: &Path, number: u32) -> Result<Step, String> {
-        let missing = || "its objects are of a kind that cannot be moved".to_owned();
-        let padding = layouts::padding(number, &self.like).ok_or_else(missing)?;
+    fn step(&self, plan: &Compilation, scratch: &Path, number: u32) -> Result<Step, Refused> {
+        let padding = layouts::padding(number, &self.like).ok_or(Refused::Immovable)?;
         let path = scratch.join(format!("padding.{number}.o"));
-        fs::write(&path, padding).map_err(|e| format!("padding cannot be written: {e}"))?;
+        fs::write(&path, padding).map_err(Refused::Padding)?;
         let objects: Vec<PathBuf> =
             std::iter::once(path).chain(self.loosened.iter().cloned()).collect();
-        plan.link_again(&objects, &output(scratch, number)).ok_or_else(missing)
+        plan.link_again(&objects, &output(scratch, number)).ok_or(Refused::Immovable)
     }
 }
 
@@ -113,9 +113,28 @@ fn output(scratch: &Path, number: u32) -> PathBuf {
     scratch.join(format!("layout.{number}.so"))
 }
 
-/// Why a layout could not be had: the linker's words, or what stops the stage.
+/// Why a kernel is not linked once more.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error("its objects cannot be read: {0}")]
+    Read(io::Error),
+    #[error("its objects cannot be copied: {0}")]
+    Copy(io::Error),
+    #[error("padding cannot be written: {0}")]
+    Padding(io::Error),
+    /// They are no objects that padding can stand before.
+    #[error("its objects are of a kind that cannot be moved")]
+    Immovable,
+    /// The linker's first line.
+    #[error("it cannot be linked again: {0}")]
+    Linker(String),
+    #[error("linking it again takes too long")]
+    TimedOut,
+}
+
+/// Why a layout could not be had: it is refused, or the stage stops.
 enum Trouble {
-    Refused(String),
+    Refused(Refused),
     Failed(Failure),
 }
 
@@ -152,9 +171,9 @@ fn link_one(build: Build<'_>, step: &Step, number: u32) -> Result<(), Trouble> {
         Exit::Code(_) => {
             let said = String::from_utf8_lossy(&finished.stdout);
             let said = said.lines().next().unwrap_or("the linker says nothing");
-            Err(Trouble::Refused(format!("it cannot be linked again: {said}")))
+            Err(Trouble::Refused(Refused::Linker(said.to_owned())))
         }
-        Exit::TimedOut => Err(Trouble::Refused("linking it again takes too long".to_owned())),
+        Exit::TimedOut => Err(Trouble::Refused(Refused::TimedOut)),
         Exit::Signal(signal) => {
             let message = format!("a linker was ended from outside: signal {signal}");
             failed(Failure { class: FailureClass::Infrastructure, message })

@@ -5,16 +5,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::request::{CountersRequest, ended, find, run};
+use super::request::{CountersRequest, Uncounted, ended, find, run};
 use crate::engine::account::{CountersReport, HotLine, Tool};
 
 /// How many lines a report names.
 const HOT_LINES: usize = 10;
 
 /// Simulates the command; an error says why nothing was counted and what mends it.
-pub(super) fn take(request: &CountersRequest<'_>) -> Result<CountersReport, String> {
+pub(super) fn take(request: &CountersRequest<'_>) -> Result<CountersReport, Uncounted> {
     let Some(valgrind) = find("valgrind", request) else {
-        return Err("valgrind is not installed: apt install valgrind".into());
+        let install = "apt install valgrind";
+        return Err(Uncounted::NotInstalled { tool: "valgrind", install });
     };
     let file = request.scratch.join("callgrind.out");
     let mut args: Vec<OsString> =
@@ -32,16 +33,14 @@ pub(super) fn take(request: &CountersRequest<'_>) -> Result<CountersReport, Stri
         return Err(why);
     }
     if let Some(how) = ended(&finished) {
-        return Err(format!("callgrind did not count to the end: {how}"));
+        return Err(Uncounted::Ended { tool: "callgrind", how });
     }
     let text = std::fs::read_to_string(&file)
-        .map_err(|e| format!("callgrind wrote no {}: {e}", file.display()))?;
+        .map_err(|e| Uncounted::NoFile { file: file.clone(), why: e.to_string() })?;
     let profile = parse(&text);
     if profile.total("Ir") <= 0.0 {
-        let function = request.function.unwrap_or("the command");
-        return Err(format!(
-            "callgrind counted nothing in {function}: is it called, and exported?"
-        ));
+        let function = request.function.unwrap_or("the command").to_owned();
+        return Err(Uncounted::Nothing { function });
     }
     let unavailable = vec!["callgrind counts no cycles; its caches are a simple model".to_owned()];
     Ok(CountersReport {
@@ -54,16 +53,13 @@ pub(super) fn take(request: &CountersRequest<'_>) -> Result<CountersReport, Stri
 }
 
 /// Valgrind does not know every instruction (AVX-512 above all), and ends the command at one.
-fn unknown_instruction(said: &str) -> Option<String> {
+fn unknown_instruction(said: &str) -> Option<Uncounted> {
     let mut lines = said.lines().skip_while(|l| !l.contains("Unrecognised instruction"));
     lines.next()?;
     // `==24312==    at 0x10940B: sgemm (sgemm_fast.c:57)`.
     let place = lines.next().and_then(|l| l.split_once(": ")).map_or("", |(_, place)| place);
-    Some(format!(
-        "valgrind does not know an instruction of {}: build what is profiled without AVX-512 \
-         (-mno-avx512f after -march=native)",
-        if place.is_empty() { "the command" } else { place }
-    ))
+    let place = if place.is_empty() { "the command" } else { place };
+    Some(Uncounted::UnknownInstruction { place: place.to_owned() })
 }
 
 /// Costs of single lines, summed over functions.
@@ -252,7 +248,7 @@ fe=(155)
             ==7== valgrind: Unrecognised instruction at address 0x10940b.\n\
             ==7==    at 0x10940B: sgemm (sgemm_fast.c:57)\n\
             ==7==    by 0x1090DE: main (drv.c:4)\n";
-        let why = unknown_instruction(said).expect("it is told");
+        let why = unknown_instruction(said).expect("it is told").to_string();
         assert!(why.contains("sgemm (sgemm_fast.c:57)") && why.contains("-mno-avx512f"), "{why}");
         assert_eq!(unknown_instruction("==7== Collected : 8094860\n"), None);
     }

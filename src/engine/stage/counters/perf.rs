@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::request::{CountersRequest, ended, find, run};
+use super::request::{CountersRequest, Uncounted, ended, find, run};
 use crate::engine::account::{CountersReport, Tool};
+use crate::process::SpawnError;
 
 /// What is counted, where the processor can.
 const EVENTS: &str = "cycles,instructions,branches,branch-misses,cache-references,cache-misses,\
@@ -15,9 +16,10 @@ const EVENTS: &str = "cycles,instructions,branches,branch-misses,cache-reference
 const MULTIPLEXED: f64 = 99.5;
 
 /// Counts over the whole command; an error says why nothing was counted and what mends it.
-pub(super) fn take(request: &CountersRequest<'_>) -> Result<CountersReport, String> {
+pub(super) fn take(request: &CountersRequest<'_>) -> Result<CountersReport, Uncounted> {
     let Some(perf) = find("perf", request) else {
-        return Err("perf is not installed: apt install linux-perf (or linux-tools, perf)".into());
+        let install = "apt install linux-perf (or linux-tools, perf)";
+        return Err(Uncounted::NotInstalled { tool: "perf", install });
     };
     // Perf alone knows whether it may count and whether there is anything that counts; a command
     // that does nothing tells it without running the kernel.
@@ -30,7 +32,7 @@ pub(super) fn take(request: &CountersRequest<'_>) -> Result<CountersReport, Stri
     let counted =
         stat(request, &perf, &Count { events: EVENTS, part: "perf", argv: request.argv })?;
     if let Some(how) = counted.ended {
-        return Err(format!("perf did not count to the end: {how}"));
+        return Err(Uncounted::Ended { tool: "perf", how });
     }
     if counted.counters.is_empty() {
         return Err(counted.refusal());
@@ -58,20 +60,16 @@ struct Counted {
 
 impl Counted {
     /// Why there is no number at all.
-    fn refusal(&self) -> String {
+    fn refusal(&self) -> Uncounted {
         let forbidden = ["perf_event_paranoid", "No permission", "not permitted"];
         if forbidden.iter().any(|words| self.said.contains(words)) {
-            return "perf may not count here: sysctl kernel.perf_event_paranoid=1 (as root; in a \
-                    container also --cap-add PERFMON)"
-                .into();
+            return Uncounted::Forbidden;
         }
         if !self.missing.is_empty() {
-            return "perf finds no hardware counters, as in most virtual machines and containers: \
-                    use a bare machine, or switch the virtual PMU on (KVM: -cpu host,pmu=on)"
-                .into();
+            return Uncounted::NoCounters;
         }
         let first = self.said.lines().find(|l| !l.trim().is_empty()).unwrap_or("it says nothing");
-        format!("perf does not work here: {}", first.trim())
+        Uncounted::Broken(first.trim().to_owned())
     }
 }
 
@@ -83,7 +81,11 @@ struct Count<'a> {
     argv: &'a [OsString],
 }
 
-fn stat(request: &CountersRequest<'_>, perf: &Path, count: &Count<'_>) -> Result<Counted, String> {
+fn stat(
+    request: &CountersRequest<'_>,
+    perf: &Path,
+    count: &Count<'_>,
+) -> Result<Counted, SpawnError> {
     let Count { events, part, argv } = *count;
     let file = request.scratch.join(format!("{part}.csv"));
     let mut args: Vec<OsString> = ["stat", "-x,", "-o"].map(OsString::from).to_vec();
@@ -158,10 +160,12 @@ mod tests {
     #[test]
     fn a_refusal_says_what_mends_it() {
         let said = |text: &str| Counted { said: text.to_owned(), ..Counted::default() }.refusal();
-        assert!(parse(NONE).refusal().contains("virtual"));
+        assert_eq!(parse(NONE).refusal(), Uncounted::NoCounters);
         let paranoid = "Error:\nAccess to performance monitoring and observability operations is \
                         limited.\nConsider adjusting /proc/sys/kernel/perf_event_paranoid setting";
-        assert!(said(paranoid).contains("sysctl kernel.perf_event_paranoid=1"));
-        assert!(said("WARNING: perf not found for kernel 6.1\n").contains("perf not found"));
+        assert_eq!(said(paranoid), Uncounted::Forbidden);
+        assert!(said(paranoid).to_string().contains("sysctl kernel.perf_event_paranoid=1"));
+        let broken = said("WARNING: perf not found for kernel 6.1\n").to_string();
+        assert!(broken.contains("perf not found"), "{broken}");
     }
 }

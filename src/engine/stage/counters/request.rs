@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::process::{self, Cancel, CommandSpec, Exit, Finished};
+use crate::process::{self, Cancel, CommandSpec, Exit, Finished, SpawnError};
 
 /// A command to be watched.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +39,7 @@ pub(super) fn run(
     tool: &Path,
     part: &str,
     args: Vec<OsString>,
-) -> Result<Finished, String> {
+) -> Result<Finished, SpawnError> {
     let mut spec = CommandSpec::new(tool, request.dir, format!("{}.{part}", request.marker));
     spec.args = args;
     spec.env = request.env.to_vec();
@@ -47,7 +47,54 @@ pub(super) fn run(
     spec.env.retain(|(name, _)| name != "LC_ALL");
     spec.env.push(("LC_ALL".into(), "C".into()));
     spec.timeout = request.timeout;
-    process::run(&spec, request.cancel).map_err(|e| e.to_string())
+    process::run(&spec, request.cancel)
+}
+
+/// Why nothing was counted, and what mends it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Uncounted {
+    /// The tool is not there.
+    #[error("{tool} is not installed: {install}")]
+    NotInstalled { tool: &'static str, install: &'static str },
+    /// The system forbids it.
+    #[error(
+        "perf may not count here: sysctl kernel.perf_event_paranoid=1 (as root; in a container also \
+         --cap-add PERFMON)"
+    )]
+    Forbidden,
+    /// There is nothing that counts.
+    #[error(
+        "perf finds no hardware counters, as in most virtual machines and containers: use a bare machine, \
+         or switch the virtual PMU on (KVM: -cpu host,pmu=on)"
+    )]
+    NoCounters,
+    /// The tool itself fails; its first line.
+    #[error("perf does not work here: {0}")]
+    Broken(String),
+    /// The tool cannot be started.
+    #[error("{0}")]
+    Start(String),
+    /// The command under it ended early.
+    #[error("{tool} did not count to the end: {how}")]
+    Ended { tool: &'static str, how: String },
+    /// The simulated processor does not know the kernel's instructions.
+    #[error(
+        "valgrind does not know an instruction of {place}: build what is profiled without AVX-512 \
+         (-mno-avx512f after -march=native)"
+    )]
+    UnknownInstruction { place: String },
+    /// The tool left no file.
+    #[error("callgrind wrote no {}: {why}", .file.display())]
+    NoFile { file: PathBuf, why: String },
+    /// The file has no counts.
+    #[error("callgrind counted nothing in {function}: is it called, and exported?")]
+    Nothing { function: String },
+}
+
+impl From<SpawnError> for Uncounted {
+    fn from(e: SpawnError) -> Self {
+        Self::Start(e.to_string())
+    }
 }
 
 /// How a watched command ended, when it did not pass.

@@ -7,7 +7,7 @@ use super::bench::Bench;
 use crate::backend::cuda::{Bundle, ImageKind, LaunchLines};
 use crate::backend::{Fault, Grid, Session, Trouble};
 use crate::pipeline::Target;
-use crate::problem::{Case, CudaLaunch, Problem, geometry};
+use crate::problem::{Case, CudaLaunch, LaunchError, Problem, geometry};
 
 /// One to warm up on, and one that is fresh.
 const FEWEST_SETS: u32 = 2;
@@ -41,10 +41,10 @@ impl Built {
             return Ok(Self::default());
         }
         let failed = |message| Failure { class: FailureClass::Failed, message };
-        let launch = laid_over(problem, &bundle.launch).map_err(failed)?;
+        let launch = laid_over(problem, &bundle.launch).map_err(|why| failed(why.to_string()))?;
         let own = problem.cases.len();
         let grids = cases.iter().enumerate().map(|(number, case)| {
-            let told = |why: String| (number < own).then_some(why);
+            let told = |why: LaunchError| (number < own).then(|| why.to_string());
             grid(&launch, case)
                 .map_err(|why| failed(refusal(&launch, &case.label, told(why).as_deref())))
         });
@@ -86,8 +86,22 @@ pub(in crate::engine::stage) fn load_what_fits(
     }
 }
 
+/// Neither problem nor kernel says how it is launched.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "nothing says how kernel `{entry}` is launched: {missing} missing; write a table [launch.cuda] with \
+     `grid` and `block` into problem `{problem}`, or lines such as `// optloop: block = [256]` into the \
+     kernel"
+)]
+struct NoLaunch {
+    entry: String,
+    /// What is, or are, missing.
+    missing: String,
+    problem: String,
+}
+
 /// The problem's launch with the kernel's own lines in the place of its.
-fn laid_over(problem: &Problem, lines: &LaunchLines) -> Result<CudaLaunch, String> {
+fn laid_over(problem: &Problem, lines: &LaunchLines) -> Result<CudaLaunch, NoLaunch> {
     let own = problem.cuda.as_ref();
     let axes = |line: &Option<Vec<String>>, of: fn(&CudaLaunch) -> &Vec<String>| {
         line.clone().or_else(|| own.map(|launch| of(launch).clone()))
@@ -103,22 +117,19 @@ fn laid_over(problem: &Problem, lines: &LaunchLines) -> Result<CudaLaunch, Strin
         (Some(grid), Some(block)) => {
             Ok(CudaLaunch { grid, block, shared: shared.unwrap_or_else(|| "0".to_owned()) })
         }
-        _ => Err(format!(
-            "nothing says how kernel `{}` is launched: {} missing; write a table [launch.cuda] with \
-             `grid` and `block` into problem `{}`, or lines such as `// optloop: block = [256]` into \
-             the kernel",
-            problem.entry,
-            match missing.as_slice() {
+        _ => Err(NoLaunch {
+            entry: problem.entry.clone(),
+            missing: match missing.as_slice() {
                 [one] => format!("`{one}` is"),
                 _ => "`grid` and `block` are".to_owned(),
             },
-            problem.name
-        )),
+            problem: problem.name.clone(),
+        }),
     }
 }
 
-fn grid(launch: &CudaLaunch, case: &Case) -> Result<Grid, String> {
-    let found = geometry(launch, case, None).map_err(|e| e.to_string())?;
+fn grid(launch: &CudaLaunch, case: &Case) -> Result<Grid, LaunchError> {
+    let found = geometry(launch, case, None)?;
     Ok(Grid { blocks: found.grid, threads: found.block, shared_bytes: found.shared_bytes })
 }
 
@@ -213,7 +224,7 @@ mod tests {
             (LaunchLines::default(), "`grid` and `block` are missing"),
             (grid, "`block` is missing"),
         ] {
-            let why = laid_over(&problem(None), &lines).unwrap_err();
+            let why = laid_over(&problem(None), &lines).unwrap_err().to_string();
             assert!(why.contains(words) && why.contains("[launch.cuda]"), "{why}");
             assert!(why.contains("`twice`") && why.contains("`double`"), "{why}");
         }
@@ -223,7 +234,7 @@ mod tests {
     fn a_launch_that_no_device_takes_names_its_case_and_no_secret_size() {
         let case = Case { label: "n=4096".into(), sizes: [("n".to_owned(), 4096)].into() };
         let wide = CudaLaunch { block: vec!["n".into()], ..launch() };
-        let why = grid(&wide, &case).unwrap_err();
+        let why = grid(&wide, &case).unwrap_err().to_string();
         let told = refusal(&wide, &case.label, Some(&why));
         assert!(told.contains("n=4096") && told.contains("block = [n]"), "{told}");
         assert!(told.contains("block.x is 4096"), "{told}");

@@ -2,11 +2,12 @@
 //! its occupancy otherwise. Nothing here decides anything.
 
 use std::fs;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::StageContext;
-use super::super::replayed::{DeviceCase, ToolCall, ended, printed, run_tool};
+use super::super::replayed::{DeviceCase, ToolCall, ToolError, ended, printed, run_tool};
 use crate::backend::Mode;
 use crate::backend::cuda::inspect::ncu::{self, Collect, NcuReport};
 use crate::backend::cuda::{Bundle, ImageKind};
@@ -44,7 +45,7 @@ pub struct DeviceLook<'a> {
 
 /// Looks.
 pub fn look(asked: &DeviceLook<'_>) -> ProfileRecord {
-    let seen = asked.tool.map_err(|why| format!("no ncu: {why}")).and_then(|ncu| {
+    let seen = asked.tool.map_err(|why| NoNcu::Missing(why.to_owned())).and_then(|ncu| {
         (asked.ctx.progress)(0.3, "ncu");
         count(asked, ncu)
     });
@@ -59,7 +60,7 @@ pub fn look(asked: &DeviceLook<'_>) -> ProfileRecord {
     lines.extend(asked.occupancy.map(str::to_owned));
     match &seen {
         Ok(seen) => lines.extend(seen.lines()),
-        Err(why) => lines.push(why.clone()),
+        Err(why) => lines.push(why.to_string()),
     }
     // Records are shared between machines: no place of this one stands in them.
     let kept = seen.as_ref().ok().and_then(|_| asked.report.file_name());
@@ -75,11 +76,41 @@ pub fn look(asked: &DeviceLook<'_>) -> ProfileRecord {
         ncu: report.cloned(),
         bottleneck: report.map(NcuReport::bottleneck),
         report: kept,
-        no_ncu: seen.as_ref().err().cloned(),
+        no_ncu: seen.as_ref().err().map(ToString::to_string),
         occupancy: asked.occupancy.map(str::to_owned),
         lines,
         ..ProfileRecord::default()
     }
+}
+
+/// Why `ncu` showed nothing.
+#[derive(Debug, thiserror::Error)]
+enum NoNcu {
+    /// It is not installed; with what to do about it.
+    #[error("no ncu: {0}")]
+    Missing(String),
+    /// The kernel's own file.
+    #[error("no ncu: {}: {source}", .path.display())]
+    Kernel { path: PathBuf, source: io::Error },
+    /// It could not be run.
+    #[error("no counters: {0}")]
+    Tool(#[from] ToolError),
+    /// It could not be run once more, to print what it saw.
+    #[error("{0}")]
+    Import(ToolError),
+    /// It did not do what it was asked for.
+    #[error("no counters: {why}")]
+    Refused {
+        why: String,
+        /// All of its words.
+        said: String,
+    },
+    /// It passed without a report.
+    #[error("no counters: ncu left no report")]
+    NoReport,
+    /// The report is empty.
+    #[error("no counters: ncu saw no launch of the kernel")]
+    NoLaunch,
 }
 
 /// What `ncu` told.
@@ -102,38 +133,40 @@ impl Seen {
     }
 }
 
-fn count(asked: &DeviceLook<'_>, ncu: &Path) -> Result<Seen, String> {
+fn count(asked: &DeviceLook<'_>, ncu: &Path) -> Result<Seen, NoNcu> {
     let bundle = Bundle::read(asked.case.bundle)
-        .map_err(|e| format!("no ncu: {}: {e}", asked.case.bundle.display()))?;
+        .map_err(|source| NoNcu::Kernel { path: asked.case.bundle.to_owned(), source })?;
     let metrics = ncu::metrics();
-    let Err((why, said)) = collect(asked, ncu, &bundle, &metrics) else {
+    let Err(why) = collect(asked, ncu, &bundle, &metrics) else {
         return read(asked, ncu, Vec::new());
     };
-    let unknown = ncu::unknown(&said, &metrics);
+    let unknown = match &why {
+        NoNcu::Refused { said, .. } => ncu::unknown(said, &metrics),
+        _ => Vec::new(),
+    };
     if unknown.is_empty() {
         return Err(why);
     }
     let known: Vec<String> = metrics.into_iter().filter(|m| !unknown.contains(m)).collect();
-    collect(asked, ncu, &bundle, &known).map_err(|(why, _)| why)?;
+    collect(asked, ncu, &bundle, &known)?;
     read(asked, ncu, vec![format!("this ncu does not know {}", unknown.join(", "))])
 }
 
-/// Has `ncu` make its report; else why not, and all that it said.
+/// Has `ncu` make its report.
 fn collect(
     asked: &DeviceLook<'_>,
     ncu: &Path,
     bundle: &Bundle,
     metrics: &[String],
-) -> Result<(), (String, String)> {
-    let silent = |why: String| (format!("no counters: {why}"), String::new());
+) -> Result<(), NoNcu> {
     let folder = asked.ctx.scratch.join("ncu");
     // Host code may launch several kernels by names that only it knows: all of one call are seen.
     let device_only = bundle.kind != ImageKind::Shared;
     let skip = if device_only { WARM_UPS } else { 0 };
-    let command = asked.case.command(asked.ctx, &folder, skip + 1).map_err(silent)?;
+    let command = asked.case.command(asked.ctx, &folder, skip + 1)?;
     if let Some(kept) = asked.report.parent() {
         fs::create_dir_all(kept)
-            .map_err(|e| silent(format!("cannot make {}: {e}", kept.display())))?;
+            .map_err(|source| ToolError::Folder { path: kept.to_owned(), source })?;
     }
     let _absent = fs::remove_file(asked.report);
     let args = ncu::collect(&Collect {
@@ -145,34 +178,34 @@ fn collect(
         command: &command,
     });
     let call = ToolCall { tool: ncu, args, folder: &folder, part: "ncu", timeout: PATIENCE };
-    let finished = run_tool(call, asked.ctx).map_err(silent)?;
+    let finished = run_tool(call, asked.ctx)?;
     let said = printed(&finished);
     let why = match finished.exit {
         Exit::Cancelled => Some("interrupted".to_owned()),
         _ => ncu::trouble(&said).or_else(|| ended(&finished, &said)),
     };
     if let Some(why) = why {
-        return Err((format!("no counters: {why}"), said));
+        return Err(NoNcu::Refused { why, said });
     }
-    if asked.report.is_file() { Ok(()) } else { Err(silent("ncu left no report".to_owned())) }
+    if asked.report.is_file() { Ok(()) } else { Err(NoNcu::NoReport) }
 }
 
 /// Has `ncu` print its report, and reads that.
-fn read(asked: &DeviceLook<'_>, ncu: &Path, mut notes: Vec<String>) -> Result<Seen, String> {
+fn read(asked: &DeviceLook<'_>, ncu: &Path, mut notes: Vec<String>) -> Result<Seen, NoNcu> {
     let folder = asked.ctx.scratch.join("ncu");
     let args = ncu::print(asked.report);
     let call = ToolCall { tool: ncu, args, folder: &folder, part: "import", timeout: PATIENCE };
-    let finished = run_tool(call, asked.ctx)?;
+    let finished = run_tool(call, asked.ctx).map_err(NoNcu::Import)?;
     let said = String::from_utf8_lossy(&finished.stdout);
     let all = ncu::parse(&said).map_err(|why| {
         let why = ncu::trouble(&printed(&finished)).unwrap_or(why);
-        format!("no counters: {why}")
+        NoNcu::Refused { why, said: said.clone().into_owned() }
     })?;
     let count = all.len();
     let longest = all
         .into_iter()
         .max_by(|a, b| a.duration_ns.unwrap_or(0.0).total_cmp(&b.duration_ns.unwrap_or(0.0)));
-    let report = longest.ok_or("no counters: ncu saw no launch of the kernel")?;
+    let report = longest.ok_or(NoNcu::NoLaunch)?;
     if count > 1 {
         notes.push(format!(
             "{count} kernels were launched; the longest, {}, is shown",

@@ -8,7 +8,7 @@ use super::super::{StageContext, judge::Built};
 use super::cuda::{DeviceLook, look as look_into};
 use crate::backend::cuda::find::{Places, Tool};
 use crate::backend::cuda::inspect::resources::{Arch, Occupancy, Resources, occupancy};
-use crate::backend::{Grid, Session};
+use crate::backend::{Fault, Grid, Session};
 use crate::digest::Digest;
 use crate::engine::account::ProfileRecord;
 use crate::engine::device;
@@ -16,6 +16,28 @@ use crate::problem;
 
 /// Where raw reports are kept, below the state folder.
 const PROFILES: &str = "profiles";
+
+/// Why a kernel, or what it takes of a device, cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+enum NoLook {
+    #[error("there is no case")]
+    NoCase,
+    /// How the kernel is launched is not known.
+    #[error("{0}")]
+    Kernel(String),
+    /// Its inputs cannot be drawn.
+    #[error(transparent)]
+    Inputs(#[from] problem::CaseError),
+    #[error("{what}; {hint}")]
+    NoDevice { what: String, hint: String },
+    #[error("{0}")]
+    UnknownArch(String),
+    /// It does not run.
+    #[error("{0}")]
+    Launch(Fault),
+    #[error("the driver does not tell what the kernel takes")]
+    Untold,
+}
 
 /// Looks at a case of a kernel on a device, of which `roofline` is known.
 pub(super) fn look(trial: Trial<'_>, device: &str, case: usize, roofline: &str) -> ProfileRecord {
@@ -45,7 +67,7 @@ pub(super) fn look(trial: Trial<'_>, device: &str, case: usize, roofline: &str) 
     });
     looked.unwrap_or_else(|why| ProfileRecord {
         verdict: roofline.to_owned(),
-        lines: vec![roofline.to_owned(), why],
+        lines: vec![roofline.to_owned(), why.to_string()],
         ..ProfileRecord::default()
     })
 }
@@ -55,12 +77,12 @@ fn staged(
     def: &BenchDef,
     bench: &Bench<'_>,
     case: usize,
-) -> Result<(problem::Staged, Built), String> {
-    let chosen = def.problem.cases.get(case).ok_or("there is no case")?;
+) -> Result<(problem::Staged, Built), NoLook> {
+    let chosen = def.problem.cases.get(case).ok_or(NoLook::NoCase)?;
     let seed = judge::seed(None);
     let built = Judge::new(&def.problem, &def.reference, seed, bench).built(&def.kernel);
-    let built = built.map_err(|failure| failure.message)?;
-    let staged = problem::stage(&def.problem, chosen, seed).map_err(|e| e.to_string())?;
+    let built = built.map_err(|failure| NoLook::Kernel(failure.message))?;
+    let staged = problem::stage(&def.problem, chosen, seed)?;
     Ok((staged, built))
 }
 
@@ -74,23 +96,23 @@ fn occupancy_line(bench: &Bench<'_>, case: &DeviceCase<'_>) -> String {
     known.unwrap_or_else(|why| format!("no occupancy: {why}"))
 }
 
-fn arch(ctx: &StageContext<'_>, device: &str) -> Result<Arch, String> {
+fn arch(ctx: &StageContext<'_>, device: &str) -> Result<Arch, NoLook> {
     let found = device::find(device, ctx.host)
-        .map_err(|missing| format!("{}; {}", missing.what, missing.hint))?;
-    Arch::parse(&found.arch()).map_err(|e| e.to_string())
+        .map_err(|missing| NoLook::NoDevice { what: missing.what, hint: missing.hint })?;
+    Arch::parse(&found.arch()).map_err(|e| NoLook::UnknownArch(e.to_string()))
 }
 
 /// What the driver says of the kernel, once it is loaded.
-fn resources(bench: &Bench<'_>, case: &DeviceCase<'_>) -> Result<Resources, String> {
+fn resources(bench: &Bench<'_>, case: &DeviceCase<'_>) -> Result<Resources, NoLook> {
     (bench.ctx.progress)(0.2, "occupancy");
     let opened = bench.open_cuda(case.device, case.bundle);
-    let mut session = opened.map_err(|fault| fault.to_string())?;
+    let mut session = opened.map_err(NoLook::Launch)?;
     session.shape(case.grid);
     let loaded = session.load(&[case.arguments.to_vec()]);
     let resources = session.resources();
     session.finish();
-    loaded.map_err(|fault| fault.to_string())?;
-    resources.ok_or_else(|| "the driver does not tell what the kernel takes".to_owned())
+    loaded.map_err(NoLook::Launch)?;
+    resources.ok_or(NoLook::Untold)
 }
 
 /// `occupancy 75 %: 6 blocks of 256 threads on a multiprocessor, 48 of 64 warps, …`.

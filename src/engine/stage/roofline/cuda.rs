@@ -1,9 +1,11 @@
 //! What a CUDA device can do at most: a copy and a chain of multiply-adds of our own, launched in a
 //! worker as kernels are.
 
+use std::io;
 use std::path::PathBuf;
 
 use super::super::judge::Bench;
+use super::error::PeaksError;
 use crate::backend::cpu::peaks::{self, PeakError};
 use crate::backend::cuda::{Bundle, CudaDevice, ImageKind, LaunchLines};
 use crate::backend::{Argument, Fault, Grid, Mode, Order, Session};
@@ -53,21 +55,42 @@ const FMAS_PER_CYCLE: f64 = 128.0;
 /// A100 Tensor Core GPU Architecture, "L2 Cache": 5120 bytes a cycle for 108 of them, which is less.)
 const L2_BYTES_PER_CYCLE: f64 = 64.0;
 
+/// Why a device's peaks could not be measured.
+#[derive(Debug, thiserror::Error)]
+enum UnmeasuredError {
+    /// The judge's own kernel did not run.
+    #[error("measuring the peaks of cuda:{device}: {fault}")]
+    Launch { device: String, fault: Fault },
+    /// Figure and properties, in billions of `unit`, do not go together.
+    #[error(
+        "{name} was measured at {figure:.0} G{unit}, and its properties allow {most:.0}: one of them is \
+         wrong"
+    )]
+    Unbelievable { name: String, figure: f64, unit: &'static str, most: f64 },
+    /// Times were zero.
+    #[error("the device's clock told nothing")]
+    NoClock,
+    /// There is no place for the kernel.
+    #[error("cannot write {}: {source}", .path.display())]
+    Write { path: PathBuf, source: io::Error },
+}
+
 /// The peaks of a device from their file, or measured and kept.
-pub(super) fn cuda_peaks(bench: &Bench<'_>, name: &str) -> Result<Peaks, String> {
+pub(super) fn cuda_peaks(bench: &Bench<'_>, name: &str) -> Result<Peaks, PeaksError> {
     let device = device::find(name, bench.ctx.host)
-        .map_err(|missing| format!("{}; {}", missing.what, missing.hint))?;
+        .map_err(|missing| PeaksError::NoDevice { what: missing.what, hint: missing.hint })?;
     let identity = bench.ctx.host.device(&bench.target.device());
     let text = format!("cuda {VERSION} {identity} {}", Digest::of(HELPERS.as_bytes()).hex());
     let digest = Digest::of(text.as_bytes());
     let measuring = || (bench.ctx.progress)(0.95, "measuring the device's peaks, once");
-    let measured = || measured(bench, name, &device).map_err(PeakError::Device);
+    let measured =
+        || measured(bench, name, &device).map_err(|why| PeakError::Device(why.to_string()));
     let folder = bench.ctx.state.join("devices");
-    peaks::kept(&folder, &digest, &measuring, measured).map_err(|e| e.to_string())
+    Ok(peaks::kept(&folder, &digest, &measuring, measured)?)
 }
 
-fn measured(bench: &Bench<'_>, name: &str, device: &CudaDevice) -> Result<Peaks, String> {
-    let failed = |fault: Fault| format!("measuring the peaks of cuda:{name}: {fault}");
+fn measured(bench: &Bench<'_>, name: &str, device: &CudaDevice) -> Result<Peaks, UnmeasuredError> {
+    let failed = |fault: Fault| UnmeasuredError::Launch { device: name.to_owned(), fault };
     let launch = |entry: &str, measure: fn(&mut dyn Session, &CudaDevice) -> Result<f64, Fault>| {
         let kernel = bundle(bench, entry)?;
         let mut session = bench.open_kernel(&kernel).map_err(failed)?;
@@ -84,7 +107,11 @@ fn measured(bench: &Bench<'_>, name: &str, device: &CudaDevice) -> Result<Peaks,
 /// for a launch that finds its data there is over before a clock can tell how fast: it is what it
 /// surely does not exceed. Doubles
 /// are never quicker than floats in the same units, which makes of one figure a bound for both.
-fn believed(device: &CudaDevice, bytes_per_s: f64, flops_per_s: f64) -> Result<Peaks, String> {
+fn believed(
+    device: &CudaDevice,
+    bytes_per_s: f64,
+    flops_per_s: f64,
+) -> Result<Peaks, UnmeasuredError> {
     // Two transfers a cycle on each line.
     let most_bytes = f64::from(device.memory_mhz) * 1e6 * 2.0 * f64::from(device.bus_bits) / 8.0;
     let cycles = f64::from(device.sm_mhz) * 1e6 * f64::from(device.multiprocessors);
@@ -93,11 +120,8 @@ fn believed(device: &CudaDevice, bytes_per_s: f64, flops_per_s: f64) -> Result<P
     {
         if most > 0.0 && figure > TRUST * most {
             let (figure, most) = (figure / 1e9, most / 1e9);
-            return Err(format!(
-                "{} was measured at {figure:.0} G{unit}, and its properties allow {most:.0}: one of \
-                 them is wrong",
-                device.name
-            ));
+            let name = device.name.clone();
+            return Err(UnmeasuredError::Unbelievable { name, figure, unit, most });
         }
     }
     let level = |name: &str, capacity_bytes, bytes_per_s| Level {
@@ -111,11 +135,11 @@ fn believed(device: &CudaDevice, bytes_per_s: f64, flops_per_s: f64) -> Result<P
         levels.insert(0, level("L2", device.l2_bytes, most_l2));
     }
     let peaks = Peaks { flops_per_s, flops_f64_per_s: flops_per_s, levels };
-    if peaks.is_sound() { Ok(peaks) } else { Err("the device's clock told nothing".to_owned()) }
+    if peaks.is_sound() { Ok(peaks) } else { Err(UnmeasuredError::NoClock) }
 }
 
 /// One of the judge's kernels as a built one.
-fn bundle(bench: &Bench<'_>, entry: &str) -> Result<PathBuf, String> {
+fn bundle(bench: &Bench<'_>, entry: &str) -> Result<PathBuf, UnmeasuredError> {
     let path = bench.ctx.scratch.join(format!("{entry}.kernel"));
     let bundle = Bundle {
         kind: ImageKind::Ptx,
@@ -125,7 +149,7 @@ fn bundle(bench: &Bench<'_>, entry: &str) -> Result<PathBuf, String> {
         image: HELPERS.as_bytes().to_vec(),
     };
     std::fs::write(&path, bundle.to_bytes())
-        .map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+        .map_err(|source| UnmeasuredError::Write { path: path.clone(), source })?;
     Ok(path)
 }
 
@@ -231,7 +255,7 @@ mod tests {
         // 16 GB/s and 512 Gflop/s by its clocks.
         assert!(believed(&device(), 15e9, 500e9).is_ok());
         for (bytes, flops, unit) in [(20e9, 500e9, "GB/s"), (15e9, 600e9, "Gflop/s")] {
-            let why = believed(&device(), bytes, flops).unwrap_err();
+            let why = believed(&device(), bytes, flops).unwrap_err().to_string();
             assert!(why.contains(unit), "{why}");
         }
         let silent = CudaDevice { sm_mhz: 0, memory_mhz: 0, ..device() };

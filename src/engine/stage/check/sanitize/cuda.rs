@@ -146,7 +146,7 @@ impl Watch<'_> {
         let folder = ctx.scratch.join("compute-sanitizer");
         let command = match case.command(ctx, &folder, 1) {
             Ok(command) => command,
-            Err(why) => return Outcome::Unable(why),
+            Err(why) => return Outcome::Unable(why.to_string()),
         };
         let args = sanitizer::watch(check, &command);
         let timeout = left.min(PATIENCE);
@@ -154,7 +154,7 @@ impl Watch<'_> {
         let ran = run_tool(call, ctx);
         let finished = match ran {
             Ok(finished) => finished,
-            Err(why) => return Outcome::Unable(why),
+            Err(why) => return Outcome::Unable(why.to_string()),
         };
         if finished.exit == Exit::Cancelled {
             return Outcome::Interrupted;

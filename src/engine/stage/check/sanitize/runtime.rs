@@ -26,13 +26,38 @@ pub(super) struct Runtime {
     pub(super) link: Vec<String>,
 }
 
-type Known = BTreeMap<PathBuf, Result<Runtime, String>>;
+/// Why a compiler has no sanitizers.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum NoSanitizers {
+    /// The compiler itself did not answer.
+    #[error(transparent)]
+    Compiler(#[from] ProbeError),
+    /// Their library is not installed.
+    #[error("{compiler} has no {library} (for example from {package})")]
+    NoLibrary { compiler: String, library: String, package: &'static str },
+    /// Nothing can be linked with them.
+    #[error("{compiler} cannot build with sanitizers: {why}")]
+    NoBuild { compiler: String, why: ProbeError },
+}
+
+/// Why a call of a compiler gave nothing.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum ProbeError {
+    /// It could not be started, or given anything to build.
+    #[error("{0}")]
+    System(String),
+    /// It failed; its first line.
+    #[error("{0}")]
+    Failed(String),
+}
+
+type Known = BTreeMap<PathBuf, Result<Runtime, NoSanitizers>>;
 
 /// What was found out about each compiler, once in a process.
 static KNOWN: Mutex<Known> = Mutex::new(Known::new());
 
 /// The sanitizers of a compiler, or why there are none.
-pub(super) fn of(compiler: &Path, ctx: &StageContext<'_>) -> Result<Runtime, String> {
+pub(super) fn of(compiler: &Path, ctx: &StageContext<'_>) -> Result<Runtime, NoSanitizers> {
     let mut known = KNOWN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(found) = known.get(compiler) {
         return found.clone();
@@ -49,7 +74,7 @@ struct Asked<'a> {
     ctx: &'a StageContext<'a>,
 }
 
-fn probe(asked: &Asked<'_>) -> Result<Runtime, String> {
+fn probe(asked: &Asked<'_>) -> Result<Runtime, NoSanitizers> {
     let name = asked.compiler.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let is_clang = asked.run(&["--version".into()])?.contains("clang");
     let arch = std::env::consts::ARCH;
@@ -60,34 +85,37 @@ fn probe(asked: &Asked<'_>) -> Result<Runtime, String> {
     };
     let preload = libraries.iter().find_map(|library| asked.file(library)).ok_or_else(|| {
         let package = if is_clang { "libclang-rt-dev" } else { "libasan" };
-        format!("{name} has no {} (for example from {package})", libraries[0])
+        let (compiler, library) = (name.clone(), libraries[0].clone());
+        NoSanitizers::NoLibrary { compiler, library, package }
     })?;
     let link: Vec<String> = if is_clang { vec!["-shared-libasan".to_owned()] } else { Vec::new() };
-    asked.build(&link).map_err(|why| format!("{name} cannot build with sanitizers: {why}"))?;
+    asked.build(&link).map_err(|why| NoSanitizers::NoBuild { compiler: name, why })?;
     Ok(Runtime { preload, link })
 }
 
 impl Asked<'_> {
     /// What the compiler prints, when it exits with 0.
-    fn run(&self, args: &[OsString]) -> Result<String, String> {
+    fn run(&self, args: &[OsString]) -> Result<String, ProbeError> {
         let marker = format!("{}.probe", self.ctx.marker);
         let mut spec = CommandSpec::new(self.compiler, self.ctx.scratch, marker);
         spec.args = args.to_vec();
         spec.env = compile::environment(self.ctx);
         spec.timeout = Some(PATIENCE);
-        let finished = process::run(&spec, self.ctx.cancel).map_err(|e| e.to_string())?;
+        let finished =
+            process::run(&spec, self.ctx.cancel).map_err(|e| ProbeError::System(e.to_string()))?;
         let text = String::from_utf8_lossy(&finished.stdout).trim().to_owned();
-        match finished.exit {
-            Exit::Code(0) => Ok(text),
-            _ => Err(text.lines().next().unwrap_or("it failed without a word").to_owned()),
+        if finished.exit == Exit::Code(0) {
+            return Ok(text);
         }
+        let first = text.lines().next().unwrap_or("it failed without a word");
+        Err(ProbeError::Failed(first.to_owned()))
     }
 
     /// Compiles and links a shared object of nothing.
-    fn build(&self, link: &[String]) -> Result<(), String> {
+    fn build(&self, link: &[String]) -> Result<(), ProbeError> {
         let (source, output) =
             (self.ctx.scratch.join("empty.c"), self.ctx.scratch.join("empty.so"));
-        fs::write(&source, "").map_err(|e| e.to_string())?;
+        fs::write(&source, "").map_err(|e| ProbeError::System(e.to_string()))?;
         let mut args: Vec<OsString> = SANITIZE_FLAGS.iter().map(OsString::from).collect();
         args.extend(link.iter().map(OsString::from));
         args.extend(["-fPIC", "-shared", "-Wl,-z,defs", "-x", "c"].map(OsString::from));
