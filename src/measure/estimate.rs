@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::slot::Sample;
-use super::stopping::Stopped;
+use super::sample::Sample;
 use crate::backend::Timer;
 use crate::stats::{self, Estimate, Levels, Metrics, Statistic, Summary};
 
@@ -98,6 +97,27 @@ impl Taken {
     /// slow, so what it could not see to its end counts too.
     pub(super) fn fastest_us(&self) -> Option<f64> {
         self.all().filter(|s| !s.contradicted).map(|s| s.ns / 1e3).reduce(f64::min)
+    }
+}
+
+/// Why a measurement ended before its last look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Stopped {
+    /// Even the estimate's lower end is above the limit.
+    TooSlow,
+    /// Before the first look: even the fastest launches are far above the limit.
+    GrosslySlow,
+    /// The interval is as narrow as was asked for.
+    Precise,
+    /// Another look would have taken too long.
+    OutOfTime,
+}
+
+impl Stopped {
+    /// True when it was given up for its slowness.
+    pub fn is_slow(self) -> bool {
+        matches!(self, Self::TooSlow | Self::GrosslySlow)
     }
 }
 

@@ -7,13 +7,16 @@
 mod estimate;
 pub mod pairs;
 mod protocol;
+mod sample;
 mod slot;
 mod stopping;
+mod subject;
 #[cfg(test)]
 mod tests;
 
 pub use crate::stats::Statistic;
-pub use estimate::{CaseResult, Measurement};
-pub use protocol::{Halt, Protocol, Subject, measure};
-pub use slot::{Loaded, Sample, SlotEnd};
-pub use stopping::Stopped;
+pub use estimate::{CaseResult, Measurement, Stopped};
+pub use protocol::measure;
+pub use sample::Sample;
+pub use slot::Loaded;
+pub use subject::{Halt, Protocol, SlotEnd, Subject};

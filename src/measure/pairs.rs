@@ -23,11 +23,11 @@ pub use comparison::{Again, Comparison, Cut, Reported};
 pub use decide::{Heard, Terms, decide};
 pub use decision::{Decided, Decision, DecisionReason};
 pub use kernel::{Contest, KernelPairs, SlotPlan};
-pub use scoring::Scoring;
+pub use scoring::{NoValue, Scoring};
 
 use rand_chacha::ChaCha8Rng;
 
-use super::protocol::Halt;
+use super::subject::Halt;
 use crate::backend::Fault;
 
 /// One of the two that are compared.

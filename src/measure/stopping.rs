@@ -2,36 +2,13 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::estimate::{self, Measurement, Taken};
-use super::protocol::Protocol;
+use super::estimate::{self, Measurement, Stopped, Taken};
+use super::subject::Protocol;
 use crate::stats::{self, Statistic, surely_above};
 
 /// After one process, this much over the limit in the fastest launch of every case is hopeless
 /// (the rule for pairs gives up at the same factor, decision-rule section 5, step 2).
 const GROSS: f64 = 1.25;
-
-/// Why a measurement ended before its last look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Stopped {
-    /// Even the estimate's lower end is above the limit.
-    TooSlow,
-    /// Before the first look: even the fastest launches are far above the limit.
-    GrosslySlow,
-    /// The interval is as narrow as was asked for.
-    Precise,
-    /// Another look would have taken too long.
-    OutOfTime,
-}
-
-impl Stopped {
-    /// True when it was given up for its slowness.
-    pub fn is_slow(self) -> bool {
-        matches!(self, Self::TooSlow | Self::GrosslySlow)
-    }
-}
 
 /// What a look says.
 pub(super) fn at_look(protocol: &Protocol, measurement: &Measurement) -> Option<Stopped> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::build::Builder;
+use super::builder::Builder;
 use crate::backend::cuda::compiler::prototype::Form;
 use crate::backend::cuda::compiler::{ToolKind, is_cuda, tool_kind};
 use crate::backend::cuda::find::{Library, Places, Sight, VARIABLES};
@@ -34,7 +34,8 @@ pub(super) fn are_cuda(sources: &[String]) -> bool {
 pub(super) fn tool(
     builder: &mut Builder<'_>,
     stage: &Stage,
-    (work, sources): (&CompileWork, &[String]),
+    work: &CompileWork,
+    sources: &[String],
 ) -> Option<Tool> {
     let form = if work.host { Form::Host } else { Form::Device };
     let paths: Vec<PathBuf> = sources.iter().map(PathBuf::from).collect();

@@ -22,6 +22,11 @@ pub struct Matches {
     pub unnamed: BTreeSet<String>,
 }
 
+/// A pattern that is malformed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.kind())]
+pub struct BadPattern(#[from] globset::Error);
+
 /// How folders are looked at.
 #[derive(Clone, Copy)]
 pub struct Folders<'a> {
@@ -39,8 +44,8 @@ pub struct Folders<'a> {
 /// name links may lead to it; its own name comes first.
 ///
 /// # Errors
-/// When the pattern is malformed, in globset's words.
-pub fn resolve(pattern: &str, folders: Folders<'_>) -> Result<(Matches, GlobMatcher), String> {
+/// When the pattern is malformed.
+pub fn resolve(pattern: &str, folders: Folders<'_>) -> Result<(Matches, GlobMatcher), BadPattern> {
     let (start, rest) = fixed(pattern, folders);
     let whole = match start {
         "" => rest.to_owned(),
@@ -82,12 +87,9 @@ fn fixed<'a>(pattern: &'a str, folders: Folders<'_>) -> (&'a str, &'a str) {
 ///
 /// # Errors
 /// When the pattern is malformed.
-pub(super) fn matcher(pattern: &str) -> Result<GlobMatcher, String> {
-    GlobBuilder::new(pattern)
-        .literal_separator(true)
-        .build()
-        .map(|g| g.compile_matcher())
-        .map_err(|e| e.kind().to_string())
+pub(super) fn matcher(pattern: &str) -> Result<GlobMatcher, BadPattern> {
+    let glob = GlobBuilder::new(pattern).literal_separator(true).build()?;
+    Ok(glob.compile_matcher())
 }
 
 struct Search<'a> {

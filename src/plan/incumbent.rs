@@ -2,70 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::build::{Builder, Request, relative};
+use super::Question;
+use super::builder::{Builder, Request, relative};
+use super::compile::{self, Wanted};
+pub use super::incumbents::{Found, Incumbents, Nowhere, Standing};
 use super::question::{Asked, Asking};
-use super::{Question, kernel};
 use crate::cache::Kind;
 use crate::digest::Digest;
 use crate::pipeline::{CommandWork, CompileWork, Incumbent, KernelFile, Opponent, Stage, Variant};
 use crate::problem::Problem;
-
-/// Where incumbents lie. The plan knows neither the store of the best nor git.
-pub trait Incumbents {
-    /// The best kept of what answers a question.
-    fn best(&self, question: &Question) -> Standing;
-    /// The first of it.
-    fn baseline(&self, question: &Question) -> Standing;
-    /// The kernel's files (below the root) as they are at a revision.
-    ///
-    /// # Errors
-    /// Why there are none, in words.
-    fn revision(&self, revision: &str, kernel: &[String]) -> Result<Found, String>;
-    /// Where a file lies in a copy of the project's files, such as those of a revision: the folder
-    /// that stands for the root there. What it includes comes from that copy too.
-    fn copy(&self, path: &str) -> Option<String>;
-}
-
-/// The best so far, if any.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// What changes when another becomes the best: plans are made anew then.
-    pub watch: Vec<String>,
-    /// The best.
-    pub found: Option<Found>,
-}
-
-/// An incumbent on disk.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found {
-    /// Its binary as it was kept; none: it is built.
-    pub binary: Option<String>,
-    /// Its sources, in the order of the kernel's.
-    pub sources: Vec<String>,
-    /// Under which key it was measured itself, where that is known.
-    pub measured: Option<Digest>,
-    /// What changes when this may have become another: plans are made anew then.
-    pub watch: Vec<String>,
-}
-
-/// Where there are none.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Nowhere;
-
-impl Incumbents for Nowhere {
-    fn best(&self, _: &Question) -> Standing {
-        Standing::default()
-    }
-    fn baseline(&self, _: &Question) -> Standing {
-        Standing::default()
-    }
-    fn revision(&self, _: &str, _: &[String]) -> Result<Found, String> {
-        Err("no revisions can be had here".to_owned())
-    }
-    fn copy(&self, _: &str) -> Option<String> {
-        None
-    }
-}
 
 /// What a stage's numbers answer. What that is read from is what the plan is made from.
 pub(super) fn question(builder: &mut Builder<'_>, variant: &Variant) -> Option<Question> {
@@ -142,18 +87,27 @@ pub(super) struct Beside {
     pub(super) measured: Option<Digest>,
 }
 
-/// What a measurement is compared with; `compile` is how it is built where no binary is kept.
+/// An incumbent that is looked for, and how it is built where no binary of it is kept.
+pub(super) struct Sought<'a> {
+    pub(super) incumbent: &'a Incumbent,
+    pub(super) question: Option<&'a Question>,
+    pub(super) compile: &'a CompileWork,
+    /// The signature.
+    pub(super) problem: Problem,
+}
+
+/// What a measurement is compared with.
 pub(super) fn beside(
     builder: &mut Builder<'_>,
     stage: &Stage,
-    (incumbent, question): (&Incumbent, Option<&Question>),
-    (compile, problem): (&CompileWork, Problem),
+    sought: Sought<'_>,
 ) -> Option<Beside> {
+    let Sought { incumbent, question, compile, problem } = sought;
     let Found { binary, sources, measured, .. } = find(builder, stage, incumbent, question)?;
     let binary = binary.or_else(|| {
         let names = ["incumbent".to_owned(), format!("incumbent({})", stage.name)];
-        let wanted = kernel::Wanted { names, sources, problem, work: compile.clone() };
-        kernel::compile(builder, stage, wanted)
+        let wanted = Wanted { names, sources, problem, work: compile.clone() };
+        compile::binary(builder, stage, wanted)
     })?;
     Some(Beside { name: name(builder, incumbent), binary, measured })
 }

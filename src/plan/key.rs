@@ -25,23 +25,17 @@
 //! output stops the wave).
 
 mod fields;
+mod problem;
+mod walk;
 
 use fields::{Fields, KeyFields as _};
+pub use walk::Walk;
 
 use super::{Definition, StoredNode, cuda};
 use crate::backend::cpu::compiler::ALIGNED;
-use crate::cache::Kind;
-use crate::digest::Digest;
 
 /// Rises with any change to the recipe: old results then count as unknown.
 pub const KEY_VERSION: u32 = 5;
-
-/// A walk under way: hasher and record are fed together.
-#[derive(Clone, Default)]
-pub struct Walk {
-    hasher: blake3::Hasher,
-    fields: Vec<(String, String)>,
-}
 
 impl Walk {
     /// Starts with what a node declares.
@@ -67,32 +61,6 @@ impl Walk {
             self.field("definition.align", &ALIGNED.join(" "));
         }
         definition.walk(&mut Fields::new(self, "definition"));
-    }
-
-    /// Adds an entry that is read.
-    pub fn entry(&mut self, kind: Kind, name: &str, digest: &Digest) {
-        let value = if digest.is_none() { "absent".to_owned() } else { digest.hex() };
-        self.field(&format!("{}:{name}", kind.word()), &value);
-    }
-
-    /// Adds a field: tag, both lengths, both texts.
-    pub fn field(&mut self, name: &str, value: &str) {
-        self.hasher.update(b"F");
-        self.hasher.update(&(name.len() as u64).to_le_bytes());
-        self.hasher.update(name.as_bytes());
-        self.hasher.update(&(value.len() as u64).to_le_bytes());
-        self.hasher.update(value.as_bytes());
-        self.fields.push((name.to_owned(), value.to_owned()));
-    }
-
-    /// The key so far.
-    pub fn digest(&self) -> Digest {
-        Digest(*self.hasher.finalize().as_bytes())
-    }
-
-    /// The key and its record.
-    pub fn finish(self) -> (Digest, Vec<(String, String)>) {
-        (self.digest(), self.fields)
     }
 }
 
@@ -130,6 +98,8 @@ pub fn changes(old: &[(String, String)], new: &[(String, String)]) -> Vec<Change
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::Kind;
+    use crate::digest::Digest;
     use crate::pipeline::{
         CommandMetric, CommandWork, Cores, Direction, Incumbent, Limits, MetricScale, MetricSource,
         MetricStream, Purpose, Reuse, RuleWork, Run, Target,

@@ -7,10 +7,13 @@
 //! Not for: running, clocks, processes or the environment; files are seen through a given [`Host`](crate::host::Host).
 
 pub mod build;
+mod builder;
+mod compile;
 mod cuda;
 pub mod glob;
 pub mod graph;
 pub mod incumbent;
+mod incumbents;
 pub mod kernel;
 pub mod key;
 mod kind;

@@ -65,7 +65,8 @@ int nvmlDeviceResetGpuLockedClocks(void *d) {{ note(\"reset\", 0, 0); return 0; 
     fn take(&self) -> Result<Lock, String> {
         let program: PathBuf = PROGRAM.into();
         let (env, cancel) = (self.env(), Cancel::default());
-        Lock::take(&Request { program: &program, device: DEVICE, env: &env, cancel: &cancel })
+        let request = Request { program: &program, device: DEVICE, env: &env, cancel: &cancel };
+        Lock::take(&request).map_err(|why| why.to_string())
     }
 
     /// The process that holds a lock, and the judge's end of its socket.

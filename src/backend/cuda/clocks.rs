@@ -10,6 +10,7 @@
 //! was there before; that one is lost.
 
 use std::ffi::OsString;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::ExitCode;
@@ -27,7 +28,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use super::find::Places;
 use super::nvml;
 use crate::host::Host;
-use crate::process::{self, Cancel, CommandSpec, Running, Stdin, Wake};
+use crate::process::{self, Cancel, CommandSpec, Running, SpawnError, Stdin, Wake};
 
 /// The argument that makes this executable hold a lock.
 pub const CLOCKS_COMMAND: &str = "__clocks";
@@ -54,6 +55,32 @@ pub struct Request<'a> {
     pub cancel: &'a Cancel,
 }
 
+/// Why a clock is not held.
+#[derive(Debug, thiserror::Error)]
+pub enum ClockError {
+    /// There is no connection to a process that could hold it.
+    #[error("the clock cannot be locked: {0}")]
+    Connection(#[source] io::Error),
+    /// That process cannot be started.
+    #[error("the clock cannot be locked: {0}")]
+    Start(#[from] SpawnError),
+    /// It has ended.
+    #[error("the clock cannot be locked: the process that was to hold it has ended")]
+    Ended,
+    /// It closed the connection.
+    #[error("the clock cannot be locked: the process that was to hold it said nothing")]
+    SaidNothing,
+    /// It waits for the driver.
+    #[error("the clock cannot be locked: the driver does not answer")]
+    NoAnswer,
+    /// Ctrl-C.
+    #[error("the clock cannot be locked: interrupted")]
+    Interrupted,
+    /// The driver refuses: why, and what helps.
+    #[error("the clock cannot be locked: {0}")]
+    Refused(String),
+}
+
 /// A clock that is held until this is dropped.
 #[derive(Debug)]
 pub struct Lock {
@@ -68,12 +95,11 @@ impl Lock {
     ///
     /// # Errors
     /// Why it cannot be held, and what helps.
-    pub fn take(request: &Request<'_>) -> Result<Self, String> {
+    pub fn take(request: &Request<'_>) -> Result<Self, ClockError> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let failed = |e: &dyn std::fmt::Display| format!("the clock cannot be locked: {e}");
         let (socket, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
-                .map_err(|e| failed(&e))?;
+                .map_err(|e| ClockError::Connection(e.into()))?;
         // Not below the mark of any state: whoever cleans up after a killed judge must not kill what
         // is just giving the clock back.
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -81,13 +107,13 @@ impl Lock {
         let mut spec = CommandSpec::new(request.program, "/", marker);
         spec.args = vec![CLOCKS_COMMAND.into(), request.device.into()];
         spec.env = request.env.to_vec();
-        let mut running = process::start(&spec, Stdin::Socket(theirs)).map_err(|e| failed(&e))?;
+        let mut running = process::start(&spec, Stdin::Socket(theirs))?;
         match answer(&socket, &mut running, request.cancel) {
             Ok(rate) => Ok(Self { rate, socket: Some(socket), running }),
             Err(why) => {
                 // It may have the lock already: it is let go the same way.
                 drop(Self { rate: String::new(), socket: Some(socket), running });
-                Err(failed(&why))
+                Err(why)
             }
         }
     }
@@ -110,27 +136,27 @@ impl Drop for Lock {
     }
 }
 
-fn answer(socket: &OwnedFd, running: &mut Running, cancel: &Cancel) -> Result<String, String> {
+fn answer(socket: &OwnedFd, running: &mut Running, cancel: &Cancel) -> Result<String, ClockError> {
     let until = Some(Instant::now() + PATIENCE);
     let mut text = Vec::new();
     while !text.ends_with(b"\n") && text.len() < MAX_ANSWER {
         match running.wait(Some(socket.as_fd()), until, cancel) {
             Ok(Wake::Ready) => {}
-            Ok(Wake::Exited) => return Err("the process that was to hold it has ended".to_owned()),
-            Ok(Wake::Deadline) => return Err("the driver does not answer".to_owned()),
-            Ok(Wake::Cancelled) => return Err("interrupted".to_owned()),
-            Err(error) => return Err(error.to_string()),
+            Ok(Wake::Exited) => return Err(ClockError::Ended),
+            Ok(Wake::Deadline) => return Err(ClockError::NoAnswer),
+            Ok(Wake::Cancelled) => return Err(ClockError::Interrupted),
+            Err(error) => return Err(ClockError::Connection(error)),
         }
         let mut bytes = [0; MAX_ANSWER];
         match rustix::io::read(socket, &mut bytes) {
-            Ok(0) => return Err("the process that was to hold it said nothing".to_owned()),
+            Ok(0) => return Err(ClockError::SaidNothing),
             Ok(count) => text.extend_from_slice(&bytes[..count]),
             Err(Errno::INTR | Errno::AGAIN) => {}
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(ClockError::Connection(error.into())),
         }
     }
     let text = String::from_utf8_lossy(&text).trim().to_owned();
-    text.strip_prefix(LOCKED).map(str::to_owned).ok_or(text)
+    text.strip_prefix(LOCKED).map(str::to_owned).ok_or(ClockError::Refused(text))
 }
 
 /// Holds a lock until the judge on the other side of the standard input is gone, or TERM comes.

@@ -70,6 +70,22 @@ fn words(reasons: ThrottleReasons) -> Vec<String> {
     given.map(|(_, word, _)| (*word).to_owned()).collect()
 }
 
+/// Why a device cannot be watched.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WatchError {
+    /// NVML is not there, or does not start.
+    #[error("{why} ({hint})")]
+    Library {
+        /// Why.
+        why: String,
+        /// What helps.
+        hint: String,
+    },
+    /// NVML does not know the device: why, and what helps.
+    #[error("{0}")]
+    Device(String),
+}
+
 /// Looks at one device.
 pub struct Watch {
     device: Device<'static>,
@@ -80,18 +96,16 @@ impl Watch {
     ///
     /// # Errors
     /// Why it cannot be watched, and what helps.
-    pub fn open(device: &str, host: &dyn Host) -> Result<Self, String> {
+    pub fn open(device: &str, host: &dyn Host) -> Result<Self, WatchError> {
         Self::under(Path::new("/"), device, host)
     }
 
     /// Of a machine whose file system begins at `root`.
-    ///
-    /// # Errors
-    /// As [`Watch::open`].
-    pub fn under(root: &Path, device: &str, host: &dyn Host) -> Result<Self, String> {
+    fn under(root: &Path, device: &str, host: &dyn Host) -> Result<Self, WatchError> {
         let opened = nvml::open(&Places::under(root, host));
-        let (_, library) = opened.map_err(|(why, hint)| format!("{why} ({hint})"))?;
-        Ok(Self { device: nvml::device(library, device, root, host)? })
+        let (_, library) = opened.map_err(|(why, hint)| WatchError::Library { why, hint })?;
+        let device = nvml::device(library, device, root, host).map_err(WatchError::Device)?;
+        Ok(Self { device })
     }
 
     /// How it does now. `ours` are the processes that this program has on the device.
@@ -117,15 +131,6 @@ impl Watch {
         let Ok(processes) = self.device.running_compute_processes() else { return 0 };
         let pids: Vec<u32> = processes.into_iter().map(|process| process.pid).collect();
         strangers(&pids, ours)
-    }
-
-    /// Bytes of its memory that nobody has.
-    ///
-    /// # Errors
-    /// That it does not tell.
-    pub fn free_bytes(&self) -> Result<u64, String> {
-        let told = self.device.memory_info().map(|memory| memory.free);
-        told.map_err(|e| format!("the device does not tell how much memory is free: {e}"))
     }
 }
 
@@ -197,7 +202,6 @@ mod tests {
     /// A management library of a device that is too hot, on which 41 and 42 are at work.
     const HOT: &str = "#include <string.h>
 struct process { unsigned pid; unsigned long long bytes; unsigned a, b; };
-struct memory { unsigned version; unsigned long long total, reserved, free, used; };
 int nvmlInit_v2(void) { return 0; }
 int nvmlSystemGetDriverVersion(char *t, unsigned n) { strcpy(t, \"580.65.06\"); return 0; }
 int nvmlDeviceGetHandleByUUID(char *u, void **d) { *d = u; return strcmp(u, \"GPU-11\") ? 6 : 0; }
@@ -208,7 +212,6 @@ int nvmlDeviceGetPowerUsage(void *d, unsigned *v) { *v = 250500; return 0; }
 int nvmlDeviceGetPerformanceState(void *d, int *v) { *v = 2; return 0; }
 int nvmlDeviceGetCurrentClocksThrottleReasons(void *d, unsigned long long *v)
 { *v = 0x44 | 1ull << 60; return 0; }
-int nvmlDeviceGetMemoryInfo_v2(void *d, struct memory *m) { m->free = 5ull << 30; return 0; }
 int nvmlDeviceGetComputeRunningProcesses_v3(void *d, unsigned *n, struct process *p)
 {
   unsigned room = *n, i;
@@ -240,10 +243,10 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void *d, unsigned *n, struct process
         };
         assert_eq!(watch.look(&[42]), want);
         assert!(want.throttled());
-        assert_eq!(watch.free_bytes(), Ok(5 << 30));
         let told = nvml::management(&Places::under(dir.path(), &host())).expect("it starts");
         assert_eq!((told.path, told.driver), (lib.join("libnvidia-ml.so.1"), "580.65.06".into()));
-        let unknown = Watch::under(dir.path(), "GPU-12", &host()).err().expect("no such device");
+        let unknown =
+            Watch::under(dir.path(), "GPU-12", &host()).err().expect("no such device").to_string();
         assert!(unknown.contains("cuda:GPU-12"), "{unknown}");
         assert!(
             Watch::under(dir.path(), "0", &host()).is_ok(),
@@ -259,17 +262,18 @@ int nvmlDeviceGetHandleByUUID(char *u, void **d) { *d = u; return 0; }";
         stub::build(&dir.path().join("lib"), "libnvidia-ml.so.1", bare);
         let watch = Watch::under(dir.path(), "GPU-11", &host()).expect("it is there");
         assert_eq!(watch.look(&[]), Conditions::default());
-        assert!(watch.free_bytes().is_err());
     }
 
     #[test]
     fn no_library_and_one_that_does_not_start_are_answers_with_a_way_out() {
         let dir = tempfile::tempdir().expect("tempdir");
-        let missing = Watch::under(dir.path(), "0", &host()).err().expect("nothing is there");
+        let missing =
+            Watch::under(dir.path(), "0", &host()).err().expect("nothing is there").to_string();
         assert!(missing.contains("libnvidia-ml.so.1") && missing.contains("--gpus"), "{missing}");
         let lib = dir.path().join("lib");
         stub::build(&lib, "libnvidia-ml.so.1", "int nvmlInit_v2(void) { return 18; }");
-        let refused = Watch::under(dir.path(), "0", &host()).err().expect("it does not start");
+        let refused =
+            Watch::under(dir.path(), "0", &host()).err().expect("it does not start").to_string();
         assert!(refused.contains("restart the machine"), "{refused}");
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn hold(def: &BenchDef, ctx: &StageContext<'_>) -> Result<Option<Lock
     let request = Request { program: ctx.host.program(), device, env: &env, cancel: ctx.cancel };
     Lock::take(&request).map(Some).map_err(|why| {
         if ctx.cancel.is_set() {
-            return Failure { class: FailureClass::Interrupted, message: why };
+            return Failure { class: FailureClass::Interrupted, message: why.to_string() };
         }
         let message = format!("cuda:{device}: {why}; {HINT}");
         // No word about the candidate: this machine does not do what was asked for.

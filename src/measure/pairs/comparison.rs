@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decided, Pair, Scoring, Side, Spent};
+use super::scoring::{NoValue, Scoring};
+use super::{Decided, Pair, Side, Spent};
 use crate::pipeline::Guard;
 use crate::stats::block::{CaseGuard, Harmed, Scale};
 use crate::stats::sequential::gain;
@@ -117,7 +118,7 @@ impl Comparison {
     ///
     /// # Errors
     /// Which launch has no value.
-    pub fn again(&self) -> Result<Again, String> {
+    pub fn again(&self) -> Result<Again, NoValue> {
         let verdict = if self.deterministic {
             self.values_again()?
         } else {
@@ -155,7 +156,7 @@ impl Comparison {
         self
     }
 
-    fn harmed_again(&self) -> Result<Vec<Harmed>, String> {
+    fn harmed_again(&self) -> Result<Vec<Harmed>, NoValue> {
         if self.guard == Guard::Off {
             return Ok(Vec::new());
         }
@@ -163,22 +164,21 @@ impl Comparison {
         Ok(if by_case.len() < 2 { Vec::new() } else { CaseGuard::default().harmed(&by_case) })
     }
 
-    fn values_again(&self) -> Result<Verdict, String> {
+    fn values_again(&self) -> Result<Verdict, NoValue> {
         let side = |side: Side| -> Vec<f64> {
             let cases = self.pairs.iter().flat_map(|pair| &pair.cases);
             cases.flat_map(|case| case.of(side).iter().copied()).collect()
         };
         let (incumbent, candidate) = (side(Side::Incumbent), side(Side::Candidate));
-        deterministic::decide(&self.scoring.metric, &incumbent, &candidate, 0.0)
-            .map_err(|e| e.to_string())?
-            .ok_or_else(|| "its values are not the same each time".to_owned())
+        deterministic::decide(&self.scoring.metric, &incumbent, &candidate, 0.0)?
+            .ok_or(NoValue::NotRepeated)
     }
 
     /// The `d` of each pair.
     ///
     /// # Errors
     /// As [`Comparison::again`].
-    pub fn d(&self) -> Result<Vec<f64>, String> {
+    pub fn d(&self) -> Result<Vec<f64>, NoValue> {
         self.pairs.iter().map(|pair| self.scoring.d(pair)).collect()
     }
 
@@ -186,7 +186,7 @@ impl Comparison {
     ///
     /// # Errors
     /// As [`Comparison::again`].
-    pub fn confirm_d(&self) -> Result<Vec<f64>, String> {
+    pub fn confirm_d(&self) -> Result<Vec<f64>, NoValue> {
         self.confirm.iter().map(|pair| self.scoring.d(pair)).collect()
     }
 
@@ -194,7 +194,7 @@ impl Comparison {
     ///
     /// # Errors
     /// As [`Comparison::again`].
-    pub fn d_by_case(&self) -> Result<Vec<Vec<f64>>, String> {
+    pub fn d_by_case(&self) -> Result<Vec<Vec<f64>>, NoValue> {
         by_case(&self.scoring, &self.pairs)
     }
 
@@ -202,12 +202,12 @@ impl Comparison {
     ///
     /// # Errors
     /// As [`Comparison::again`].
-    pub fn confirm_d_by_case(&self) -> Result<Vec<Vec<f64>>, String> {
+    pub fn confirm_d_by_case(&self) -> Result<Vec<Vec<f64>>, NoValue> {
         by_case(&self.scoring, &self.confirm)
     }
 }
 
-fn by_case(scoring: &Scoring, pairs: &[Pair]) -> Result<Vec<Vec<f64>>, String> {
+fn by_case(scoring: &Scoring, pairs: &[Pair]) -> Result<Vec<Vec<f64>>, NoValue> {
     let count = pairs.first().map_or(0, |pair| pair.cases.len());
     let mut cases = vec![Vec::with_capacity(pairs.len()); count];
     for pair in pairs {

@@ -174,7 +174,7 @@ impl Trial<'_> {
 
     fn scores(&self, pairs: &[Pair]) -> Result<Vec<f64>, Stop> {
         let d = pairs.iter().map(|pair| self.terms.scoring.d(pair));
-        d.collect::<Result<_, _>>().map_err(Stop::nobodys)
+        d.collect::<Result<_, _>>().map_err(|why| Stop::nobodys(why.to_string()))
     }
 
     fn have(&self) -> u32 {

@@ -491,7 +491,7 @@ fn higher_is_better_and_differences_go_through_the_scoring() {
     let nothing =
         Pair { cases: vec![CasePair { candidate: Vec::new(), ..pair.cases[0].clone() }], ..pair };
     let error = Scoring::default().d(&nothing).unwrap_err();
-    assert!(error.contains("case 0 of the candidate"), "{error}");
+    assert!(error.to_string().contains("case 0 of the candidate"), "{error}");
 }
 
 #[test]

@@ -8,14 +8,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::Walk;
+use super::walk::Walk;
 use crate::pipeline::{
     BenchWork, CheckWork, Clocks, CommandMetric, CommandWork, CompileWork, Cores, KernelFile,
     MetricSource, Opponent, RuleWork, Run, Target,
 };
 use crate::plan::{Bench, Best, Check, Compile, Definition, Sources};
-use crate::problem::{Arg, ArgKind, Case, CudaLaunch, Fill, Holdout, Problem};
-use crate::verify::Tolerance;
 
 /// What has fields that count.
 pub(super) trait KeyFields {
@@ -34,8 +32,13 @@ impl<'w> Fields<'w> {
         Self { walk, name: name.to_owned() }
     }
 
+    /// A value under the very name that the walk stands at.
+    pub(super) fn value(&mut self, value: &str) {
+        self.walk.field(&self.name, value);
+    }
+
     /// With `.key` behind the name.
-    fn below(&mut self, key: &str, add: impl FnOnce(&mut Self)) {
+    pub(super) fn below(&mut self, key: &str, add: impl FnOnce(&mut Self)) {
         let end = self.name.len();
         self.name.push('.');
         self.name.push_str(key);
@@ -43,19 +46,19 @@ impl<'w> Fields<'w> {
         self.name.truncate(end);
     }
 
-    fn all(&mut self, key: &str, value: &impl KeyFields) {
+    pub(super) fn all(&mut self, key: &str, value: &impl KeyFields) {
         self.below(key, |at| value.walk(at));
     }
 
     /// What is absent has no field.
-    fn optional(&mut self, key: &str, value: Option<&impl KeyFields>) {
+    pub(super) fn optional(&mut self, key: &str, value: Option<&impl KeyFields>) {
         if let Some(value) = value {
             self.all(key, value);
         }
     }
 
     /// Each under its position.
-    fn each(&mut self, key: &str, values: &[impl KeyFields]) {
+    pub(super) fn each(&mut self, key: &str, values: &[impl KeyFields]) {
         if values.is_empty() {
             self.text(key, "[]");
         }
@@ -64,17 +67,17 @@ impl<'w> Fields<'w> {
         }
     }
 
-    fn map(&mut self, key: &str, values: &BTreeMap<String, String>) {
+    pub(super) fn map(&mut self, key: &str, values: &BTreeMap<String, String>) {
         self.below(key, |at| values.iter().for_each(|(name, value)| at.text(name, value)));
     }
 
-    fn text(&mut self, key: &str, value: &str) {
-        self.below(key, |at| at.walk.field(&at.name, value));
+    pub(super) fn text(&mut self, key: &str, value: &str) {
+        self.below(key, |at| at.value(value));
     }
 
     /// Numbers, words of an enum, what may be absent, and lists of such: as JSON, text without its
     /// quotes.
-    fn plain(&mut self, key: &str, value: &impl Serialize) {
+    pub(super) fn plain(&mut self, key: &str, value: &impl Serialize) {
         // Neither maps nor floats that are no numbers get here, which are all that JSON refuses.
         let json = serde_json::to_string(value).unwrap_or_default();
         let bare = json.strip_prefix('"').and_then(|json| json.strip_suffix('"'));
@@ -336,116 +339,8 @@ impl KeyFields for Target {
     }
 }
 
-impl KeyFields for Problem {
-    fn walk(&self, at: &mut Fields<'_>) {
-        let Self {
-            name,
-            entry,
-            cases,
-            holdout,
-            args,
-            // Its code counts by the reference's own compile.
-            reference: _,
-            tolerance,
-            growth,
-            deterministic,
-            flops,
-            bytes,
-            cuda,
-        } = self;
-        at.text("name", name);
-        at.text("entry", entry);
-        at.each("cases", cases);
-        at.optional("holdout", holdout.as_ref());
-        at.each("args", args);
-        at.all("tolerance", tolerance);
-        at.plain("growth", growth);
-        at.plain("deterministic", deterministic);
-        at.optional("flops", flops.as_ref());
-        at.optional("bytes", bytes.as_ref());
-        at.optional("cuda", cuda.as_ref());
-    }
-}
-
 impl KeyFields for String {
     fn walk(&self, at: &mut Fields<'_>) {
-        at.walk.field(&at.name, self);
-    }
-}
-
-impl KeyFields for Case {
-    fn walk(&self, at: &mut Fields<'_>) {
-        let Self { label, sizes } = self;
-        at.text("label", label);
-        at.below("sizes", |at| sizes.iter().for_each(|(name, size)| at.plain(name, size)));
-    }
-}
-
-impl KeyFields for Holdout {
-    fn walk(&self, at: &mut Fields<'_>) {
-        let Self { ranges, count } = self;
-        at.below("ranges", |at| ranges.iter().for_each(|(name, range)| at.plain(name, range)));
-        at.plain("count", count);
-    }
-}
-
-impl KeyFields for Arg {
-    fn walk(&self, at: &mut Fields<'_>) {
-        let Self { name, dtype, kind, is_const } = self;
-        at.text("name", name);
-        at.text("dtype", dtype.name());
-        at.all("kind", kind);
-        at.plain("is_const", is_const);
-    }
-}
-
-impl KeyFields for ArgKind {
-    fn walk(&self, at: &mut Fields<'_>) {
-        match self {
-            Self::Scalar(value) => at.text("Scalar", value),
-            Self::Buffer { shape, role, fill } => at.below("Buffer", |at| {
-                at.plain("shape", shape);
-                at.plain("role", role);
-                at.all("fill", fill);
-            }),
-        }
-    }
-}
-
-impl KeyFields for Fill {
-    fn walk(&self, at: &mut Fields<'_>) {
-        let mut bounds = |kind: &str, of: [(&str, f64); 2]| {
-            at.below(kind, |at| of.iter().for_each(|(name, value)| at.plain(name, value)));
-        };
-        match self {
-            Self::Normal { mean, std } => bounds("Normal", [("mean", *mean), ("std", *std)]),
-            Self::Uniform { low, high } => bounds("Uniform", [("low", *low), ("high", *high)]),
-            Self::Integers { low, high } => at.below("Integers", |at| {
-                at.plain("low", low);
-                at.plain("high", high);
-            }),
-            Self::Constant(value) => at.plain("Constant", value),
-            Self::Zeros | Self::Ones | Self::Iota | Self::Permutation | Self::Adversarial => {
-                at.walk.field(&at.name, &format!("{self:?}"));
-            }
-        }
-    }
-}
-
-impl KeyFields for Tolerance {
-    fn walk(&self, at: &mut Fields<'_>) {
-        let Self { rtol, atol, equal_nan } = self;
-        at.plain("rtol", rtol);
-        at.plain("atol", atol);
-        at.plain("equal_nan", equal_nan);
-    }
-}
-
-impl KeyFields for CudaLaunch {
-    fn walk(&self, at: &mut Fields<'_>) {
-        let Self { grid, block, shared } = self;
-        at.plain("grid", grid);
-        at.plain("block", block);
-        at.text("shared", shared);
+        at.value(self);
     }
 }

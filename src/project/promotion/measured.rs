@@ -180,7 +180,7 @@ fn says(artifact: &Artifact) -> Result<Says, String> {
         });
     };
     let comparison = comparison.record.clone();
-    let again = comparison.again()?;
+    let again = comparison.again().map_err(|why| why.to_string())?;
     if !comparison.holds(&again) {
         return Err(format!(
             "its launches say `{}`, and its verdict, `{}`, is not made of them: it is not what was \

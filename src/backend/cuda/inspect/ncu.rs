@@ -206,12 +206,17 @@ pub enum Bottleneck {
     Unknown,
 }
 
+/// Why what `ncu` printed is no table of reports, in words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NoTable(String);
+
 /// Reads what [`print()`] makes `ncu` print: a report for each kernel that was looked into.
 ///
 /// # Errors
 /// That this is no such table.
-pub fn parse(printed: &str) -> Result<Vec<NcuReport>, String> {
-    let rows = csv::table(printed)?;
+pub fn parse(printed: &str) -> Result<Vec<NcuReport>, NoTable> {
+    let rows = csv::table(printed).map_err(NoTable)?;
     Ok(rows.iter().map(|row| NcuReport::of(&row.kernel, &row.values)).collect())
 }
 

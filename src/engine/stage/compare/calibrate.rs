@@ -35,7 +35,7 @@ pub(in crate::engine::stage) fn run(
     let duel = Duel { trial, incumbent: &def.kernel };
     let course = Course { rule: once, per_process: PAIRS_PER_PROCESS, early_stop_us: None };
     let compared = compared::run(duel, course, notes)?;
-    let d = compared.comparison.d().map_err(infra)?;
+    let d = compared.comparison.d().map_err(|why| infra(why.to_string()))?;
     let processes: Vec<Vec<f64>> =
         d.chunks(PAIRS_PER_PROCESS as usize).map(<[f64]>::to_vec).collect();
     let rule = rule(&def.work.rule, &def.work.repeats, def.problem.cases.len());

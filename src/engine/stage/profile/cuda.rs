@@ -198,7 +198,7 @@ fn read(asked: &DeviceLook<'_>, ncu: &Path, mut notes: Vec<String>) -> Result<Se
     let finished = run_tool(call, asked.ctx).map_err(NoNcu::Import)?;
     let said = String::from_utf8_lossy(&finished.stdout);
     let all = ncu::parse(&said).map_err(|why| {
-        let why = ncu::trouble(&printed(&finished)).unwrap_or(why);
+        let why = ncu::trouble(&printed(&finished)).unwrap_or_else(|| why.to_string());
         NoNcu::Refused { why, said: said.clone().into_owned() }
     })?;
     let count = all.len();

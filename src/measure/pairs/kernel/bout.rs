@@ -5,11 +5,13 @@ use std::time::Duration;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Both, Contest, Known, SlotPlan, coin};
+use super::contest::{Contest, SlotPlan};
+use super::sides::{Both, coin};
 use crate::backend::{Fault, LaunchLimit, Launched, Model, Order, Session};
 use crate::measure::pairs::{CasePair, Side, Spent, Stop};
-use crate::measure::protocol::Halt;
-use crate::measure::slot::{Again, Sample, SlotEnd, WARM_SETS, loops, sample};
+use crate::measure::sample::{Sample, loops, sample};
+use crate::measure::slot::{Again, WARM_SETS};
+use crate::measure::subject::{Halt, SlotEnd};
 use crate::stats::Statistic;
 
 /// A launch of the candidate may take so many times as long as the incumbent's, and this longer
@@ -50,6 +52,15 @@ impl Shape {
         let timed = self.timed.min(sets);
         Self { looped: self.looped.min(sets / timed), timed, ..self }
     }
+}
+
+/// A case, and what is known of it by now.
+pub(super) struct Known {
+    pub(super) case: usize,
+    /// How its slots go, once its launches were seen.
+    pub(super) shape: Option<Shape>,
+    /// How long a launch of the incumbent takes, about.
+    pub(super) incumbent_ns: Option<f64>,
 }
 
 /// What a bout gave.
@@ -129,7 +140,7 @@ impl Bout<'_> {
                     return Err(Stop::nobodys("there is less memory for inputs than before"));
                 }
             }
-            let (pair, samples) = self.pair((shape, ring), rng)?;
+            let (pair, samples) = self.pair(shape, ring, rng)?;
             ring.fresh += shape.sets();
             if self.counts(&mut again)? {
                 slots.pairs.push(pair);
@@ -208,7 +219,8 @@ impl Bout<'_> {
     /// One slot of each side, and then what they left.
     fn pair(
         &mut self,
-        (shape, ring): (Shape, Ring),
+        shape: Shape,
+        ring: Ring,
         rng: &mut ChaCha8Rng,
     ) -> Result<(CasePair, Both<Vec<Sample>>), Stop> {
         let first = coin(rng);
