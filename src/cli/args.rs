@@ -123,12 +123,6 @@ pub(super) struct Which {
     pub(super) incumbent: Option<String>,
     #[command(flatten)]
     pub(super) tuning: Tuning,
-    /// Presets that commands add as stages.
-    #[arg(skip)]
-    pub(super) add: Vec<String>,
-    /// The stages that commands plan, with what these need; all when none is named.
-    #[arg(skip)]
-    pub(super) only: Vec<String>,
 }
 
 /// How stages are run.
@@ -197,25 +191,6 @@ pub(super) struct PipelineArgs {
     /// Whose recorded output is shown: that of stages that ran, of all, or of none.
     #[arg(long, value_enum, default_value_t = Logs::All)]
     pub(super) logs: Logs,
-}
-
-impl PipelineArgs {
-    /// Only these stages, and nothing else out of the ordinary.
-    pub(super) fn of(which: Which, stages: &[&str]) -> Self {
-        Self {
-            which,
-            stages: stages.iter().map(|&s| s.to_owned()).collect(),
-            jobs: None,
-            rerun: false,
-            keep_going: false,
-            dry_run: false,
-            explain: false,
-            audit: false,
-            no_wait: false,
-            artifact_only: false,
-            logs: Logs::New,
-        }
-    }
 }
 
 /// `--logs`.

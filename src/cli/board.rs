@@ -13,7 +13,7 @@ use crate::record::board::{Entry, Ranked};
 
 /// The boards of all ranked stages among `stages`; empty when there are none. The second part is
 /// what could not be read, in words.
-pub(super) fn tables(stages: &[StageFinished], state_dir: &Path) -> (String, Vec<String>) {
+pub(super) fn tables(stages: &[&StageFinished], state_dir: &Path) -> (String, Vec<String>) {
     let (mut text, mut complaints) = (String::new(), Vec::new());
     for stage in stages.iter().filter(|s| s.outcome.passed()) {
         let Some(StageRecord::Bench(bench)) = &stage.detail else { continue };

@@ -1,21 +1,24 @@
 //! `optloop cache`: what is kept in `.optloop/`, whether it is whole, and getting rid of it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::args::{CacheCommand, Format};
 use super::exit::Exit;
 use super::lines::Line;
 use super::lines::kept::{CacheCollectedLine, CacheStatsLine, CacheVerifiedLine, KEPT_VERSION};
-use super::session::{self, Access, Refusal};
+use super::refusal::Refusal;
 use super::ui::Ui;
-use super::{words, world};
+use super::words;
 use crate::engine::EngineError;
 use crate::engine::upkeep::{self, Freed, Stats, Verified};
+use crate::project::host::Disk;
+use crate::project::{Access, lock, shown, state_folder};
 
 /// Runs one of them.
 pub(super) fn run(command: &CacheCommand, ui: &Ui) -> Exit {
-    let Some(state) = world::state_folder() else {
-        return ui.refuse(&no_state());
+    let state = match state_folder(&Disk) {
+        Ok(state) => state,
+        Err(error) => return ui.refuse(&error.into()),
     };
     let done = match command {
         CacheCommand::Stats => {
@@ -31,13 +34,6 @@ pub(super) fn run(command: &CacheCommand, ui: &Ui) -> Exit {
     done.unwrap_or_else(|refusal| ui.refuse(&refusal))
 }
 
-/// Nothing has run from here.
-pub(super) fn no_state() -> Refusal {
-    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-    let words = format!("there is no .optloop/ in {} or above it", here.display());
-    Refusal::Words(words, Some("go to the project, or run a pipeline first".to_owned()), Exit::User)
-}
-
 fn stats(state: &Path, ui: &Ui) {
     let stats = upkeep::stats(state);
     if ui.format == Format::Json {
@@ -47,7 +43,7 @@ fn stats(state: &Path, ui: &Ui) {
     let Stats { results, blobs, bytes, states, runs, oldest_ms, newest_ms } = stats;
     let age = |ms: Option<i64>| ms.map_or_else(|| "none".to_owned(), words::age);
     for (name, value) in [
-        ("folder", world::shown(state).display().to_string()),
+        ("folder", shown(state).display().to_string()),
         ("results", results.to_string()),
         ("contents", format!("{blobs} (outputs and recorded output)")),
         ("size", bytes_in_words(bytes)),
@@ -68,7 +64,7 @@ enum What {
 }
 
 fn gc(state: &Path, what: What, ui: &Ui) -> Result<Exit, Refusal> {
-    let mut lock = session::hold(state, Access::Wait, ui)?;
+    let mut lock = lock(state, Access::Wait, &[ui])?;
     let sign = lock.sign(&format!("pid {} (optloop cache gc)", std::process::id()));
     sign.map_err(EngineError::from)?;
     let root = state.parent().unwrap_or(state);

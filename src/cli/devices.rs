@@ -14,7 +14,6 @@ use super::lines::machine::{
     CacheFound, CpuFound, CudaFound, DeviceFound, DeviceLine, Missing, PartFound, PartLine,
 };
 use super::ui::Ui;
-use super::world::cuda_places;
 use crate::backend::cpu::{CpuIdentity, identity};
 use crate::backend::cuda::find::Library;
 use crate::backend::cuda::probe::version_in_words;

@@ -3,9 +3,10 @@
 use std::io;
 
 use crate::engine::stage::FailureClass;
-use crate::engine::{EngineError, Outcome, RunFinished};
+use crate::engine::{EngineError, Outcome, StageFinished};
 use crate::plan::StageKind;
 use crate::process;
+use crate::project::RunReport;
 use crate::record::Decision;
 
 /// How the program ends. Printed by `optloop --help`, tested, and never reused for anything else.
@@ -85,31 +86,21 @@ pub(super) fn of_failure(kind: StageKind, class: FailureClass) -> Exit {
     }
 }
 
-/// How a stage ended, as far as its code hangs on it.
-#[derive(Debug, Clone)]
-pub(super) struct Ended {
-    pub(super) kind: StageKind,
-    pub(super) outcome: Outcome,
-    /// What was decided of its candidate.
-    pub(super) decision: Option<Decision>,
-}
-
-impl Ended {
-    fn code(&self) -> Exit {
-        match (&self.outcome, self.decision) {
-            (_, Some(decision)) => of_decision(decision),
-            (Outcome::Failed { failure }, None) => of_failure(self.kind, failure.class),
-            _ => Exit::Ok,
-        }
+fn of_stage(stage: &StageFinished) -> Exit {
+    match (&stage.outcome, &stage.decision) {
+        (_, Some(decided)) => of_decision(decided.decision),
+        (Outcome::Failed { failure }, None) => of_failure(stage.kind, failure.class),
+        _ => Exit::Ok,
     }
 }
 
-/// The code of a whole run: the gravest of its stages'.
-pub(super) fn of_run(finished: &RunFinished, stages: &[Ended]) -> Exit {
-    if finished.interrupted {
+/// The code of a whole run: the gravest of its stages', and of what could not be recorded.
+pub(super) fn of_run(report: &RunReport) -> Exit {
+    if report.summary.interrupted {
         return Exit::Interrupted;
     }
-    stages.iter().map(Ended::code).max().unwrap_or(Exit::Ok)
+    let unrecorded = report.unrecorded.as_ref().map(of_io);
+    report.stages.iter().map(of_stage).chain(unrecorded).max().unwrap_or(Exit::Ok)
 }
 
 /// The code of what keeps a run from going on.
@@ -129,14 +120,17 @@ pub(super) fn of_io(error: &io::Error) -> Exit {
 mod tests {
     use super::*;
     use crate::engine::stage::Failure;
+    use crate::measure::pairs::{Decided, DecisionReason};
 
     #[test]
     fn the_gravest_failure_decides() {
         let failed = |kind: StageKind, class| {
             let failure = Failure { class, message: String::new() };
-            Ended { kind, outcome: Outcome::Failed { failure }, decision: None }
+            StageFinished::empty(kind, Outcome::Failed { failure })
         };
-        let code = |stages: &[_]| of_run(&RunFinished::default(), stages);
+        let code = |stages: &[StageFinished]| {
+            of_run(&RunReport { stages: stages.to_vec(), ..RunReport::default() })
+        };
         assert_eq!(code(&[]), Exit::Ok);
         assert_eq!(code(&[failed(StageKind::Command, FailureClass::Failed)]), Exit::User);
         assert_eq!(code(&[failed(StageKind::Compile, FailureClass::Failed)]), Exit::Candidate);
@@ -159,12 +153,11 @@ mod tests {
             (Decision::Undecided, Exit::Undecided),
         ] {
             let failure = Failure { class: FailureClass::NotBetter, message: String::new() };
-            let decided = Ended {
-                kind: StageKind::Command,
-                outcome: Outcome::Failed { failure },
-                decision: Some(decision),
-            };
-            assert_eq!(of_run(&RunFinished::default(), &[decided]), exit);
+            let outcome = Outcome::Failed { failure };
+            let mut stage = StageFinished::empty(StageKind::Command, outcome);
+            stage.decision = Some(Decided { decision, reason: DecisionReason::Slower, gain: None });
+            let report = RunReport { stages: vec![stage], ..RunReport::default() };
+            assert_eq!(of_run(&report), exit);
         }
     }
 

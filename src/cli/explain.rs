@@ -1,13 +1,14 @@
-//! `optloop explain` and `pipeline --dry-run`: why stages would run, without running or writing.
+//! `optloop explain`: why stages would run, without running or writing.
 
 use super::args::{ExplainArgs, Format};
 use super::exit::Exit;
-use super::lines::{FORECAST_VERSION, ForecastLine, Line, WouldLine};
-use super::session::{Access, Refusal, Session};
+use super::forecast::{because, begin};
+use super::lines::Line;
+use super::refusal::Refusal;
 use super::ui::Ui;
 use super::words;
-use super::world::Disk;
-use crate::engine::explain::{Answer, Cause, Explanation, Field, Forecast, Why};
+use crate::engine::explain::{Answer, Cause, Explanation, Field, Why};
+use crate::project::Access;
 
 /// Explains one stage with its variants, or all stages.
 pub(super) fn run(args: &ExplainArgs, ui: &Ui) -> Exit {
@@ -18,11 +19,12 @@ pub(super) fn run(args: &ExplainArgs, ui: &Ui) -> Exit {
 }
 
 fn try_run(args: &ExplainArgs, ui: &Ui) -> Result<(), Refusal> {
-    let session = Session::open(&args.which, Access::Read, ui)?;
+    let project = args.which.find()?;
+    let opened = project.open(args.which.overrides(&project), Access::Read, &[ui])?;
     let wanted: Vec<String> = args.stage.iter().cloned().collect();
-    let selected = session.select(&wanted)?;
-    let forecast = forecast(&session, &selected)?;
-    let index = &session.state.index;
+    let selected = opened.select(&wanted)?;
+    let forecast = opened.forecast(&selected)?;
+    let index = &opened.state.index;
     let shown: Vec<u32> = match &args.stage {
         Some(name) => {
             let member = format!("{name}[");
@@ -34,7 +36,7 @@ fn try_run(args: &ExplainArgs, ui: &Ui) -> Result<(), Refusal> {
         }
         None => (0..index.nodes.len() as u32).collect(),
     };
-    begin(Line::ExplainStarted, &session, shown.len(), ui);
+    begin(Line::ExplainStarted, opened.title(), shown.len(), ui);
     for node in shown {
         let explanation = forecast.explanation(node);
         if ui.format == Format::Json {
@@ -44,100 +46,6 @@ fn try_run(args: &ExplainArgs, ui: &Ui) -> Result<(), Refusal> {
         }
     }
     Ok(())
-}
-
-/// Says what a run of the selected stages would do.
-pub(super) fn dry_run(session: &Session, selected: &[usize], ui: &Ui) -> Result<Exit, Refusal> {
-    let forecast = forecast(session, selected)?;
-    let counts = forecast.counts();
-    let total = if selected.is_empty() { session.state.index.nodes.len() } else { selected.len() };
-    begin(Line::DryRunStarted, session, total, ui);
-    for node in forecast.notable() {
-        let explanation = forecast.brief(node);
-        let after = forecast.first_cause(node);
-        if ui.format == Format::Json {
-            ui.json(&Line::Would(WouldLine::of(&explanation, after)));
-        } else {
-            ui.line(&one_line(&explanation, after.as_deref()));
-        }
-    }
-    if ui.format == Format::Json {
-        ui.json(&Line::DryRunFinished(counts));
-        return Ok(Exit::Ok);
-    }
-    let parts = [
-        (counts.run, "would run"),
-        (counts.may_run, "may run"),
-        (counts.fail, "would fail"),
-        (counts.put_back, "would be taken from the cache"),
-        (counts.skipped, "would be skipped"),
-        (counts.known, "known"),
-    ];
-    let parts: Vec<String> =
-        parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-    ui.line(&if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") });
-    Ok(Exit::Ok)
-}
-
-/// What a run of the selected stages would do.
-pub(super) fn forecast<'a>(
-    session: &'a Session,
-    selected: &[usize],
-) -> Result<Forecast<'a>, Refusal> {
-    let mut flags = vec![selected.is_empty(); session.state.index.nodes.len()];
-    for &node in selected {
-        flags[node] = true;
-    }
-    Ok(Forecast::of(&session.state, &Disk, &flags)?)
-}
-
-fn begin(line: fn(ForecastLine) -> Line, session: &Session, stages: usize, ui: &Ui) {
-    if ui.format == Format::Json {
-        let index = &session.state.index;
-        let pipeline = index.name(index.title.start, index.title.len).to_owned();
-        ui.json(&line(ForecastLine { version: FORECAST_VERSION, pipeline, stages }));
-    }
-}
-
-/// One line of a dry run.
-fn one_line(explanation: &Explanation, after: Option<&str>) -> String {
-    let Explanation { stage, changes, .. } = explanation;
-    let after = after.unwrap_or("an earlier stage");
-    match &explanation.answer {
-        Answer::Known => format!("known     {stage}"),
-        Answer::PutBack { files } if files.is_empty() => {
-            format!("known     {stage}: a result is kept under its key")
-        }
-        Answer::PutBack { files } => {
-            format!("put back  {stage}: {}", words::list(files))
-        }
-        Answer::Runs { why } => format!("run       {stage}: {}", because(why, changes)),
-        Answer::Waits => match &explanation.condition {
-            Some(when) => format!("may run   {stage}: if {when} then holds"),
-            None => format!("may run   {stage}: if what it gets from {after} differs"),
-        },
-        Answer::Skipped { because } => format!("skip      {stage}: {because}"),
-        Answer::Fails { message } => format!("fail      {stage}: {message}"),
-    }
-}
-
-/// Why a stage's result is not known, in half a sentence.
-fn because(why: &Why, changes: &[Field]) -> String {
-    match why {
-        Why::NeverRan => "it has no result yet".to_owned(),
-        Why::Always => "it runs every time (cache = false)".to_owned(),
-        Why::NoInputs => format!("it runs every time: {}", words::NO_INPUTS),
-        Why::Unfinished => "it was running when the last run was killed".to_owned(),
-        Why::NotPassed => "it did not pass the last time".to_owned(),
-        Why::NotUnderstood { what } => format!("its kept result is not understood: {what}"),
-        Why::OutputLost { file } => {
-            format!("{file} is gone or damaged, and no good copy of it is kept")
-        }
-        Why::Changed => {
-            let names: Vec<String> = changes.iter().map(|c| c.change.field.clone()).collect();
-            format!("{} changed", words::list(&names))
-        }
-    }
 }
 
 /// Everything about one stage.

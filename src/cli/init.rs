@@ -8,7 +8,7 @@ use super::args::{Format, InitArgs};
 use super::exit::Exit;
 use super::lines::Line;
 use super::lines::kept::{Done, InitLine, KEPT_VERSION};
-use super::session::Refusal;
+use super::refusal::Refusal;
 use super::ui::Ui;
 
 /// The example: what this repository ships and tests, byte for byte.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::args::{AsmArgs, InspectCommand};
 use super::exit::Exit;
-use super::session::Refusal;
+use super::refusal::Refusal;
 use super::ui::Ui;
 use crate::backend::cpu::Language;
 use crate::backend::cpu::assembly::{Assembly, Function, is_of};

@@ -7,7 +7,7 @@ use clap::CommandFactory;
 
 use super::args::{Cli, ManArgs};
 use super::exit::Exit;
-use super::session::Refusal;
+use super::refusal::Refusal;
 use super::ui::Ui;
 
 /// Prints the page of the program, or writes a page for each command.

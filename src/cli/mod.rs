@@ -2,25 +2,26 @@
 //!
 //! One file per command. Not for: anything that could be tested without a process.
 
-mod advice;
+mod anchor;
 mod args;
 mod artifact;
-mod baseline;
 mod best;
 mod board;
 mod cache;
 mod calibrate;
+mod changed;
 mod columns;
 mod compare;
 mod completions;
 mod cuda;
+mod decided;
 mod devices;
 mod doctor;
 mod exit;
 mod explain;
+mod forecast;
 mod graph;
 mod hardware;
-mod incumbents;
 mod init;
 mod inspect;
 mod keep;
@@ -30,12 +31,15 @@ mod noise;
 mod output;
 mod picture;
 mod pipeline;
+mod refusal;
 mod replay;
+mod results;
+mod revert;
 mod schema;
-mod session;
 mod table;
 mod ui;
 mod verdict;
+mod which;
 mod words;
 
 use std::io::Write as _;
@@ -47,15 +51,15 @@ use clap::error::ErrorKind;
 pub use args::Cli;
 pub use exit::{Exit, TABLE};
 
-use crate::project::{children, host as world};
+use crate::project::{children, host};
 use args::Command;
 use output::Output;
-use session::Refusal;
+use refusal::Refusal;
 use ui::Ui;
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    let traced = world::begin_trace();
+    let traced = host::begin_trace();
     // A worker that cannot write to the trace serves all the same.
     if let Some(ended) = children::serve() {
         return ended;
@@ -110,9 +114,9 @@ fn dispatch(cli: &Cli, ui: Ui) -> Exit {
         Command::Compare(args) => compare::run(args, ui),
         Command::Calibrate(args) => calibrate::run(args, ui),
         Command::Replay(args) => replay::run(args, &ui),
-        Command::Keep(args) => keep::keep(args, ui),
+        Command::Keep(args) => keep::run(args, &ui),
         Command::Best(args) => best::run(args, ui),
-        Command::Revert(args) => keep::revert(args, &ui),
+        Command::Revert(args) => revert::run(args, &ui),
         Command::Inspect(command) => inspect::run(command, &ui),
         Command::Artifact(command) => artifact::run(command, &ui),
         Command::Cache(command) => cache::run(command, &ui),

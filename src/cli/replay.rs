@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::args::ReplayArgs;
 use super::exit::{self, Exit};
-use super::session::Refusal;
+use super::refusal::Refusal;
 use super::ui::Ui;
 use crate::engine::StageRecord;
 use crate::measure::pairs::Comparison;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::args::SchemaArgs;
 use super::exit::Exit;
 use super::lines::Line;
-use super::session::Refusal;
+use super::refusal::Refusal;
 use super::ui::Ui;
 use crate::diagnostic::nearest;
 use crate::engine::Event;

@@ -14,8 +14,8 @@ use crate::plan::StageKind;
 use crate::stats::Metrics;
 
 /// The table of all stages with numbers or verdicts; empty when there are none.
-pub(super) fn results(stages: &[StageFinished], state_dir: &Path) -> String {
-    let shown: Vec<&StageFinished> = stages.iter().filter(|s| !s.implicit).collect();
+pub(super) fn results(stages: &[&StageFinished], state_dir: &Path) -> String {
+    let shown: Vec<&StageFinished> = stages.iter().copied().filter(|s| !s.implicit).collect();
     if shown.is_empty() {
         return String::new();
     }
@@ -314,6 +314,6 @@ mod tests {
         let slow = stage("final", StageKind::Bench, Outcome::Failed { failure });
         let hidden =
             StageFinished { implicit: true, ..stage("compile", StageKind::Compile, Outcome::Ran) };
-        insta::assert_snapshot!(results(&[hidden, check, bench, slow], Path::new(".optloop")));
+        insta::assert_snapshot!(results(&[&hidden, &check, &bench, &slow], Path::new(".optloop")));
     }
 }

@@ -1,6 +1,8 @@
 //! Everything that reaches the terminal: results on standard output, progress on standard error.
 
+use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::sync::Mutex;
 
 use anstream::{AutoStream, ColorChoice};
@@ -8,16 +10,20 @@ use anstyle::{AnsiColor, Style};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::args::{Format, Global, Logs, When};
-use super::exit::{self, Exit};
+use super::exit::Exit;
 use super::lines::Line;
 use super::output::{Delivered, Output};
-use super::session::Refusal;
+use super::refusal::Refusal;
 use super::{board, table, verdict, words};
 use crate::diagnostic;
 use crate::engine::event::{Reason, StageFinished};
-use crate::engine::{Event, Outcome, RunFinished, StageRecord};
+use crate::engine::{Event, Outcome};
 use crate::measure::pairs::Again;
+use crate::project::host;
+use crate::project::promotion::Recovered;
+use crate::project::{Notice, Observer, RunReport};
 use crate::record::Artifact;
+use crate::record::incumbent::End;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -40,24 +46,15 @@ pub(super) struct Ui {
     pub(super) mute: bool,
     out: Output,
     bars: Option<MultiProgress>,
-    seen: Mutex<Seen>,
-}
-
-/// What the final table and the exit code are made from.
-#[derive(Default)]
-struct Seen {
-    bars: std::collections::HashMap<String, ProgressBar>,
-    finished: Vec<StageFinished>,
-    ended: Vec<exit::Ended>,
-    /// What could not be kept, as a code.
-    unkept: Option<Exit>,
+    /// The bars of stages that run.
+    running: Mutex<HashMap<String, ProgressBar>>,
 }
 
 impl Ui {
     /// A printer for these flags.
     pub(super) fn new(global: &Global, out: &Output) -> Self {
-        let set = |name: &str| super::world::text_variable(name).is_some_and(|v| !v.is_empty());
-        let dumb = super::world::text_variable("TERM").is_some_and(|t| t == "dumb");
+        let set = |name: &str| host::text_variable(name).is_some_and(|v| !v.is_empty());
+        let dumb = host::text_variable("TERM").is_some_and(|t| t == "dumb");
         let terminal = io::stderr().is_terminal() && !dumb;
         let color = match global.color {
             When::Always => true,
@@ -74,7 +71,7 @@ impl Ui {
             mute: false,
             out: out.clone(),
             bars: moving.then(MultiProgress::new),
-            seen: Mutex::default(),
+            running: Mutex::default(),
         }
     }
 
@@ -108,12 +105,14 @@ impl Ui {
         }
     }
 
-    /// What a run found out but could not keep: the run goes on, and is no success.
-    pub(super) fn unkept(&self, error: &io::Error) {
+    /// Why a run is not on disk as a whole.
+    pub(super) fn unrecorded(&self, error: &io::Error) {
         self.refuse_in_words(&error.to_string(), None);
-        if let Ok(mut seen) = self.seen.lock() {
-            seen.unkept = seen.unkept.max(Some(exit::of_io(error)));
-        }
+    }
+
+    /// Whose recorded output is shown, unless the terminal is to be quiet.
+    pub(super) fn show_logs(&mut self, logs: Logs) {
+        self.logs = if self.quiet { Logs::None } else { logs };
     }
 
     /// A verdict that was found again.
@@ -181,13 +180,10 @@ impl Ui {
     }
 
     /// Shows an event as it happens.
-    pub(super) fn event(&self, event: &Event) {
+    pub(super) fn show(&self, event: &Event) {
         if self.format == Format::Json {
             if !matches!(event, Event::Progress { .. }) && !self.mute {
                 self.json(event);
-            }
-            if let Event::StageFinished(finished) = event {
-                self.remember(finished);
             }
             return;
         }
@@ -232,38 +228,28 @@ impl Ui {
             us => format!("{why}, about {}", words::duration_us(us as f64)),
         });
         bar.enable_steady_tick(std::time::Duration::from_millis(100));
-        if let Ok(mut seen) = self.seen.lock() {
-            seen.bars.insert(stage.to_owned(), bar);
+        if let Ok(mut running) = self.running.lock() {
+            running.insert(stage.to_owned(), bar);
         }
     }
 
     fn progress(&self, stage: &str, fraction: f32, words: &str) {
-        let Ok(seen) = self.seen.lock() else { return };
-        if let Some(bar) = seen.bars.get(stage) {
+        let Ok(running) = self.running.lock() else { return };
+        if let Some(bar) = running.get(stage) {
             bar.set_position((fraction * 1000.0) as u64);
             bar.set_message(words.to_owned());
         }
     }
 
-    fn remember(&self, finished: &StageFinished) {
-        if let Ok(mut seen) = self.seen.lock() {
-            if let Some(bar) = seen.bars.remove(&finished.stage) {
-                bar.finish_and_clear();
-            }
-            seen.ended.push(exit::Ended {
-                kind: finished.kind,
-                outcome: finished.outcome.clone(),
-                decision: finished.decision.as_ref().map(|decided| decided.decision),
-            });
-            let plain = finished.detail.is_none() && finished.metrics.is_empty();
-            if !plain || matches!(finished.outcome, Outcome::Failed { .. }) {
-                seen.finished.push(finished.clone());
-            }
+    fn end_bar(&self, stage: &str) {
+        let Ok(mut running) = self.running.lock() else { return };
+        if let Some(bar) = running.remove(stage) {
+            bar.finish_and_clear();
         }
     }
 
     fn finished(&self, finished: &StageFinished) {
-        self.remember(finished);
+        self.end_bar(&finished.stage);
         let failed = matches!(finished.outcome, Outcome::Failed { .. });
         let ran = matches!(finished.outcome, Outcome::Ran);
         let show_log = match self.logs {
@@ -318,57 +304,56 @@ impl Ui {
     }
 
     /// The answer of a run: the result table, what failed, and the counts.
-    pub(super) fn answer(&self, finished: &RunFinished, state_dir: &std::path::Path) {
+    pub(super) fn answer(&self, report: &RunReport, state_dir: &Path) {
         if self.format == Format::Json || self.mute {
             return;
         }
-        let Ok(seen) = self.seen.lock() else { return };
-        if !self.quiet || !seen.finished.is_empty() {
-            self.text(&table::results(&seen.finished, state_dir));
+        let notable: Vec<&StageFinished> = report.notable().collect();
+        if !self.quiet || !notable.is_empty() {
+            self.text(&table::results(&notable, state_dir));
         }
-        let (boards, complaints) = board::tables(&seen.finished, state_dir);
+        let (boards, complaints) = board::tables(&notable, state_dir);
         self.text(&boards);
         for complaint in &complaints {
             self.complain(&format!("{} {complaint}", self.paint("warning:", WARNING)));
         }
         if !self.quiet {
-            self.line(&words::summary(finished));
+            self.line(&words::summary(&report.summary));
         }
-        let failed = seen.finished.iter().filter(|f| matches!(f.outcome, Outcome::Failed { .. }));
+        let failed = notable.iter().filter(|f| matches!(f.outcome, Outcome::Failed { .. }));
         let names: Vec<String> = failed.map(|f| f.stage.clone()).collect();
         if !names.is_empty() {
             self.complain(&format!("failed: {}", words::list(&names)));
         }
     }
 
-    /// The code of a run that has ended: the gravest of its stages', and of what it could not keep.
-    pub(super) fn code(&self, finished: &RunFinished) -> Exit {
-        let Ok(seen) = self.seen.lock() else { return Exit::Internal };
-        exit::of_run(finished, &seen.ended).max(seen.unkept.unwrap_or(Exit::Ok))
+    fn recovered(&self, recovered: &Recovered) {
+        let Recovered { event, place, end, warnings } = recovered;
+        let (what, place) = (event.word(), format!("{} by {}", place.problem, place.metric));
+        self.complain(&match end {
+            End::Forward => format!("note: a {what} of {place} was cut off; it is done now"),
+            End::Back => format!(
+                "note: a {what} of {place} was cut off before its commit; nothing of it is left, \
+                 do it again"
+            ),
+        });
+        for warning in warnings {
+            self.complain(&format!("warning: {warning}"));
+        }
+    }
+}
+
+impl Observer for Ui {
+    fn event(&self, event: &Event) {
+        self.show(event);
     }
 
-    /// The artifact of a stage, or of the last of its matrix.
-    pub(super) fn artifact_of(&self, stage: &str) -> Option<String> {
-        let seen = self.seen.lock().ok()?;
-        let is_it =
-            |f: &&StageFinished| f.stage.split('[').next() == Some(stage) || f.stage == stage;
-        let mut of_it = seen.finished.iter().rev().filter(is_it).map(|f| f.artifact.clone());
-        of_it.find(|a| !a.is_empty())
-    }
-
-    /// The last stage that compared its kernel, or measured one that is the very same.
-    pub(super) fn last_scored(&self) -> Option<StageFinished> {
-        let seen = self.seen.lock().ok()?;
-        let is_scored =
-            |record: &StageRecord| record.comparison().is_some() || record.identical().is_some();
-        let scored = |f: &&StageFinished| f.detail.as_ref().is_some_and(is_scored);
-        seen.finished.iter().rev().find(scored).cloned()
-    }
-
-    /// The artifact of the last stage that has one.
-    pub(super) fn last_artifact(&self) -> Option<String> {
-        let seen = self.seen.lock().ok()?;
-        seen.finished.iter().rev().map(|f| f.artifact.clone()).find(|a| !a.is_empty())
+    fn notice(&self, notice: &Notice) {
+        match notice {
+            Notice::Waiting { holder } => self.note(&format!("waiting for {holder}")),
+            Notice::Recovered(recovered) => self.recovered(recovered),
+            Notice::NoJobserver(why) => self.complain(why),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use crate::engine::RunFinished;
 use crate::engine::event::Reason;
 use crate::engine::stage::FailureClass;
 use crate::plan::key::Change;
+use crate::record::ledger;
 
 /// A duration in the unit that reads best, three digits.
 pub(super) fn duration_us(us: f64) -> String {
@@ -152,6 +153,30 @@ pub(super) fn summary(finished: &RunFinished) -> String {
         (true, _) => format!("nothing to do{end}"),
         (false, 0) => format!("{}: everything is up to date{end}", counts.join(", ")),
         _ => format!("{} in {wall}{end}", counts.join(", ")),
+    }
+}
+
+/// What a gain is given in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GainUnit {
+    /// Per cent, for metrics that are compared by their ratio.
+    Percent,
+    /// The metric's own unit.
+    Metric,
+}
+
+/// A gain with its interval.
+pub(super) fn gain(line: &ledger::Line, unit: GainUnit) -> String {
+    let one = |gain: f64| match unit {
+        GainUnit::Percent => format!("{:.2} %", 100.0 * gain),
+        GainUnit::Metric => format!("{gain}"),
+    };
+    let gain = line.gain.map_or_else(|| "unknown".to_owned(), one);
+    match (line.lower, line.upper) {
+        (Some(lower), Some(upper)) if lower < upper => {
+            format!("{gain} (95 %: {} .. {})", one(lower), one(upper))
+        }
+        _ => gain,
     }
 }
 

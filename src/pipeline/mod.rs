@@ -15,6 +15,7 @@ mod model;
 mod mutation_tests;
 mod overlay;
 mod preset;
+mod remeasure;
 mod resolve;
 mod rule;
 mod schema;
@@ -32,6 +33,7 @@ pub use metric::{CommandMetric, MetricScale, MetricSource, MetricStream, TimeUni
 pub use model::{COMPARED, Pipeline, Stage, Variant};
 pub use overlay::Overrides;
 pub use preset::BUILT_IN;
+pub use remeasure::{ComparisonRule, KernelFiles, Remeasure};
 pub use resolve::{Loaded, load};
 pub use rule::{Guard, Incumbent, RuleWork};
 pub use schema::schemas;

@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::file::StageFile;
 use super::findings::{Findings, did_you_mean};
+use super::remeasure::{KernelFiles, Remeasure};
 use crate::diagnostic::{Diagnostic, Source, document};
 
 /// What the command line changes about a pipeline.
@@ -17,7 +18,7 @@ pub struct Overrides {
     /// `--set key=value`: variables of `[vars]` and dotted paths such as `stages.candidate.repeats`.
     pub set: BTreeMap<String, String>,
     /// `--kernel PATH`, already relative to the pipeline's folder or absolute.
-    pub kernel: Option<String>,
+    pub kernel: Option<KernelFiles>,
     /// `--device D`.
     pub device: Option<String>,
     /// `--stage-repeats 8,16,32` or `--repeats 32`.
@@ -34,6 +35,9 @@ pub struct Overrides {
     /// Stages that are planned, with what they need; all when none is named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<String>,
+    /// A stage that is measured whatever is cached, for a comparison.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remeasure: Option<Remeasure>,
 }
 
 /// Keys of the file that `--set` reaches without a dot, in addition to the variables.
@@ -46,18 +50,21 @@ pub(super) fn documents(
     found: &mut Vec<Diagnostic>,
 ) -> Vec<Arc<Source>> {
     let mut documents = Vec::new();
-    for (key, value) in &overrides.set {
+    let settings = overrides.remeasure.as_ref().map(Remeasure::settings).unwrap_or_default();
+    let is_free = |key: &String| settings.iter().all(|(setting, _)| setting != key);
+    let set = overrides.set.iter().filter(|(key, _)| is_free(key));
+    let set = set.map(|(key, value)| (key, toml_value(value)));
+    for (key, value) in set.chain(settings.iter().map(|(key, value)| (key, (*value).to_owned()))) {
         match full_path(table, key) {
-            Ok(path) => documents.push(document("--set", &path, &toml_value(value))),
+            Ok(path) => documents.push(document("--set", &path, &value)),
             Err(diagnostic) => found.push(diagnostic),
         }
     }
-    let flags =
-        [("--kernel", "kernel", &overrides.kernel), ("--device", "device", &overrides.device)];
-    for (flag, key, value) in flags {
-        if let Some(value) = value {
-            documents.push(document(flag, key, &quoted(value)));
-        }
+    if let Some(kernel) = &overrides.kernel {
+        documents.push(document("--kernel", "kernel", &kernel.toml()));
+    }
+    if let Some(device) = &overrides.device {
+        documents.push(document("--device", "device", &quoted(device)));
     }
     for preset in &overrides.add {
         let there = table.get("stages").and_then(|s| s.get_ref().as_table()?.get(preset.as_str()));

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    BenchWork, CheckWork, CommandWork, Cores, DeviceRequest, Direction, Loaded, Overrides,
-    Pipeline, Purpose, Run, Stage, Work, load,
+    BenchWork, CheckWork, CommandWork, Cores, DeviceRequest, Direction, KernelFiles, Loaded,
+    Overrides, Pipeline, Purpose, Run, Stage, Work, load,
 };
 use crate::host::MemoryHost;
 
@@ -185,7 +185,7 @@ fn a_wrong_set_is_an_error() {
 fn flags_reach_every_stage_they_fit() {
     let text = format!("{KERNEL}[stages.smoke]\n[stages.candidate]\n[stages.c]\nrun = 'x'\n");
     let over = Overrides {
-        kernel: Some("in.cpp".to_owned()),
+        kernel: Some(KernelFiles::One("in.cpp".to_owned())),
         device: Some("cpu".to_owned()),
         repeats: Some(vec![3]),
         early_stop_us: Some(7.5),

@@ -2,39 +2,40 @@
 
 use std::path::Path;
 
-use super::host;
-use crate::git;
+use crate::git::{self, Outside};
+use crate::host::Host;
+use crate::process::Cancel;
 
 /// A file in such a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Copied {
+pub(super) struct Copied {
     /// The folder that stands for the root, below the root.
-    pub folder: String,
+    pub(super) folder: String,
     /// The file that it is a copy of, below the root.
-    pub original: String,
+    pub(super) original: String,
 }
 
 /// Which copy a file (below the root) lies in, if it does.
-pub fn of(root: &Path, path: &str) -> Option<Copied> {
-    let folder = revision(root, path).or_else(|| kept(root, path))?;
+pub(super) fn of(host: &dyn Host, root: &Path, path: &str) -> Option<Copied> {
+    let folder = revision(host, root, path).or_else(|| kept(root, path))?;
     let original = path.strip_prefix(&folder)?.strip_prefix('/')?.to_owned();
     Some(Copied { folder, original })
 }
 
 /// The folder with the project's files at some revision. It stands for the checkout's folder, which
 /// the root may lie below.
-fn revision(root: &Path, path: &str) -> Option<String> {
+fn revision(host: &dyn Host, root: &Path, path: &str) -> Option<String> {
     const FOLDER: &str = ".optloop/revisions/";
     let mut parts = path.strip_prefix(FOLDER)?.splitn(3, '/');
     let (commit, tag) = (parts.next()?, parts.next()?);
     parts.next()?;
-    let below = git::below_checkout(root, &host::git_to_read())?;
+    let below = git::below_checkout(root, &Outside::of(host, Cancel::default()))?;
     let folder = Path::new(FOLDER).join(commit).join(tag).join(below);
     Some(folder.to_string_lossy().trim_end_matches('/').to_owned())
 }
 
 /// The commit whose files a copy's folder holds, where it is one of a revision.
-pub fn commit(folder: &str) -> Option<String> {
+pub(super) fn commit(folder: &str) -> Option<String> {
     let id = folder.strip_prefix(".optloop/revisions/")?.split('/').next()?;
     Some(id.to_owned())
 }
@@ -52,6 +53,7 @@ fn kept(root: &Path, path: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::MemoryHost;
 
     /// As little as there must be of a repository.
     fn checkout(root: &Path) {
@@ -68,7 +70,9 @@ mod tests {
         std::fs::create_dir_all(dir.path().join(kept)).expect("folder");
         std::fs::write(dir.path().join(kept).join("about.json"), "{}").expect("written");
         checkout(dir.path());
-        let found = |path: &str| of(dir.path(), path).map(|c| (c.folder, c.original));
+        let found = |path: &str| {
+            of(&MemoryHost::default(), dir.path(), path).map(|c| (c.folder, c.original))
+        };
         let copy = |folder: &str| Some((folder.to_owned(), "sources/k.c".to_owned()));
         let whole = format!("{kept}/sources");
         assert_eq!(found(&format!("{whole}/sources/k.c")), copy(&whole));
@@ -85,7 +89,8 @@ mod tests {
         checkout(dir.path());
         let root = dir.path().join("sub");
         std::fs::create_dir(&root).expect("folder");
-        let found = of(&root, ".optloop/revisions/ab/cd/sub/k/k.c").expect("a copy");
+        let found = of(&MemoryHost::default(), &root, ".optloop/revisions/ab/cd/sub/k/k.c")
+            .expect("a copy");
         assert_eq!(found.folder, ".optloop/revisions/ab/cd/sub");
         assert_eq!(found.original, "k/k.c");
         assert_eq!(commit(&found.folder).as_deref(), Some("ab"));

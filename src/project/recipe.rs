@@ -4,15 +4,14 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::host::{self, Disk, Located};
+use super::Project;
 use super::promotion::Recipe;
 use crate::git;
 use crate::host::Host;
 use crate::pipeline::{self, CompileWork, Overrides, Pipeline, Work};
-use crate::plan::build::relative;
 
 /// For a stage, or a point of its matrix (`NAME[LABEL]`), measured with these changes.
-pub fn of(located: &Located, overrides: &Overrides, stage: &str) -> Recipe {
+pub(super) fn of(project: &Project<'_>, overrides: &Overrides, stage: &str) -> Recipe {
     // Which kernel it is decides on the flags where none are written.
     let set = overrides.set.iter().filter(|(key, _)| *key == "kernel");
     let plain = Overrides {
@@ -21,20 +20,20 @@ pub fn of(located: &Located, overrides: &Overrides, stage: &str) -> Recipe {
         device: overrides.device.clone(),
         ..Overrides::default()
     };
-    let now = pipeline::load(&located.file, &plain, &Disk);
-    let files = now.pipeline.as_ref().map(|p| files(located, p)).unwrap_or_default();
-    let then = pipeline::load(&located.file, &plain, &AtHead { root: &located.root });
+    let now = pipeline::load(&project.file, &plain, project.host);
+    let files = now.pipeline.as_ref().map(|p| files(project, p)).unwrap_or_default();
+    let then = pipeline::load(&project.file, &plain, &AtHead { project });
     let ways = |pipeline: Option<Pipeline>| pipeline.map(|p| ways(&p, stage)).unwrap_or_default();
     let committed = then.pipeline.filter(|_| then.diagnostics.is_empty());
     Recipe { files, written: ways(now.pipeline), committed: ways(committed) }
 }
 
 /// The files that a pipeline was read from, below the root; not those that optloop wrote.
-fn files(located: &Located, pipeline: &Pipeline) -> Vec<String> {
+fn files(project: &Project<'_>, pipeline: &Pipeline) -> Vec<String> {
     let named = pipeline.sources.iter().filter_map(|path| {
         let path = std::path::absolute(path).ok()?;
         let path = path.canonicalize().unwrap_or(path);
-        Some(relative(&located.root, Path::new(""), &path.to_string_lossy()))
+        Some(project.below_root(&path))
     });
     named.filter(|path| !path.starts_with('/') && !path.starts_with(".optloop/")).collect()
 }
@@ -64,29 +63,29 @@ fn way(work: &Work) -> Option<CompileWork> {
 
 /// Text as the last commit has it; all else as it is.
 struct AtHead<'a> {
-    root: &'a Path,
+    project: &'a Project<'a>,
 }
 
 impl Host for AtHead<'_> {
     fn read(&self, path: &Path) -> io::Result<String> {
         let real = path.canonicalize()?;
-        let text = git::at_head(self.root, &real, &host::git_to_read());
+        let text = git::at_head(&self.project.root, &real, &self.project.git());
         text.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn exists(&self, path: &Path) -> bool {
-        Disk.exists(path)
+        self.project.host.exists(path)
     }
 
     fn list(&self, dir: &Path) -> Vec<String> {
-        Disk.list(dir)
+        self.project.host.list(dir)
     }
 
     fn var(&self, name: &str) -> Option<OsString> {
-        Disk.var(name)
+        self.project.host.var(name)
     }
 
     fn real(&self, path: &Path) -> PathBuf {
-        Disk.real(path)
+        self.project.host.real(path)
     }
 }

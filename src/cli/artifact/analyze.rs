@@ -5,7 +5,6 @@ use crate::cli::args::{AnalyzeArgs, Format};
 use crate::cli::exit::Exit;
 use crate::cli::lines::Line;
 use crate::cli::lines::kept::AnalysisLine;
-use crate::cli::world;
 use crate::record::RecordError;
 use crate::record::analysis::{self, ANALYSIS_VERSION, Analysis};
 
@@ -35,7 +34,7 @@ pub(super) fn analyze(args: &AnalyzeArgs, ui: &Ui) -> Result<(), Refusal> {
     }
     let name = short_name(&account.path);
     let place = analysis::path_of(&account.path);
-    let place = world::shown(&place).display().to_string();
+    let place = crate::project::shown(&place).display().to_string();
     ui.line(&format!("{} {name}\n  in {place}", analysis.decision.word()));
     Ok(())
 }

@@ -1,14 +1,15 @@
 //! `optloop artifact ls`: every artifact on one line of 80 columns.
 
-use super::{Account, Artifact, Refusal, Standing, Ui, cache, headline, short_name, when, world};
+use super::{Account, Artifact, Refusal, Standing, Ui, headline, host, when};
 use crate::cli::args::Format;
 use crate::cli::columns::{WIDTH, clean, cut, wrapped};
 use crate::cli::lines::Line;
 use crate::cli::lines::kept::{ArtifactLine, ArtifactsLine, KEPT_VERSION};
+use crate::project::{short_name, state_folder};
 
 /// Lists them, those of one stage or all.
 pub(super) fn list(stage: Option<&str>, ui: &Ui) -> Result<(), Refusal> {
-    let state = world::state_folder().ok_or_else(cache::no_state)?;
+    let state = state_folder(&host::Disk)?;
     let mut accounts = Vec::new();
     for path in Artifact::list(&state) {
         match Account::read(path) {

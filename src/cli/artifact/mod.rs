@@ -13,12 +13,13 @@ use std::path::{Path, PathBuf};
 use super::args::ArtifactCommand;
 use super::columns::number;
 use super::exit::Exit;
-use super::session::Refusal;
+use super::refusal::Refusal;
 use super::ui::Ui;
-use super::{cache, words, world};
+use super::{host, words};
 use crate::diagnostic::nearest;
 use crate::digest::Digest;
 use crate::plan::StageKind;
+use crate::project::{short_name, state_folder};
 use crate::record::analysis::{self, Analyses, Analysis};
 use crate::record::{Artifact, Decision};
 use crate::stats::Metrics;
@@ -94,11 +95,6 @@ enum Standing {
     Stale,
 }
 
-/// `RUN/STAGE`, under which [`find`] finds it.
-pub(super) fn short_name(path: &Path) -> String {
-    named(path).map_or_else(|| path.display().to_string(), |(run, stage)| format!("{run}/{stage}"))
-}
-
 fn named(path: &Path) -> Option<(String, String)> {
     let run = path.parent()?.file_name()?.to_str()?.to_owned();
     Some((run, path.file_stem()?.to_str()?.to_owned()))
@@ -110,7 +106,7 @@ pub(super) fn find(wanted: &str) -> Result<PathBuf, Refusal> {
     if given.is_file() {
         return Ok(std::path::absolute(given).unwrap_or_else(|_| given.to_owned()));
     }
-    let state = world::state_folder().ok_or_else(cache::no_state)?;
+    let state = state_folder(&host::Disk)?;
     let all = Artifact::list(&state);
     if wanted == "last" {
         return all.last().cloned().ok_or_else(|| none("there are no artifacts yet", None));

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::cases::Cases;
 use super::facts::{fact, percent};
 use super::{
-    Account, Analysis, Artifact, Exit, Refusal, Standing, Ui, comparison, find, headline, number,
-    rest, when, words, world,
+    Account, Analysis, Artifact, Exit, Refusal, Standing, Ui, comparison, find, headline, host,
+    number, rest, when, words,
 };
 use crate::cli::args::Format;
 use crate::cli::columns::{block, clean, pairs, paragraph};
@@ -31,7 +31,7 @@ pub(super) fn show(wanted: &str, ascii: bool, ui: &Ui) -> Result<(), Refusal> {
         }
     } else {
         let charset = if ascii { Charset::Ascii } else { charset() };
-        ui.text(&shown(&account, &world::shown(&account.path), charset));
+        ui.text(&shown(&account, &crate::project::shown(&account.path), charset));
     }
     for warning in account.warnings() {
         ui.complain(&format!("warning: {warning}"));
@@ -42,7 +42,7 @@ pub(super) fn show(wanted: &str, ascii: bool, ui: &Ui) -> Result<(), Refusal> {
 
 /// What the terminal says it shows.
 fn charset() -> Charset {
-    let set = |name: &&str| world::text_variable(name).filter(|value| !value.is_empty());
+    let set = |name: &&str| host::text_variable(name).filter(|value| !value.is_empty());
     // The order that POSIX gives them, XBD 8.2.
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(set).unwrap_or_default();
     Charset::of_terminal(&locale, &set(&"TERM").unwrap_or_default())

@@ -6,11 +6,12 @@ use crate::cli::args::Format;
 use crate::cli::columns::{self, number};
 use crate::cli::exit::Exit;
 use crate::cli::lines::{self, BestLine, OfBest};
-use crate::cli::session::Refusal;
+use crate::cli::refusal::Refusal;
 use crate::cli::ui::Ui;
-use crate::cli::{cache, keep, words, world};
+use crate::cli::words::{self, GainUnit};
 use crate::engine::account::CaseRecord;
-use crate::project::promotion;
+use crate::project::host::{self, Disk};
+use crate::project::{ProjectError, promotion, shown, state_folder};
 use crate::record::Artifact;
 use crate::record::incumbent::{self, Incumbent};
 use crate::record::ledger::{self, Ledger, Line, Place, What};
@@ -60,8 +61,8 @@ pub(super) fn list(ui: &Ui) -> Result<(), Refusal> {
 }
 
 fn all(problem: Option<&str>) -> Result<Vec<Best>, Refusal> {
-    let state = world::state_folder().ok_or_else(cache::no_state)?;
-    let known = ledger::read(&state).map_err(super::broken)?;
+    let state = state_folder(&Disk)?;
+    let known = ledger::read(&state).map_err(ProjectError::Record)?;
     let mut places: Vec<Place> = known.lines.iter().map(|line| line.place.clone()).collect();
     places.retain(|place| problem.is_none_or(|problem| problem == place.problem));
     places.sort();
@@ -76,7 +77,7 @@ fn all(problem: Option<&str>) -> Result<Vec<Best>, Refusal> {
 
 impl Best {
     fn of(state: &Path, known: &Ledger, place: Place) -> Result<Self, Refusal> {
-        let kept = incumbent::current(state, &place).map_err(super::broken)?;
+        let kept = incumbent::current(state, &place).map_err(ProjectError::Record)?;
         let stands = known.stands(&place);
         let last = stands.last();
         let artifact = kept.as_ref().and_then(|k| Artifact::read(&state.join(&k.artifact)).ok());
@@ -84,7 +85,7 @@ impl Best {
         let root = state.parent().unwrap_or(Path::new("/"));
         let elsewhere = kept.as_ref();
         let elsewhere =
-            elsewhere.and_then(|kept| promotion::not_in_history(root, kept, &world::git_to_read()));
+            elsewhere.and_then(|kept| promotion::not_in_history(root, kept, &host::git_to_read()));
         let is_step = |line: &Line| matches!(line.event, What::Keep | What::Set);
         let begun = stands.iter().rposition(|stand| !is_step(stand.change));
         let steps = stands.len() - begun.map_or(0, |at| at + 1);
@@ -115,7 +116,7 @@ impl Best {
         if let Some(why) = &self.elsewhere {
             row("", format!("not in this history: {why}"));
         }
-        row("lies in", world::shown(kept.folder()).display().to_string());
+        row("lies in", shown(kept.folder()).display().to_string());
         row("artifact", kept.artifact.clone());
         if let Some(baseline) = &self.baseline {
             row(
@@ -139,7 +140,7 @@ impl Best {
         let made = self.made.as_ref().map_or("?", |line| line.event.word());
         let gain = match self.made.as_ref().filter(|line| line.event == What::Keep) {
             Some(line) if line.gain.is_some() => {
-                format!(", gain {}", keep::gain_words(line, !self.by_difference()))
+                format!(", gain {}", words::gain(line, self.unit()))
             }
             _ => String::new(),
         };
@@ -149,8 +150,11 @@ impl Best {
     }
 
     /// A gain beyond what a ratio can be is one in the metric's own unit.
-    fn by_difference(&self) -> bool {
-        self.made.as_ref().and_then(|line| line.gain).is_some_and(|gain| gain >= 1.0)
+    fn unit(&self) -> GainUnit {
+        match self.made.as_ref().and_then(|line| line.gain) {
+            Some(gain) if gain >= 1.0 => GainUnit::Metric,
+            _ => GainUnit::Percent,
+        }
     }
 
     fn value(&self, kept: &Incumbent) -> String {

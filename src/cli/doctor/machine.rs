@@ -11,7 +11,7 @@ use crate::cli::hardware::{
 };
 use crate::cli::lines::machine::CheckValues;
 use crate::cli::noise::{self, ClockCost, Noise};
-use crate::cli::{devices, words, world};
+use crate::cli::{devices, host, words};
 use crate::engine::lease;
 use crate::process::Cancel;
 
@@ -52,7 +52,7 @@ pub(super) fn checks(cpu: &CpuIdentity) -> Vec<Check> {
 /// The A/A run, unless it would disturb a measurement of somebody else.
 fn quiet_noise(core: u32) -> Result<Noise, String> {
     let cancel = Cancel::default();
-    let folder = lease::folder(&world::Disk);
+    let folder = lease::folder(&host::Disk);
     let request = lease::Request {
         folder: &folder,
         device: "cpu",

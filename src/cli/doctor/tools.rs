@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::check::Check;
+use crate::cli::host;
 use crate::cli::lines::machine::CheckStanding;
-use crate::cli::world;
 use crate::process::{self, Cancel, CommandSpec};
 
 pub(super) fn find(name: &str) -> Option<PathBuf> {
-    let path = world::text_variable("PATH").unwrap_or_default();
+    let path = host::text_variable("PATH").unwrap_or_default();
     let here = std::env::current_dir().ok()?;
     process::resolve(OsStr::new(name), &here, OsStr::new(&path))
 }
@@ -174,14 +174,14 @@ fn call(program: &Path, args: &[&str], dir: &Path) -> Result<String, String> {
 fn attempt(program: &Path, args: &[&str], dir: &Path) -> Result<(bool, String), String> {
     let mut spec = CommandSpec::new(program, dir, "doctor");
     spec.args = args.iter().map(Into::into).collect();
-    let path = world::text_variable("PATH").unwrap_or_default();
+    let path = host::text_variable("PATH").unwrap_or_default();
     spec.env = vec![
         ("PATH".into(), path.into()),
         ("LC_ALL".into(), "C".into()),
         // Looking for leaks needs ptrace, which containers forbid.
         ("ASAN_OPTIONS".into(), "detect_leaks=0".into()),
     ];
-    if let Some(home) = world::text_variable("HOME") {
+    if let Some(home) = host::text_variable("HOME") {
         spec.env.push(("HOME".into(), home.into()));
     }
     spec.timeout = Some(Duration::from_secs(20));

@@ -9,18 +9,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::exit::Exit;
-use super::super::session::Refusal;
+use super::super::host::{self, Disk};
+use super::super::refusal::Refusal;
 use super::super::ui::Ui;
-use super::super::world::{self, Disk};
 use super::cannot;
 use crate::backend::cpu::assembly::{self, Around, Assembly};
 use crate::backend::cpu::compiler::{ALIGNED, STEP_ENV, compiler_name};
 use crate::backend::cpu::{CompileRequest, Signature, Step};
 use crate::git;
 use crate::host::Host;
-use crate::pipeline::{self, CompileWork, DIR, Overrides, Pipeline, Work};
+use crate::pipeline::{self, CompileWork, DIR, KernelFiles, Overrides, Pipeline, Work};
 use crate::problem::{self, Problem};
 use crate::process::{self, Cancel, CommandSpec, Finished};
+use crate::project::Project;
 
 /// Lines of a compiler's words that are repeated.
 const MESSAGE_LINES: usize = 40;
@@ -78,18 +79,18 @@ pub(super) fn recipe(
 }
 
 fn of_pipeline(name: &str, kernel: &Path, ui: &Ui) -> Result<Recipe, Refusal> {
-    let located = world::locate(name).map_err(|_| {
+    let project = Project::find(name, &Disk).map_err(|_| {
         let help = "`optloop init` writes an example".to_owned();
         Refusal::Words(format!("there is no pipeline `{name}`"), Some(help), Exit::User)
     })?;
-    let kernel = Some(kernel.to_string_lossy().into_owned());
+    let kernel = Some(KernelFiles::One(kernel.to_string_lossy().into_owned()));
     let loaded =
-        pipeline::load(&located.file, &Overrides { kernel, ..Overrides::default() }, &Disk);
+        pipeline::load(&project.file, &Overrides { kernel, ..Overrides::default() }, &Disk);
     let (Some(pipeline), true) = (loaded.pipeline, loaded.diagnostics.is_empty()) else {
         return Err(Refusal::Diagnostics(loaded.diagnostics));
     };
     let problem = match &pipeline.problem {
-        Some((path, _)) => Some(load(&located.dir.join(path))?),
+        Some((path, _)) => Some(load(&project.dir.join(path))?),
         None => None,
     };
     let mut ways = ways(&pipeline);
@@ -102,12 +103,12 @@ fn of_pipeline(name: &str, kernel: &Path, ui: &Ui) -> Result<Recipe, Refusal> {
     if ways.len() > 1 {
         ui.note(&format!("{name} compiles it in {} ways; this is the one of {stage}", ways.len()));
     }
-    let dir = located.dir.display().to_string();
+    let dir = project.dir.display().to_string();
     for flag in &mut compile.flags {
         *flag = flag.replace(DIR, &dir);
     }
-    let include_dirs = compile.include_dirs.iter().map(|d| located.dir.join(d)).collect();
-    Ok(Recipe { compile, include_dirs, dir: located.dir, problem, cancel: cancel()? })
+    let include_dirs = compile.include_dirs.iter().map(|d| project.dir.join(d)).collect();
+    Ok(Recipe { compile, include_dirs, dir: project.dir, problem, cancel: cancel()? })
 }
 
 /// Reads a problem.
@@ -174,7 +175,7 @@ impl Host for Plain {
 pub(super) fn assembly(recipe: &Recipe, source: &Path, scratch: &Path) -> Result<Built, Refusal> {
     let sources = [source.to_owned()];
     let name = compiler_name(&recipe.compile.cc, &sources);
-    let path = world::text_variable("PATH").unwrap_or_default();
+    let path = host::text_variable("PATH").unwrap_or_default();
     let compiler = process::resolve(OsStr::new(name), &recipe.dir, OsStr::new(&path));
     let compiler = compiler.ok_or_else(|| {
         let help = "install a C compiler (for example gcc), or set `cc` under [compile]";
@@ -240,14 +241,18 @@ pub(super) fn compile(
         }
         process::Exit::Signal(signal) => format!("the compiler was ended by signal {signal}"),
     };
-    let what = format!("{} does not compile\n{}", world::shown(source).display(), words.trim_end());
+    let what = format!(
+        "{} does not compile\n{}",
+        crate::project::shown(source).display(),
+        words.trim_end()
+    );
     Err(Refusal::Words(what, None, Exit::Candidate))
 }
 
 /// What compilers and tools find.
 pub(super) fn environment(scratch: &Path) -> Vec<(OsString, OsString)> {
     let passed = ["PATH", "HOME", "LD_LIBRARY_PATH"];
-    let set = |name: &str| Some((name.into(), world::text_variable(name)?.into()));
+    let set = |name: &str| Some((name.into(), host::text_variable(name)?.into()));
     let mut env: Vec<(OsString, OsString)> = passed.into_iter().filter_map(set).collect();
     env.push(("TMPDIR".into(), scratch.into()));
     env.extend(STEP_ENV.map(|(name, value)| (name.into(), value.into())));
@@ -278,7 +283,7 @@ pub(super) fn from_git(
     // Git keeps of a link only where it leads to: what is compiled lies there.
     let kernel = &kernel.canonicalize().unwrap_or_else(|_| kernel.to_owned());
     let name = kernel.file_name().unwrap_or_default().to_string_lossy();
-    let git = world::git(recipe.cancel.clone());
+    let git = host::git(recipe.cancel.clone());
     let content = git::at_revision(kernel, revision, &git).map_err(|why| {
         let what = format!("git has no {name} at `{revision}`: {why}");
         Refusal::Words(what, None, Exit::User)

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use super::super::args::{DeviceCodeArgs, ResourcesArgs};
 use super::super::exit::Exit;
-use super::super::session::Refusal;
+use super::super::host::cuda_places;
+use super::super::refusal::Refusal;
 use super::super::ui::Ui;
-use super::super::world::cuda_places;
 use super::build::{self, Recipe};
 use super::{cannot, like_the_file, no_entry};
 use crate::backend::cpu::Language;

@@ -11,7 +11,6 @@ use super::super::lines::inspected::{
     FunctionOnlyInLine, FunctionSize, FunctionSizes, INSPECT_VERSION, LoopLine, Side,
 };
 use super::super::ui::Ui;
-use super::super::world;
 use super::Listing;
 use super::diff::{Changes, Edit};
 use crate::backend::cpu::assembly::{
@@ -314,7 +313,7 @@ fn function_line(listing: &Listing, function: &Function) -> JsonLine {
 
 /// The source of a place as the user would write it.
 fn path(listing: &Listing, place: Place) -> PathBuf {
-    world::shown(listing.assembly.file(place))
+    crate::project::shown(listing.assembly.file(place))
 }
 
 /// `sgemm.c:7`.

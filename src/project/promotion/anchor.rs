@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{Measured, Refused, Says, put};
+use super::{Measured, PromotionError, Says, put};
 use crate::digest::Digest;
 use crate::plan::InputRole;
 use crate::record::incumbent;
@@ -52,14 +52,10 @@ pub fn anchor(
     place: &Place,
     measured: &Measured,
     at: String,
-) -> Result<Anchor, Refused> {
-    let broken = Refused::Broken;
-    let missing = || {
-        let what = format!("there is no baseline of {} by {}", place.problem, place.metric);
-        Refused::unfit(what, "the first passing run of the pipeline sets it")
-    };
-    let best = incumbent::current(state, place).map_err(broken)?.ok_or_else(missing)?;
-    let baseline = incumbent::baseline(state, place).map_err(broken)?.ok_or_else(missing)?;
+) -> Result<Anchor, PromotionError> {
+    let missing = || PromotionError::NoBaseline(Box::new(place.clone()));
+    let best = incumbent::current(state, place)?.ok_or_else(missing)?;
+    let baseline = incumbent::baseline(state, place)?.ok_or_else(missing)?;
     let mut line = Line::new(What::Anchor, place.clone(), best.digest, at);
     line.incumbent = Some(baseline.digest);
     line.artifact.clone_from(&measured.name);
@@ -75,14 +71,11 @@ pub fn anchor(
             line.gain = Some(0.0);
             Scale::Log
         }
-        _ => {
-            let what = format!("{} does not compare the best with the baseline", measured.name);
-            return Err(Refused::unfit(what, "run `optloop compare --anchor` again"));
-        }
+        _ => return Err(PromotionError::NoAnchor { artifact: measured.name.clone() }),
     };
-    let known = ledger::read(state).map_err(broken)?;
+    let known = ledger::read(state)?;
     let product = (scale == Scale::Log).then(|| ledger::product_of_steps(&known, place)).flatten();
-    let line = ledger::append(state, &line).map_err(broken)?.entry;
+    let line = ledger::append(state, &line)?.entry;
     Ok(Anchor { line, product })
 }
 

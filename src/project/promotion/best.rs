@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::keep::installed;
 use super::present::{self, Proof};
-use super::{Ground, Measured, Refused, Said, Says, line, say};
+use super::{Ground, Measured, PromotionError, Rationale, Says, line, say};
 use crate::record::Status;
 use crate::record::incumbent::{self, Change, Content};
 use crate::record::ledger::{self, Line, Place, What};
@@ -49,39 +49,40 @@ pub fn set(
     ground: &Ground<'_>,
     measured: &Measured,
     named: &Named<'_>,
-    said: &Said,
-) -> Result<Set, Refused> {
+    why: &Rationale,
+) -> Result<Set, PromotionError> {
     let passed = measured.artifact.status == Status::Passed;
     if !passed || !matches!(measured.says, Says::Alone) {
-        let what = format!("{} is no measurement that passed", measured.name);
-        return Err(Refused::unfit(what, "set a kernel that passes its check"));
+        return Err(PromotionError::NotPassed { artifact: measured.name.clone() });
     }
     let mut candidate = present::candidate(ground, measured, Proof::Passed)?;
     rename(&mut candidate.sources, &candidate.headers, named.kernel)?;
     let mut line = line(What::Set, ground, measured, candidate.digest);
     line.commit.clone_from(&named.commit);
-    say(&mut line, said);
+    say(&mut line, why);
     let install = installed(line, candidate, measured, None);
-    let intent = incumbent::begin(ground.folder(), &install).map_err(Refused::Broken)?;
+    let intent = incumbent::begin(ground.folder(), &install)?;
     let folder = ground.place.folder(ground.folder()).join(&intent.folder);
-    let finished = incumbent::finish(ground.folder(), intent, None).map_err(Refused::Broken)?;
+    let finished = incumbent::finish(ground.folder(), intent, None)?;
     Ok(Set { line: finished.line, folder, warnings: finished.warnings })
 }
 
 /// Files a kernel under the names that the pipeline has for it: that is where a revert puts it.
-fn rename(sources: &mut [Content], headers: &[Content], kernel: &[String]) -> Result<(), Refused> {
+fn rename(
+    sources: &mut [Content],
+    headers: &[Content],
+    kernel: &[String],
+) -> Result<(), PromotionError> {
     let folder = |path: &str| Path::new(path).parent().map(Path::to_owned);
     for (source, own) in sources.iter_mut().zip(kernel) {
         if folder(&source.path) != folder(own)
             && let Some(header) = headers.first()
         {
-            return Err(Refused::unfit(
-                format!(
-                    "{} reads {} from where it lies, and is not {own}",
-                    source.path, header.path
-                ),
-                format!("copy it to {own} and set that"),
-            ));
+            return Err(PromotionError::BoundToFolder {
+                source_file: source.path.clone(),
+                header: header.path.clone(),
+                own: own.clone(),
+            });
         }
         source.path.clone_from(own);
     }
@@ -92,14 +93,16 @@ fn rename(sources: &mut [Content], headers: &[Content], kernel: &[String]) -> Re
 ///
 /// # Errors
 /// When there is none, or something could not be written.
-pub fn reset(state: &Path, place: &Place, said: &Said, at: String) -> Result<Changed, Refused> {
-    let best = incumbent::current(state, place).map_err(Refused::Broken)?;
-    let best = best.ok_or_else(|| {
-        let what = format!("there is no best of {}", place.words());
-        Refused::unfit(what, "the next passing run of the pipeline sets it")
-    })?;
+pub fn reset(
+    state: &Path,
+    place: &Place,
+    why: &Rationale,
+    at: String,
+) -> Result<Changed, PromotionError> {
+    let best = incumbent::current(state, place)?;
+    let best = best.ok_or_else(|| PromotionError::NoBest(Box::new(place.clone())))?;
     let mut line = Line::new(What::Reset, place.clone(), best.digest, at);
-    say(&mut line, said);
+    say(&mut line, why);
     let line = change(state, line)?;
     Ok(Changed { line, undone: None, standing: None })
 }
@@ -114,33 +117,29 @@ pub fn undo(
     place: &Place,
     only: Option<What>,
     at: String,
-) -> Result<Changed, Refused> {
-    let known = ledger::read(state).map_err(Refused::Broken)?;
+) -> Result<Changed, PromotionError> {
+    let known = ledger::read(state)?;
     let stands = known.stands(place);
     let last = stands.last().map(|stand| stand.change);
     let last = last.filter(|last| last.event != What::Baseline || stands.len() > 1);
-    let of = place.words();
-    let last = last.ok_or_else(|| {
-        let what = format!("nothing was done to the best of {of} that could be taken back");
-        Refused::unfit(what, "`optloop best reset` begins anew")
-    })?;
+    let place = || Box::new(place.clone());
+    let last = last.ok_or_else(|| PromotionError::NothingToUndo(place()))?;
     if only.is_some_and(|only| only != last.event) {
-        let what = format!("the last change of the best of {of} is a {}", last.event.word());
-        return Err(Refused::unfit(what, "take that back with `optloop best undo`"));
+        return Err(PromotionError::OtherChange { place: place(), change: last.event.word() });
     }
     let before = stands.len().checked_sub(2).and_then(|at| stands.get(at));
     let standing = before.and_then(|stand| stand.current).cloned();
     let digest = standing.as_ref().map_or(last.candidate, |line| line.candidate);
-    let mut line = Line::new(What::Undo, place.clone(), digest, at);
+    let mut line = Line::new(What::Undo, *place(), digest, at);
     line.incumbent = Some(last.candidate);
     let undone = Some(last.clone());
     let line = change(state, line)?;
     Ok(Changed { line, undone, standing })
 }
 
-fn change(state: &Path, line: Line) -> Result<Line, Refused> {
+fn change(state: &Path, line: Line) -> Result<Line, PromotionError> {
     let intent = incumbent::begin(state, &Change::Rename(Box::new(line)));
-    let intent = intent.map_err(Refused::Broken)?;
-    let finished = incumbent::finish(state, intent, None).map_err(Refused::Broken)?;
+    let intent = intent?;
+    let finished = incumbent::finish(state, intent, None)?;
     Ok(finished.line)
 }

@@ -4,27 +4,20 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::present::Candidate;
-use super::{Ground, Refused};
+use super::{Ground, PromotionError};
 use crate::digest::Digest;
 use crate::git::{self, Fit, Outside};
 use crate::record::incumbent::{Build, Content, Incumbent};
 
 /// Refuses a candidate that was built in a way that the pipeline's files do not say: nobody would
 /// build it again.
-pub(super) fn is_said(ground: &Ground<'_>, candidate: &Candidate) -> Result<(), Refused> {
+pub(super) fn is_said(ground: &Ground<'_>, candidate: &Candidate) -> Result<(), PromotionError> {
     let (Some(recipe), Some(build)) = (&ground.recipe, &candidate.build) else { return Ok(()) };
     let unsaid = recipe.unsaid(&build.compile);
     if unsaid.is_empty() {
         return Ok(());
     }
-    Err(Refused::unfit(
-        format!(
-            "the candidate was built with {}, which {} does not say",
-            unsaid.join(", "),
-            recipe.name()
-        ),
-        "write it there, under [compile], run the pipeline, and keep what that measures",
-    ))
+    Err(PromotionError::UnwrittenBuild { settings: unsaid, pipeline: recipe.name().to_owned() })
 }
 
 /// The files that a commit of the candidate holds, below the root.
@@ -36,7 +29,7 @@ pub(super) fn files(
     candidate: &Candidate,
     current: &Incumbent,
     git: &Outside,
-) -> Result<Vec<String>, Refused> {
+) -> Result<Vec<String>, PromotionError> {
     let before: BTreeMap<&str, Digest> =
         current.headers.iter().map(|header| (header.path.as_str(), header.digest)).collect();
     let changed = |header: &&Content| {
@@ -62,13 +55,7 @@ pub(super) fn files(
     if refused.is_empty() {
         return Ok(wanted);
     }
-    Err(Refused::unfit(
-        format!(
-            "the candidate cannot be committed whole, so it is not kept: {}",
-            refused.join("; ")
-        ),
-        "mend that, or leave the commit to yourself: --no-commit",
-    ))
+    Err(PromotionError::NotWhole { files: refused })
 }
 
 /// The pipeline's files, where it is they that changed how the kernel is built and the last commit

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::message::{self, Gain, Reference};
 use super::present::{self, Candidate, Proof};
 use super::recovery::{INTENT, files};
-use super::{EVERY, Ground, Measured, Refused, Said, Says, held, line, say};
+use super::{EVERY, Ground, Measured, PromotionError, Rationale, Says, held, line, say};
 use crate::digest::Digest;
 use crate::git::{self, Committed, Message, Outside};
 use crate::record::incumbent::{self, Change, Commit, Incumbent, Install, Intent};
@@ -32,9 +32,8 @@ pub struct Kept {
 ///
 /// # Errors
 /// Why not; nothing has changed then.
-pub fn baseline(ground: &Ground<'_>, measured: &Measured) -> Result<Option<Line>, Refused> {
-    let broken = Refused::Broken;
-    let there = incumbent::current(ground.folder(), &ground.place).map_err(broken)?;
+pub fn baseline(ground: &Ground<'_>, measured: &Measured) -> Result<Option<Line>, PromotionError> {
+    let there = incumbent::current(ground.folder(), &ground.place)?;
     if there.is_some() || measured.says != Says::Alone || measured.artifact.status != Status::Passed
     {
         return Ok(None);
@@ -42,8 +41,8 @@ pub fn baseline(ground: &Ground<'_>, measured: &Measured) -> Result<Option<Line>
     let candidate = present::candidate(ground, measured, Proof::Content)?;
     let line = line(What::Baseline, ground, measured, candidate.digest);
     let install = installed(line, candidate, measured, None);
-    let intent = incumbent::begin(ground.folder(), &install).map_err(broken)?;
-    let finished = incumbent::finish(ground.folder(), intent, None).map_err(broken)?;
+    let intent = incumbent::begin(ground.folder(), &install)?;
+    let finished = incumbent::finish(ground.folder(), intent, None)?;
     Ok(Some(finished.line))
 }
 
@@ -55,25 +54,22 @@ pub fn baseline(ground: &Ground<'_>, measured: &Measured) -> Result<Option<Line>
 pub fn keep(
     ground: &Ground<'_>,
     measured: &Measured,
-    said: &Said,
+    why: &Rationale,
     git: Option<&Outside>,
-) -> Result<Kept, Refused> {
+) -> Result<Kept, PromotionError> {
     proven(measured)?;
-    let current = incumbent::current(ground.folder(), &ground.place).map_err(Refused::Broken)?;
-    let Some(current) = current else {
-        let what =
-            format!("there is no incumbent of {} that this is better than", ground.place.problem);
-        return Err(Refused::unfit(what, "run the pipeline: what passes first is the baseline"));
-    };
+    let current = incumbent::current(ground.folder(), &ground.place)?;
+    let current = current
+        .ok_or_else(|| PromotionError::NoIncumbent { problem: ground.place.problem.clone() })?;
     same_incumbent(measured, &current)?;
     let candidate = present::candidate(ground, measured, Proof::Passed)?;
     held::is_said(ground, &candidate)?;
     let wanted = git.map(|git| held::files(ground, &candidate, &current, git)).transpose()?;
     let elsewhere = Elsewhere::of(&candidate, &current);
     let mut line = line(What::Keep, ground, measured, candidate.digest);
-    say(&mut line, said);
+    say(&mut line, why);
     let install = installed(line, candidate, measured, wanted);
-    let intent = incumbent::begin(ground.folder(), &install).map_err(Refused::Broken)?;
+    let intent = incumbent::begin(ground.folder(), &install)?;
     let mut warnings = Vec::new();
     let commit = match git {
         None => Held::Nowhere,
@@ -91,9 +87,9 @@ pub fn keep(
     let (commit, committed, more) = elsewhere.told(commit);
     warnings.extend(more);
     let folder = ground.place.folder(ground.folder()).join(&intent.folder);
-    let finished = incumbent::finish(ground.folder(), intent, commit).map_err(Refused::Broken)?;
+    let finished = incumbent::finish(ground.folder(), intent, commit)?;
     warnings.extend(finished.warnings);
-    let known = ledger::read(ground.folder()).map_err(Refused::Broken)?;
+    let known = ledger::read(ground.folder())?;
     let keeps = ledger::keeps_since_anchor(&known, &ground.place);
     let anchor_is_due = keeps > 0 && keeps.is_multiple_of(EVERY);
     Ok(Kept { line: finished.line, folder, committed, warnings, anchor_is_due })
@@ -158,34 +154,28 @@ impl Elsewhere {
 }
 
 /// Whether the artifact proves a gain.
-fn proven(measured: &Measured) -> Result<(), Refused> {
-    let again = "change the kernel, run the pipeline, and keep what that measures";
-    let reason = &measured.artifact.message;
+fn proven(measured: &Measured) -> Result<(), PromotionError> {
     match (&measured.says, measured.decision()) {
         (Says::Compared { .. }, Some(Decision::Keep)) => Ok(()),
-        (_, Some(decision)) => Err(Refused::Verdict(decision, reason.clone())),
-        (Says::Identical, _) => Err(Refused::unfit("this is the incumbent's very code", again)),
-        (Says::Alone, _) => Err(Refused::unfit(
-            "this was measured alone, beside nothing that it could be better than",
-            again,
-        )),
-        _ => Err(Refused::unfit(
-            format!("nothing was decided: {}", measured.artifact.status),
-            "run the pipeline once more",
-        )),
+        (_, Some(decision)) => {
+            Err(PromotionError::Verdict { decision, why: measured.artifact.message.clone() })
+        }
+        (Says::Identical, _) => Err(PromotionError::Identical),
+        (Says::Alone, _) => Err(PromotionError::MeasuredAlone),
+        _ => Err(PromotionError::NothingDecided { status: measured.artifact.status }),
     }
 }
 
 /// Whether what it was compared with is still the incumbent.
-pub(super) fn same_incumbent(measured: &Measured, current: &Incumbent) -> Result<(), Refused> {
+pub(super) fn same_incumbent(
+    measured: &Measured,
+    current: &Incumbent,
+) -> Result<(), PromotionError> {
     match measured.incumbent() {
-        Some(then) if then != current.digest.hex() => Err(Refused::unfit(
-            format!(
-                "{} was compared with another incumbent than the present one, which came at {}",
-                measured.name, current.at
-            ),
-            "run the pipeline again, and decide on what it measures",
-        )),
+        Some(then) if then != current.digest.hex() => Err(PromotionError::OtherIncumbent {
+            artifact: measured.name.clone(),
+            at: current.at.clone(),
+        }),
         _ => Ok(()),
     }
 }
@@ -255,13 +245,10 @@ fn commit(
     }
 }
 
-fn abandoned(ground: &Ground<'_>, intent: &Intent, why: &str) -> Refused {
+fn abandoned(ground: &Ground<'_>, intent: &Intent, why: &str) -> PromotionError {
     match incumbent::abandon(ground.folder(), intent) {
-        Ok(()) => Refused::unfit(
-            format!("the kernel cannot be committed, so it is not kept: {why}"),
-            "mend that, or leave the commit to yourself: --no-commit",
-        ),
-        Err(more) => Refused::Unread(format!("{why}; and taking the keep back failed: {more}")),
+        Ok(()) => PromotionError::CommitFailed { why: why.to_owned() },
+        Err(more) => PromotionError::HalfKept { why: why.to_owned(), source: more },
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use super::error::{ArtifactError, Since};
 use crate::digest::Digest;
 use crate::engine::stage::FailureClass;
 use crate::engine::{Event, StageRecord};
 use crate::measure::pairs::{Comparison, Decided};
 use crate::pipeline::Purpose;
 use crate::plan::{InputRole, StageKind};
-use crate::record::{Artifact, Decision, Status, analysis, ledger};
+use crate::record::{Artifact, Decision, RecordError, Status, analysis, ledger};
 
 /// What an artifact says of its candidate.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,37 +55,32 @@ impl Measured {
     ///
     /// # Errors
     /// When it cannot be read, or is not what was recorded of it.
-    pub fn read(state: &Path, file: &Path) -> Result<Self, String> {
-        let cannot = |e| format!("cannot read {}: {e}", file.display());
-        let bytes = std::fs::read(file).map_err(cannot)?;
+    pub fn read(state: &Path, file: &Path) -> Result<Self, ArtifactError> {
+        let path = || file.to_owned();
+        let bytes = std::fs::read(file)
+            .map_err(|source| RecordError::Unreadable { path: path(), source })?;
         let artifact: Artifact = serde_json::from_slice(&bytes)
-            .map_err(|e| format!("{} is not an artifact: {e}", file.display()))?;
+            .map_err(|source| RecordError::NoArtifact { path: path(), source })?;
         let name = file.strip_prefix(state).unwrap_or(file).to_string_lossy().into_owned();
-        let says = says(&artifact).map_err(|why| format!("{name}: {why}"))?;
+        let says = says(&name, &artifact)?;
         let measured = Self { name, digest: Digest::of(&bytes), artifact, says };
         measured.prove(state, file)?;
         Ok(measured)
     }
 
     /// Whether a run can have left it: what is decided on must be what was measured.
-    fn prove(&self, state: &Path, file: &Path) -> Result<(), String> {
-        let changed = |since: &str| {
-            format!(
-                "{} is not what was recorded: it has changed since {since}; measure again",
-                self.name
-            )
-        };
-        let known = ledger::read(state).map_err(|e| e.to_string())?;
-        let decided = known.lines.iter().filter(|line| line.artifact == self.name);
-        if decided.clone().any(|line| line.artifact_digest != self.digest) {
-            return Err(changed("it was decided on"));
+    fn prove(&self, state: &Path, file: &Path) -> Result<(), ArtifactError> {
+        let altered = |since| Err(ArtifactError::Altered { artifact: self.name.clone(), since });
+        let known = ledger::read(state)?;
+        let mut decided = known.lines.iter().filter(|line| line.artifact == self.name);
+        if decided.any(|line| line.artifact_digest != self.digest) {
+            return altered(Since::Decision);
         }
-        let analyses = analysis::read(file).map_err(|e| e.to_string())?;
-        if analyses.entries.iter().any(|entry| entry.artifact != self.digest) {
-            return Err(changed("it was analysed"));
+        if analysis::read(file)?.entries.iter().any(|entry| entry.artifact != self.digest) {
+            return altered(Since::Analysis);
         }
         match self.as_told(state, file) {
-            Some(false) => Err(changed("its run")),
+            Some(false) => altered(Since::Run),
             Some(true) | None => Ok(()),
         }
     }
@@ -169,7 +165,7 @@ impl Measured {
     }
 }
 
-fn says(artifact: &Artifact) -> Result<Says, String> {
+fn says(name: &str, artifact: &Artifact) -> Result<Says, ArtifactError> {
     let record = artifact.result.as_ref();
     let Some(comparison) = record.and_then(StageRecord::comparison) else {
         let identical = record.is_some_and(|record| record.identical().is_some());
@@ -179,23 +175,22 @@ fn says(artifact: &Artifact) -> Result<Says, String> {
             false => Says::Alone,
         });
     };
+    let name = || name.to_owned();
     let comparison = comparison.record.clone();
-    let again = comparison.again().map_err(|why| why.to_string())?;
+    let again = comparison
+        .again()
+        .map_err(|source| ArtifactError::NoComparison { artifact: name(), source })?;
     if !comparison.holds(&again) {
-        return Err(format!(
-            "its launches say `{}`, and its verdict, `{}`, is not made of them: it is not what was \
-             measured; measure again",
-            again.verdict.reason.words(),
-            comparison.verdict.reason.words()
-        ));
+        return Err(ArtifactError::OtherVerdict {
+            artifact: name(),
+            found: again.verdict.reason.words().to_owned(),
+            recorded: comparison.verdict.reason.words().to_owned(),
+        });
     }
     let decided = again.decided;
     if artifact.status == Status::Passed && decided.decision != Decision::Keep {
-        return Err(format!(
-            "its launches say {}, and it says that it passed: it is not what was measured; \
-             measure again",
-            decided.decision.word()
-        ));
+        let decision = decided.decision;
+        return Err(ArtifactError::NotPassed { artifact: name(), decision });
     }
     Ok(Says::Compared { comparison: Box::new(comparison), decided })
 }

@@ -7,6 +7,7 @@
 
 mod anchor;
 mod best;
+mod error;
 mod former;
 mod held;
 mod history;
@@ -25,19 +26,20 @@ use crate::digest::Digest;
 use crate::engine::State;
 use crate::host::Host;
 use crate::measure::pairs::Comparison;
+use crate::record::Status;
 use crate::record::incumbent;
 use crate::record::ledger::{Line, Place, What};
-use crate::record::{Decision, RecordError, Status};
 
 pub use anchor::{Anchor, EVERY, anchor};
 pub use best::{Changed, Named, Set, reset, set, undo};
+pub use error::{ArtifactError, PromotionError, Stale};
 pub use former::{Differs, Former, former};
 pub use history::not_in_history;
 pub use keep::{Kept, baseline, keep};
 pub use measured::{Measured, Says, state_of};
 pub use present::Candidate;
 pub use recipe::Recipe;
-pub use recovery::recover;
+pub use recovery::{Recovered, recover};
 pub use revert::{Reverted, revert};
 
 /// What a candidate is held against.
@@ -82,32 +84,13 @@ impl Ground<'_> {
 
 /// What people or agents say about a decision.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct Rationale {
     /// Why, in a sentence or a few.
     pub summary: String,
     /// Signals and outliers, one text each.
     pub feedback: Vec<String>,
     /// What to try next.
     pub next_step: String,
-}
-
-/// Why nothing was decided; nothing has changed then.
-#[derive(Debug)]
-pub enum Refused {
-    /// The numbers say otherwise.
-    Verdict(Decision, String),
-    /// This artifact, or what the files are now, does not allow it: what, and what to do.
-    Unfit(String, String),
-    /// What is recorded could not be read or written.
-    Broken(RecordError),
-    /// Something else could not be read or written.
-    Unread(String),
-}
-
-impl Refused {
-    fn unfit(what: impl Into<String>, to_do: impl Into<String>) -> Self {
-        Self::Unfit(what.into(), to_do.into())
-    }
 }
 
 /// Whether an artifact is about what the kernel files hold now, and about the present incumbent.
@@ -151,8 +134,8 @@ fn put(comparison: &Comparison, line: &mut Line) {
     line.seconds = Some(comparison.seconds);
 }
 
-fn say(line: &mut Line, said: &Said) {
-    line.summary.clone_from(&said.summary);
-    line.feedback.clone_from(&said.feedback);
-    line.next_step.clone_from(&said.next_step);
+fn say(line: &mut Line, why: &Rationale) {
+    line.summary.clone_from(&why.summary);
+    line.feedback.clone_from(&why.feedback);
+    line.next_step.clone_from(&why.next_step);
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::made::{self, Made};
-use super::{Ground, Measured, Refused};
+use super::{Ground, Measured, PromotionError, Stale};
 use crate::cache::{Kind, Status};
 use crate::digest::Digest;
 use crate::engine::StageRecord;
@@ -40,21 +40,18 @@ pub(super) fn candidate(
     ground: &Ground<'_>,
     measured: &Measured,
     proof: Proof,
-) -> Result<Candidate, Refused> {
+) -> Result<Candidate, PromotionError> {
     let (stage, state) = (ground.stage, ground.state);
     let node = state
         .index
         .find_node(stage)
-        .ok_or_else(|| stale(format!("the pipeline has no stage `{stage}` any more"), measured))?;
-    let stored = state.definition(node).map_err(|e| Refused::Unread(e.to_string()))?;
+        .ok_or_else(|| stale(Stale::NoStage(stage.to_owned()), measured))?;
+    let stored = state.definition(node).map_err(PromotionError::State)?;
     let look = Look { ground, measured, node };
     let candidate = match stored.definition {
         Definition::Bench(_) | Definition::Check(_) => look.kernel()?,
         Definition::Command(_) => look.command()?,
-        _ => {
-            let what = format!("`{stage}` measures nothing itself");
-            return Err(Refused::unfit(what, "name the artifact of a stage that does"));
-        }
+        _ => return Err(PromotionError::NotMeasuring { stage: stage.to_owned() }),
     };
     if proof == Proof::Passed {
         look.needs()?;
@@ -71,23 +68,12 @@ pub(super) fn build(ground: &Ground<'_>, measured: &Measured) -> Option<Build> {
     made::of(ground, &forecast, compile).ok().map(|made| made.build)
 }
 
-fn stale(what: String, measured: &Measured) -> Refused {
-    let pipeline = &measured.artifact.provenance.pipeline;
-    let to_do = format!(
-        "run `optloop pipeline {pipeline}` again, and decide on what it measures; {} is about \
-         something else",
-        measured.name
-    );
-    Refused::Unfit(what, to_do)
-}
-
-/// Refuses what was measured of a copy that optloop made, which is no file of the user's.
-fn copy(measured: &Measured) -> Refused {
-    Refused::unfit(
-        format!("{} is about a git revision or a kept kernel, and no file of yours", measured.name),
-        "name the artifact of your own kernel: `optloop artifact ls` lists them; or make what was \
-         measured the best: `optloop best set REVISION --pipeline FILE`",
-    )
+fn stale(what: Stale, measured: &Measured) -> PromotionError {
+    PromotionError::Stale {
+        what,
+        artifact: measured.name.clone(),
+        pipeline: measured.artifact.provenance.pipeline.clone(),
+    }
 }
 
 struct Look<'a> {
@@ -97,12 +83,12 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    fn stale(&self, what: impl Into<String>) -> Refused {
-        stale(what.into(), self.measured)
+    fn stale(&self, what: Stale) -> PromotionError {
+        stale(what, self.measured)
     }
 
     /// What a run would do with a node, and with what it needs.
-    fn forecast(&self, node: u32) -> Result<(Forecast<'_>, Vec<u32>), Refused> {
+    fn forecast(&self, node: u32) -> Result<(Forecast<'_>, Vec<u32>), PromotionError> {
         let state = self.ground.state;
         let mut selected = vec![false; state.index.nodes.len()];
         let mut chosen = vec![node];
@@ -113,14 +99,14 @@ impl Look<'_> {
             }
             at += 1;
         }
-        let forecast = Forecast::of(state, self.ground.host, &selected)
-            .map_err(|e| Refused::Unread(e.to_string()))?;
+        let forecast =
+            Forecast::of(state, self.ground.host, &selected).map_err(PromotionError::State)?;
         let needs = (0..selected.len() as u32).filter(|&n| selected[n as usize] && n != node);
         Ok((forecast, needs.collect()))
     }
 
     /// The stages before it would all pass as they did.
-    fn needs(&self) -> Result<(), Refused> {
+    fn needs(&self) -> Result<(), PromotionError> {
         let index = &self.ground.state.index;
         let (forecast, needs) = self.forecast(self.node)?;
         for need in needs {
@@ -129,10 +115,7 @@ impl Look<'_> {
             match explanation.answer {
                 Answer::Known | Answer::PutBack { .. } | Answer::Skipped { .. } => {}
                 Answer::Runs { why: Why::Always | Why::NoInputs } if passed => {}
-                _ => {
-                    let what = "has not passed on what the files are now";
-                    return Err(self.stale(format!("`{}` {what}", explanation.stage)));
-                }
+                _ => return Err(self.stale(Stale::NotPassed(explanation.stage))),
             }
         }
         Ok(())
@@ -148,16 +131,15 @@ impl Look<'_> {
     }
 
     /// A kernel that optloop builds.
-    fn kernel(&self) -> Result<Candidate, Refused> {
+    fn kernel(&self) -> Result<Candidate, PromotionError> {
         let state = self.ground.state;
         let index = &state.index;
-        let (compile, entry) =
-            self.compile().ok_or_else(|| self.stale("nothing builds this kernel any more"))?;
+        let (compile, entry) = self.compile().ok_or_else(|| self.stale(Stale::NotBuilt))?;
         let (forecast, _) = self.forecast(compile)?;
         let built = forecast.content_of(entry).filter(|_| {
             matches!(forecast.brief(compile).answer, Answer::Known | Answer::PutBack { .. })
         });
-        let changed = || self.stale("the kernel, or how it is built, has changed since");
+        let changed = || self.stale(Stale::Kernel);
         let digest = built.ok_or_else(changed)?;
         let hex = digest.hex();
         let recorded = match &self.measured.artifact.result {
@@ -170,27 +152,26 @@ impl Look<'_> {
             return Err(changed());
         }
         let sources = self.sources(index.ids(index.nodes[compile as usize].inputs))?;
-        let Made { headers, build } = made::of(self.ground, &forecast, compile).map_err(|why| {
-            why.map_or_else(changed, |path| self.stale(format!("{path} has changed since")))
-        })?;
+        let Made { headers, build } = made::of(self.ground, &forecast, compile)
+            .map_err(|why| why.map_or_else(changed, |path| self.stale(Stale::File(path))))?;
         let (_, name) = index.entry_name(entry);
         let bytes = state.store.bytes(&digest).or_else(|| {
             let there = fs::read(self.ground.root().join(name)).ok();
             there.filter(|bytes| Digest::of(bytes) == digest)
         });
-        let bytes = bytes.ok_or_else(|| self.stale("the built kernel is not kept any more"))?;
+        let bytes = bytes.ok_or_else(|| self.stale(Stale::Binary))?;
         let binary = Some(Content { path: name.to_owned(), bytes });
         Ok(Candidate { digest, binary, sources, headers, build: Some(build) })
     }
 
     /// A kernel that only a command knows.
-    fn command(&self) -> Result<Candidate, Refused> {
+    fn command(&self) -> Result<Candidate, PromotionError> {
         let index = &self.ground.state.index;
         let sources = self.sources(index.ids(index.nodes[self.node as usize].inputs))?;
         for (read, source) in self.ground.kernel.iter().zip(&sources) {
             let digest = Digest::of(&source.bytes).hex();
             if self.measured.field(&format!("input:{read}")) != Some(&digest) {
-                return Err(self.stale(format!("{} has changed since", source.path)));
+                return Err(self.stale(Stale::File(source.path.clone())));
             }
         }
         let opponents = self.measured.opponents();
@@ -204,34 +185,34 @@ impl Look<'_> {
             };
             let now = Digest::of_file(&self.ground.root().join(path)).map(|d| d.hex());
             if now.unwrap_or_else(|_| "absent".to_owned()) != *digest {
-                return Err(self.stale(format!("{path}, which the stage reads, has changed since")));
+                return Err(self.stale(Stale::Input(path.to_owned())));
             }
         }
         let [one] = &sources[..] else {
-            let stage = self.ground.stage;
-            let what = format!("`{stage}` is a command, and the kernel has not one file");
-            let to_do = "a command is compared through ${kernel}, which is one file";
-            return Err(Refused::unfit(what, to_do));
+            return Err(PromotionError::SeveralFiles { stage: self.ground.stage.to_owned() });
         };
         let digest = Digest::of(&one.bytes);
         Ok(Candidate { digest, binary: None, sources, headers: Vec::new(), build: None })
     }
 
     /// The kernel's files, each of them read by the node and as it was seen.
-    fn sources(&self, reads: &[u32]) -> Result<Vec<Content>, Refused> {
+    fn sources(&self, reads: &[u32]) -> Result<Vec<Content>, PromotionError> {
         let index = &self.ground.state.index;
         let one = |path: &String| {
-            let Some(own) = self.ground.own(path) else { return Err(copy(self.measured)) };
+            // What was measured of a copy that optloop made is no file of the user's.
+            let own = self
+                .ground
+                .own(path)
+                .ok_or_else(|| PromotionError::Copy { artifact: self.measured.name.clone() })?;
             let seen = reads.iter().find(|&&e| index.entry_name(e) == (Kind::File, path));
-            let stage = self.ground.stage;
-            let seen = seen.ok_or_else(|| {
-                let what = format!("`{stage}` does not name {path} among its inputs");
-                Refused::unfit(what, "add inputs = [\"${kernel}\"] to the stage, and run it again")
+            let seen = seen.ok_or_else(|| PromotionError::NotAnInput {
+                stage: self.ground.stage.to_owned(),
+                path: path.clone(),
             })?;
             let bytes = fs::read(self.ground.root().join(path))
-                .map_err(|e| self.stale(format!("cannot read {path}: {e}")))?;
+                .map_err(|e| self.stale(Stale::Unreadable(path.clone(), e.to_string())))?;
             if Digest::of(&bytes) != index.entries[*seen as usize].digest {
-                return Err(self.stale(format!("{path} has changed since")));
+                return Err(self.stale(Stale::File(path.clone())));
             }
             Ok(Content { path: own.to_owned(), bytes })
         };

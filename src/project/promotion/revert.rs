@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::present::{self, Candidate, Proof};
-use super::{Ground, Measured, Refused, Said, Says, held, keep, line, not_in_history, say};
+use super::{
+    Ground, Measured, PromotionError, Rationale, Says, held, keep, line, not_in_history, say,
+};
 use crate::digest::Digest;
 use crate::git::Outside;
 use crate::plan::InputRole;
@@ -25,6 +27,16 @@ pub struct Reverted {
     pub warnings: Vec<String>,
 }
 
+impl Reverted {
+    /// What was decided of the candidate.
+    pub fn decision(&self) -> Decision {
+        match self.line.event {
+            What::Undecided => Decision::Undecided,
+            _ => Decision::Revert,
+        }
+    }
+}
+
 /// Puts the incumbent's files back.
 ///
 /// # Errors
@@ -32,13 +44,12 @@ pub struct Reverted {
 pub fn revert(
     ground: &Ground<'_>,
     measured: &Measured,
-    said: &Said,
+    why: &Rationale,
     git: &Outside,
-) -> Result<Reverted, Refused> {
-    let incumbent = incumbent::current(ground.folder(), &ground.place).map_err(Refused::Broken)?;
-    let incumbent = incumbent.ok_or_else(|| {
-        let what = format!("there is no incumbent of {} to go back to", ground.place.problem);
-        Refused::unfit(what, "the first passing run of the pipeline makes one: the baseline")
+) -> Result<Reverted, PromotionError> {
+    let incumbent = incumbent::current(ground.folder(), &ground.place)?;
+    let incumbent = incumbent.ok_or_else(|| PromotionError::NothingToRestore {
+        problem: ground.place.problem.clone(),
     })?;
     keep::same_incumbent(measured, &incumbent)?;
     let event = match measured.decision() {
@@ -51,14 +62,8 @@ pub fn revert(
         let candidate = present::candidate(ground, measured, Proof::Content)?;
         only_what_was_measured(ground, &candidate, &incumbent)?;
         if let Some(why) = not_in_history(ground.root(), &incumbent, git) {
-            let pipeline = &measured.artifact.provenance.pipeline;
-            return Err(Refused::unfit(
-                format!("the best so far is not in this history, so it is not put back: {why}"),
-                format!(
-                    "begin from here with `optloop best set HEAD --pipeline {pipeline}`, or take \
-                     the last keep back: `optloop keep --undo`"
-                ),
-            ));
+            let pipeline = measured.artifact.provenance.pipeline.clone();
+            return Err(PromotionError::NotInHistory { why, pipeline });
         }
         Some(candidate)
     };
@@ -71,15 +76,14 @@ pub fn revert(
         line.sources = candidate.sources.iter().map(Content::source).collect();
         line.headers = candidate.headers.iter().map(Content::source).collect();
     }
-    say(&mut line, said);
-    let broken = Refused::Broken;
+    say(&mut line, why);
     let change = Change::Revert(Box::new(line));
-    let intent = incumbent::begin(ground.folder(), &change).map_err(broken)?;
+    let intent = incumbent::begin(ground.folder(), &change)?;
     let differs = |file: &&incumbent::Restore| file.before != Some(file.after);
     let restored: Vec<String> =
         intent.files.iter().filter(differs).map(|file| file.path.clone()).collect();
     let kept = (!restored.is_empty()).then(|| ground.folder().join(&intent.kept));
-    let finished = incumbent::finish(ground.folder(), intent, None).map_err(broken)?;
+    let finished = incumbent::finish(ground.folder(), intent, None)?;
     let mut warnings = finished.warnings;
     warnings.extend(another_binary(ground, measured, &incumbent, candidate.is_none()));
     Ok(Reverted { line: finished.line, restored, kept, warnings })
@@ -100,7 +104,7 @@ fn only_what_was_measured(
     ground: &Ground<'_>,
     candidate: &Candidate,
     incumbent: &Incumbent,
-) -> Result<(), Refused> {
+) -> Result<(), PromotionError> {
     let paths =
         |files: &mut dyn Iterator<Item = &String>| -> BTreeSet<String> { files.cloned().collect() };
     let theirs = paths(&mut incumbent.sources.iter().map(|source| &source.path));
@@ -108,15 +112,8 @@ fn only_what_was_measured(
     let kept = || super::message::one_line(&incumbent.folder().display().to_string());
     if theirs != measured {
         let names = |paths: BTreeSet<String>| paths.into_iter().collect::<Vec<_>>().join(", ");
-        return Err(Refused::unfit(
-            format!(
-                "the candidate is {}, and the best so far is {}: nothing is written over a file \
-                 that was not measured",
-                names(measured),
-                names(theirs)
-            ),
-            format!("the best so far lies in {}/sources: copy it where you want it", kept()),
-        ));
+        let (measured, best) = (names(measured), names(theirs));
+        return Err(PromotionError::OtherFiles { measured, best, folder: kept() });
     }
     let unread = |header: &&Source| {
         let path = ground.root().join(&header.path);
@@ -125,14 +122,9 @@ fn only_what_was_measured(
     };
     match incumbent.headers.iter().find(unread) {
         None => Ok(()),
-        Some(header) => Err(Refused::unfit(
-            format!(
-                "{} is not what the best so far was built with, and the candidate does not read \
-                 it: it was not measured, and is not written over",
-                header.path
-            ),
-            format!("move it away first; the best so far's lies in {}/sources", kept()),
-        )),
+        Some(header) => {
+            Err(PromotionError::OtherHeader { path: header.path.clone(), folder: kept() })
+        }
     }
 }
 

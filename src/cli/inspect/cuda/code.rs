@@ -9,7 +9,6 @@ use super::super::super::lines::inspected::{
     FunctionOnlyInLine, FunctionSize, FunctionSizes, INSPECT_VERSION, Side,
 };
 use super::super::super::ui::Ui;
-use super::super::super::world;
 use super::super::diff::Changes;
 use super::super::show::{Lines, Sources, keys, unified};
 use super::make::Version;
@@ -188,7 +187,7 @@ fn part_line(listing: &Listing, part: &Part) -> JsonLine {
         Line::Label(name) => CodeLine::Label { label: name.clone() },
         Line::Instruction(i) => CodeLine::Instruction {
             text: format!("{} {}", i.mnemonic, i.operands).trim_end().to_owned(),
-            file: i.place.map(|p| world::shown(listing.file(p))),
+            file: i.place.map(|p| crate::project::shown(listing.file(p))),
             line: i.place.map(|p| p.line),
             spill: Some(i.spill.stores || i.spill.loads),
         },

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::super::super::args::ResourcesArgs;
-use super::super::super::session::Refusal;
+use super::super::super::refusal::Refusal;
 use super::super::build;
 use super::Call;
 use crate::backend::cuda::LaunchLines;

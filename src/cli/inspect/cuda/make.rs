@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::super::exit::Exit;
-use super::super::super::session::Refusal;
+use super::super::super::refusal::Refusal;
 use super::super::{build, cannot};
 use super::Call;
 use crate::backend::cpu::Step;

@@ -7,7 +7,7 @@ use super::super::super::lines::inspected::{
     EntryDiffLine, EntryLine, EntryOnlyInLine, INSPECT_VERSION, OccupancyLine, ResourcesDiffLine,
     ResourcesLine, Side,
 };
-use super::super::super::session::Refusal;
+use super::super::super::refusal::Refusal;
 use super::super::super::ui::Ui;
 use super::super::show::{indented, plain, plain_table};
 use super::Call;

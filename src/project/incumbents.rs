@@ -1,30 +1,48 @@
 //! Where incumbents lie: the store of the best, git, the pipeline itself.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::exit::Exit;
-use super::session::{self, Refusal};
-use super::world::{self, Disk, Located};
+use super::{Project, ProjectError, copies, plan};
 use crate::digest::Digest;
-use crate::git;
+use crate::git::{Export, Exported, Wanted};
 use crate::host::Host;
 use crate::pipeline::{self, CacheMode, Overrides, Pipeline, Target, Variant, Work};
 use crate::plan::Question;
 use crate::plan::build::relative;
 use crate::plan::incumbent::{Found, Standing};
 use crate::plan::question::{Asked, Asking};
-use crate::project::copies;
 use crate::record::incumbent::{self, Incumbent};
 use crate::record::ledger::Place;
 
 /// The incumbents of a pipeline.
 pub(super) struct Incumbents<'a> {
-    pub(super) located: &'a Located,
+    pub(super) project: &'a Project<'a>,
     pub(super) overrides: &'a Overrides,
 }
 
+/// A kernel that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    Best,
+    Baseline,
+}
+
+impl Kept {
+    /// The one that people call so.
+    pub(super) fn of_word(word: &str) -> Option<Self> {
+        [Self::Best, Self::Baseline].into_iter().find(|kept| kept.word() == word)
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Best => "best",
+            Self::Baseline => "baseline",
+        }
+    }
+}
+
 /// What the best answer to a question is filed under on this machine.
-pub(super) fn place(question: &Question) -> Place {
+pub(super) fn place(host: &dyn Host, question: &Question) -> Place {
     let mode = match question.mode {
         Some(CacheMode::Hot) => "hot",
         Some(CacheMode::Cold) => "cold",
@@ -33,7 +51,7 @@ pub(super) fn place(question: &Question) -> Place {
     Place {
         problem: question.problem.clone(),
         question: question.digest,
-        device: device(&question.target),
+        device: device(host, &question.target),
         metric: question.metric.clone(),
         mode: mode.to_owned(),
     }
@@ -41,50 +59,46 @@ pub(super) fn place(question: &Question) -> Place {
 
 /// A target in a word, such as `cpu-e499f0dd` or `cpu-all-e499f0dd`: times of one do not hold for
 /// another.
-fn device(target: &Target) -> String {
-    let identity = Disk.device(&target.device()).to_string();
+fn device(host: &dyn Host, target: &Target) -> String {
+    let identity = host.device(&target.device()).to_string();
     let asked = target.to_string().replace(':', "-");
     format!("{asked}-{}", &Digest::of(identity.as_bytes()).hex()[..8])
 }
 
 impl Incumbents<'_> {
-    fn state(&self) -> PathBuf {
-        self.located.root.join(".optloop")
-    }
-
     /// The pipeline's kernel files, below the root.
     pub(super) fn kernel(&self) -> Option<Vec<String>> {
-        let pipeline = pipeline::load(&self.located.file, self.overrides, &Disk).pipeline?;
-        let below = |path: &String| relative(&self.located.root, &self.located.dir, path);
+        let pipeline =
+            pipeline::load(&self.project.file, self.overrides, self.project.host).pipeline?;
+        let below = |path: &String| relative(&self.project.root, &self.project.dir, path);
         Some(pipeline.kernel.iter().map(below).collect()).filter(|k: &Vec<String>| !k.is_empty())
     }
 
-    /// The files of the `best` or the `baseline` of what a stage measures.
-    pub(super) fn kept(&self, which: &str, stage: &str) -> Result<Vec<PathBuf>, Refusal> {
+    /// The files of the best, or the baseline, of what a stage measures.
+    pub(super) fn kept(&self, which: Kept, stage: &str) -> Result<Vec<PathBuf>, ProjectError> {
         let place = self.place(stage)?;
-        let state = self.state();
+        let state = self.project.state();
         let found = match which {
-            "baseline" => incumbent::baseline(&state, &place),
-            _ => incumbent::current(&state, &place),
+            Kept::Baseline => incumbent::baseline(&state, &place),
+            Kept::Best => incumbent::current(&state, &place),
         };
-        let words = |what: String, hint: Option<String>| Refusal::Words(what, hint, Exit::User);
-        let Some(kept) = found.map_err(|why| words(why.to_string(), None))? else {
-            let what = format!("there is no {which} of {} yet", place.words());
-            let hint = "the first run of the pipeline sets the baseline".to_owned();
-            return Err(words(what, Some(hint)));
-        };
+        let kept = found.map_err(ProjectError::Unreadable)?;
+        let kept = kept.ok_or_else(|| ProjectError::NothingKept {
+            which: which.word(),
+            place: Box::new(place),
+        })?;
         Ok(kept.sources().map(|(_, path)| path).collect())
     }
 
     /// What a stage's results are filed under; `NAME[LABEL]` is a point of a stage's matrix.
-    pub(super) fn place(&self, stage: &str) -> Result<Place, Refusal> {
+    pub(super) fn place(&self, stage: &str) -> Result<Place, ProjectError> {
         let pipeline = self.pipeline()?;
         self.filed(&pipeline, stage, variant(&pipeline, stage))
     }
 
     /// What the results of the stage that decides about a stage's kernel are filed under: its own,
     /// or the first that compares with the best.
-    pub(super) fn decided_by(&self, stage: &str) -> Result<Place, Refusal> {
+    pub(super) fn decided_by(&self, stage: &str) -> Result<Place, ProjectError> {
         let pipeline = self.pipeline()?;
         let scores = |v: &&Variant| v.work.scores();
         let own = variant(&pipeline, stage).filter(|v| measures(&v.work));
@@ -100,10 +114,10 @@ impl Incumbents<'_> {
         pipeline.stages.iter().filter(scores).map(|s| s.name.clone()).collect()
     }
 
-    fn pipeline(&self) -> Result<Pipeline, Refusal> {
-        let loaded = pipeline::load(&self.located.file, self.overrides, &Disk);
-        let mut pipeline = loaded.pipeline.ok_or(Refusal::Diagnostics(loaded.diagnostics))?;
-        pipeline.dir.clone_from(&self.located.dir);
+    fn pipeline(&self) -> Result<Pipeline, ProjectError> {
+        let loaded = pipeline::load(&self.project.file, self.overrides, self.project.host);
+        let mut pipeline = loaded.pipeline.ok_or(ProjectError::Mistakes(loaded.diagnostics))?;
+        pipeline.dir.clone_from(&self.project.dir);
         Ok(pipeline)
     }
 
@@ -112,26 +126,23 @@ impl Incumbents<'_> {
         pipeline: &Pipeline,
         stage: &str,
         decides: Option<&Variant>,
-    ) -> Result<Place, Refusal> {
+    ) -> Result<Place, ProjectError> {
         let mut mistakes = Vec::new();
-        let problem = session::load_problem(self.located, pipeline, &mut mistakes);
+        let problem = plan::load_problem(self.project, pipeline, &mut mistakes);
         let asked = Asked::of(&Asking {
             pipeline,
             problem: problem.as_ref(),
             dir: self.dir(),
-            host: &Disk,
+            host: self.project.host,
         });
         let question = decides.and_then(|variant| asked.by(variant));
-        question.as_ref().map(place).ok_or_else(|| {
-            let what = format!("this pipeline has no stage `{stage}` that measures");
-            let hint = Some("name one: --stage NAME".to_owned());
-            Refusal::Words(what, hint, Exit::User)
-        })
+        let place = question.as_ref().map(|question| place(self.project.host, question));
+        place.ok_or_else(|| ProjectError::NotMeasuring { stage: stage.to_owned() })
     }
 
     /// The pipeline's folder, relative to the root.
     fn dir(&self) -> String {
-        match relative(&self.located.root, &self.located.dir, "") {
+        match relative(&self.project.root, &self.project.dir, "") {
             root if root == "." => String::new(),
             below => below,
         }
@@ -144,17 +155,18 @@ impl Incumbents<'_> {
     }
 
     /// Files below the root, or of copies of them, as they are at a revision, with what they include.
-    fn exported(&self, revision: &str, kernel: &[String]) -> Result<git::Exported, String> {
-        let root = &self.located.root;
-        let original = |path: &String| match copies::of(root, path) {
+    fn exported(&self, revision: &str, kernel: &[String]) -> Result<Exported, String> {
+        let root = &self.project.root;
+        let original = |path: &String| match copies::of(self.project.host, &self.project.root, path)
+        {
             Some(copied) => root.join(copied.original),
             None => root.join(path),
         };
         let files: Vec<PathBuf> = kernel.iter().map(original).collect();
         let include_dirs = self.include_dirs();
-        let wanted = git::Wanted { files: &files, include_dirs: &include_dirs };
-        let (state, git) = (self.state(), world::git_to_read());
-        let export = git::Export { root, state: &state, outside: &git };
+        let wanted = Wanted { files: &files, include_dirs: &include_dirs };
+        let (state, git) = (self.project.state(), self.project.git());
+        let export = Export { root, state: &state, outside: &git };
         export.write(revision, wanted).map_err(|why| why.to_string())
     }
 
@@ -167,24 +179,20 @@ impl Incumbents<'_> {
             Work::Bench(bench) => bench.compile.include_dirs.as_slice(),
             Work::Command(_) => &[],
         });
-        let (root, dir) = (&self.located.root, &self.located.dir);
+        let (root, dir) = (&self.project.root, &self.project.dir);
         dirs.map(|path| root.join(relative(root, dir, path))).collect()
     }
 
     /// A kept kernel, and the name that says which it is.
     fn standing(&self, name: &str, place: &Place, kept: Option<Incumbent>) -> Standing {
-        let watch = vec![self.below(&place.folder(&self.state()).join(name))];
+        let watch = vec![self.project.below_root(&place.folder(&self.project.state()).join(name))];
         let found = kept.map(|kept| Found {
-            binary: kept.binary().map(|path| self.below(&path)),
-            sources: kept.sources().map(|(_, path)| self.below(&path)).collect(),
+            binary: kept.binary().map(|path| self.project.below_root(&path)),
+            sources: kept.sources().map(|(_, path)| self.project.below_root(&path)).collect(),
             measured: Some(kept.key).filter(|key| !key.is_none()),
             watch: Vec::new(),
         });
         Standing { watch, found }
-    }
-
-    fn below(&self, path: &Path) -> String {
-        relative(&self.located.root, Path::new(""), &path.to_string_lossy())
     }
 }
 
@@ -206,7 +214,7 @@ fn measures(work: &Work) -> bool {
 
 impl crate::plan::incumbent::Incumbents for Incumbents<'_> {
     fn best(&self, question: &Question) -> Standing {
-        let (state, place) = (self.state(), place(question));
+        let (state, place) = (self.project.state(), place(self.project.host, question));
         // One that cannot be read is told by the commands that keep and revert; what is measured
         // without it is measured alone.
         let best = incumbent::current(&state, &place).ok().flatten();
@@ -214,7 +222,7 @@ impl crate::plan::incumbent::Incumbents for Incumbents<'_> {
     }
 
     fn baseline(&self, question: &Question) -> Standing {
-        let (state, place) = (self.state(), place(question));
+        let (state, place) = (self.project.state(), place(self.project.host, question));
         let baseline = incumbent::baseline(&state, &place).ok().flatten();
         self.standing("baseline", &place, baseline)
     }
@@ -228,12 +236,12 @@ impl crate::plan::incumbent::Incumbents for Incumbents<'_> {
         Ok(Found {
             binary: None,
             measured: None,
-            sources: exported.files.iter().map(|path| self.below(path)).collect(),
-            watch: exported.watch.iter().map(|path| self.below(path)).collect(),
+            sources: exported.files.iter().map(|path| self.project.below_root(path)).collect(),
+            watch: exported.watch.iter().map(|path| self.project.below_root(path)).collect(),
         })
     }
 
     fn copy(&self, path: &str) -> Option<String> {
-        copies::of(&self.located.root, path).map(|copied| copied.folder)
+        copies::of(self.project.host, &self.project.root, path).map(|copied| copied.folder)
     }
 }

@@ -1,0 +1,86 @@
+//! The baseline: the first kernel that passes a stage which is to be compared with the best.
+
+use super::Opened;
+use super::incumbents;
+use super::promotion::{self, Former, Ground, Measured, PromotionError};
+use crate::cache::index::{Index, flag};
+use crate::cache::{Action, Status};
+use crate::plan::layout;
+use crate::record::Place;
+
+/// A kernel that was to be the first of its place.
+#[derive(Debug)]
+pub struct Baseline {
+    /// What it is filed under.
+    pub place: Place,
+    /// With the best of the same name that it leaves behind, if there is one; or why it is no
+    /// baseline.
+    pub result: Result<Option<Former>, PromotionError>,
+}
+
+impl Opened<'_> {
+    /// Sets the baseline of each place that has none, from what passed now or is cached. The plan
+    /// knows which stages these are, so the pipeline is not read for it.
+    pub(super) fn set_baselines(&self, selected: &[usize]) -> Vec<Baseline> {
+        let index = &self.state.index;
+        let wanted = |n: &u32| selected.is_empty() || selected.contains(&(*n as usize));
+        let due = (0..index.nodes.len() as u32).filter(|&n| {
+            index.nodes[n as usize].has(flag::FIRST) && wanted(&n) && passed(index, n)
+        });
+        // The last word on a kernel comes from the last of its stages.
+        due.rev().filter_map(|node| self.set_baseline(node)).collect()
+    }
+
+    /// The baseline of a node's place; `None` where there is one already, or nothing to set.
+    fn set_baseline(&self, node: u32) -> Option<Baseline> {
+        let known = self.state.store.action(&self.state.index.nodes[node as usize].key)?;
+        let question = self.state.definition(node).ok().and_then(|stored| stored.question)?;
+        let place = incumbents::place(self.project.host, &question);
+        let first = self.try_baseline(node, &known, &place).transpose()?;
+        Some(Baseline { place, result: first.map(|first| first.former) })
+    }
+
+    fn try_baseline(
+        &self,
+        node: u32,
+        known: &Action,
+        place: &Place,
+    ) -> Result<Option<First>, PromotionError> {
+        let index = &self.state.index;
+        let state = &self.state.paths.state;
+        let ground = Ground {
+            state: &self.state,
+            host: self.project.host,
+            stage: index.node_name(node),
+            kernel: &layout::origin(index).kernel,
+            place: place.clone(),
+            copy: None,
+            recipe: None,
+            at: jiff::Timestamp::now().to_string(),
+        };
+        let measured = Measured::read(state, &state.join(&known.artifact))?;
+        let former = promotion::former(&ground, &measured);
+        Ok(promotion::baseline(&ground, &measured)?.map(|_| First { former }))
+    }
+}
+
+/// A kernel that is the first of its place, and the best of the same name that it leaves behind.
+struct First {
+    former: Option<Former>,
+}
+
+/// Whether a node passed, and all that it needs.
+fn passed(index: &Index, node: u32) -> bool {
+    let mut seen = vec![false; index.nodes.len()];
+    let mut open = vec![node];
+    while let Some(next) = open.pop() {
+        let n = &index.nodes[next as usize];
+        if !matches!(n.status(), Status::Passed | Status::Skipped) {
+            return false;
+        }
+        if !std::mem::replace(&mut seen[next as usize], true) {
+            open.extend(index.ids(n.needs));
+        }
+    }
+    index.nodes[node as usize].status() == Status::Passed
+}
