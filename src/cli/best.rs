@@ -32,14 +32,11 @@ pub(super) fn run(args: &BestArgs, mut ui: Ui) -> Exit {
     }
 }
 
-fn rationale(summary: Option<&String>) -> Rationale {
-    Rationale { summary: summary.cloned().unwrap_or_default(), ..Rationale::default() }
-}
-
 fn reset(which: &WhichBest, ui: &Ui) -> Result<(), Refusal> {
     let Chosen { state, place } = Chosen::by(which)?;
     let store = BestStore::open(&state, &Disk, &[ui])?;
-    let reset = store.reset(&place, &rationale(which.summary.as_ref()))?;
+    let summary = which.summary.clone().unwrap_or_default();
+    let reset = store.reset(&place, &Rationale { summary, ..Rationale::default() })?;
     changed::print(&reset, ui, || {
         let was = reset.line.candidate.short();
         vec![

@@ -31,14 +31,14 @@ fn line(changed: &Changed) -> Line {
     let about = &changed.line;
     let best = changed.standing.as_ref().map(|line| line.candidate.hex());
     let undone = changed.undone.as_ref();
-    let told = BestChangedLine {
+    let line = BestChangedLine {
         about: OfBest::at(&about.place, best),
         undone: undone.map(|line| line.event.word().to_owned()),
         commit: undone.and_then(|line| line.commit.clone()),
         line: about.seq,
     };
     match about.event {
-        What::Reset => Line::BestReset(told),
-        _ => Line::BestUndone(told),
+        What::Reset => Line::BestReset(line),
+        _ => Line::BestUndone(line),
     }
 }

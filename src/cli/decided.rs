@@ -45,8 +45,8 @@ pub(super) fn rationale(args: &SaidArgs) -> Rationale {
 /// The decision in a line: what was measured says the rest.
 pub(super) fn verdict(candidate: &Candidate<'_>, decision: Decision, line: &Line) -> String {
     let artifact = &candidate.measured.artifact;
-    let told = artifact.result.as_ref().and_then(StageRecord::words);
-    let why = match told {
+    let words = artifact.result.as_ref().and_then(StageRecord::words);
+    let why = match words {
         Some(words) => words.to_owned(),
         None if artifact.message.is_empty() => "it was measured alone".to_owned(),
         None => artifact.message.clone(),

@@ -9,6 +9,7 @@ use super::exit::Exit;
 use super::hardware::{
     self, CLOCK, CPUS, Cache, ClockSource, bytes_in_words, list_in_words, siblings_in_words,
 };
+use super::host::cuda_places;
 use super::lines::Line;
 use super::lines::machine::{
     CacheFound, CpuFound, CudaFound, DeviceFound, DeviceLine, Missing, PartFound, PartLine,

@@ -51,10 +51,10 @@ use clap::error::ErrorKind;
 pub use args::Cli;
 pub use exit::{Exit, TABLE};
 
-use crate::project::{children, host};
+use crate::project::children;
+use crate::project::host::{self, TraceError};
 use args::Command;
 use output::Output;
-use refusal::Refusal;
 use ui::Ui;
 
 /// Runs the command line.
@@ -84,12 +84,11 @@ fn instead(e: &clap::Error) -> Exit {
 }
 
 /// Runs one command; a panic is a defect and says so.
-fn run(cli: &Cli, traced: Result<(), String>) -> Exit {
+fn run(cli: &Cli, traced: Result<(), TraceError>) -> Exit {
     let out = Output::default();
     let ui = Ui::new(&cli.global, &out);
-    if let Err(what) = traced {
-        let hint = "name a file in a folder that is there, or unset the variable";
-        return ui.end(ui.refuse(&Refusal::Words(what, Some(hint.to_owned()), Exit::User)));
+    if let Err(error) = traced {
+        return ui.end(ui.refuse(&error.into()));
     }
     let call = std::panic::AssertUnwindSafe(|| dispatch(cli, ui));
     let exit = std::panic::catch_unwind(call);

@@ -5,6 +5,7 @@ use super::exit::{self, Exit};
 use crate::diagnostic::Diagnostic;
 use crate::engine::EngineError;
 use crate::project::ProjectError;
+use crate::project::host::TraceError;
 use crate::project::promotion::PromotionError;
 
 /// Why a command ends without an answer.
@@ -30,6 +31,13 @@ impl From<ProjectError> for Refusal {
             ProjectError::Promotion(error) => error.into(),
             other => Self::Words(other.to_string(), hint(&other), code(&other)),
         }
+    }
+}
+
+impl From<TraceError> for Refusal {
+    fn from(error: TraceError) -> Self {
+        let hint = "name a file in a folder that is there, or unset the variable";
+        Self::Words(error.to_string(), Some(hint.to_owned()), Exit::User)
     }
 }
 

@@ -12,6 +12,7 @@ use super::args::ReplayArgs;
 use super::exit::{self, Exit};
 use super::refusal::Refusal;
 use super::ui::Ui;
+use super::verdict::Replayed;
 use crate::engine::StageRecord;
 use crate::measure::pairs::Comparison;
 use crate::record::Artifact;
@@ -40,7 +41,7 @@ fn artifact(file: Option<&str>, ui: &Ui) -> Result<Exit, Refusal> {
         .again()
         .map_err(|why| refused(format!("the launches of {name} make no comparison: {why}")))?;
     let same = recorded.holds(&again);
-    ui.replayed(&artifact, &again, same);
+    ui.replayed(&Replayed { artifact: &artifact, again: &again, same });
     if !same {
         let what = format!("{name} holds another verdict than its launches give");
         let help = "it was altered after it was measured: measure again".to_owned();

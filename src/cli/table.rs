@@ -34,7 +34,7 @@ pub(super) fn results(stages: &[&StageFinished], state_dir: &Path) -> String {
     }
     for stage in &shown {
         for row in rows(stage) {
-            table.add_row(row.cells(bounds));
+            table.add_row(if bounds { row.with_bound() } else { row.cells.to_vec() });
         }
     }
     let lines: Vec<String> = table.lines().map(|l| l.trim_end().to_owned()).collect();
@@ -64,11 +64,9 @@ struct Row {
 }
 
 impl Row {
-    fn cells(self, with_bound: bool) -> Vec<String> {
+    fn with_bound(self) -> Vec<String> {
         let mut cells = self.cells.to_vec();
-        if with_bound {
-            cells.insert(5, self.bound);
-        }
+        cells.insert(5, self.bound);
         cells
     }
 }

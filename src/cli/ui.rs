@@ -14,15 +14,15 @@ use super::exit::Exit;
 use super::lines::Line;
 use super::output::{Delivered, Output};
 use super::refusal::Refusal;
-use super::{board, table, verdict, words};
+use super::verdict::{self, Replayed};
+use super::words::{self, Changes};
+use super::{board, table};
 use crate::diagnostic;
 use crate::engine::event::{Reason, StageFinished};
 use crate::engine::{Event, Outcome};
-use crate::measure::pairs::Again;
 use crate::project::host;
 use crate::project::promotion::Recovered;
 use crate::project::{Notice, Observer, RunReport};
-use crate::record::Artifact;
 use crate::record::incumbent::End;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -116,10 +116,10 @@ impl Ui {
     }
 
     /// A verdict that was found again.
-    pub(super) fn replayed(&self, artifact: &Artifact, found: &Again, same: bool) {
+    pub(super) fn replayed(&self, found: &Replayed<'_>) {
         match self.format {
-            Format::Json => self.json(&verdict::replayed(artifact, found, same)),
-            Format::Human => self.line(&verdict::replayed_in_words(artifact, found, same)),
+            Format::Json => self.json(&verdict::replayed(found)),
+            Format::Human => self.line(&verdict::replayed_in_words(found)),
         }
     }
 
@@ -213,7 +213,8 @@ impl Ui {
     }
 
     fn started(&self, stage: &str, reason: &Reason, expected_us: u64) {
-        let why = words::reason(reason, self.explain);
+        let changes = if self.explain { Changes::Values } else { Changes::Names };
+        let why = words::reason(reason, changes);
         if self.explain && !self.quiet {
             self.note(&format!("{stage}: {why}"));
         }

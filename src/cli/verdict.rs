@@ -32,8 +32,18 @@ pub(super) fn look(stage: &str, look: &Look) -> String {
     )
 }
 
-/// A verdict that was found again, as JSON.
-pub(super) fn replayed(artifact: &Artifact, again: &Again, same: bool) -> Line {
+/// A verdict that was found again from the launches of an artifact.
+pub(super) struct Replayed<'a> {
+    /// Whose launches.
+    pub(super) artifact: &'a Artifact,
+    /// What they say.
+    pub(super) again: &'a Again,
+    /// Whether that is what was recorded.
+    pub(super) same: bool,
+}
+
+/// As JSON.
+pub(super) fn replayed(&Replayed { artifact, again, same }: &Replayed<'_>) -> Line {
     let verdict = &again.verdict;
     let look = verdict.deciding();
     Line::Replayed(ReplayedLine {
@@ -62,8 +72,8 @@ fn harmed(artifact: &Artifact, again: &Again) -> Vec<String> {
     again.harmed.iter().map(|harmed| name(harmed.case)).collect()
 }
 
-/// A verdict that was found again, for people: its looks, then what they say.
-pub(super) fn replayed_in_words(artifact: &Artifact, again: &Again, same: bool) -> String {
+/// For people: its looks, then what they say.
+pub(super) fn replayed_in_words(&Replayed { artifact, again, same }: &Replayed<'_>) -> String {
     let verdict = &again.verdict;
     let mut lines: Vec<String> = Vec::new();
     let last = verdict.looks.len();

@@ -98,8 +98,17 @@ pub(super) fn class(class: FailureClass) -> &'static str {
 pub(super) const NO_INPUTS: &str =
     "it declares no inputs; name them, or write `inputs = []` or `cache = true`";
 
-/// Why a stage runs; with all changed fields when `whole`.
-pub(super) fn reason(reason: &Reason, whole: bool) -> String {
+/// What is said of fields that changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Changes {
+    /// Which.
+    Names,
+    /// Old beside new, a line each.
+    Values,
+}
+
+/// Why a stage runs.
+pub(super) fn reason(reason: &Reason, changed: Changes) -> String {
     match reason {
         Reason::NeverRan => "has no result yet".to_owned(),
         Reason::Forced => "asked for by --rerun or --audit".to_owned(),
@@ -109,7 +118,7 @@ pub(super) fn reason(reason: &Reason, whole: bool) -> String {
         Reason::NotPassed => "did not pass the last time".to_owned(),
         Reason::NotUnderstood { what } => format!("its kept result is not understood: {what}"),
         Reason::OutputLost { file } => format!("{file} is gone, and no good copy of it is kept"),
-        Reason::Changed { changes } if whole => {
+        Reason::Changed { changes } if changed == Changes::Values => {
             let lines: Vec<String> = changes.iter().map(change).collect();
             format!("changed\n  {}", lines.join("\n  "))
         }

@@ -1,14 +1,12 @@
 //! Reading a repository through the `git` program.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::name;
-use super::program::Program;
+use super::program::{Program, object, path, pieces};
 use super::program_tree::Listed;
-use super::repository::{Head, Logged, Reader};
+use super::reader::{Head, Logged, Reader};
 use super::tree::Tree;
 use crate::process::Exit;
 
@@ -19,23 +17,6 @@ const PLAIN: &[&str] = &["--no-color", "--no-ext-diff", "--no-textconv", "--no-r
 pub(super) struct ByProgram {
     program: Program,
     private: PathBuf,
-}
-
-/// A path as the program prints it.
-pub(super) fn path(bytes: &[u8]) -> PathBuf {
-    PathBuf::from(OsStr::from_bytes(bytes))
-}
-
-/// What the program ends with a zero byte each.
-pub(super) fn pieces(output: &[u8]) -> impl Iterator<Item = &[u8]> {
-    output.split(|byte| *byte == 0).filter(|piece| !piece.is_empty())
-}
-
-/// The name of a file in a commit.
-pub(super) fn object(commit: &str, path: &Path) -> PathBuf {
-    let mut object = OsString::from(format!("{commit}:")).into_vec();
-    object.extend_from_slice(path.as_os_str().as_bytes());
-    OsString::from_vec(object).into()
 }
 
 impl ByProgram {

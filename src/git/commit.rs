@@ -5,7 +5,7 @@
 //! conflict, neither stops it nor gets into the commit. Then the files' entries in the user's index
 //! become those of the commit (see [`super::attempt`]).
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -17,9 +17,8 @@ use super::error::{Purpose, Unfit};
 use super::program::{Program, Said};
 use super::repository::Repository;
 use super::staged::Staged;
-use super::{Error, leftovers};
-use crate::host::Host;
-use crate::process::{Cancel, Exit};
+use super::{Error, Outside, leftovers};
+use crate::process::Exit;
 
 /// A commit message in its parts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,22 +45,6 @@ impl Message {
             text.push_str(&format!("{key}: {value}\n"));
         }
         text
-    }
-}
-
-/// What the `git` program gets.
-#[derive(Debug, Clone, Default)]
-pub struct Outside {
-    /// The environment that optloop was started in.
-    pub(super) env: Vec<(OsString, OsString)>,
-    /// Ends the program, and with it the commit.
-    pub(super) cancel: Cancel,
-}
-
-impl Outside {
-    /// With the environment of `host`.
-    pub fn of(host: &dyn Host, cancel: Cancel) -> Self {
-        Self { env: host.vars(), cancel }
     }
 }
 

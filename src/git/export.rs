@@ -3,9 +3,9 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::name::watch;
 use super::repository::Repository;
 use super::tree::{Kind, Tree};
+use super::watch::watch;
 use super::{Error, Outside, headers};
 use crate::digest::Digest;
 

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::Outside;
-use super::repository::{Logged, Repository};
+use super::reader::Logged;
+use super::repository::Repository;
 
 /// How far back an undoing commit is looked for.
 const COMMITS: usize = 10_000;

@@ -9,7 +9,7 @@ use git2::{
 use super::Error;
 use super::library_tree::Committed;
 use super::name;
-use super::repository::{Head, Logged, Reader};
+use super::reader::{Head, Logged, Reader};
 use super::tree;
 
 /// A repository that the library has opened.

@@ -17,12 +17,15 @@ mod leftovers;
 mod library;
 mod library_tree;
 mod name;
+mod outside;
 mod program;
 mod program_tree;
+mod reader;
 mod repository;
 mod staged;
 mod tree;
 mod undo;
+mod watch;
 
 #[cfg(test)]
 mod commit_tests;
@@ -33,10 +36,11 @@ mod format_tests;
 #[cfg(test)]
 mod world_tests;
 
-pub use commit::{Committed, Message, Outside, commit_only};
+pub use commit::{Committed, Message, commit_only};
 pub use error::{Error, Operation, Purpose, Unfit};
 pub use export::{Export, Exported, Wanted};
 pub use files::{Fit, Revision, at_head, at_revision, below_checkout, changed_in, fits, revision};
 pub use history::{Held, History, find_commit_with_trailer, history};
 pub use leftovers::recover;
+pub use outside::Outside;
 pub use undo::revert_commit;

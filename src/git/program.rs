@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -36,6 +37,23 @@ const REDIRECTIONS: &[&str] = &[
 const SETTINGS: &[&str] = &["-c", "gc.auto=0", "-c", "maintenance.auto=false"];
 /// Paths are names and not patterns.
 const LITERAL: &str = "--literal-pathspecs";
+
+/// A path as the program prints it.
+pub(super) fn path(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(bytes))
+}
+
+/// What the program ends with a zero byte each.
+pub(super) fn pieces(output: &[u8]) -> impl Iterator<Item = &[u8]> {
+    output.split(|byte| *byte == 0).filter(|piece| !piece.is_empty())
+}
+
+/// The name of a file in a commit.
+pub(super) fn object(commit: &str, path: &Path) -> PathBuf {
+    let mut object = OsString::from(format!("{commit}:")).into_vec();
+    object.extend_from_slice(path.as_os_str().as_bytes());
+    OsString::from_vec(object).into()
+}
 
 /// Tells commands of one process apart that run at the same time.
 static CALLS: AtomicU64 = AtomicU64::new(0);

@@ -8,8 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use super::by_program::{path, pieces};
-use super::program::Program;
+use super::program::{Program, object, path, pieces};
 use super::tree::{Kind, Tree, attributes, within_limits};
 
 /// The tree of one commit.
@@ -79,7 +78,7 @@ impl Tree for Listed<'_> {
     }
 
     fn text(&self, path: &Path) -> Option<String> {
-        let object = super::by_program::object(&self.commit, path);
+        let object = object(&self.commit, path);
         let content = self.program.read(&["cat-file", "blob"], &[object]).ok()?;
         Some(String::from_utf8_lossy(&content).into_owned())
     }

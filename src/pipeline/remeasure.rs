@@ -86,3 +86,22 @@ impl KernelFiles {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_file_is_written_as_text_and_several_as_a_list() {
+        for (files, toml, json) in [
+            (vec!["a.c"], "\"a.c\"", "\"a.c\""),
+            (vec!["a.c", "b \"c\".c"], "[\"a.c\", 'b \"c\".c']", r#"["a.c","b \"c\".c"]"#),
+        ] {
+            let files = KernelFiles::of(files.into_iter().map(str::to_owned).collect());
+            assert_eq!(files.toml(), toml);
+            let written = serde_json::to_string(&files).unwrap();
+            assert_eq!(written, json);
+            assert_eq!(serde_json::from_str::<KernelFiles>(&written).unwrap(), files);
+        }
+    }
+}

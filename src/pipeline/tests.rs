@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    BenchWork, CheckWork, CommandWork, Cores, DeviceRequest, Direction, KernelFiles, Loaded,
-    Overrides, Pipeline, Purpose, Run, Stage, Work, load,
+    BenchWork, CheckWork, CommandWork, ComparisonRule, Cores, DeviceRequest, Direction,
+    KernelFiles, Loaded, Overrides, Pipeline, Purpose, Remeasure, Run, Stage, Work, load,
 };
 use crate::host::MemoryHost;
 
@@ -179,6 +179,30 @@ fn a_wrong_set_is_an_error() {
     ] {
         assert_eq!(messages(&text, &set(&[(key, value)])), [want], "{key}={value}");
     }
+}
+
+#[test]
+fn an_anchor_measures_anew_by_its_own_rule_whatever_file_and_command_line_say() {
+    let text = format!(
+        "{KERNEL}[stages.candidate]\nrepeats = [8, 16]\n[stages.candidate.rule]\ngross = 1.1\n\
+         [stages.other]\nuse = 'candidate'\n"
+    );
+    let remeasure = |rule| Some(Remeasure { stage: "candidate".to_owned(), rule });
+    let set = set(&[("stages.candidate.cache", "true"), ("stages.candidate.warmup", "7")]);
+    let of = |rule| {
+        let over = Overrides { remeasure: remeasure(rule), ..set.clone() };
+        good_with(&text, &over, &[])
+    };
+    let (stage, anchor) = (of(ComparisonRule::Stage), of(ComparisonRule::Anchor));
+    let (stage, other) = (bench(&stage.stages[0], 0).clone(), bench(&anchor.stages[1], 0));
+    let anchor = bench(&anchor.stages[0], 0);
+    assert!(!stage.cache && !anchor.cache && other.cache);
+    assert_eq!((stage.warmup, anchor.warmup), (7, 7));
+    assert_eq!((stage.repeats.as_slice(), stage.rule.gross), ([8, 16].as_slice(), 1.1));
+    assert_eq!((anchor.repeats.as_slice(), anchor.rule.gross), ([64].as_slice(), 0.0));
+    assert_eq!((anchor.rule.pairs_per_process, anchor.rule.confirm), (Some(8), false));
+    assert_eq!(anchor.rule.upper_levels, [0.1]);
+    assert_eq!(anchor.rule.lower_levels, [0.004]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::Opened;
 use super::incumbents;
-use super::promotion::{self, Former, Ground, Measured, PromotionError};
+use super::promotion::{self, DecisionContext, Former, Measured, PromotionError};
 use crate::cache::index::{Index, flag};
 use crate::cache::{Action, Status};
 use crate::plan::layout;
@@ -48,7 +48,7 @@ impl Opened<'_> {
     ) -> Result<Option<First>, PromotionError> {
         let index = &self.state.index;
         let state = &self.state.paths.state;
-        let ground = Ground {
+        let context = DecisionContext {
             state: &self.state,
             host: self.project.host,
             stage: index.node_name(node),
@@ -59,8 +59,8 @@ impl Opened<'_> {
             at: jiff::Timestamp::now().to_string(),
         };
         let measured = Measured::read(state, &state.join(&known.artifact))?;
-        let former = promotion::former(&ground, &measured);
-        Ok(promotion::baseline(&ground, &measured)?.map(|_| First { former }))
+        let former = promotion::former(&context, &measured);
+        Ok(promotion::baseline(&context, &measured)?.map(|_| First { former }))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::incumbents::Incumbents;
 use super::lock::lock;
 use super::opened::recover;
-use super::promotion::{self, Changed, Ground, Measured, Named, Rationale, Set};
+use super::promotion::{self, Changed, DecisionContext, Measured, Named, Rationale, Set};
 use super::{Access, Observers, Opened, Project, ProjectError, RunReport, copies};
 use crate::cache::lock::Lock;
 use crate::engine::StageRecord;
@@ -101,7 +101,7 @@ impl Opened<'_> {
         let copy = kernel.first().and_then(|path| copies::of(project.host, &project.root, path));
         let commit = copy.as_ref().and_then(|copy| copies::commit(&copy.folder));
         let stage = self.overrides.only.first().map_or("", String::as_str);
-        let ground = Ground {
+        let context = DecisionContext {
             state: &self.state,
             host: project.host,
             stage,
@@ -111,7 +111,7 @@ impl Opened<'_> {
             recipe: None,
             at: now(),
         };
-        Ok(promotion::set(&ground, &measured, &Named { kernel: &own, commit }, why)?)
+        Ok(promotion::set(&context, &measured, &Named { kernel: &own, commit }, why)?)
     }
 }
 

@@ -37,7 +37,7 @@ fn replay(args: &[OsString]) -> ExitCode {
 /// Compiles by NVRTC for a judge.
 fn nvrtc(args: impl Iterator<Item = OsString>) -> ExitCode {
     let (words, code) = cuda::compiler::nvrtc::main(args);
-    // Nobody is left to be told when this fails.
+    // The judge that would read it is gone when this fails.
     let _unheard = std::io::stderr().write_all(&words);
     ExitCode::from(code)
 }

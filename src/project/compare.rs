@@ -37,6 +37,14 @@ pub enum Sides {
     Anchor,
 }
 
+impl Comparison {
+    /// Of two kernels by name, by the rule of a stage of the pipeline as it is.
+    pub fn of(a: &str, b: &str, stage: &str) -> Self {
+        let sides = Sides::Named { a: a.to_owned(), b: b.to_owned() };
+        Self { sides, stage: stage.to_owned(), changes: Overrides::default() }
+    }
+}
+
 /// A comparison that has run.
 pub struct Compared<'h> {
     /// The project, still locked.

@@ -3,22 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::incumbents::Incumbents;
-use super::promotion::{self, Ground, Kept, Measured, Rationale, Reverted};
+use super::promotion::{self, DecisionContext, Kept, Measured, Rationale, Reverted};
 use super::{Access, Observers, Opened, Project, ProjectError, recipe, shown};
 use crate::git::Outside;
 use crate::host::Host;
 use crate::record::analysis::{self, ANALYSIS_VERSION, Analysis};
 use crate::record::ledger::{self, What};
 use crate::record::{Artifact, Decision, Place};
-
-/// `RUN/STAGE`, by which people name an artifact.
-pub fn short_name(artifact: &Path) -> String {
-    let named = || {
-        let run = artifact.parent()?.file_name()?.to_str()?;
-        Some(format!("{run}/{}", artifact.file_stem()?.to_str()?))
-    };
-    named().unwrap_or_else(|| artifact.display().to_string())
-}
 
 /// How many artifacts are looked through for one that is about what the kernel files hold.
 const AT_MOST: usize = 100;
@@ -149,7 +140,7 @@ impl Candidate<'_> {
     /// # Errors
     /// Why not; nothing has changed then.
     pub fn keep(&self, why: &Rationale, git: Option<&Outside>) -> Result<Kept, ProjectError> {
-        let mut kept = promotion::keep(&self.ground(), &self.measured, why, git)?;
+        let mut kept = promotion::keep(&self.context(), &self.measured, why, git)?;
         kept.warnings.splice(..0, self.analyse(Decision::Keep, why)?);
         Ok(kept)
     }
@@ -160,14 +151,14 @@ impl Candidate<'_> {
     /// Why not; nothing has changed then.
     pub fn revert(&self, why: &Rationale) -> Result<Reverted, ProjectError> {
         let git = self.opened.project.git();
-        let mut reverted = promotion::revert(&self.ground(), &self.measured, why, &git)?;
+        let mut reverted = promotion::revert(&self.context(), &self.measured, why, &git)?;
         reverted.warnings.splice(..0, self.analyse(reverted.decision(), why)?);
         Ok(reverted)
     }
 
     /// Whether it is about what the kernel files hold now, and about the present incumbent.
     fn suits(&self) -> bool {
-        promotion::suits(&self.ground(), &self.measured)
+        promotion::suits(&self.context(), &self.measured)
     }
 
     /// Whether another artifact is a comparison by the same pipeline with the same changes.
@@ -191,10 +182,10 @@ impl Candidate<'_> {
         true
     }
 
-    fn ground(&self) -> Ground<'_> {
+    fn context(&self) -> DecisionContext<'_> {
         let Opened { project, overrides, state, .. } = self.opened;
         let stage = &self.measured.artifact.stage;
-        Ground {
+        DecisionContext {
             state,
             host: project.host,
             stage,

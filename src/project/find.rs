@@ -99,12 +99,6 @@ pub fn state_folder(host: &dyn Host) -> Result<PathBuf, ProjectError> {
     if state.is_dir() { Ok(state) } else { Err(ProjectError::NoState { folder }) }
 }
 
-/// A path as people would write it from here.
-pub fn shown(path: &Path) -> PathBuf {
-    let here = std::env::current_dir().ok();
-    here.and_then(|h| path.strip_prefix(h).ok()).unwrap_or(path).to_owned()
-}
-
 /// The root for files of this folder (canonical) that no pipeline names: as for pipelines, or else
 /// where this process is, when the folder lies below.
 pub(super) fn root_for(dir: &Path, host: &dyn Host) -> PathBuf {

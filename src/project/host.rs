@@ -31,13 +31,23 @@ pub fn text_variable(name: &str) -> Option<String> {
 /// Begins to trace workers and their sandboxes where `OPTLOOP_TRACE` says so.
 ///
 /// # Errors
-/// Which file cannot be written, and why.
-pub fn begin_trace() -> Result<(), String> {
+/// When that file cannot be written.
+pub fn begin_trace() -> Result<(), TraceError> {
     let Some(path) = variable(trace::VARIABLE).filter(|path| !path.is_empty()) else {
         return Ok(());
     };
     let begun = std::path::absolute(&path).and_then(trace::to);
-    begun.map_err(|e| format!("cannot write {} of {}: {e}", path.display(), trace::VARIABLE))
+    begun.map_err(|source| TraceError { path: path.into(), source })
+}
+
+/// The file that `OPTLOOP_TRACE` names cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {} of {}: {source}", path.display(), trace::VARIABLE)]
+pub struct TraceError {
+    /// Which file.
+    pub path: PathBuf,
+    /// Why not.
+    pub source: io::Error,
 }
 
 /// Where CUDA's libraries and tools are looked for.
@@ -72,7 +82,7 @@ impl Host for Disk {
             .filter_map(Result::ok)
             .map(|e| {
                 let folder = e.path().is_dir();
-                // What is no text keeps a mark where it is none, so that nobody passes it by.
+                // What is no text keeps a mark where it is none, so that it is not passed by.
                 let name = e.file_name().to_string_lossy().into_owned();
                 if folder { name + "/" } else { name }
             })

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{Project, ProjectError, copies, plan};
+use super::problem::load_problem;
+use super::{Project, ProjectError, copies};
 use crate::digest::Digest;
 use crate::git::{Export, Exported, Wanted};
 use crate::host::Host;
@@ -128,7 +129,7 @@ impl Incumbents<'_> {
         decides: Option<&Variant>,
     ) -> Result<Place, ProjectError> {
         let mut mistakes = Vec::new();
-        let problem = plan::load_problem(self.project, pipeline, &mut mistakes);
+        let problem = load_problem(self.project, pipeline, &mut mistakes);
         let asked = Asked::of(&Asking {
             pipeline,
             problem: problem.as_ref(),
@@ -215,7 +216,7 @@ fn measures(work: &Work) -> bool {
 impl crate::plan::incumbent::Incumbents for Incumbents<'_> {
     fn best(&self, question: &Question) -> Standing {
         let (state, place) = (self.project.state(), place(self.project.host, question));
-        // One that cannot be read is told by the commands that keep and revert; what is measured
+        // One that cannot be read is reported by the commands that keep and revert; what is measured
         // without it is measured alone.
         let best = incumbent::current(&state, &place).ok().flatten();
         self.standing("current", &place, best)

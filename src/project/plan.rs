@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::incumbents::Incumbents;
+use super::problem::load_problem;
 use super::{Project, ProjectError};
 use crate::diagnostic::Diagnostic;
 use crate::engine::device;
-use crate::pipeline::{self, Overrides, Pipeline, Target};
+use crate::pipeline::{self, Overrides, Target};
 use crate::plan::{self, Plan};
-use crate::problem::{self, Problem};
 
 /// Reads pipeline and problem and makes the plan.
 ///
@@ -60,27 +60,6 @@ fn need_device(
     let Some(missing) = device::missing(target, project.host) else { return Ok(()) };
     let also = compilers.first().map(|mistake| format!("; and {}", mistake.message));
     Err(ProjectError::NoDevice { missing, also: also.unwrap_or_default() })
-}
-
-/// The problem that a pipeline names; its mistakes go to `mistakes`.
-pub(super) fn load_problem(
-    project: &Project<'_>,
-    pipeline: &Pipeline,
-    mistakes: &mut Vec<Diagnostic>,
-) -> Option<Problem> {
-    let (name, _) = pipeline.problem.as_ref()?;
-    let path = project.file.parent().unwrap_or(Path::new("")).join(name);
-    if !path.is_file() {
-        return None; // reported by the pipeline
-    }
-    let loaded = problem::load(&path, project.host);
-    mistakes.extend(loaded.diagnostics);
-    let mut problem = loaded.problem?;
-    // The plan resolves names from the root, not from where this process happens to be.
-    if let Ok(absolute) = problem.reference.canonicalize() {
-        problem.reference = absolute;
-    }
-    Some(problem)
 }
 
 /// The same file or folder, named from the file system's root; links in its folder are followed.

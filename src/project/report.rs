@@ -61,3 +61,49 @@ impl RunReport {
         self.notable().filter(|stage| !stage.artifact.is_empty())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::stage::{Failure, FailureClass};
+    use crate::measure::pairs::{Decided, DecisionReason};
+    use crate::plan::StageKind;
+
+    /// A stage that measured something and left an artifact.
+    fn measured(stage: &str, decision: Option<Decision>) -> StageFinished {
+        let mut finished = StageFinished::empty(StageKind::Bench, Outcome::Ran);
+        finished.stage = stage.to_owned();
+        finished.artifact = format!("runs/r/{stage}.json");
+        finished.metrics.set("median_us", 1.0);
+        finished.decision = decision.map(|decision| Decided {
+            decision,
+            reason: DecisionReason::Slower,
+            gain: None,
+        });
+        finished
+    }
+
+    #[test]
+    fn artifacts_and_the_decision_are_those_of_the_last_stage_that_has_them() {
+        let failure = Failure { class: FailureClass::Wrong, message: String::new() };
+        let failed = StageFinished::empty(StageKind::Check, Outcome::Failed { failure });
+        let plain = StageFinished::empty(StageKind::Compile, Outcome::Ran);
+        let report = RunReport {
+            stages: vec![
+                measured("sweep[n=1]", Some(Decision::Revert)),
+                plain,
+                measured("sweep[n=2]", Some(Decision::Keep)),
+                measured("profile", None),
+                failed,
+            ],
+            ..RunReport::default()
+        };
+        assert_eq!(report.notable().count(), 4);
+        assert_eq!(report.artifact_of("sweep"), Some("runs/r/sweep[n=2].json"));
+        assert_eq!(report.artifact_of("sweep[n=1]"), Some("runs/r/sweep[n=1].json"));
+        assert_eq!(report.artifact_of("smoke"), None);
+        assert_eq!(report.last_artifact(), Some("runs/r/profile.json"));
+        assert_eq!(report.decision(), Some(Decision::Keep));
+        assert_eq!(RunReport::default().decision(), None);
+    }
+}

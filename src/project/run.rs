@@ -58,7 +58,7 @@ pub enum CachedStages {
     Results,
     /// These, and those that printed something.
     Logs,
-    /// All; observers are told of the run's beginning and end too.
+    /// All; observers see the beginning and the end of the run too.
     #[default]
     All,
 }
@@ -109,7 +109,7 @@ impl Opened<'_> {
             some => some.iter().map(|&n| n as u32).collect(),
         };
         if cached == CachedStages::All {
-            job.tell(&Event::RunStarted(RunStarted {
+            job.emit(&Event::RunStarted(RunStarted {
                 version: EVENT_VERSION,
                 run: run_name(),
                 pipeline: self.title().to_owned(),
@@ -128,7 +128,7 @@ impl Opened<'_> {
             };
             if wanted {
                 let event = Event::StageFinished(Box::new(self.state.known(node)?));
-                job.tell(&event);
+                job.emit(&event);
                 stages.extend(finished(event));
             }
         }
@@ -137,7 +137,7 @@ impl Opened<'_> {
         let summary =
             RunFinished { cached: all.len() - skipped, skipped, ..RunFinished::default() };
         if cached == CachedStages::All {
-            job.tell(&Event::RunFinished(summary.clone()));
+            job.emit(&Event::RunFinished(summary.clone()));
         }
         Ok(RunReport { stages, summary, ..RunReport::default() })
     }
@@ -162,7 +162,7 @@ impl Opened<'_> {
         let recorder = Recorder::new(&self.state.paths.state, &options.run, &provenance);
         let stages = Mutex::new(Vec::new());
         let sink = |event: &Event| {
-            job.tell(event);
+            job.emit(event);
             recorder.record(event);
             if let Event::StageFinished(finished) = event {
                 let mut stages = stages.lock().unwrap_or_else(PoisonError::into_inner);
@@ -209,7 +209,7 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn tell(&self, event: &Event) {
+    fn emit(&self, event: &Event) {
         for observer in self.observers {
             observer.event(event);
         }

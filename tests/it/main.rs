@@ -13,6 +13,7 @@ mod cuda_tools;
 mod depends;
 #[path = "../cuda/mod.rs"]
 mod driver;
+mod embed;
 mod explain;
 mod graph;
 mod inspect;

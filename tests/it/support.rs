@@ -139,7 +139,8 @@ impl Project {
     /// The program with these arguments.
     pub(crate) fn args<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Call<'_> {
         let args = args.into_iter().map(str::to_owned).collect();
-        Call { project: self, args, env: BTreeMap::new(), folder: self.root(), stdout: None }
+        let env = BTreeMap::new();
+        Call { project: self, program: None, args, env, folder: self.root(), stdout: None }
     }
 
     /// `optloop pipeline pipeline.toml`.
@@ -227,6 +228,8 @@ pub(crate) fn copy(from: &Path, to: &Path) {
 #[must_use]
 pub(crate) struct Call<'a> {
     project: &'a Project,
+    /// None for optloop itself.
+    program: Option<PathBuf>,
     args: Vec<String>,
     env: BTreeMap<String, String>,
     folder: PathBuf,
@@ -234,6 +237,12 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// Of another program.
+    pub(crate) fn by(mut self, program: PathBuf) -> Self {
+        self.program = Some(program);
+        self
+    }
+
     /// With an environment variable.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.insert(name.to_owned(), value.to_owned());
@@ -254,7 +263,7 @@ impl Call<'_> {
 
     fn command(&self) -> Command {
         let dir = self.project.dir.path();
-        let mut command = optloop();
+        let mut command = self.program.as_ref().map_or_else(optloop, Command::new);
         command
             .args(&self.args)
             .env_clear()

@@ -2,7 +2,8 @@
 
 use clap::{Args, Subcommand};
 
-use super::{SaidArgs, Tuning, said};
+use super::said::{SaidArgs, said};
+use super::which::Tuning;
 
 /// `optloop best …`.
 #[derive(Debug, Args)]

@@ -9,7 +9,7 @@ use crate::cli::refusal::Refusal;
 use crate::cli::results;
 use crate::cli::ui::Ui;
 use crate::project::host::Disk;
-use crate::project::promotion::Set;
+use crate::project::promotion::{Rationale, Set};
 use crate::project::{Project, RunRequest, Setting, shown};
 
 /// Runs it.
@@ -35,7 +35,9 @@ fn set(args: &SetArgs, ui: &Ui) -> Result<Exit, Refusal> {
         return Ok(exit);
     }
     let artifact = report.last_artifact().unwrap_or_default();
-    let set = opened.set_best(artifact, &super::rationale(args.summary.as_ref()))?;
+    let summary = args.summary.clone().unwrap_or_default();
+    let why = Rationale { summary, ..Rationale::default() };
+    let set = opened.set_best(artifact, &why)?;
     print(&args.kernel, &set, &opened.state.paths.state, ui);
     Ok(Exit::Ok)
 }

@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use super::{Measured, PromotionError, Says, put};
+use super::line::put;
+use super::{Measured, PromotionError, Says};
 use crate::digest::Digest;
 use crate::plan::InputRole;
 use crate::record::incumbent;

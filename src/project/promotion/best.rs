@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use super::keep::installed;
+use super::line::{line, say};
 use super::present::{self, Proof};
-use super::{Ground, Measured, PromotionError, Rationale, Says, line, say};
+use super::{DecisionContext, Measured, PromotionError, Rationale, Says};
 use crate::record::Status;
 use crate::record::incumbent::{self, Change, Content};
 use crate::record::ledger::{self, Line, Place, What};
@@ -46,7 +47,7 @@ pub struct Named<'a> {
 /// # Errors
 /// Why not; nothing has changed then.
 pub fn set(
-    ground: &Ground<'_>,
+    context: &DecisionContext<'_>,
     measured: &Measured,
     named: &Named<'_>,
     why: &Rationale,
@@ -55,15 +56,15 @@ pub fn set(
     if !passed || !matches!(measured.says, Says::Alone) {
         return Err(PromotionError::NotPassed { artifact: measured.name.clone() });
     }
-    let mut candidate = present::candidate(ground, measured, Proof::Passed)?;
+    let mut candidate = present::candidate(context, measured, Proof::Passed)?;
     rename(&mut candidate.sources, &candidate.headers, named.kernel)?;
-    let mut line = line(What::Set, ground, measured, candidate.digest);
+    let mut line = line(What::Set, context, measured, candidate.digest);
     line.commit.clone_from(&named.commit);
     say(&mut line, why);
     let install = installed(line, candidate, measured, None);
-    let intent = incumbent::begin(ground.folder(), &install)?;
-    let folder = ground.place.folder(ground.folder()).join(&intent.folder);
-    let finished = incumbent::finish(ground.folder(), intent, None)?;
+    let intent = incumbent::begin(context.folder(), &install)?;
+    let folder = context.place.folder(context.folder()).join(&intent.folder);
+    let finished = incumbent::finish(context.folder(), intent, None)?;
     Ok(Set { line: finished.line, folder, warnings: finished.warnings })
 }
 

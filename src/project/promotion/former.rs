@@ -1,6 +1,6 @@
 //! The best of the same name that a new line of incumbents leaves behind, and why.
 
-use super::{Ground, Measured};
+use super::{DecisionContext, Measured};
 use crate::plan::StageKind;
 use crate::record::Artifact;
 use crate::record::incumbent::{self, Incumbent};
@@ -28,16 +28,16 @@ pub struct Former {
 
 /// The latest best of the same name that answers another question, or lies on another machine; none
 /// where people asked for something else themselves: another device, metric or mode.
-pub fn former(ground: &Ground<'_>, measured: &Measured) -> Option<Former> {
-    let state = ground.folder();
-    let named = incumbent::of_name(state, &ground.place.problem).into_iter();
+pub fn former(context: &DecisionContext<'_>, measured: &Measured) -> Option<Former> {
+    let state = context.folder();
+    let named = incumbent::of_name(state, &context.place.problem).into_iter();
     let former = named.filter(|other| {
         let artifact = Artifact::read(&state.join(&other.artifact));
         // Where that is gone the name is all there is.
         artifact.map_or(true, |then| same_subject(&then, &measured.artifact))
     });
     let former = former.filter_map(|incumbent| {
-        let differs = differs(&incumbent.place, &ground.place)?;
+        let differs = differs(&incumbent.place, &context.place)?;
         Some(Former { incumbent, differs })
     });
     former.max_by(|one, other| one.incumbent.at.cmp(&other.incumbent.at))

@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::present::Candidate;
-use super::{Ground, PromotionError};
+use super::{DecisionContext, PromotionError};
 use crate::digest::Digest;
 use crate::git::{self, Fit, Outside};
 use crate::record::incumbent::{Build, Content, Incumbent};
 
 /// Refuses a candidate that was built in a way that the pipeline's files do not say: nobody would
 /// build it again.
-pub(super) fn is_said(ground: &Ground<'_>, candidate: &Candidate) -> Result<(), PromotionError> {
-    let (Some(recipe), Some(build)) = (&ground.recipe, &candidate.build) else { return Ok(()) };
+pub(super) fn is_said(
+    context: &DecisionContext<'_>,
+    candidate: &Candidate,
+) -> Result<(), PromotionError> {
+    let (Some(recipe), Some(build)) = (&context.recipe, &candidate.build) else { return Ok(()) };
     let unsaid = recipe.unsaid(&build.compile);
     if unsaid.is_empty() {
         return Ok(());
@@ -25,7 +28,7 @@ pub(super) fn is_said(ground: &Ground<'_>, candidate: &Candidate) -> Result<(), 
 /// # Errors
 /// Those that differ from the incumbent's and that no commit here can hold.
 pub(super) fn files(
-    ground: &Ground<'_>,
+    context: &DecisionContext<'_>,
     candidate: &Candidate,
     current: &Incumbent,
     git: &Outside,
@@ -40,8 +43,8 @@ pub(super) fn files(
     let mut wanted: Vec<String> = candidate.sources.iter().map(|file| file.path.clone()).collect();
     let mut named: Vec<(String, bool)> =
         candidate.headers.iter().map(|h| (h.path.clone(), changed(&h))).collect();
-    named.extend(way(ground, candidate, current).into_iter().map(|file| (file, true)));
-    let root = ground.root();
+    named.extend(way(context, candidate, current).into_iter().map(|file| (file, true)));
+    let root = context.root();
     let absolute: Vec<PathBuf> = named.iter().map(|(path, _)| root.join(path)).collect();
     let mut refused = Vec::new();
     let fits = git::fits(root, &absolute, git);
@@ -60,8 +63,10 @@ pub(super) fn files(
 
 /// The pipeline's files, where it is they that changed how the kernel is built and the last commit
 /// does not say so yet.
-fn way(ground: &Ground<'_>, candidate: &Candidate, current: &Incumbent) -> Vec<String> {
-    let (Some(recipe), Some(build)) = (&ground.recipe, &candidate.build) else { return Vec::new() };
+fn way(context: &DecisionContext<'_>, candidate: &Candidate, current: &Incumbent) -> Vec<String> {
+    let (Some(recipe), Some(build)) = (&context.recipe, &candidate.build) else {
+        return Vec::new();
+    };
     let same = current.build.as_ref().is_none_or(|before| before.compile == build.compile);
     if same || recipe.is_committed(&build.compile) { Vec::new() } else { recipe.files.clone() }
 }

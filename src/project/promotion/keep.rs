@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use super::line::{line, say};
 use super::message::{self, Gain, Reference};
 use super::present::{self, Candidate, Proof};
 use super::recovery::{INTENT, files};
-use super::{EVERY, Ground, Measured, PromotionError, Rationale, Says, held, line, say};
+use super::{DecisionContext, EVERY, Measured, PromotionError, Rationale, Says, held};
 use crate::digest::Digest;
 use crate::git::{self, Committed, Message, Outside};
 use crate::record::incumbent::{self, Change, Commit, Incumbent, Install, Intent};
@@ -32,17 +33,20 @@ pub struct Kept {
 ///
 /// # Errors
 /// Why not; nothing has changed then.
-pub fn baseline(ground: &Ground<'_>, measured: &Measured) -> Result<Option<Line>, PromotionError> {
-    let there = incumbent::current(ground.folder(), &ground.place)?;
+pub fn baseline(
+    context: &DecisionContext<'_>,
+    measured: &Measured,
+) -> Result<Option<Line>, PromotionError> {
+    let there = incumbent::current(context.folder(), &context.place)?;
     if there.is_some() || measured.says != Says::Alone || measured.artifact.status != Status::Passed
     {
         return Ok(None);
     }
-    let candidate = present::candidate(ground, measured, Proof::Content)?;
-    let line = line(What::Baseline, ground, measured, candidate.digest);
+    let candidate = present::candidate(context, measured, Proof::Content)?;
+    let line = line(What::Baseline, context, measured, candidate.digest);
     let install = installed(line, candidate, measured, None);
-    let intent = incumbent::begin(ground.folder(), &install)?;
-    let finished = incumbent::finish(ground.folder(), intent, None)?;
+    let intent = incumbent::begin(context.folder(), &install)?;
+    let finished = incumbent::finish(context.folder(), intent, None)?;
     Ok(Some(finished.line))
 }
 
@@ -52,47 +56,54 @@ pub fn baseline(ground: &Ground<'_>, measured: &Measured) -> Result<Option<Line>
 /// # Errors
 /// Why not; nothing has changed then.
 pub fn keep(
-    ground: &Ground<'_>,
+    context: &DecisionContext<'_>,
     measured: &Measured,
     why: &Rationale,
     git: Option<&Outside>,
 ) -> Result<Kept, PromotionError> {
     proven(measured)?;
-    let current = incumbent::current(ground.folder(), &ground.place)?;
+    let current = incumbent::current(context.folder(), &context.place)?;
     let current = current
-        .ok_or_else(|| PromotionError::NoIncumbent { problem: ground.place.problem.clone() })?;
+        .ok_or_else(|| PromotionError::NoIncumbent { problem: context.place.problem.clone() })?;
     same_incumbent(measured, &current)?;
-    let candidate = present::candidate(ground, measured, Proof::Passed)?;
-    held::is_said(ground, &candidate)?;
-    let wanted = git.map(|git| held::files(ground, &candidate, &current, git)).transpose()?;
+    let candidate = present::candidate(context, measured, Proof::Passed)?;
+    held::is_said(context, &candidate)?;
+    let wanted = git.map(|git| held::files(context, &candidate, &current, git)).transpose()?;
     let elsewhere = Elsewhere::of(&candidate, &current);
-    let mut line = line(What::Keep, ground, measured, candidate.digest);
+    let mut line = line(What::Keep, context, measured, candidate.digest);
     say(&mut line, why);
     let install = installed(line, candidate, measured, wanted);
-    let intent = incumbent::begin(ground.folder(), &install)?;
+    let intent = incumbent::begin(context.folder(), &install)?;
     let mut warnings = Vec::new();
     let commit = match git {
         None => Held::Nowhere,
         Some(outside) => {
-            let message = message(ground, measured, &intent, &current);
-            match commit(ground, &intent, &message, outside) {
+            let message = message(context, measured, &intent, &current);
+            match commit(context, &intent, &message, outside) {
                 Ok((commit, said)) => {
                     warnings.extend(said);
                     commit
                 }
-                Err(why) => return Err(abandoned(ground, &intent, &why)),
+                Err(why) => return Err(abandoned(context, &intent, &why)),
             }
         }
     };
     let (commit, committed, more) = elsewhere.told(commit);
     warnings.extend(more);
-    let folder = ground.place.folder(ground.folder()).join(&intent.folder);
-    let finished = incumbent::finish(ground.folder(), intent, commit)?;
+    let folder = context.place.folder(context.folder()).join(&intent.folder);
+    let finished = incumbent::finish(context.folder(), intent, commit)?;
     warnings.extend(finished.warnings);
-    let known = ledger::read(ground.folder())?;
-    let keeps = ledger::keeps_since_anchor(&known, &ground.place);
+    let known = ledger::read(context.folder())?;
+    let keeps = ledger::keeps_since_anchor(&known, &context.place);
     let anchor_is_due = keeps > 0 && keeps.is_multiple_of(EVERY);
     Ok(Kept { line: finished.line, folder, committed, warnings, anchor_is_due })
+}
+
+/// Whether an artifact is about what the kernel files hold now, and about the present incumbent.
+pub fn suits(context: &DecisionContext<'_>, measured: &Measured) -> bool {
+    let current = incumbent::current(context.folder(), &context.place).ok().flatten();
+    current.is_none_or(|current| same_incumbent(measured, &current).is_ok())
+        && present::candidate(context, measured, Proof::Content).is_ok()
 }
 
 /// What came of asking for a commit.
@@ -202,12 +213,12 @@ pub(super) fn installed(
 
 /// What came of the commit, and what is to be said of it.
 fn commit(
-    ground: &Ground<'_>,
+    context: &DecisionContext<'_>,
     intent: &Intent,
     message: &Message,
     outside: &Outside,
 ) -> Result<(Held, Vec<String>), String> {
-    let root = ground.root();
+    let root = context.root();
     let as_measured = || {
         intent.line.sources.iter().chain(&intent.line.headers).find(|source| {
             let now = Digest::of_file(&root.join(&source.path));
@@ -245,21 +256,21 @@ fn commit(
     }
 }
 
-fn abandoned(ground: &Ground<'_>, intent: &Intent, why: &str) -> PromotionError {
-    match incumbent::abandon(ground.folder(), intent) {
+fn abandoned(context: &DecisionContext<'_>, intent: &Intent, why: &str) -> PromotionError {
+    match incumbent::abandon(context.folder(), intent) {
         Ok(()) => PromotionError::CommitFailed { why: why.to_owned() },
         Err(more) => PromotionError::HalfKept { why: why.to_owned(), source: more },
     }
 }
 
 fn message(
-    ground: &Ground<'_>,
+    context: &DecisionContext<'_>,
     measured: &Measured,
     intent: &Intent,
     current: &Incumbent,
 ) -> Message {
     let line = &intent.line;
-    let baseline = incumbent::baseline(ground.folder(), &ground.place).ok().flatten();
+    let baseline = incumbent::baseline(context.folder(), &context.place).ok().flatten();
     let digests = (
         line.artifact_digest.hex(),
         baseline.as_ref().map(|b| b.artifact_digest.hex()).unwrap_or_default(),

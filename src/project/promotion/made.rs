@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use super::Ground;
+use super::DecisionContext;
 use crate::cache::Index;
 use crate::digest::Digest;
 use crate::engine::explain::Forecast;
@@ -28,27 +28,27 @@ pub(super) struct Made {
 /// # Errors
 /// The file that has changed since, if it is one.
 pub(super) fn of(
-    ground: &Ground<'_>,
+    context: &DecisionContext<'_>,
     forecast: &Forecast<'_>,
     compile: u32,
 ) -> Result<Made, Option<String>> {
-    let index = &ground.state.index;
+    let index = &context.state.index;
     let mut headers = BTreeMap::new();
     let mut others = BTreeMap::new();
     let mut seen = BTreeSet::from([compile]);
     let mut next = vec![compile];
     while let Some(node) = next.pop() {
         for File { name, digest, is_tool } in files(&forecast.key_fields(node).ok_or(None)?) {
-            if ground.kernel.contains(&name) {
+            if context.kernel.contains(&name) {
                 continue;
             }
             let writer = writer_of(index, &name);
             next.extend(writer.filter(|writer| seen.insert(*writer)));
-            let own = ground.own(&name).filter(|_| writer.is_none() && !is_tool);
+            let own = context.own(&name).filter(|_| writer.is_none() && !is_tool);
             let own = own.map(str::to_owned);
-            match own.filter(|_| node == compile || is_small(ground, &name)) {
+            match own.filter(|_| node == compile || is_small(context, &name)) {
                 Some(own) => {
-                    let bytes = fs::read(ground.root().join(&name)).unwrap_or_default();
+                    let bytes = fs::read(context.root().join(&name)).unwrap_or_default();
                     if Digest::of(&bytes) != digest {
                         return Err(Some(name));
                     }
@@ -61,13 +61,13 @@ pub(super) fn of(
         }
     }
     let others = others.into_values().collect();
-    let build = Build { compile: way(ground, compile).ok_or(None)?, others };
+    let build = Build { compile: way(context, compile).ok_or(None)?, others };
     Ok(Made { headers: headers.into_values().collect(), build })
 }
 
 /// How a node compiles; for how long it may is nothing of the kernel's.
-fn way(ground: &Ground<'_>, compile: u32) -> Option<CompileWork> {
-    match ground.state.definition(compile).ok()?.definition {
+fn way(context: &DecisionContext<'_>, compile: u32) -> Option<CompileWork> {
+    match context.state.definition(compile).ok()?.definition {
         Definition::Compile(compile) => Some(CompileWork { timeout_ms: 0, ..compile.work }),
         _ => None,
     }
@@ -100,6 +100,6 @@ fn writer_of(index: &Index, name: &str) -> Option<u32> {
     (0..index.nodes.len() as u32).find(writes)
 }
 
-fn is_small(ground: &Ground<'_>, name: &str) -> bool {
-    fs::metadata(ground.root().join(name)).is_ok_and(|file| file.len() <= LARGEST)
+fn is_small(context: &DecisionContext<'_>, name: &str) -> bool {
+    fs::metadata(context.root().join(name)).is_ok_and(|file| file.len() <= LARGEST)
 }

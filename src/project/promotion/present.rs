@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::made::{self, Made};
-use super::{Ground, Measured, PromotionError, Stale};
+use super::{DecisionContext, Measured, PromotionError, Stale};
 use crate::cache::{Kind, Status};
 use crate::digest::Digest;
 use crate::engine::StageRecord;
@@ -37,17 +37,17 @@ pub(super) enum Proof {
 
 /// The candidate, if the kernel files still hold what the artifact is about.
 pub(super) fn candidate(
-    ground: &Ground<'_>,
+    context: &DecisionContext<'_>,
     measured: &Measured,
     proof: Proof,
 ) -> Result<Candidate, PromotionError> {
-    let (stage, state) = (ground.stage, ground.state);
+    let (stage, state) = (context.stage, context.state);
     let node = state
         .index
         .find_node(stage)
         .ok_or_else(|| stale(Stale::NoStage(stage.to_owned()), measured))?;
     let stored = state.definition(node).map_err(PromotionError::State)?;
-    let look = Look { ground, measured, node };
+    let look = Look { context, measured, node };
     let candidate = match stored.definition {
         Definition::Bench(_) | Definition::Check(_) => look.kernel()?,
         Definition::Command(_) => look.command()?,
@@ -60,12 +60,12 @@ pub(super) fn candidate(
 }
 
 /// How the kernel that the artifact is about is built now, where that is known.
-pub(super) fn build(ground: &Ground<'_>, measured: &Measured) -> Option<Build> {
-    let node = ground.state.index.find_node(&measured.artifact.stage)?;
-    let look = Look { ground, measured, node };
+pub(super) fn build(context: &DecisionContext<'_>, measured: &Measured) -> Option<Build> {
+    let node = context.state.index.find_node(&measured.artifact.stage)?;
+    let look = Look { context, measured, node };
     let (compile, _) = look.compile()?;
     let (forecast, _) = look.forecast(compile).ok()?;
-    made::of(ground, &forecast, compile).ok().map(|made| made.build)
+    made::of(context, &forecast, compile).ok().map(|made| made.build)
 }
 
 fn stale(what: Stale, measured: &Measured) -> PromotionError {
@@ -77,7 +77,7 @@ fn stale(what: Stale, measured: &Measured) -> PromotionError {
 }
 
 struct Look<'a> {
-    ground: &'a Ground<'a>,
+    context: &'a DecisionContext<'a>,
     measured: &'a Measured,
     node: u32,
 }
@@ -89,7 +89,7 @@ impl Look<'_> {
 
     /// What a run would do with a node, and with what it needs.
     fn forecast(&self, node: u32) -> Result<(Forecast<'_>, Vec<u32>), PromotionError> {
-        let state = self.ground.state;
+        let state = self.context.state;
         let mut selected = vec![false; state.index.nodes.len()];
         let mut chosen = vec![node];
         let mut at = 0;
@@ -100,14 +100,14 @@ impl Look<'_> {
             at += 1;
         }
         let forecast =
-            Forecast::of(state, self.ground.host, &selected).map_err(PromotionError::State)?;
+            Forecast::of(state, self.context.host, &selected).map_err(PromotionError::State)?;
         let needs = (0..selected.len() as u32).filter(|&n| selected[n as usize] && n != node);
         Ok((forecast, needs.collect()))
     }
 
     /// The stages before it would all pass as they did.
     fn needs(&self) -> Result<(), PromotionError> {
-        let index = &self.ground.state.index;
+        let index = &self.context.state.index;
         let (forecast, needs) = self.forecast(self.node)?;
         for need in needs {
             let explanation = forecast.brief(need);
@@ -123,7 +123,7 @@ impl Look<'_> {
 
     /// The node that builds the kernel, and the entry of what it builds.
     fn compile(&self) -> Option<(u32, u32)> {
-        let index = &self.ground.state.index;
+        let index = &self.context.state.index;
         let inputs = index.ids(index.nodes[self.node as usize].inputs);
         let entry = inputs.first().copied()?;
         let builds = |n: &u32| index.ids(index.nodes[*n as usize].outputs).contains(&entry);
@@ -132,7 +132,7 @@ impl Look<'_> {
 
     /// A kernel that optloop builds.
     fn kernel(&self) -> Result<Candidate, PromotionError> {
-        let state = self.ground.state;
+        let state = self.context.state;
         let index = &state.index;
         let (compile, entry) = self.compile().ok_or_else(|| self.stale(Stale::NotBuilt))?;
         let (forecast, _) = self.forecast(compile)?;
@@ -152,11 +152,11 @@ impl Look<'_> {
             return Err(changed());
         }
         let sources = self.sources(index.ids(index.nodes[compile as usize].inputs))?;
-        let Made { headers, build } = made::of(self.ground, &forecast, compile)
+        let Made { headers, build } = made::of(self.context, &forecast, compile)
             .map_err(|why| why.map_or_else(changed, |path| self.stale(Stale::File(path))))?;
         let (_, name) = index.entry_name(entry);
         let bytes = state.store.bytes(&digest).or_else(|| {
-            let there = fs::read(self.ground.root().join(name)).ok();
+            let there = fs::read(self.context.root().join(name)).ok();
             there.filter(|bytes| Digest::of(bytes) == digest)
         });
         let bytes = bytes.ok_or_else(|| self.stale(Stale::Binary))?;
@@ -166,9 +166,9 @@ impl Look<'_> {
 
     /// A kernel that only a command knows.
     fn command(&self) -> Result<Candidate, PromotionError> {
-        let index = &self.ground.state.index;
+        let index = &self.context.state.index;
         let sources = self.sources(index.ids(index.nodes[self.node as usize].inputs))?;
-        for (read, source) in self.ground.kernel.iter().zip(&sources) {
+        for (read, source) in self.context.kernel.iter().zip(&sources) {
             let digest = Digest::of(&source.bytes).hex();
             if self.measured.field(&format!("input:{read}")) != Some(&digest) {
                 return Err(self.stale(Stale::File(source.path.clone())));
@@ -176,20 +176,20 @@ impl Look<'_> {
         }
         let opponents = self.measured.opponents();
         let named = |name: &str| {
-            self.ground.kernel.iter().any(|read| read == name)
+            self.context.kernel.iter().any(|read| read == name)
                 || opponents.iter().any(|o| o == name)
         };
         for (field, digest) in &self.measured.artifact.key_fields {
             let Some(path) = field.strip_prefix("input:").filter(|path| !named(path)) else {
                 continue;
             };
-            let now = Digest::of_file(&self.ground.root().join(path)).map(|d| d.hex());
+            let now = Digest::of_file(&self.context.root().join(path)).map(|d| d.hex());
             if now.unwrap_or_else(|_| "absent".to_owned()) != *digest {
                 return Err(self.stale(Stale::Input(path.to_owned())));
             }
         }
         let [one] = &sources[..] else {
-            return Err(PromotionError::SeveralFiles { stage: self.ground.stage.to_owned() });
+            return Err(PromotionError::SeveralFiles { stage: self.context.stage.to_owned() });
         };
         let digest = Digest::of(&one.bytes);
         Ok(Candidate { digest, binary: None, sources, headers: Vec::new(), build: None })
@@ -197,25 +197,25 @@ impl Look<'_> {
 
     /// The kernel's files, each of them read by the node and as it was seen.
     fn sources(&self, reads: &[u32]) -> Result<Vec<Content>, PromotionError> {
-        let index = &self.ground.state.index;
+        let index = &self.context.state.index;
         let one = |path: &String| {
             // What was measured of a copy that optloop made is no file of the user's.
             let own = self
-                .ground
+                .context
                 .own(path)
                 .ok_or_else(|| PromotionError::Copy { artifact: self.measured.name.clone() })?;
             let seen = reads.iter().find(|&&e| index.entry_name(e) == (Kind::File, path));
             let seen = seen.ok_or_else(|| PromotionError::NotAnInput {
-                stage: self.ground.stage.to_owned(),
+                stage: self.context.stage.to_owned(),
                 path: path.clone(),
             })?;
-            let bytes = fs::read(self.ground.root().join(path))
+            let bytes = fs::read(self.context.root().join(path))
                 .map_err(|e| self.stale(Stale::Unreadable(path.clone(), e.to_string())))?;
             if Digest::of(&bytes) != index.entries[*seen as usize].digest {
                 return Err(self.stale(Stale::File(path.clone())));
             }
             Ok(Content { path: own.to_owned(), bytes })
         };
-        self.ground.kernel.iter().map(one).collect()
+        self.context.kernel.iter().map(one).collect()
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::line::{line, say};
 use super::present::{self, Candidate, Proof};
 use super::{
-    Ground, Measured, PromotionError, Rationale, Says, held, keep, line, not_in_history, say,
+    DecisionContext, Measured, PromotionError, Rationale, Says, held, keep, not_in_history,
 };
 use crate::digest::Digest;
 use crate::git::Outside;
@@ -42,26 +43,26 @@ impl Reverted {
 /// # Errors
 /// Why not; nothing has changed then.
 pub fn revert(
-    ground: &Ground<'_>,
+    context: &DecisionContext<'_>,
     measured: &Measured,
     why: &Rationale,
     git: &Outside,
 ) -> Result<Reverted, PromotionError> {
-    let incumbent = incumbent::current(ground.folder(), &ground.place)?;
+    let incumbent = incumbent::current(context.folder(), &context.place)?;
     let incumbent = incumbent.ok_or_else(|| PromotionError::NothingToRestore {
-        problem: ground.place.problem.clone(),
+        problem: context.place.problem.clone(),
     })?;
     keep::same_incumbent(measured, &incumbent)?;
     let event = match measured.decision() {
         Some(Decision::Undecided) => What::Undecided,
         _ => What::Revert,
     };
-    let candidate = if is_back(ground, &incumbent) {
+    let candidate = if is_back(context, &incumbent) {
         None
     } else {
-        let candidate = present::candidate(ground, measured, Proof::Content)?;
-        only_what_was_measured(ground, &candidate, &incumbent)?;
-        if let Some(why) = not_in_history(ground.root(), &incumbent, git) {
+        let candidate = present::candidate(context, measured, Proof::Content)?;
+        only_what_was_measured(context, &candidate, &incumbent)?;
+        if let Some(why) = not_in_history(context.root(), &incumbent, git) {
             let pipeline = measured.artifact.provenance.pipeline.clone();
             return Err(PromotionError::NotInHistory { why, pipeline });
         }
@@ -71,37 +72,37 @@ pub fn revert(
         Some(candidate) => candidate.digest,
         None => recorded(measured).unwrap_or(incumbent.digest),
     };
-    let mut line = line(event, ground, measured, digest);
+    let mut line = line(event, context, measured, digest);
     if let Some(candidate) = &candidate {
         line.sources = candidate.sources.iter().map(Content::source).collect();
         line.headers = candidate.headers.iter().map(Content::source).collect();
     }
     say(&mut line, why);
     let change = Change::Revert(Box::new(line));
-    let intent = incumbent::begin(ground.folder(), &change)?;
+    let intent = incumbent::begin(context.folder(), &change)?;
     let differs = |file: &&incumbent::Restore| file.before != Some(file.after);
     let restored: Vec<String> =
         intent.files.iter().filter(differs).map(|file| file.path.clone()).collect();
-    let kept = (!restored.is_empty()).then(|| ground.folder().join(&intent.kept));
-    let finished = incumbent::finish(ground.folder(), intent, None)?;
+    let kept = (!restored.is_empty()).then(|| context.folder().join(&intent.kept));
+    let finished = incumbent::finish(context.folder(), intent, None)?;
     let mut warnings = finished.warnings;
-    warnings.extend(another_binary(ground, measured, &incumbent, candidate.is_none()));
+    warnings.extend(another_binary(context, measured, &incumbent, candidate.as_ref()));
     Ok(Reverted { line: finished.line, restored, kept, warnings })
 }
 
 /// Whether every file of the incumbent's holds what it held then.
-fn is_back(ground: &Ground<'_>, incumbent: &Incumbent) -> bool {
-    incumbent.files().all(|(source, _)| holds(ground, source))
+fn is_back(context: &DecisionContext<'_>, incumbent: &Incumbent) -> bool {
+    incumbent.files().all(|(source, _)| holds(context, source))
 }
 
-fn holds(ground: &Ground<'_>, source: &Source) -> bool {
-    let now = Digest::of_file(&ground.root().join(&source.path));
+fn holds(context: &DecisionContext<'_>, source: &Source) -> bool {
+    let now = Digest::of_file(&context.root().join(&source.path));
     now.is_ok_and(|digest| digest == source.digest)
 }
 
 /// Refuses to write over files that are not those of the candidate: nobody measured them.
 fn only_what_was_measured(
-    ground: &Ground<'_>,
+    context: &DecisionContext<'_>,
     candidate: &Candidate,
     incumbent: &Incumbent,
 ) -> Result<(), PromotionError> {
@@ -116,9 +117,9 @@ fn only_what_was_measured(
         return Err(PromotionError::OtherFiles { measured, best, folder: kept() });
     }
     let unread = |header: &&Source| {
-        let path = ground.root().join(&header.path);
+        let path = context.root().join(&header.path);
         let read = candidate.headers.iter().any(|own| own.path == header.path);
-        !read && path.exists() && !holds(ground, header)
+        !read && path.exists() && !holds(context, header)
     };
     match incumbent.headers.iter().find(unread) {
         None => Ok(()),
@@ -131,13 +132,13 @@ fn only_what_was_measured(
 /// Why the files that are back are not the whole of the incumbent, if they are not: it was built in
 /// another way than the pipeline's files say now, or they came out as another binary just now.
 fn another_binary(
-    ground: &Ground<'_>,
+    context: &DecisionContext<'_>,
     measured: &Measured,
     incumbent: &Incumbent,
-    was_back: bool,
+    candidate: Option<&Candidate>,
 ) -> Option<String> {
     let build = incumbent.build.as_ref()?;
-    if let Some(recipe) = &ground.recipe {
+    if let Some(recipe) = &context.recipe {
         let unsaid = recipe.unsaid(&build.compile);
         if !unsaid.is_empty() {
             return Some(format!(
@@ -148,8 +149,9 @@ fn another_binary(
             ));
         }
     }
-    let built = recorded(measured).filter(|built| was_back && *built != incumbent.digest)?;
-    let others = present::build(ground, measured).map(|now| held::others(&now, build));
+    let built =
+        recorded(measured).filter(|built| candidate.is_none() && *built != incumbent.digest)?;
+    let others = present::build(context, measured).map(|now| held::others(&now, build));
     let why = match others.filter(|others| !others.is_empty()) {
         Some(others) => format!("{} changed", others.join(", ")),
         None => "what else it is built from changed".to_owned(),
