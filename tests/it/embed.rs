@@ -28,7 +28,8 @@ fn a_program_of_forty_lines_runs_a_pipeline_and_compares_two_kernels() {
     let project = project(GOOD).file("slow.c", source(slow));
     let run = |said: &str| {
         let call = project.args(["pipeline.toml", "k.c", "slow.c"]).by(example());
-        let ran = call.run().code(0).says("smoke: passed").says("candidate: passed").says(said);
+        let ran =
+            call.run().code(0).says("smoke: passed true").says("candidate: passed true").says(said);
         ran.stdout.lines().last().map(str::to_owned)
     };
     assert_eq!(run(" 0 cached").as_deref(), Some("REVERT"));
