@@ -7,18 +7,21 @@ use syn::visit::{self, Visit};
 use super::rust_text::tokens;
 use super::{File, enforce};
 
-/// Modules in which a rule does not hold yet.
+/// Modules, and folders of modules, in which a rule does not hold yet.
 pub(crate) struct NotYet(&'static [&'static str]);
 
-const CIRCLES: NotYet = NotYet(&["cli"]);
-const PARAMETERS: NotYet = NotYet(&["cli"]);
+const CIRCLES: NotYet = NotYet(&["cli/artifact", "cli/inspect"]);
+const PARAMETERS: NotYet = NotYet(&["cli/inspect"]);
 const SENTENCES: NotYet = NotYet(&["engine"]);
 pub(crate) const LINES: NotYet = NotYet(&[]);
 
 impl NotYet {
     pub(crate) fn covers(&self, path: &str) -> bool {
-        let module = path.strip_prefix("src/").and_then(|inside| inside.split(['/', '.']).next());
-        module.is_some_and(|module| self.0.contains(&module))
+        let inside = path.strip_prefix("src/").unwrap_or_default();
+        let is_in = |place: &&str| {
+            inside.strip_prefix(*place).is_some_and(|rest| rest.starts_with(['/', '.']))
+        };
+        self.0.iter().any(is_in)
     }
 }
 

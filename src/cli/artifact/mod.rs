@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use super::args::ArtifactCommand;
 use super::columns::number;
 use super::exit::Exit;
+use super::picture::Charset;
 use super::refusal::Refusal;
 use super::ui::Ui;
 use super::{host, words};
@@ -28,7 +29,9 @@ use crate::stats::Metrics;
 pub(super) fn run(command: &ArtifactCommand, ui: &Ui) -> Exit {
     let done = match command {
         ArtifactCommand::Ls { stage } => ls::list(stage.as_deref(), ui),
-        ArtifactCommand::Show { artifact, ascii } => show::show(artifact, *ascii, ui),
+        ArtifactCommand::Show { artifact, ascii } => {
+            show::show(artifact, ascii.then_some(Charset::Ascii), ui)
+        }
         ArtifactCommand::Path { artifact } => find(artifact).map(|path| {
             ui.line(&path.display().to_string());
         }),

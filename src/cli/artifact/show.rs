@@ -19,8 +19,8 @@ use crate::cli::picture::Charset;
 use crate::engine::StageRecord;
 use crate::engine::account::BenchRecord;
 
-/// Shows one with its analyses.
-pub(super) fn show(wanted: &str, ascii: bool, ui: &Ui) -> Result<(), Refusal> {
+/// Shows one with its analyses; pictures in what the terminal says it shows, unless that is given.
+pub(super) fn show(wanted: &str, charset: Option<Charset>, ui: &Ui) -> Result<(), Refusal> {
     let user = |message| Refusal::Words(message, None, Exit::User);
     let account = Account::read(find(wanted)?).map_err(user)?;
     if ui.format == Format::Json {
@@ -30,7 +30,7 @@ pub(super) fn show(wanted: &str, ascii: bool, ui: &Ui) -> Result<(), Refusal> {
             ui.json(&Line::Analysis(AnalysisLine { stale, analysis: entry.clone() }));
         }
     } else {
-        let charset = if ascii { Charset::Ascii } else { charset() };
+        let charset = charset.unwrap_or_else(of_terminal);
         ui.text(&shown(&account, &crate::project::shown(&account.path), charset));
     }
     for warning in account.warnings() {
@@ -41,7 +41,7 @@ pub(super) fn show(wanted: &str, ascii: bool, ui: &Ui) -> Result<(), Refusal> {
 }
 
 /// What the terminal says it shows.
-fn charset() -> Charset {
+fn of_terminal() -> Charset {
     let set = |name: &&str| host::text_variable(name).filter(|value| !value.is_empty());
     // The order that POSIX gives them, XBD 8.2.
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(set).unwrap_or_default();

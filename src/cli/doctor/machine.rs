@@ -35,10 +35,11 @@ pub(super) fn checks(cpu: &CpuIdentity) -> Vec<Check> {
     let noise = quiet_noise(core);
     let since = hardware::between(&before, &hardware::ticks(&read("/proc/stat")));
     let here = Path::new(CPUS).join(format!("cpu{core}"));
-    let virtual_machine = hardware::is_virtual(&read("/proc/cpuinfo"));
+    let is_virtual = hardware::is_virtual(&read("/proc/cpuinfo"));
+    let kind = if is_virtual { MachineKind::Virtual } else { MachineKind::Real };
     vec![
         usable(cpu, &cores),
-        smt(&siblings, virtual_machine, core, &watched),
+        smt(&siblings, kind, core, &watched),
         caches(&hardware::caches(&here)),
         governor(&cpu.governor),
         turbo(cpu.turbo),
@@ -76,13 +77,19 @@ fn usable(cpu: &CpuIdentity, cores: &[u32]) -> Check {
     check.with(CheckValues { cores: Some(cores.to_vec()), ..CheckValues::default() })
 }
 
+/// Whether the processor is seen as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MachineKind {
+    Real,
+    Virtual,
+}
+
 /// Cores that share execution units: the kernel's neighbour must be idle.
-fn smt(siblings: &[Vec<u32>], virtual_machine: bool, core: u32, watched: &[Ticks]) -> Check {
+fn smt(siblings: &[Vec<u32>], kind: MachineKind, core: u32, watched: &[Ticks]) -> Check {
     if siblings.is_empty() {
-        let found = if virtual_machine {
-            "no siblings told, and a virtual machine may hide them"
-        } else {
-            "no siblings: each core is alone"
+        let found = match kind {
+            MachineKind::Virtual => "no siblings told, and a virtual machine may hide them",
+            MachineKind::Real => "no siblings: each core is alone",
         };
         return Check::ok("smt", found);
     }
@@ -284,12 +291,12 @@ mod tests {
             ([ticks(1, 5, 0), ticks(0, 90, 0)], CheckStanding::Ok),
             ([ticks(3, 90, 0), ticks(2, 90, 0)], CheckStanding::Ok),
         ] {
-            let check = smt(&groups, false, 3, &watched);
+            let check = smt(&groups, MachineKind::Real, 3, &watched);
             assert_eq!(check.standing, standing, "{}", check.found);
             assert!(check.found.contains("0+2, 1+3"), "{}", check.found);
         }
-        assert!(smt(&[], true, 0, &[]).found.contains("may hide"));
-        assert!(smt(&[], false, 0, &[]).found.contains("alone"));
+        assert!(smt(&[], MachineKind::Virtual, 0, &[]).found.contains("may hide"));
+        assert!(smt(&[], MachineKind::Real, 0, &[]).found.contains("alone"));
     }
 
     #[test]

@@ -88,14 +88,26 @@ pub(super) fn others() -> Vec<Check> {
     all
 }
 
-/// Name, cost, package.
-const TOOLS: [(&str, &str, &str); 3] = [
-    ("git", "`keep` cannot commit", "apt install git"),
-    ("make", "no Makefile integration", "apt install make"),
-    ("just", "no justfile integration", "pip install rust-just (or cargo install just)"),
+/// A program that is nice to have.
+struct Tool {
+    name: &'static str,
+    /// What there is not without it.
+    cost: &'static str,
+    /// What installs it.
+    mend: &'static str,
+}
+
+const TOOLS: [Tool; 3] = [
+    Tool { name: "git", cost: "`keep` cannot commit", mend: "apt install git" },
+    Tool { name: "make", cost: "no Makefile integration", mend: "apt install make" },
+    Tool {
+        name: "just",
+        cost: "no justfile integration",
+        mend: "pip install rust-just (or cargo install just)",
+    },
 ];
 
-fn tool((name, cost, mend): &(&'static str, &'static str, &'static str)) -> Check {
+fn tool(&Tool { name, cost, mend }: &Tool) -> Check {
     match find(name) {
         Some(path) => Check::ok(name, path.display().to_string()),
         None => Check::weak(name, "not in PATH", cost, mend),
