@@ -13,7 +13,7 @@ pub use super::explanation::{Answer, Cause, Counts, Explanation, Field, Link, Wh
 use super::fate::{Fate, Step};
 use super::own;
 use super::state::State;
-use super::subject::{Eyes, Hit, Job, Known, Readable};
+use super::subject::{Eyes, Hit, Job, Known, Readable, lost_artifact};
 use crate::cache::index::flag;
 use crate::cache::{Kind, Status};
 use crate::digest::Digest;
@@ -346,6 +346,9 @@ impl<'a> Forecast<'a> {
         };
         if hit.action.outputs.len() != job.outputs.len() {
             return Fate { changes, ..lost(&job.name) };
+        }
+        if let Some(file) = lost_artifact(&hit.action, &self.state.paths.state) {
+            return Fate { changes, ..lost(&file) };
         }
         let (mut files, mut given) = (Vec::new(), Vec::new());
         for (known, output) in job.outputs.iter().zip(&hit.action.outputs) {

@@ -8,7 +8,7 @@ use super::event::{Event, Outcome, Reason, StageFinished};
 use super::seen::Seen;
 use super::shared::Shared;
 use super::stage::{Failure, FailureClass, StageOutcome};
-use super::subject::{Hit, Job, Known, with_discovered};
+use super::subject::{Hit, Job, Known, lost_artifact, with_discovered};
 use super::{dispatch, own};
 use crate::cache::ACTION_VERSION;
 use crate::cache::index::flag;
@@ -120,6 +120,9 @@ impl<'a> JobRun<'a> {
         let mut files = Vec::new();
         if hit.action.outputs.len() != self.job.outputs.len() {
             return Err(LostOutput { file: self.job.name.clone() });
+        }
+        if let Some(file) = lost_artifact(&hit.action, self.shared.state_dir) {
+            return Err(LostOutput { file });
         }
         for (known, output) in self.job.outputs.iter().zip(&hit.action.outputs) {
             let mut now = known.clone();

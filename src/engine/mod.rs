@@ -27,7 +27,7 @@ mod shared;
 pub mod stage;
 pub mod state;
 mod subject;
-mod tags;
+pub mod tags;
 mod threads;
 pub mod upkeep;
 mod waves;

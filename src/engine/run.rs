@@ -363,10 +363,11 @@ impl Work for Run<'_> {
             has_log,
             discovered,
         };
-        self.record(&done.seen, Some(finish))?;
         self.count(&done.finished.outcome);
         self.failed |= !passed;
+        // First: what observers write of it must be there when it counts as known.
         self.shared.tell(&Event::StageFinished(Box::new(done.finished)));
+        self.record(&done.seen, Some(finish))?;
         self.waves.settle(node, if passed { Stand::Passed } else { Stand::Failed });
         Ok(())
     }

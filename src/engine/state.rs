@@ -243,10 +243,7 @@ impl State {
         let make = || -> std::io::Result<()> {
             std::fs::create_dir_all(&self.paths.own)?;
             std::fs::create_dir_all(self.paths.state.join("tmp"))?;
-            let ignore = self.paths.state.join(".gitignore");
-            if !ignore.exists() {
-                index::replace(&ignore, |f| std::io::Write::write_all(f, b"*\n"))?;
-            }
+            tags::hide_from_git(&self.paths.state)?;
             tags::put(&self.paths.state)
         };
         make().map_err(|source| EngineError::State {

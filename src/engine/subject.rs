@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
 use super::account::StageRecord;
 use super::condition::{self, ConditionError, Results};
@@ -380,4 +381,10 @@ impl Readable<'_> {
         }
         condition::holds(expression, &results)
     }
+}
+/// The artifact of a result that is kept, where it is gone or was never written: a run that was
+/// killed keeps a result a moment before its artifact. Nothing can be decided without it.
+pub(super) fn lost_artifact(action: &Action, state_dir: &Path) -> Option<String> {
+    let is_lost = !action.artifact.is_empty() && !state_dir.join(&action.artifact).exists();
+    is_lost.then(|| action.artifact.clone())
 }

@@ -1,4 +1,4 @@
-//! Notes for backup programs: which folders of the state can be made again (<https://bford.info/cachedir/>).
+//! Notes for git and for backup programs: which folders of the state can be made again (<https://bford.info/cachedir/>).
 
 use std::fs;
 use std::io::{self, Write};
@@ -12,6 +12,19 @@ const NAME: &str = "CACHEDIR.TAG";
 /// What is lost with these costs time and nothing else. The rest of the state holds measurements,
 /// decisions, and the only copies of candidates that were put aside.
 const MADE_AGAIN: [&str; 2] = ["cache", "build"];
+
+/// Makes the state folder ignore itself in git.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn hide_from_git(state: &Path) -> io::Result<()> {
+    let ignore = state.join(".gitignore");
+    if ignore.exists() {
+        return Ok(());
+    }
+    fs::create_dir_all(state)?;
+    index::replace(&ignore, |file| file.write_all(b"*\n"))
+}
 
 /// Tags what can be made again, and takes back the tag of the whole state that optloop once wrote.
 pub(super) fn put(state: &Path) -> io::Result<()> {

@@ -210,3 +210,23 @@ fn kernels_that_were_checked_and_measured_are_shown_with_pictures_and_analysed()
         .run();
     assert!(dumb.code(0).stdout.is_ascii());
 }
+
+#[test]
+fn a_result_without_its_artifact_is_measured_again_where_it_is_asked_for() {
+    let project = super::keep::project();
+    project.run().code(0);
+    let artifacts = || {
+        let runs = std::fs::read_dir(project.path(".optloop/runs")).expect("listed").flatten();
+        let files = runs.map(|run| run.path().join("candidate.json"));
+        files.filter(|file| file.exists()).collect::<Vec<_>>()
+    };
+    let first = artifacts();
+    assert_eq!(first.len(), 1);
+    // As after a kill between the result and its artifact.
+    std::fs::remove_file(&first[0]).expect("removed");
+    project.write("k.c", super::keep::kernel(1000));
+    let told = project.args(["explain", "pipeline.toml", "candidate"]).run().code(0);
+    drop(told.says("candidate.json is gone"));
+    project.run().code(0);
+    assert_eq!(artifacts().len(), 1, "it was measured again");
+}
