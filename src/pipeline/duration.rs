@@ -5,7 +5,7 @@ const LONGEST_MS: f64 = 366.0 * 24.0 * 3_600_000.0;
 
 /// Why a text is no duration, in words to stand under it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum DurationError {
+pub enum DurationError {
     /// It does not begin with a number.
     #[error("not a duration")]
     NoNumber,
@@ -27,7 +27,7 @@ pub(super) enum DurationError {
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn parse(text: &str) -> Result<u64, DurationError> {
+pub fn parse(text: &str) -> Result<u64, DurationError> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     if number.is_empty() {

@@ -5,7 +5,7 @@
 //! the environment or a device.
 
 mod device;
-mod duration;
+pub mod duration;
 pub mod file;
 mod findings;
 mod matrix;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use super::host::Disk;
 use crate::backend::{cpu, cuda};
+use crate::process::sandbox;
 
 /// Serves as the child that the first argument names; `None` when it names none.
 pub fn serve() -> Option<ExitCode> {
@@ -19,8 +20,16 @@ pub fn serve() -> Option<ExitCode> {
         cuda::inspect::replay::CUDA_REPLAY_COMMAND => replay(&args.collect::<Vec<_>>()),
         cuda::compiler::nvrtc::NVRTC_COMMAND => nvrtc(args),
         cuda::clocks::CLOCKS_COMMAND => cuda::clocks::main(args.next(), &Disk),
+        sandbox::agent::AGENT_COMMAND => agent(&args.collect::<Vec<_>>()),
         _ => return None,
     })
+}
+
+/// Becomes an agent's command, whose writes are confined.
+fn agent(args: &[OsString]) -> ExitCode {
+    let why = sandbox::agent::main(args);
+    let _unheard = writeln!(std::io::stderr(), "optloop: {why}");
+    ExitCode::from(sandbox::agent::CANNOT_RUN)
 }
 
 /// Launches a kernel alone; the tool around it hands on what is said.

@@ -66,6 +66,13 @@ fn device(host: &dyn Host, target: &Target) -> String {
     format!("{asked}-{}", &Digest::of(identity.as_bytes()).hex()[..8])
 }
 
+impl Project<'_> {
+    /// The pipeline's kernel files, below the root; none where it names none.
+    pub fn kernel(&self, overrides: &Overrides) -> Option<Vec<String>> {
+        Incumbents { project: self, overrides }.kernel()
+    }
+}
+
 impl Incumbents<'_> {
     /// The pipeline's kernel files, below the root.
     pub(super) fn kernel(&self) -> Option<Vec<String>> {

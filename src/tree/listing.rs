@@ -160,6 +160,11 @@ impl Listing {
         self.len() == 0
     }
 
+    /// The names of its files and links.
+    pub fn names(&self) -> impl Iterator<Item = &Path> {
+        self.files().map(|item| item.name.as_path())
+    }
+
     pub(super) fn files(&self) -> impl Iterator<Item = &Item> {
         self.items.iter().filter(|item| !item.stat.is_folder())
     }
@@ -212,7 +217,11 @@ impl Item {
 fn walk(root: &Path) -> io::Result<Vec<Item>> {
     let items = Mutex::new(Vec::new());
     let failed = Mutex::new(None);
+    // A copy in a state folder is no part of the project that the folder lies in, and git ignores it
+    // there as a whole.
+    let is_copy = root.iter().any(|part| part == ".optloop");
     let walker = WalkBuilder::new(root)
+        .parents(!is_copy)
         .hidden(false)
         .ignore(false)
         .require_git(false)

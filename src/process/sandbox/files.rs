@@ -15,7 +15,7 @@ use crate::process::procfs;
 use crate::process::trace::Held;
 
 /// The newest interface that the rules below were written for; newer kernels serve it too.
-const KNOWN: ABI = ABI::V9;
+pub(super) const KNOWN: ABI = ABI::V9;
 
 /// Where systems keep libraries, and what runtimes ask about the machine. Folders of users and
 /// of running services are left out on purpose, and so are the processes of others.

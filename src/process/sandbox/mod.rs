@@ -5,6 +5,7 @@
 //! calls that no kernel needs. Both are asked for by system call, never by the kernel's version,
 //! for distributions carry patches back and containers forbid.
 
+pub mod agent;
 mod calls;
 mod confine;
 mod files;
