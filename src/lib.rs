@@ -36,5 +36,7 @@ pub mod engine;
 pub mod record;
 // a project as a library: find, open, run, compare, decide
 pub mod project;
+// the keep/revert loop
+pub mod campaign;
 // argv to one call to text or JSON to an exit code
 pub mod cli;

@@ -58,7 +58,13 @@ fn sandbox(dir: &Path) {
     for part in ["kernels", "pipelines"] {
         copy(&root().join(part), &dir.join(part));
     }
-    let deciding = ["deciding/pairs.jsonl", "deciding/cycles.toml", "deciding/cycles.txt"];
+    copy(&root().join("docs/campaigns/versions"), &dir.join("versions"));
+    let deciding = [
+        "campaigns/campaign.toml",
+        "deciding/pairs.jsonl",
+        "deciding/cycles.toml",
+        "deciding/cycles.txt",
+    ];
     for file in ["make/Makefile", "make/justfile"].into_iter().chain(deciding) {
         let from = root().join("docs").join(file);
         fs::copy(&from, dir.join(from.file_name().expect("a name"))).expect("copied");
@@ -147,6 +153,7 @@ fn forgiving(page: &str) -> String {
         (r"\b(just now|\d+ (s|min|h|days) ago)\b", "[..]"),
         (r"\b\d+(\.\d+)? (ns|us|ms|s)\b", "[..]"),
         (r"\b\d{8}T\d{6}\.\d{3}-\d+\b", "[..]"),
+        (r"\b\d{8}T\d{6}Z\b", "[..]"),
         (r"\b[0-9a-f]{12} → [0-9a-f]{12}\b", "[..]"),
         (r"\bcpu-[0-9a-f]{8}\b", "[..]"),
         // What compilers make of a kernel has another digest elsewhere.
@@ -339,8 +346,14 @@ fn every_console_block_of_readme_runs_as_it_is_written() {
 }
 
 /// The pages with commands, `docs/*.md`; each has a test of its own here, for they take their time.
-const PAGES: [&str; 5] =
-    ["docs/cache.md", "docs/deciding.md", "docs/make.md", "docs/measuring.md", "docs/pipeline.md"];
+const PAGES: [&str; 6] = [
+    "docs/cache.md",
+    "docs/deciding.md",
+    "docs/make.md",
+    "docs/measuring.md",
+    "docs/pipeline.md",
+    "docs/campaigns.md",
+];
 
 #[test]
 fn every_page_with_commands_has_its_test() {
@@ -375,6 +388,11 @@ fn every_console_block_about_measuring_runs_as_it_is_written() {
 #[test]
 fn every_console_block_about_pipelines_runs_as_it_is_written() {
     run_page(&root().join(PAGES[4]));
+}
+
+#[test]
+fn every_console_block_about_campaigns_runs_as_it_is_written() {
+    run_page(&root().join(PAGES[5]));
 }
 
 #[test]
@@ -483,6 +501,10 @@ fn mistakes(block: &str, dir: &Path) -> String {
         fs::write(place.with_file_name("reference.c"), "").expect("written");
         return render(&problem::load(&place, &Disk).diagnostics);
     }
+    if place.ends_with("campaign.toml") {
+        let loaded = optloop::campaign::settings::load(&place, block.to_owned());
+        return render(&loaded.diagnostics);
+    }
     let mut pipeline = place.clone();
     if named.is_some_and(|n| n.starts_with("stages/")) {
         let name = place.file_stem().expect("a name").to_string_lossy().into_owned();
@@ -525,9 +547,12 @@ fn every_toml_block_is_a_file_that_loads() {
     assert!(seen > 5, "only {seen} blocks were found");
     let dir = tempfile::tempdir().expect("a temporary folder");
     sandbox(dir.path());
-    for bad in
-        ["colour = 1\n", "# kernels/x/problem.toml\nname = 1\n", "# stages/x.toml\nkind = 1\n"]
-    {
+    for bad in [
+        "colour = 1\n",
+        "# kernels/x/problem.toml\nname = 1\n",
+        "# stages/x.toml\nkind = 1\n",
+        "# campaign.toml\nname = 1\n",
+    ] {
         assert!(!mistakes(bad, dir.path()).is_empty(), "{bad}");
     }
 }

@@ -3,6 +3,7 @@
 mod alone;
 mod artifact;
 mod best;
+mod campaign;
 mod inspect;
 mod run;
 mod said;
@@ -17,6 +18,7 @@ use super::exit;
 pub(super) use alone::pipeline_alone;
 pub(super) use artifact::{AnalyzeArgs, ArtifactCommand};
 pub(super) use best::{BestArgs, BestCommand, KeepArgs, SetArgs, WhichBest};
+pub(super) use campaign::{DiffArgs, LoopCommand, StartArgs, WhichCampaign};
 pub(super) use inspect::{AsmArgs, DeviceCodeArgs, InspectCommand, ResourcesArgs};
 pub(super) use run::{
     CalibrateArgs, CompareArgs, Drawing, ExplainArgs, GraphArgs, Logs, PipelineArgs,
@@ -95,6 +97,9 @@ pub(super) enum Command {
     Keep(KeepArgs),
     /// Put the incumbent's files back where the candidate's are.
     Revert(RevertArgs),
+    /// Let an agent improve a kernel for hours: one change at a time, measured and decided here.
+    #[command(subcommand)]
+    Loop(LoopCommand),
     /// Show the best of each problem, make another kernel the best, or begin anew.
     Best(BestArgs),
     /// Look inside what a kernel is compiled to.

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::campaign::event::End;
 use crate::engine::stage::FailureClass;
 use crate::engine::{EngineError, Outcome, StageFinished};
 use crate::plan::StageKind;
@@ -26,6 +27,14 @@ pub enum Exit {
     NoDevice = 4,
     /// UNDECIDED.
     Undecided = 5,
+    /// A campaign spent its budget.
+    Budget = 10,
+    /// A campaign had no gain for as long as it may.
+    Plateau = 11,
+    /// A campaign was stopped on request.
+    Stopped = 12,
+    /// A campaign had more failures than it may.
+    Blocked = 13,
     /// A defect of optloop.
     Internal = 70,
     /// Not the candidate's doing, and it may go away: a full disk, memory, a device in use.
@@ -46,6 +55,8 @@ Exit codes:
   3    the candidate failed (wrong, crashed, timed out, cheating, too slow) or the verdict is REVERT
   4    there is no such device here
   5    UNDECIDED
+  10   a campaign spent its budget; 11: it had no gain for as long as it may; 12: it was stopped on
+       request; 13: failures of the agent or the machine used up what they may
   70   a defect of optloop
   75   infrastructure: a full disk, memory, a device or state in use; try again
   130  interrupted
@@ -101,6 +112,17 @@ pub(super) fn of_run(report: &RunReport) -> Exit {
     }
     let unrecorded = report.unrecorded.as_ref().map(of_io);
     report.stages.iter().map(of_stage).chain(unrecorded).max().unwrap_or(Exit::Ok)
+}
+
+/// The code of a campaign that has ended.
+pub(super) fn of_campaign(end: End) -> Exit {
+    match end {
+        End::Target | End::Exhausted => Exit::Ok,
+        End::Budget => Exit::Budget,
+        End::Plateau => Exit::Plateau,
+        End::Stopped => Exit::Stopped,
+        End::Blocked => Exit::Blocked,
+    }
 }
 
 /// The code of what keeps a run from going on.

@@ -1,12 +1,14 @@
 //! Lines of `--format json` that are no events of a run: one type for each, from which the schema is
 //! made too.
 
+pub(super) mod campaign;
 pub(super) mod inspected;
 pub(super) mod kept;
 pub(super) mod machine;
 
 use serde::Serialize;
 
+use self::campaign::CampaignStatusLine;
 use self::inspected::{
     AsmDiffLine, AsmLine, DeviceCodeDiffLine, DeviceCodeLine, EntryDiffLine, EntryLine,
     EntryOnlyInLine, FunctionDiffLine, FunctionLine, FunctionOnlyInLine, ResourcesDiffLine,
@@ -121,6 +123,8 @@ pub(super) enum Line {
     EntryOnlyIn(EntryOnlyInLine),
     /// What changed in a kernel.
     EntryDiff(Box<EntryDiffLine>),
+    /// How a campaign is doing.
+    CampaignStatus(CampaignStatusLine),
 }
 
 impl Line {

@@ -9,6 +9,7 @@ mod best;
 mod board;
 mod cache;
 mod calibrate;
+mod campaign;
 mod changed;
 mod columns;
 mod compare;
@@ -114,6 +115,7 @@ fn dispatch(cli: &Cli, ui: Ui) -> Exit {
         Command::Calibrate(args) => calibrate::run(args, ui),
         Command::Replay(args) => replay::run(args, &ui),
         Command::Keep(args) => keep::run(args, &ui),
+        Command::Loop(command) => campaign::run(command, &ui),
         Command::Best(args) => best::run(args, ui),
         Command::Revert(args) => revert::run(args, &ui),
         Command::Inspect(command) => inspect::run(command, &ui),

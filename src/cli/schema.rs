@@ -55,6 +55,7 @@ fn all() -> Vec<(&'static str, Value)> {
     all.push(("problem", problem));
     all.push(("event", event()));
     all.extend(record::schemas());
+    all.extend(crate::campaign::schemas());
     all
 }
 
@@ -131,7 +132,10 @@ mod tests {
         let Refusal::Words(_, hint, _) = unknown("zzzzzzzzzz") else { panic!("diagnostics") };
         assert_eq!(
             hint.as_deref(),
-            Some("there are pipeline, preset, problem, event, artifact, analysis, ledger, board")
+            Some(
+                "there are pipeline, preset, problem, event, artifact, analysis, ledger, board, \
+                 campaign, campaign_event, experiment"
+            )
         );
     }
 }

@@ -25,7 +25,7 @@ fn kills() -> usize {
 }
 
 #[expect(clippy::disallowed_methods, reason = "how thorough a test is, is asked of its user")]
-fn wanted_kills() -> Option<usize> {
+pub(crate) fn wanted_kills() -> Option<usize> {
     std::env::var("OPTLOOP_KILLS").ok()?.parse().ok()
 }
 

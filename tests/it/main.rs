@@ -4,6 +4,7 @@
 mod artifact;
 mod best;
 mod cache;
+mod campaign;
 mod clocks;
 mod codes;
 mod command;

@@ -25,10 +25,20 @@ pub(crate) fn check_lines(args: &[String], stdout: &str) {
         return;
     }
     let shows = args.windows(2).any(|pair| pair == ["artifact", "show"]);
+    let own = match (&args[0][..], args.get(1).map(String::as_str)) {
+        ("loop", Some("results")) => "experiment",
+        ("loop", Some("start" | "resume")) => "campaign_event",
+        _ => "event",
+    };
     for (number, line) in stdout.split_inclusive('\n').enumerate() {
         let is_artifact = shows && number == 0 && !line.starts_with("{\"event\"");
         if line.ends_with('\n') {
-            let schema = if is_artifact { "artifact" } else { "event" };
+            // A refusal is a line of its own, whatever the command prints else.
+            let schema = match line {
+                _ if is_artifact => "artifact",
+                _ if line.starts_with(r#"{"event":"error"#) => "event",
+                _ => own,
+            };
             expect_valid(schema, line, &args.join(" "));
         }
     }
@@ -45,6 +55,8 @@ pub(crate) fn check_records(state: &Path) {
         let each = |schema: &str| lines().for_each(|line| expect_valid(schema, line, &below));
         match below.split('/').collect::<Vec<_>>()[..] {
             ["ledger.jsonl"] => each("ledger"),
+            ["campaigns", _, "events.jsonl"] => each("campaign_event"),
+            ["campaigns", _, "experiments.jsonl"] => each("experiment"),
             ["boards", _] => each("board"),
             ["runs", _, "events.jsonl"] => each("event"),
             ["runs", _, file] if file.ends_with(".analysis.jsonl") => each("analysis"),

@@ -1,0 +1,363 @@
+use std::cell::RefCell;
+use std::time::Duration;
+
+use super::*;
+use crate::campaign::agent::{self, Surroundings};
+use crate::campaign::event::{Baseline, Better, End, Status};
+use crate::campaign::file::{AgentSandbox, Dirty, PromptBy};
+use crate::campaign::scope::Patterns;
+use crate::campaign::settings::{AgentKind, AgentSettings, Guard};
+use crate::campaign::step::Rules;
+
+/// Judges by the number that the kernel holds. What the incumbent is lies in a file, as it does with
+/// a real one.
+struct Numbers<'a> {
+    folder: &'a Path,
+    /// So many judgements say "infrastructure" first.
+    trouble: u32,
+}
+
+impl Numbers<'_> {
+    fn value(tree: &Path) -> Option<f64> {
+        let text = fs::read_to_string(tree.join("k.c")).expect("a kernel");
+        text.lines().find_map(|line| line.strip_prefix("// ")?.parse().ok())
+    }
+
+    fn incumbent(&self) -> f64 {
+        let text = fs::read_to_string(self.folder.join("incumbent")).expect("an incumbent");
+        text.parse().expect("a number")
+    }
+
+    fn set(&self, value: f64) {
+        fs::write(self.folder.join("incumbent"), value.to_string()).expect("written");
+    }
+}
+
+impl Judge for Numbers<'_> {
+    fn baseline(&mut self, tree: &Path) -> Result<Baseline, Blocked> {
+        let message = "it does not run".to_owned();
+        let value = Self::value(tree).ok_or(Blocked::Refused { message })?;
+        self.set(value);
+        Ok(Baseline {
+            stage: "count".to_owned(),
+            metric: "cycles".to_owned(),
+            better: Better::Lower,
+            value,
+            artifact: "a".to_owned(),
+            guards: Vec::new(),
+        })
+    }
+
+    fn judge(&mut self, tree: &Path, _: &Baseline) -> Result<Judgement, Blocked> {
+        let best = self.incumbent();
+        let value = Self::value(tree);
+        let outcome = match value {
+            _ if self.trouble > 0 => {
+                self.trouble -= 1;
+                Outcome::Infrastructure
+            }
+            None => Outcome::Failed,
+            Some(value) if value < best => Outcome::Better,
+            Some(value) if value > best => Outcome::Worse,
+            Some(_) => Outcome::Undecided,
+        };
+        Ok(Judgement {
+            outcome,
+            value,
+            gain: value.map(|value| 1.0 - value / best),
+            lower: None,
+            upper: None,
+            artifact: None,
+            reason: "counted".to_owned(),
+            seconds: 0.0,
+        })
+    }
+
+    fn promote(&mut self, tree: &Path, _: &Judgement) -> Result<(), Blocked> {
+        self.set(Self::value(tree).expect("a value"));
+        Ok(())
+    }
+
+    fn confirm(&mut self, tree: &Path, _: &Baseline) -> Result<f64, Blocked> {
+        Ok(Self::value(tree).expect("a value"))
+    }
+}
+
+/// Remembers what happened.
+#[derive(Default)]
+struct Seen(RefCell<Vec<Event>>);
+
+impl Observer for Seen {
+    fn event(&self, entry: &Entry, _: &History) {
+        self.0.borrow_mut().push(entry.event.clone());
+    }
+}
+
+struct World {
+    dir: tempfile::TempDir,
+}
+
+impl World {
+    fn new(versions: &[&[(&str, &str)]]) -> Self {
+        let world = Self { dir: tempfile::tempdir().expect("a folder") };
+        world.write("project/k.c", "// 100\n");
+        world.write("project/tests/t.sh", "exit 0\n");
+        for (at, version) in versions.iter().enumerate() {
+            for (name, text) in *version {
+                world.write(&format!("versions/{:02}-v/{name}", at + 1), text);
+            }
+        }
+        world
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::create_dir_all(self.at(name).parent().expect("a folder")).expect("made");
+        fs::write(self.at(name), text).expect("written");
+    }
+
+    fn settings(&self, rules: Rules) -> Settings {
+        Settings {
+            name: "c".to_owned(),
+            goal: "fewer cycles".to_owned(),
+            pipeline: "p.toml".to_owned(),
+            dirty: Dirty::Fail,
+            patterns: Patterns {
+                edit: vec!["k.c".to_owned(), "lib/**".to_owned()],
+                protect: vec!["tests".to_owned()],
+                ..Patterns::default()
+            },
+            agent: AgentSettings {
+                kind: AgentKind::Replay(self.at("versions")),
+                timeout: Duration::from_secs(20),
+                sandbox: AgentSandbox::None,
+                writes: Vec::new(),
+            },
+            guards: vec![Guard {
+                run: ["sh", "-c", "test ! -e lib/bad && echo Ran $(ls tests | wc -w) tests"]
+                    .map(str::to_owned)
+                    .to_vec(),
+                expect: Some(regex::Regex::new(r"Ran (\d+) tests").expect("an expression")),
+                timeout: Duration::from_secs(20),
+            }],
+            rules,
+        }
+    }
+
+    fn drive(&self, folder: &str, settings: &Settings) -> (History, Vec<Event>) {
+        let env = vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())];
+        let folder = self.at(folder);
+        let surroundings = Surroundings { env: env.clone(), ..Surroundings::default() };
+        let mut agent = agent::of(&settings.agent, surroundings);
+        let mut judge = Numbers { folder: &folder, trouble: 0 };
+        let seen = Seen::default();
+        let parts = Parts {
+            settings,
+            folder: &folder,
+            agent: &mut *agent,
+            judge: &mut judge,
+            observer: &seen,
+            env: &env,
+            secrets: &Secrets::default(),
+            cancel: &Cancel::default(),
+        };
+        let mut driver = if folder.exists() {
+            Driver::resume(parts).expect("resumed").0
+        } else {
+            Driver::begin(parts, &self.at("project"), begun()).expect("begun")
+        };
+        assert_eq!(driver.run().expect("it runs"), Ran::ToItsEnd);
+        let history = driver.history().clone();
+        (history, seen.0.into_inner())
+    }
+}
+
+fn begun() -> Begun {
+    Begun {
+        id: "c-1".to_owned(),
+        goal: "fewer cycles".to_owned(),
+        pipeline: "p.toml".to_owned(),
+        base: String::new(),
+        head: None,
+    }
+}
+
+fn statuses(history: &History) -> Vec<&'static str> {
+    let ended = history.iterations.iter().filter_map(|iteration| iteration.status);
+    ended.map(Status::word).collect()
+}
+
+const VERSIONS: [&[(&str, &str)]; 9] = [
+    &[("k.c", "// 90\n")],
+    &[("k.c", "// 95\n")],
+    &[("k.c", "// 90 again\n// 90\n")],
+    &[("k.c", "crash\n")],
+    &[("k.c", "// 10\n"), ("tests/t.sh", "exit 0 # now it passes\n")],
+    &[("k.c", "// 10\n"), ("lib/bad", "x\n")],
+    &[("notes.md", "nothing but a stray\n")],
+    &[("k.c", "// 80\n"), ("lib/new.h", "x\n")],
+    &[("k.c", "// 79\n")],
+];
+
+#[test]
+fn a_replayed_campaign_ends_each_version_as_it_deserves() {
+    let world = World::new(&VERSIONS);
+    let (history, _) = world.drive("c", &world.settings(Rules::default()));
+    let wanted =
+        ["kept", "reverted", "undecided", "failed", "invalid", "guard", "no-op", "kept", "kept"];
+    assert_eq!(statuses(&history), wanted);
+    assert_eq!(history.end, Some(End::Exhausted));
+    let best = history.best.expect("a best");
+    assert_eq!((best.iteration, best.value), (9, 79.0));
+    // Kept changes add up, and nothing else got in.
+    let text = |name: &str| fs::read_to_string(world.at("c/best").join(name));
+    assert_eq!(text("k.c").expect("there"), "// 79\n");
+    assert!(text("lib/new.h").is_ok() && text("lib/bad").is_err() && text("notes.md").is_err());
+    assert_eq!(text("tests/t.sh").expect("there"), "exit 0\n");
+    let report = fs::read_to_string(world.at("c/report.md")).expect("a report");
+    assert!(report.contains("tests/t.sh is protected"), "{report}");
+    assert_eq!(
+        fs::read_to_string(world.at("c/experiments.jsonl")).expect("there").lines().count(),
+        10
+    );
+    // The user's project is as it was.
+    assert_eq!(fs::read_to_string(world.at("project/k.c")).expect("there"), "// 100\n");
+    assert!(!world.at("project/lib").exists());
+}
+
+#[test]
+fn a_campaign_cut_off_after_any_event_ends_as_the_unbroken_one() {
+    let world = World::new(&VERSIONS);
+    let settings = world.settings(Rules { target: Some(80.0), ..Rules::default() });
+    let (whole, events) = world.drive("whole", &settings);
+    assert_eq!(whole.end, Some(End::Target));
+    let log = fs::read_to_string(world.at("whole/events.jsonl")).expect("a log");
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines.len(), events.len());
+    for kept in 1..lines.len() {
+        let name = format!("cut-{kept}");
+        copy(&world.at("whole"), &world.at(&name));
+        fs::write(world.at(&name).join("events.jsonl"), lines[..kept].join("\n") + "\n")
+            .expect("written");
+        fs::write(world.at(&name).join("incumbent"), incumbent(&events[..kept]).to_string())
+            .expect("written");
+        let (history, _) = world.drive(&name, &settings);
+        assert_eq!(statuses(&history), statuses(&whole), "after {kept}");
+        let value = |history: &History| history.best.as_ref().map(|best| best.value);
+        assert_eq!(value(&history), value(&whole), "after {kept}");
+        assert_eq!(history.end, whole.end, "after {kept}");
+        let text = |name: &str| fs::read_to_string(world.at(name).join("best/k.c")).expect("there");
+        assert_eq!(text(&name), text("whole"));
+    }
+}
+
+/// What the judge's incumbent was after these events.
+fn incumbent(events: &[Event]) -> f64 {
+    let mut history = History::default();
+    for event in events {
+        history.apply(event).expect("it follows");
+    }
+    history.best.map_or(100.0, |best| best.value)
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in walkdir::WalkDir::new(from) {
+        let entry = entry.expect("an entry");
+        let place = to.join(entry.path().strip_prefix(from).expect("below"));
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(place).expect("made");
+        } else {
+            fs::copy(entry.path(), place).expect("copied");
+        }
+    }
+}
+
+#[test]
+fn infrastructure_is_tried_again_and_never_blamed_on_the_candidate() {
+    let world = World::new(&VERSIONS[..2]);
+    let settings = world.settings(Rules { failures: Some(0), ..Rules::default() });
+    for (trouble, wanted, end) in
+        [(1, vec!["kept", "reverted"], End::Exhausted), (2, vec!["infrastructure"], End::Blocked)]
+    {
+        let folder = world.at(&format!("c{trouble}"));
+        let mut agent = agent::of(&settings.agent, Surroundings::default());
+        let mut judge = Numbers { folder: &folder, trouble };
+        let env = [("PATH".into(), "/usr/bin:/bin".into())];
+        let parts = Parts {
+            settings: &settings,
+            folder: &folder,
+            agent: &mut *agent,
+            judge: &mut judge,
+            observer: &Seen::default(),
+            env: &env,
+            secrets: &Secrets::default(),
+            cancel: &Cancel::default(),
+        };
+        let begun = Driver::begin(parts, &world.at("project"), begun());
+        let mut driver = begun.expect("begun");
+        assert_eq!(driver.run().expect("it runs"), Ran::ToItsEnd);
+        assert_eq!(statuses(driver.history()), wanted);
+        assert_eq!(driver.history().end, Some(end));
+    }
+}
+
+fn command(world: &World, script: &str, timeout: Duration) -> Settings {
+    let mut settings = world.settings(Rules { iterations: Some(1), ..Rules::default() });
+    settings.agent = AgentSettings {
+        kind: AgentKind::Command {
+            run: ["sh", "-c", script].map(str::to_owned).to_vec(),
+            prompt: PromptBy::Stdin,
+        },
+        timeout,
+        sandbox: AgentSandbox::None,
+        writes: Vec::new(),
+    };
+    settings
+}
+
+#[test]
+fn agents_end_as_documented_whatever_they_do() {
+    for (script, status) in [
+        (
+            "grep -q 'fewer cycles' && echo '// 90' > k.c && echo better > .optloop-answer.md",
+            "kept",
+        ),
+        ("cat > /dev/null; echo '// 90' > k.c; exit 3", "kept"),
+        ("exit 3", "agent-failed"),
+        ("exit 0", "no-op"),
+        ("yes | head -c 50000000; echo '// 90' > k.c", "kept"),
+        ("exec sleep 60", "agent-failed"),
+        ("echo '// 90' > k.c; git commit -qam better", "kept"),
+        ("rm -rf .git; echo '// 90' > k.c", "kept"),
+        ("printf '[core]\\n\\thooksPath = /tmp\\n' > .git/config; echo '// 90' > k.c", "kept"),
+        ("rm k.c; mkfifo k.c", "invalid"),
+        ("ln -sf /etc/passwd k.c", "invalid"),
+        ("echo x > tests/t.sh; git stash -q; git push -q origin main", "agent-failed"),
+        ("(setsid sh -c 'sleep 300' &) ; echo '// 90' > k.c", "kept"),
+    ] {
+        let world = World::new(&[]);
+        let settings = command(&world, script, Duration::from_secs(2));
+        let (history, _) = world.drive("c", &settings);
+        let told = || format!("{script}: {:?}", history.iterations);
+        assert_eq!(statuses(&history), [status], "{}", told());
+        assert_eq!(history.end, Some(End::Budget));
+        if script.contains("better >") {
+            let proposal = history.iterations[0].proposal.clone().expect("a proposal");
+            assert_eq!(proposal.description, "better");
+            assert!(proposal.strays.is_empty(), "{:?}", proposal.strays);
+        }
+    }
+}
+
+#[test]
+fn a_request_to_stop_ends_it_before_the_next_iteration() {
+    let world = World::new(&VERSIONS);
+    let script = "echo '// 90' > k.c; mkdir -p ../inbox; touch ../inbox/stop";
+    let settings =
+        Settings { rules: Rules::default(), ..command(&world, script, Duration::from_secs(20)) };
+    let (history, _) = world.drive("c", &settings);
+    assert_eq!((statuses(&history), history.end), (vec!["kept"], Some(End::Stopped)));
+}

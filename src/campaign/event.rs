@@ -1,0 +1,394 @@
+//! What happens in a campaign: the lines of `events.jsonl`, from which all else can be made again.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::record::lines::Record;
+
+/// The version of these lines.
+pub const LOG_VERSION: u32 = 1;
+
+/// One line of the log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Entry {
+    /// Of this line's form.
+    #[schemars(extend("const" = LOG_VERSION))]
+    pub version: u32,
+    /// When it was written, RFC 3339.
+    pub at: String,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+impl Record for Entry {
+    const VERSION: u32 = LOG_VERSION;
+    const KIND: &'static str = "an event of a campaign";
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The campaign begins.
+    Begun(Begun),
+    /// The project as it is was measured and passed every guard.
+    Baseline(Baseline),
+    /// An iteration begins.
+    Opened {
+        /// Its number, from 1, without gaps.
+        iteration: u32,
+    },
+    /// The agent has ended, and what it changed was collected.
+    Proposed {
+        /// Of which iteration.
+        iteration: u32,
+        /// What it changed.
+        proposal: Proposal,
+    },
+    /// The proposal is a commit of the campaign's repository.
+    Committed {
+        /// Of which iteration.
+        iteration: u32,
+        /// Its id.
+        commit: String,
+    },
+    /// The candidate was built, checked and compared, or failed on the way.
+    Judged {
+        /// Of which iteration.
+        iteration: u32,
+        /// What came of it.
+        judgement: Judgement,
+    },
+    /// An iteration ends, whatever ended it.
+    Ended {
+        /// Which.
+        iteration: u32,
+        /// How.
+        status: Status,
+        /// How long it took, agent and measurement included, s.
+        seconds: f64,
+    },
+    /// The best was measured again because it reached the target.
+    Confirmed {
+        /// The metric now.
+        value: f64,
+        /// Whether that reaches the target, too.
+        holds: Holds,
+    },
+    /// A driver takes up what another one left.
+    Resumed,
+    /// The campaign ends.
+    Finished {
+        /// Why.
+        end: End,
+    },
+}
+
+/// How a campaign begins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Begun {
+    /// Its name and the time of its start.
+    pub id: String,
+    /// What it is to reach.
+    pub goal: String,
+    /// The pipeline that judges, below the project's root.
+    pub pipeline: String,
+    /// The commit of the campaign's repository that holds the project as it was.
+    pub base: String,
+    /// The commit of the user's repository, where there is one.
+    pub head: Option<String>,
+}
+
+/// What the project can do before anything is changed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Baseline {
+    /// The stage that decides: the last that compares with the best.
+    pub stage: String,
+    /// What it measures.
+    pub metric: String,
+    /// Which way is better.
+    pub better: Better,
+    /// Its value.
+    pub value: f64,
+    /// The artifact that holds it.
+    pub artifact: String,
+    /// What each guard's `expect` found, in the order of the guards.
+    pub guards: Vec<Option<String>>,
+}
+
+/// Which way a metric is better.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Better {
+    /// Such as a time.
+    #[default]
+    Lower,
+    /// Such as a rate.
+    Higher,
+}
+
+impl Better {
+    /// Whether a value is as good as another, or better.
+    pub fn reaches(self, value: f64, target: f64) -> bool {
+        match self {
+            Self::Lower => value <= target,
+            Self::Higher => value >= target,
+        }
+    }
+}
+
+/// What an agent made of its copy of the project.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Proposal {
+    /// What it says of its change.
+    pub description: String,
+    /// The files that it changed where it may.
+    pub files: Vec<Changed>,
+    /// New files elsewhere: listed, and never taken over.
+    pub strays: Vec<String>,
+    /// What it changed where it must not, or in a way that is not taken over; any makes the
+    /// proposal invalid.
+    pub violations: Vec<Violation>,
+    /// How its command ended.
+    pub agent: AgentEnd,
+}
+
+/// A changed file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Changed {
+    /// Below the project's root.
+    pub path: String,
+    /// What was done to it.
+    pub how: How,
+}
+
+/// What was done to a file.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// It is new.
+    Added,
+    /// It has other bytes, or another mode.
+    Edited,
+    /// It is gone.
+    Removed,
+}
+
+/// What a proposal must not hold.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Violation {
+    /// Where.
+    pub path: String,
+    /// Which rule it breaks.
+    pub rule: Rule,
+}
+
+/// A rule for what agents change.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// The file is protected.
+    Protected,
+    /// The file belongs to the project and is not among those that may be edited.
+    OutsideScope,
+    /// The file needs an approval that was not given.
+    NeedsApproval,
+    /// It is a link, FIFO, socket or device.
+    NotAFile,
+    /// It is larger than a source file can be.
+    TooLarge,
+}
+
+impl Rule {
+    /// In words, behind a path.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Protected => "is protected",
+            Self::OutsideScope => "is not among the files that may be edited",
+            Self::NeedsApproval => "needs an approval: `--approve PATH`",
+            Self::NotAFile => "is not a plain file",
+            Self::TooLarge => "is larger than 10 MB",
+        }
+    }
+}
+
+/// How an agent's command ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum AgentEnd {
+    /// It exited with 0.
+    #[default]
+    Fine,
+    /// It exited with another code.
+    Failed {
+        /// How, in words.
+        message: String,
+    },
+    /// It took longer than it may.
+    TimedOut {
+        /// Which limit, in words.
+        message: String,
+    },
+    /// It could not be started.
+    NotStarted {
+        /// Why.
+        message: String,
+    },
+}
+
+impl AgentEnd {
+    /// Why it is no success; none for one that is.
+    pub fn message(&self) -> Option<&str> {
+        match self {
+            Self::Fine => None,
+            Self::Failed { message }
+            | Self::TimedOut { message }
+            | Self::NotStarted { message } => Some(message),
+        }
+    }
+}
+
+/// What the engine found out about a candidate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Judgement {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The metric, where it was measured.
+    pub value: Option<f64>,
+    /// The gain as a share of the incumbent's, or in the metric's unit.
+    pub gain: Option<f64>,
+    /// The lower end of its 95 % interval.
+    pub lower: Option<f64>,
+    /// The upper end.
+    pub upper: Option<f64>,
+    /// The artifact that holds the measurement.
+    pub artifact: Option<String>,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// How long it took, s.
+    pub seconds: f64,
+}
+
+impl Judgement {
+    /// One of which nothing else is known.
+    pub fn of(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            value: None,
+            gain: None,
+            lower: None,
+            upper: None,
+            artifact: None,
+            reason: String::new(),
+            seconds: 0.0,
+        }
+    }
+}
+
+/// What came of judging.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// KEEP.
+    Better,
+    /// REVERT.
+    Worse,
+    /// UNDECIDED.
+    Undecided,
+    /// It does not build, is wrong, crashes, or is against the rules.
+    Failed,
+    /// A guard said no.
+    Guard,
+    /// Nothing that the candidate can be blamed for, twice.
+    Infrastructure,
+}
+
+/// How an iteration ended.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// The candidate is the best now.
+    Kept,
+    /// It was compared and is not better.
+    Reverted,
+    /// It was compared, and the measurement does not tell.
+    Undecided,
+    /// It failed before it could be compared.
+    Failed,
+    /// A guard said no.
+    Guard,
+    /// It changed what it must not.
+    Invalid,
+    /// Nothing was changed.
+    NoOp,
+    /// The agent failed, and there is nothing to judge.
+    AgentFailed,
+    /// It could not be judged, for no reason of its own.
+    Infrastructure,
+}
+
+impl Status {
+    /// The word in logs and tables.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Reverted => "reverted",
+            Self::Undecided => "undecided",
+            Self::Failed => "failed",
+            Self::Guard => "guard",
+            Self::Invalid => "invalid",
+            Self::NoOp => "no-op",
+            Self::AgentFailed => "agent-failed",
+            Self::Infrastructure => "infrastructure",
+        }
+    }
+}
+
+/// Whether a confirmation holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Holds {
+    /// The target is reached again.
+    Yes,
+    /// It is not.
+    No,
+}
+
+/// Why a campaign ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// The target is reached, and was confirmed twice.
+    Target,
+    /// A budget is spent.
+    Budget,
+    /// So many iterations in a row brought no gain.
+    Plateau,
+    /// It was asked to stop.
+    Stopped,
+    /// Failures of agents or machine used up what they may.
+    Blocked,
+    /// A replayed agent has no more versions.
+    Exhausted,
+}
+
+impl End {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Target => "the target is reached and confirmed",
+            Self::Budget => "the budget is spent",
+            Self::Plateau => "no gain for as many iterations as `stop.no_gain` allows",
+            Self::Stopped => "stopped on request",
+            Self::Blocked => "the failures used up what `budget.failures` allows",
+            Self::Exhausted => "there is no further version to replay",
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The exact image of a campaign file, with places. The doc comments become the JSON schema that
+//! editors show.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::diagnostic::Spanned;
+
+/// A goal, who works towards it, what judges, and what may be spent.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CampaignFile {
+    /// Its name: letters, digits, `-` and `_`.
+    pub name: Option<Spanned<String>>,
+    /// What is to be reached, in words: it goes into every prompt.
+    pub goal: Option<Spanned<String>>,
+    /// The pipeline that judges; its last stage that compares with the best decides.
+    pub pipeline: Option<Spanned<String>>,
+    /// The metric that is enough: reaching it, confirmed twice, ends the campaign.
+    pub target: Option<Spanned<f64>>,
+    /// What happens when the checkout has changes that are not committed; `fail` without it.
+    pub dirty: Option<Spanned<Dirty>>,
+    /// True where no budget is meant to end it.
+    pub unlimited: Option<Spanned<bool>>,
+    /// Which files agents may change.
+    #[serde(default)]
+    pub scope: ScopeFile,
+    /// Who proposes changes.
+    pub agent: Option<Spanned<AgentFile>>,
+    /// Commands that must succeed with every candidate.
+    #[serde(default)]
+    pub guard: Vec<Spanned<GuardFile>>,
+    /// What may be spent; at least one of these, or `unlimited = true`.
+    #[serde(default)]
+    pub budget: BudgetFile,
+    /// What else ends it.
+    #[serde(default)]
+    pub stop: StopFile,
+}
+
+/// What becomes of uncommitted changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Dirty {
+    /// The campaign does not begin.
+    Fail,
+    /// They are part of what it begins with.
+    Include,
+}
+
+/// Which files agents may change.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScopeFile {
+    /// Files and patterns that may be changed, and made; the pipeline's kernel files without it.
+    pub edit: Option<Vec<Spanned<String>>>,
+    /// Files and patterns that may not, whatever `edit` says.
+    #[serde(default)]
+    pub protect: Vec<Spanned<String>>,
+    /// Files and patterns that may be changed where `--approve` names them.
+    #[serde(default)]
+    pub approve: Vec<Spanned<String>>,
+}
+
+/// Who proposes changes: `run` or `replay`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgentFile {
+    /// A command: it is started once an iteration, in a copy of the project, and changes files there.
+    #[schemars(length(min = 1))]
+    pub run: Option<Vec<Spanned<String>>>,
+    /// A folder whose patches and folders are applied in the order of their names, one an iteration.
+    pub replay: Option<Spanned<String>>,
+    /// How the command gets its prompt; `stdin` without it. `OPTLOOP_PROMPT` always names a file
+    /// that holds it.
+    pub prompt: Option<Spanned<PromptBy>>,
+    /// How long one call may take, such as `"30m"`; two hours without it.
+    pub timeout: Option<Spanned<String>>,
+    /// `auto`: writes are confined to the copy, a temporary folder and `writes`; `none`: they are
+    /// not.
+    pub sandbox: Option<Spanned<AgentSandbox>>,
+    /// Folders outside the copy that the agent needs to write to, such as its own settings; a
+    /// leading `~/` is the home folder.
+    #[serde(default)]
+    pub writes: Vec<Spanned<String>>,
+}
+
+/// How a command gets its prompt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptBy {
+    /// On its standard input.
+    #[default]
+    Stdin,
+    /// As its last argument.
+    Argument,
+    /// In the file that `OPTLOOP_PROMPT` names.
+    File,
+}
+
+/// What confines an agent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentSandbox {
+    /// Landlock.
+    #[default]
+    Auto,
+    /// Nothing.
+    None,
+}
+
+/// A command that must succeed with every candidate, run where the candidate is judged.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GuardFile {
+    /// The command: a list is run as it is.
+    #[schemars(length(min = 1))]
+    pub run: Vec<Spanned<String>>,
+    /// A regular expression whose last match in the output must be what it is at the beginning.
+    pub expect: Option<Spanned<String>>,
+    /// How long it may take; two minutes without it.
+    pub timeout: Option<Spanned<String>>,
+}
+
+/// What may be spent.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetFile {
+    /// Iterations.
+    #[schemars(range(min = 1))]
+    pub iterations: Option<u32>,
+    /// Hours of iterations, measuring included.
+    pub hours: Option<Spanned<f64>>,
+    /// Failures of the agent or the machine; 0 ends it at the first.
+    pub failures: Option<u32>,
+}
+
+/// What else ends a campaign.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StopFile {
+    /// So many iterations in a row without a gain.
+    #[schemars(range(min = 1))]
+    pub no_gain: Option<u32>,
+}

@@ -1,0 +1,250 @@
+//! What is known of a campaign from its log: the fold of its events.
+
+use super::event::{
+    Baseline, Begun, Better, End, Entry, Event, Holds, Judgement, Outcome, Proposal, Status,
+};
+
+/// A campaign up to some event.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct History {
+    /// How it began.
+    pub begun: Option<Begun>,
+    /// What it began with.
+    pub baseline: Option<Baseline>,
+    /// Every iteration that was opened, oldest first.
+    pub iterations: Vec<Iteration>,
+    /// The best so far.
+    pub best: Option<Best>,
+    /// Why it ended.
+    pub end: Option<End>,
+}
+
+/// The best so far.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Best {
+    /// The iteration that it came from; 0 for the baseline.
+    pub iteration: u32,
+    /// Its commit in the campaign's repository.
+    pub commit: String,
+    /// Its metric.
+    pub value: f64,
+    /// How often in a row it was measured again and reached the target.
+    pub confirmations: u32,
+    /// A later measurement did not reach the target.
+    pub is_refuted: bool,
+}
+
+/// One iteration.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Iteration {
+    /// Its number, from 1.
+    pub number: u32,
+    /// What the agent proposed.
+    pub proposal: Option<Proposal>,
+    /// The candidate's commit.
+    pub commit: Option<String>,
+    /// What came of judging it.
+    pub judgement: Option<Judgement>,
+    /// How it ended; none while it is under way.
+    pub status: Option<Status>,
+    /// How long it took, s.
+    pub seconds: f64,
+}
+
+/// An event that cannot follow those before it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("event {number} of the log cannot stand there: {why}")]
+pub struct OutOfOrder {
+    /// Which, from 1.
+    pub number: usize,
+    /// Why.
+    pub why: Misplaced,
+}
+
+/// Why an event cannot follow those before it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Misplaced {
+    /// Nothing follows an end.
+    #[error("the campaign had ended")]
+    AfterTheEnd,
+    /// A baseline belongs to a campaign.
+    #[error("the campaign has not begun")]
+    NotBegun,
+    /// Iterations come after the baseline.
+    #[error("nothing was measured yet")]
+    NotMeasured,
+    /// One iteration at a time.
+    #[error("iteration {0} has not ended")]
+    StillOpen(u32),
+    /// Numbers have no gaps.
+    #[error("iteration {found} cannot follow {last}")]
+    Gap {
+        /// The number that was found.
+        found: u32,
+        /// The one before it.
+        last: u32,
+    },
+    /// It is about an iteration that has ended, or was not opened.
+    #[error("iteration {0} is not under way")]
+    NotUnderWay(u32),
+    /// What was kept was committed and measured.
+    #[error("what was kept has no commit or no value")]
+    NothingToKeep,
+}
+
+impl History {
+    /// What the events say, in their order.
+    ///
+    /// # Errors
+    /// When one cannot follow those before it.
+    pub fn fold<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<Self, OutOfOrder> {
+        let mut history = Self::default();
+        for (at, entry) in entries.into_iter().enumerate() {
+            history.apply(&entry.event).map_err(|why| OutOfOrder { number: at + 1, why })?;
+        }
+        Ok(history)
+    }
+
+    /// The same with one event more.
+    ///
+    /// # Errors
+    /// Why it cannot follow those before it.
+    pub fn apply(&mut self, event: &Event) -> Result<(), Misplaced> {
+        if self.end.is_some() && !matches!(event, Event::Resumed) {
+            return Err(Misplaced::AfterTheEnd);
+        }
+        match event {
+            Event::Begun(begun) => self.begun = Some(begun.clone()),
+            Event::Baseline(baseline) => self.take_baseline(baseline)?,
+            Event::Opened { iteration } => self.open(*iteration)?,
+            Event::Proposed { iteration, proposal } => {
+                self.under_way(*iteration)?.proposal = Some(proposal.clone());
+            }
+            Event::Committed { iteration, commit } => {
+                self.under_way(*iteration)?.commit = Some(commit.clone());
+            }
+            Event::Judged { iteration, judgement } => {
+                self.under_way(*iteration)?.judgement = Some(judgement.clone());
+            }
+            Event::Ended { iteration, status, seconds } => {
+                self.close(*iteration, *status, *seconds)?;
+            }
+            Event::Confirmed { holds, .. } => self.confirm(*holds)?,
+            Event::Resumed => {}
+            Event::Finished { end } => self.end = Some(*end),
+        }
+        Ok(())
+    }
+
+    fn take_baseline(&mut self, baseline: &Baseline) -> Result<(), Misplaced> {
+        let begun = self.begun.as_ref().ok_or(Misplaced::NotBegun)?;
+        self.best = Some(Best {
+            iteration: 0,
+            commit: begun.base.clone(),
+            value: baseline.value,
+            confirmations: 0,
+            is_refuted: false,
+        });
+        self.baseline = Some(baseline.clone());
+        Ok(())
+    }
+
+    fn open(&mut self, iteration: u32) -> Result<(), Misplaced> {
+        if self.baseline.is_none() {
+            return Err(Misplaced::NotMeasured);
+        }
+        if let Some(open) = self.open_iteration() {
+            return Err(Misplaced::StillOpen(open.number));
+        }
+        if iteration != self.next_number() {
+            return Err(Misplaced::Gap { found: iteration, last: self.next_number() - 1 });
+        }
+        self.iterations.push(Iteration { number: iteration, ..Iteration::default() });
+        Ok(())
+    }
+
+    fn under_way(&mut self, iteration: u32) -> Result<&mut Iteration, Misplaced> {
+        let last = self.iterations.last_mut().filter(|last| last.status.is_none());
+        let last = last.filter(|last| last.number == iteration);
+        last.ok_or(Misplaced::NotUnderWay(iteration))
+    }
+
+    fn close(&mut self, iteration: u32, status: Status, seconds: f64) -> Result<(), Misplaced> {
+        let ended = self.under_way(iteration)?;
+        ended.status = Some(status);
+        ended.seconds = seconds;
+        if status != Status::Kept {
+            return Ok(());
+        }
+        let commit = ended.commit.clone().ok_or(Misplaced::NothingToKeep)?;
+        let value = ended.judgement.as_ref().and_then(|judged| judged.value);
+        let value = value.ok_or(Misplaced::NothingToKeep)?;
+        self.best = Some(Best { iteration, commit, value, confirmations: 0, is_refuted: false });
+        Ok(())
+    }
+
+    fn confirm(&mut self, holds: Holds) -> Result<(), Misplaced> {
+        let best = self.best.as_mut().ok_or(Misplaced::NotMeasured)?;
+        match holds {
+            Holds::Yes => best.confirmations += 1,
+            Holds::No => best.is_refuted = true,
+        }
+        Ok(())
+    }
+
+    /// The iteration that has begun and not ended.
+    pub fn open_iteration(&self) -> Option<&Iteration> {
+        self.iterations.last().filter(|last| last.status.is_none())
+    }
+
+    /// The number of the iteration that would be opened now.
+    pub fn next_number(&self) -> u32 {
+        self.iterations.last().map_or(1, |last| last.number + 1)
+    }
+
+    /// Which way the metric is better.
+    pub fn better(&self) -> Better {
+        self.baseline.as_ref().map_or(Better::Lower, |baseline| baseline.better)
+    }
+
+    /// How many iterations in a row, up to the last, were not kept.
+    pub fn without_gain(&self) -> usize {
+        let ended = self.iterations.iter().rev().filter_map(|iteration| iteration.status);
+        ended.take_while(|status| *status != Status::Kept).count()
+    }
+
+    /// How many iterations ended in one of these ways.
+    pub fn count(&self, statuses: &[Status]) -> usize {
+        let ended = self.iterations.iter().filter_map(|iteration| iteration.status);
+        ended.filter(|status| statuses.contains(status)).count()
+    }
+
+    /// How long all iterations took, s.
+    pub fn seconds(&self) -> f64 {
+        self.iterations.iter().map(|iteration| iteration.seconds).sum()
+    }
+
+    /// How much better the best is than the baseline, as a share of the baseline.
+    pub fn gain(&self) -> Option<f64> {
+        let (baseline, best) = (self.baseline.as_ref()?, self.best.as_ref()?);
+        let ratio = match baseline.better {
+            Better::Lower => 1.0 - best.value / baseline.value,
+            Better::Higher => best.value / baseline.value - 1.0,
+        };
+        Some(ratio).filter(|ratio| ratio.is_finite())
+    }
+}
+
+impl Outcome {
+    /// How an iteration ends whose candidate was judged so.
+    pub fn status(self) -> Status {
+        match self {
+            Self::Better => Status::Kept,
+            Self::Worse => Status::Reverted,
+            Self::Undecided => Status::Undecided,
+            Self::Failed => Status::Failed,
+            Self::Guard => Status::Guard,
+            Self::Infrastructure => Status::Infrastructure,
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Campaigns: an agent proposes one change at a time, and the engine decides whether it stays.
+//!
+//! - [`event`], [`history`]: what happened, and what is known from it;
+//! - [`step`]: what is done next, decided from nothing but that;
+//! - [`scope`], [`collect`]: what an agent may change, and what it changed;
+//! - [`file`], [`settings`]: the file that people write, and what it means;
+//! - [`agent`]: who proposes; [`judge`], [`pipeline_judge`]: who decides; [`trees`]: where the project's files lie
+//!   meanwhile; [`driver`]: all of it, one step after another.
+//!
+//! Not for: measuring, or printing.
+
+pub mod agent;
+pub mod collect;
+pub mod driver;
+pub mod event;
+pub mod file;
+pub mod guards;
+pub mod history;
+pub mod judge;
+pub mod log;
+pub mod pipeline_judge;
+pub mod prompt;
+pub mod report;
+pub mod scope;
+pub mod secrets;
+pub mod settings;
+pub mod step;
+pub mod store;
+pub mod trees;
+
+use serde_json::Value;
+
+/// JSON schemas of the file that people write, and of what is recorded.
+pub fn schemas() -> Vec<(&'static str, Value)> {
+    let mut all = vec![
+        ("campaign", schemars::schema_for!(file::CampaignFile).to_value()),
+        ("campaign_event", schemars::schema_for!(event::Entry).to_value()),
+        ("experiment", schemars::schema_for!(report::Record).to_value()),
+    ];
+    for (name, schema) in &mut all {
+        schema["title"] = format!("optloop {}", name.replace('_', " ")).into();
+    }
+    all
+}

@@ -1,0 +1,273 @@
+//! The judge of every real campaign: the project's pipeline, run in the judge's tree.
+
+use std::fs;
+use std::path::Path;
+
+use super::event::{Baseline, Better, Judgement, Outcome};
+use super::judge::{Blocked, Judge};
+use crate::cache::index::flag;
+use crate::diagnostic::Diagnostic;
+use crate::engine::event::StageFinished;
+use crate::engine::stage::{Failure, FailureClass};
+use crate::engine::{Outcome as StageOutcome, StageRecord};
+use crate::host::Host;
+use crate::pipeline::{Direction, Overrides};
+use crate::plan::Definition;
+use crate::process::Cancel;
+use crate::project::promotion::{PromotionError, Rationale};
+use crate::project::{
+    Access, Observer, Opened, Project, ProjectError, RunMode, RunReport, RunRequest,
+};
+use crate::record::Decision;
+use crate::record::ledger::{self, What};
+
+/// Judges by a pipeline of the tree.
+pub struct PipelineJudge<'a> {
+    /// Files, devices and tools.
+    pub host: &'a dyn Host,
+    /// The pipeline file, below the tree.
+    pub pipeline: &'a Path,
+    /// Who follows its runs.
+    pub observer: &'a dyn Observer,
+    /// Ends what runs.
+    pub cancel: &'a Cancel,
+}
+
+/// The stage whose word counts, by which number.
+struct Deciding {
+    stage: String,
+    metric: String,
+    better: Better,
+}
+
+impl Judge for PipelineJudge<'_> {
+    fn baseline(&mut self, tree: &Path) -> Result<Baseline, Blocked> {
+        // A baseline that a kill left half made is made anew.
+        let state = tree.join(".optloop");
+        let refused = |e: std::io::Error| Blocked::Refused {
+            message: format!("cannot make {} anew: {e}", state.display()),
+        };
+        fs::remove_dir_all(&state).map_err(refused)?;
+        fs::create_dir_all(&state).map_err(refused)?;
+        let mut opened = self.open(tree)?;
+        let deciding = deciding(&opened)?;
+        let report = self.run(&mut opened, RunMode::Normal)?;
+        if let Some(failed) = failed(&report) {
+            let message = format!("the project as it is does not pass: {failed}");
+            return Err(Blocked::Refused { message });
+        }
+        let stage = report.stages.iter().find(|stage| stage.stage == deciding.stage);
+        let value = stage.and_then(|stage| stage.metrics.get(&deciding.metric));
+        let (Some(stage), Some(value)) = (stage, value) else {
+            let message = format!("`{}` gave no {}", deciding.stage, deciding.metric);
+            return Err(Blocked::Refused { message });
+        };
+        Ok(Baseline {
+            stage: deciding.stage,
+            metric: deciding.metric,
+            better: deciding.better,
+            value,
+            artifact: artifact(tree, stage).unwrap_or_default(),
+            guards: Vec::new(),
+        })
+    }
+
+    fn judge(&mut self, tree: &Path, baseline: &Baseline) -> Result<Judgement, Blocked> {
+        let mut opened = self.open(tree)?;
+        let report = self.run(&mut opened, RunMode::Normal)?;
+        judgement(tree, baseline, &report)
+    }
+
+    fn promote(&mut self, tree: &Path, judgement: &Judgement) -> Result<(), Blocked> {
+        let opened = self.open(tree)?;
+        let file = tree.join(judgement.artifact.as_deref().unwrap_or_default());
+        let candidate = opened.candidate(std::slice::from_ref(&file)).map_err(blocked)?;
+        let why = Rationale { summary: judgement.reason.clone(), ..Rationale::default() };
+        match candidate.keep(&why, None) {
+            Ok(_) => Ok(()),
+            // A process that was killed did it.
+            Err(ProjectError::Promotion(
+                PromotionError::OtherIncumbent { .. } | PromotionError::Identical,
+            )) if is_kept(&opened, &file) => Ok(()),
+            Err(error) => Err(blocked(error)),
+        }
+    }
+
+    fn confirm(&mut self, tree: &Path, baseline: &Baseline) -> Result<f64, Blocked> {
+        let mut opened = self.open(tree)?;
+        let report = self.run(&mut opened, RunMode::Rerun)?;
+        let stage = report.stages.iter().find(|stage| stage.stage == baseline.stage);
+        let value = stage.and_then(|stage| stage.metrics.get(&baseline.metric));
+        value.ok_or_else(|| Blocked::Refused {
+            message: format!("`{}` gave no {}", baseline.stage, baseline.metric),
+        })
+    }
+}
+
+impl<'a> PipelineJudge<'a> {
+    fn open(&self, tree: &Path) -> Result<Opened<'a>, Blocked> {
+        let pipeline = tree.join(self.pipeline);
+        let project = Project::find(&pipeline.to_string_lossy(), self.host).map_err(blocked)?;
+        project.open(Overrides::default(), Access::Wait, &[self.observer]).map_err(blocked)
+    }
+
+    fn run(&self, opened: &mut Opened<'_>, mode: RunMode) -> Result<RunReport, Blocked> {
+        let request = RunRequest { mode, ..RunRequest::default() };
+        let report = opened.run(&request, &[self.observer], &|| self.cancel.clone());
+        let report = report.map_err(blocked)?;
+        if report.summary.interrupted || self.cancel.is_set() {
+            return Err(Blocked::Interrupted);
+        }
+        Ok(report)
+    }
+}
+
+fn blocked(error: ProjectError) -> Blocked {
+    let message = match error {
+        ProjectError::Mistakes(mistakes) => {
+            let told: Vec<String> = mistakes.iter().map(in_words).collect();
+            told.join("; ")
+        }
+        other => other.to_string(),
+    };
+    Blocked::Refused { message }
+}
+
+/// A mistake with its place.
+fn in_words(mistake: &Diagnostic) -> String {
+    match mistake.location() {
+        Some(place) => format!("{}:{}: {}", place.path.display(), place.line, mistake.message),
+        None => mistake.message.clone(),
+    }
+}
+
+/// The last stage that is to be compared with the best, while there is none.
+fn deciding(opened: &Opened<'_>) -> Result<Deciding, Blocked> {
+    let index = &opened.state.index;
+    let mut nodes = (0..index.nodes.len() as u32).rev();
+    let found = nodes.find_map(|node| {
+        let stored = opened.state.definition(node).ok()?;
+        let question = stored.question.filter(|_| index.nodes[node as usize].has(flag::FIRST))?;
+        let better = match stored.definition {
+            Definition::Command(command) => command.metric.map(|metric| metric.better),
+            _ => None,
+        };
+        let better = match better {
+            Some(Direction::Higher) => Better::Higher,
+            Some(Direction::Lower) | None => Better::Lower,
+        };
+        let stage = index.node_name(node).to_owned();
+        Some(Deciding { stage, metric: question.metric, better })
+    });
+    found.ok_or_else(|| Blocked::Refused {
+        message: "no stage of the pipeline compares with the best: write incumbent = \"best\" in \
+                  the one that decides"
+            .to_owned(),
+    })
+}
+
+/// The first stage that failed, in words.
+fn failed(report: &RunReport) -> Option<String> {
+    report.stages.iter().find_map(|stage| {
+        let failure = failure(stage)?;
+        Some(format!("{}: {}", stage.stage, failure.message))
+    })
+}
+
+fn failure(stage: &StageFinished) -> Option<&Failure> {
+    match &stage.outcome {
+        StageOutcome::Failed { failure } => Some(failure),
+        _ => None,
+    }
+}
+
+fn artifact(tree: &Path, stage: &StageFinished) -> Option<String> {
+    let has_one = !stage.artifact.is_empty();
+    let file = tree.join(".optloop").join(&stage.artifact);
+    let below = file.strip_prefix(tree).unwrap_or(&file);
+    has_one.then(|| below.to_string_lossy().into_owned())
+}
+
+/// What a run says of its candidate.
+fn judgement(tree: &Path, baseline: &Baseline, report: &RunReport) -> Result<Judgement, Blocked> {
+    // A stage that ends by a decision has failed for the pipeline, and not here.
+    let broken =
+        report.stages.iter().find(|stage| stage.decision.is_none() && failure(stage).is_some());
+    if let Some((stage, failure)) = broken.and_then(|stage| Some((stage, failure(stage)?))) {
+        return Ok(Judgement {
+            artifact: artifact(tree, stage),
+            reason: format!("{}: {}", stage.stage, failure.message),
+            ..Judgement::of(outcome_of(failure)?)
+        });
+    }
+    let mut backwards = report.stages.iter().rev();
+    if let Some((stage, decided)) = backwards.find_map(|s| Some((s, s.decision.as_ref()?))) {
+        let outcome = match decided.decision {
+            Decision::Keep => Outcome::Better,
+            Decision::Revert => Outcome::Worse,
+            Decision::Undecided => Outcome::Undecided,
+        };
+        let own = report.stages.iter().find(|stage| stage.stage == baseline.stage);
+        let value = own.and_then(|stage| stage.metrics.get(&baseline.metric));
+        return Ok(Judgement {
+            value: stage.metrics.get(&baseline.metric).or(value),
+            gain: decided.gain.map(|gain| gain.value),
+            lower: decided.gain.map(|gain| gain.lower),
+            upper: decided.gain.map(|gain| gain.upper),
+            artifact: artifact(tree, stage),
+            reason: stage
+                .detail
+                .as_ref()
+                .and_then(StageRecord::words)
+                .unwrap_or_default()
+                .to_owned(),
+            ..Judgement::of(outcome)
+        });
+    }
+    let identical = |stage: &&StageFinished| {
+        stage.detail.as_ref().is_some_and(|record| record.identical().is_some())
+    };
+    if let Some(stage) = report.stages.iter().rev().find(identical) {
+        return Ok(Judgement {
+            value: stage.metrics.get(&baseline.metric),
+            gain: Some(0.0),
+            artifact: artifact(tree, stage),
+            reason: "it builds to the very code of the best".to_owned(),
+            ..Judgement::of(Outcome::Worse)
+        });
+    }
+    Err(Blocked::Refused { message: format!("`{}` decided nothing", baseline.stage) })
+}
+
+/// Whose fault a failure is.
+fn outcome_of(failure: &Failure) -> Result<Outcome, Blocked> {
+    Ok(match failure.class {
+        FailureClass::Interrupted => return Err(Blocked::Interrupted),
+        FailureClass::NoDevice
+        | FailureClass::Problem
+        | FailureClass::Setup
+        | FailureClass::Incumbent => {
+            return Err(Blocked::Refused { message: failure.message.clone() });
+        }
+        FailureClass::Infrastructure | FailureClass::TooNoisy | FailureClass::Defect => {
+            Outcome::Infrastructure
+        }
+        FailureClass::Inconclusive => Outcome::Undecided,
+        FailureClass::NotBetter => Outcome::Worse,
+        FailureClass::Failed
+        | FailureClass::Wrong
+        | FailureClass::Crashed
+        | FailureClass::TimedOut
+        | FailureClass::Cheating
+        | FailureClass::TooSlow
+        | FailureClass::Implausible => Outcome::Failed,
+    })
+}
+
+/// Whether the last keep was of this artifact.
+fn is_kept(opened: &Opened<'_>, artifact: &Path) -> bool {
+    let state = opened.project.state();
+    let Ok(known) = ledger::read(&state) else { return false };
+    let last = known.lines.iter().rev().find(|line| line.event == What::Keep);
+    last.is_some_and(|line| state.join(&line.artifact) == artifact)
+}

@@ -1,0 +1,141 @@
+//! What a campaign does next: a function of what is known of it and of its rules, and of nothing
+//! else.
+
+use super::event::{AgentEnd, End, Proposal, Status};
+use super::history::{Best, History, Iteration};
+
+/// When a campaign ends.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rules {
+    /// At most so many iterations.
+    pub iterations: Option<u32>,
+    /// At most so much time, s.
+    pub seconds: Option<f64>,
+    /// At most so many failures of agents and of the machine.
+    pub failures: Option<u32>,
+    /// So many iterations in a row without a gain end it.
+    pub no_gain: Option<u32>,
+    /// The metric that is enough.
+    pub target: Option<f64>,
+}
+
+/// What else matters: what people want meanwhile, and whether there is more to try.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Wish {
+    /// Nothing.
+    #[default]
+    GoOn,
+    /// To end after the present iteration.
+    Stop,
+    /// There is nobody who would propose anything more.
+    NothingMore,
+}
+
+/// What is done next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// The project as it is is measured.
+    MeasureBaseline,
+    /// The next iteration begins.
+    Open(u32),
+    /// The agent is asked.
+    Propose(u32),
+    /// What it changed becomes a commit.
+    Commit(u32),
+    /// The commit is judged.
+    Judge(u32),
+    /// It becomes the best; then its iteration ends.
+    Promote(u32),
+    /// The iteration ends.
+    Close(u32, Status),
+    /// The best, which reached the target, is measured again.
+    Confirm,
+    /// The campaign ends.
+    Finish(End),
+    /// It has ended.
+    Nothing,
+}
+
+/// So many measurements in a row must reach the target beside the one that was kept.
+const CONFIRMATIONS: u32 = 2;
+
+/// The next action.
+pub fn step(history: &History, rules: &Rules, wish: Wish) -> Action {
+    if history.end.is_some() {
+        return Action::Nothing;
+    }
+    let Some(best) = &history.best else { return Action::MeasureBaseline };
+    match history.open_iteration() {
+        Some(iteration) => within(iteration),
+        None => between(history, rules, wish, best),
+    }
+}
+
+fn within(iteration: &Iteration) -> Action {
+    let number = iteration.number;
+    match (&iteration.proposal, &iteration.commit, &iteration.judgement) {
+        (None, _, _) => Action::Propose(number),
+        (Some(proposal), None, _) => match refused(proposal) {
+            Some(status) => Action::Close(number, status),
+            None => Action::Commit(number),
+        },
+        (Some(_), Some(_), None) => Action::Judge(number),
+        (Some(_), Some(_), Some(judgement)) => match judgement.outcome.status() {
+            Status::Kept => Action::Promote(number),
+            status => Action::Close(number, status),
+        },
+    }
+}
+
+/// Why there is nothing to judge. What an agent changed counts, however its command ended.
+fn refused(proposal: &Proposal) -> Option<Status> {
+    if !proposal.violations.is_empty() {
+        return Some(Status::Invalid);
+    }
+    if !proposal.files.is_empty() {
+        return None;
+    }
+    match proposal.agent {
+        AgentEnd::Fine => Some(Status::NoOp),
+        AgentEnd::Failed { .. } | AgentEnd::TimedOut { .. } | AgentEnd::NotStarted { .. } => {
+            Some(Status::AgentFailed)
+        }
+    }
+}
+
+fn between(history: &History, rules: &Rules, wish: Wish, best: &Best) -> Action {
+    if wish == Wish::Stop {
+        return Action::Finish(End::Stopped);
+    }
+    let is_reached =
+        rules.target.is_some_and(|target| history.better().reaches(best.value, target));
+    if is_reached && !best.is_refuted {
+        let is_sure = best.confirmations >= CONFIRMATIONS;
+        return if is_sure { Action::Finish(End::Target) } else { Action::Confirm };
+    }
+    match end(history, rules) {
+        Some(end) => Action::Finish(end),
+        None if wish == Wish::NothingMore => Action::Finish(End::Exhausted),
+        None => Action::Open(history.next_number()),
+    }
+}
+
+/// The first rule that ends the campaign.
+fn end(history: &History, rules: &Rules) -> Option<End> {
+    let failures = history.count(&[Status::AgentFailed, Status::Infrastructure]) as u32;
+    if rules.failures.is_some_and(|most| failures > most) {
+        return Some(End::Blocked);
+    }
+    let done = history.iterations.len() as u32;
+    if rules.iterations.is_some_and(|most| done >= most)
+        || rules.seconds.is_some_and(|most| history.seconds() >= most)
+    {
+        return Some(End::Budget);
+    }
+    let without = history.without_gain() as u32;
+    rules.no_gain.is_some_and(|most| without >= most).then_some(End::Plateau)
+}
+
+#[cfg(test)]
+#[path = "step_tests.rs"]
+mod tests;

@@ -1,0 +1,216 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::campaign::event::{
+    Baseline, Begun, Better, Changed, Event, Holds, How, Judgement, Outcome, Rule, Violation,
+};
+
+fn judgement(outcome: Outcome, value: f64) -> Judgement {
+    Judgement {
+        outcome,
+        value: Some(value),
+        gain: Some(0.1),
+        lower: None,
+        upper: None,
+        artifact: None,
+        reason: String::new(),
+        seconds: 0.0,
+    }
+}
+
+fn begun() -> History {
+    let mut history = History::default();
+    let begun = Begun {
+        id: "c".to_owned(),
+        goal: "g".to_owned(),
+        pipeline: "p.toml".to_owned(),
+        base: "base".to_owned(),
+        head: None,
+    };
+    history.apply(&Event::Begun(begun)).expect("it begins");
+    history
+}
+
+fn measured() -> History {
+    let mut history = begun();
+    let baseline = Baseline {
+        stage: "candidate".to_owned(),
+        metric: "median_us".to_owned(),
+        better: Better::Lower,
+        value: 100.0,
+        artifact: "a".to_owned(),
+        guards: Vec::new(),
+    };
+    history.apply(&Event::Baseline(baseline)).expect("it is measured");
+    history
+}
+
+fn proposal(files: &[&str]) -> Proposal {
+    let changed = |path: &&str| Changed { path: (*path).to_owned(), how: How::Edited };
+    Proposal { files: files.iter().map(changed).collect(), ..Proposal::default() }
+}
+
+/// Does what is decided, with this proposal and judgement, until the iteration has ended.
+fn iterate(history: &mut History, proposed: &Proposal, judged: &Judgement) {
+    for _ in 0..8 {
+        let action = step(history, &Rules::default(), Wish::GoOn);
+        let event = match action {
+            Action::Open(iteration) if history.open_iteration().is_none() => {
+                Event::Opened { iteration }
+            }
+            Action::Propose(iteration) => Event::Proposed { iteration, proposal: proposed.clone() },
+            Action::Commit(iteration) => {
+                Event::Committed { iteration, commit: format!("c{iteration}") }
+            }
+            Action::Judge(iteration) => Event::Judged { iteration, judgement: judged.clone() },
+            Action::Promote(iteration) => {
+                Event::Ended { iteration, status: Status::Kept, seconds: 1.0 }
+            }
+            Action::Close(iteration, status) => Event::Ended { iteration, status, seconds: 1.0 },
+            other => panic!("{other:?}"),
+        };
+        let ends = matches!(event, Event::Ended { .. });
+        history.apply(&event).expect("it follows");
+        if ends {
+            return;
+        }
+    }
+    panic!("the iteration did not end");
+}
+
+fn last(history: &History) -> Status {
+    history.iterations.last().and_then(|last| last.status).expect("an end")
+}
+
+#[test]
+fn a_campaign_measures_before_anything_is_changed() {
+    assert_eq!(step(&begun(), &Rules::default(), Wish::GoOn), Action::MeasureBaseline);
+    assert_eq!(step(&begun(), &Rules::default(), Wish::Stop), Action::MeasureBaseline);
+    assert_eq!(step(&measured(), &Rules::default(), Wish::GoOn), Action::Open(1));
+}
+
+#[test]
+fn each_outcome_ends_its_iteration_in_its_own_way() {
+    let fine = proposal(&["k.c"]);
+    let mut broken = fine.clone();
+    broken.violations.push(Violation { path: "t".to_owned(), rule: Rule::Protected });
+    let failed = AgentEnd::Failed { message: "exit code 1".to_owned() };
+    let useless = Proposal { agent: failed.clone(), ..Proposal::default() };
+    // A good edit counts, however the command ended.
+    let edited = Proposal { agent: failed, ..fine.clone() };
+    for (proposed, outcome, status) in [
+        (&fine, Outcome::Better, Status::Kept),
+        (&edited, Outcome::Better, Status::Kept),
+        (&fine, Outcome::Worse, Status::Reverted),
+        (&fine, Outcome::Undecided, Status::Undecided),
+        (&fine, Outcome::Failed, Status::Failed),
+        (&fine, Outcome::Guard, Status::Guard),
+        (&fine, Outcome::Infrastructure, Status::Infrastructure),
+        (&broken, Outcome::Better, Status::Invalid),
+        (&Proposal::default(), Outcome::Better, Status::NoOp),
+        (&useless, Outcome::Better, Status::AgentFailed),
+    ] {
+        let mut history = measured();
+        iterate(&mut history, proposed, &judgement(outcome, 90.0));
+        assert_eq!(last(&history), status);
+        let best = history.best.expect("a best");
+        let is_kept = status == Status::Kept;
+        assert_eq!(best.iteration, u32::from(is_kept));
+        assert!((best.value - if is_kept { 90.0 } else { 100.0 }).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn budgets_plateaus_and_wishes_end_it() {
+    let mut history = measured();
+    for _ in 0..3 {
+        iterate(&mut history, &proposal(&["k.c"]), &judgement(Outcome::Worse, 110.0));
+    }
+    let ends = |rules: Rules, wish| match step(&history, &rules, wish) {
+        Action::Finish(end) => Some(end),
+        Action::Open(4) => None,
+        other => panic!("{other:?}"),
+    };
+    let rules = Rules::default;
+    assert_eq!(ends(rules(), Wish::GoOn), None);
+    assert_eq!(ends(Rules { iterations: Some(3), ..rules() }, Wish::GoOn), Some(End::Budget));
+    assert_eq!(ends(Rules { iterations: Some(4), ..rules() }, Wish::GoOn), None);
+    assert_eq!(ends(Rules { seconds: Some(3.0), ..rules() }, Wish::GoOn), Some(End::Budget));
+    assert_eq!(ends(Rules { no_gain: Some(3), ..rules() }, Wish::GoOn), Some(End::Plateau));
+    assert_eq!(ends(Rules { failures: Some(0), ..rules() }, Wish::GoOn), None);
+    assert_eq!(ends(rules(), Wish::Stop), Some(End::Stopped));
+    assert_eq!(ends(rules(), Wish::NothingMore), Some(End::Exhausted));
+    iterate(&mut history, &Proposal::default(), &judgement(Outcome::Worse, 1.0));
+    let mut failing = measured();
+    let failed = AgentEnd::TimedOut { message: "2 h".to_owned() };
+    let useless = Proposal { agent: failed, ..Proposal::default() };
+    iterate(&mut failing, &useless, &judgement(Outcome::Worse, 1.0));
+    let blocked = step(&failing, &Rules { failures: Some(0), ..rules() }, Wish::GoOn);
+    assert_eq!(blocked, Action::Finish(End::Blocked));
+}
+
+#[test]
+fn a_target_counts_when_two_more_measurements_reach_it() {
+    let rules = Rules { target: Some(90.0), iterations: Some(1), ..Rules::default() };
+    let mut history = measured();
+    iterate(&mut history, &proposal(&["k.c"]), &judgement(Outcome::Better, 89.0));
+    for _ in 0..2 {
+        assert_eq!(step(&history, &rules, Wish::GoOn), Action::Confirm);
+        let confirmed = Event::Confirmed { value: 89.5, holds: Holds::Yes };
+        history.apply(&confirmed).expect("it follows");
+    }
+    assert_eq!(step(&history, &rules, Wish::GoOn), Action::Finish(End::Target));
+    // One that does not reach it takes the claim away.
+    let mut history = measured();
+    iterate(&mut history, &proposal(&["k.c"]), &judgement(Outcome::Better, 89.0));
+    history.apply(&Event::Confirmed { value: 91.0, holds: Holds::No }).expect("it follows");
+    assert_eq!(step(&history, &rules, Wish::GoOn), Action::Finish(End::Budget));
+}
+
+#[test]
+fn events_that_cannot_follow_are_refused() {
+    let opened = |iteration| Event::Opened { iteration };
+    assert!(begun().apply(&opened(1)).is_err());
+    assert!(measured().apply(&opened(2)).is_err());
+    let mut history = measured();
+    history.apply(&opened(1)).expect("it follows");
+    assert!(history.apply(&opened(2)).is_err());
+    let kept = Event::Ended { iteration: 1, status: Status::Kept, seconds: 0.0 };
+    assert!(history.apply(&kept).is_err(), "nothing was judged");
+    let mut history = measured();
+    history.apply(&Event::Finished { end: End::Stopped }).expect("it ends");
+    assert!(history.apply(&opened(1)).is_err());
+    assert_eq!(step(&history, &Rules::default(), Wish::GoOn), Action::Nothing);
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        Just(Outcome::Better),
+        Just(Outcome::Worse),
+        Just(Outcome::Undecided),
+        Just(Outcome::Failed),
+        Just(Outcome::Guard),
+        Just(Outcome::Infrastructure),
+    ]
+}
+
+proptest! {
+    /// Whatever happens, numbers have no gaps, every iteration ends, and the best is one that was
+    /// kept.
+    #[test]
+    fn numbers_have_no_gaps_and_the_best_was_kept(
+        outcomes in proptest::collection::vec((outcome(), 1.0..200.0_f64), 0..20),
+    ) {
+        let mut history = measured();
+        for (outcome, value) in &outcomes {
+            iterate(&mut history, &proposal(&["k.c"]), &judgement(*outcome, *value));
+        }
+        let numbers: Vec<u32> = history.iterations.iter().map(|i| i.number).collect();
+        prop_assert_eq!(numbers, (1..=outcomes.len() as u32).collect::<Vec<_>>());
+        prop_assert!(history.iterations.iter().all(|i| i.status.is_some()));
+        let best = history.best.clone().expect("a best");
+        let kept = history.iterations.iter().rev().find(|i| i.status == Some(Status::Kept));
+        prop_assert_eq!(best.iteration, kept.map_or(0, |i| i.number));
+        prop_assert!(history.without_gain() <= outcomes.len());
+    }
+}

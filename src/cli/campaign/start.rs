@@ -1,0 +1,289 @@
+//! Starting a campaign, and taking one up.
+
+use std::path::{Path, PathBuf};
+
+use super::which::{chosen, shown, unwritable};
+use super::words;
+use crate::campaign::agent::{self, Surroundings};
+use crate::campaign::driver::{Driver, DriverError, Observer, Parts, Ran};
+use crate::campaign::event::{Begun, Entry};
+use crate::campaign::file::{AgentSandbox, Dirty};
+use crate::campaign::history::History;
+use crate::campaign::pipeline_judge::PipelineJudge;
+use crate::campaign::prompt::Brief;
+use crate::campaign::secrets::Secrets;
+use crate::campaign::settings::{self, AgentKind, Settings};
+use crate::campaign::store::{ABOUT_VERSION, About, Driven, Stored};
+use crate::cli::args::{Format, StartArgs, WhichCampaign};
+use crate::cli::exit::{self, Exit};
+use crate::cli::refusal::Refusal;
+use crate::cli::ui::Ui;
+use crate::engine::EngineError;
+use crate::git::{Outside, State};
+use crate::host::Host as _;
+use crate::pipeline::Overrides;
+use crate::process::{self, Cancel, sandbox};
+use crate::project::host::Disk;
+use crate::project::{Access, Project};
+
+/// A campaign that may run.
+struct Ready {
+    settings: Settings,
+    project: Project<'static>,
+    /// The campaign file, absolute.
+    file: PathBuf,
+    /// The pipeline, below the root.
+    pipeline: PathBuf,
+    approved: Vec<String>,
+}
+
+/// Starts one; one of the same name that has not ended is taken up.
+pub(super) fn start(args: &StartArgs, ui: &Ui) -> Result<Exit, Refusal> {
+    let ready = ready(Path::new(&args.file), &args.approve)?;
+    let state = ready.project.state();
+    let mut all = Stored::all(&state);
+    all.retain(|stored| stored.is_called(&ready.settings.name) && !has_ended(stored));
+    if let Some(unfinished) = all.pop() {
+        ui.note(&format!("note: {} has not ended: taking it up", unfinished.id));
+        return drive(&unfinished, &ready, Begin::Again, ui);
+    }
+    // Mistakes of the pipeline are shown as every command shows them.
+    drop(ready.project.open(Overrides::default(), Access::Read, &[ui])?);
+    let head = preconditions(&ready)?;
+    if args.dry_run {
+        return Ok(dry_run(&ready, ui));
+    }
+    Stored::remove_unbegun(&state);
+    let stored = Stored::new(&state, &ready.settings.name, jiff::Timestamp::now());
+    let about = About {
+        version: ABOUT_VERSION,
+        file: ready.file.clone(),
+        approved: ready.approved.clone(),
+        optloop: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    stored.write_about(&about).map_err(|e| unwritable(&stored.folder, &e))?;
+    drive(&stored, &ready, Begin::New { head }, ui)
+}
+
+/// Takes up the last one that has not ended; its file is read again.
+pub(super) fn resume(which: &WhichCampaign, ui: &Ui) -> Result<Exit, Refusal> {
+    let stored = chosen(which)?;
+    if has_ended(&stored) {
+        let what = format!("{} has ended", stored.id);
+        let hint = "`optloop loop start` begins another".to_owned();
+        return Err(Refusal::Words(what, Some(hint), Exit::User));
+    }
+    let about = stored.about().map_err(|e| {
+        let what = format!("cannot read what {} was started with: {e}", stored.id);
+        Refusal::Words(what, None, exit::of_io(&e))
+    })?;
+    let ready = ready(&about.file, &about.approved)?;
+    drive(&stored, &ready, Begin::Again, ui)
+}
+
+fn has_ended(stored: &Stored) -> bool {
+    let log = crate::campaign::log::Log::open(&stored.folder);
+    log.is_ok_and(|(log, _)| log.history().end.is_some())
+}
+
+/// Reads the campaign file, and finds what it names.
+fn ready(file: &Path, approved: &[String]) -> Result<Ready, Refusal> {
+    let shown_file = shown(file);
+    let text = Disk.read(file).map_err(|e| {
+        let what = format!("cannot read the campaign file {}: {e}", shown_file.display());
+        let hint = "name one: `optloop loop start FILE`".to_owned();
+        Refusal::Words(what, Some(hint), Exit::User)
+    })?;
+    let loaded = settings::load(&shown_file, text);
+    let mut settings = loaded.settings.ok_or(Refusal::Diagnostics(loaded.diagnostics))?;
+    let file = file.canonicalize().map_err(|e| unwritable(file, &e))?;
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let beside = folder.join(&settings.pipeline);
+    let named = if beside.is_file() {
+        beside.to_string_lossy().into_owned()
+    } else {
+        settings.pipeline.clone()
+    };
+    let project = Project::find(&named, &Disk)?;
+    if settings.patterns.edit.is_empty() {
+        settings.patterns.edit = project.kernel(&Overrides::default()).unwrap_or_default();
+    }
+    if settings.patterns.edit.is_empty() {
+        let what = "the pipeline names no kernel, so nothing may be edited".to_owned();
+        let hint = "name the files: [scope] edit = [\"…\"]".to_owned();
+        return Err(Refusal::Words(what, Some(hint), Exit::User));
+    }
+    settings.patterns.approved = approved.to_vec();
+    let name = project.file.file_name().unwrap_or_default();
+    let place = project.dir.join(name);
+    let pipeline = place.strip_prefix(&project.root).map(Path::to_owned).map_err(|_| {
+        let what = format!("{} lies outside of its project", place.display());
+        Refusal::Words(what, None, Exit::User)
+    })?;
+    Ok(Ready { settings, project, file, pipeline, approved: approved.to_vec() })
+}
+
+/// What must hold before anything is spent; the commit that is checked out.
+fn preconditions(ready: &Ready) -> Result<Option<String>, Refusal> {
+    let git = Outside::of(&Disk, Cancel::default());
+    let state = State::of(&ready.project.root, &git);
+    let state = state.map_err(|e| Refusal::Words(e.to_string(), None, Exit::User))?;
+    let changed = state.iter().flat_map(|state| &state.changed);
+    // What optloop wrote is no work of the user's.
+    let changed = changed.filter(|path| !path.iter().any(|part| part == ".optloop"));
+    let names: Vec<String> = changed.take(10).map(|path| path.display().to_string()).collect();
+    if ready.settings.dirty == Dirty::Fail && !names.is_empty() {
+        let what = format!("the checkout has changes that are not committed: {}", names.join(", "));
+        let hint = "commit them, or write dirty = \"include\" to begin with them".to_owned();
+        return Err(Refusal::Words(what, Some(hint), Exit::User));
+    }
+    let agent = &ready.settings.agent;
+    if matches!(agent.kind, AgentKind::Command { .. })
+        && agent.sandbox == AgentSandbox::Auto
+        && !sandbox::agent::confines_writes()
+    {
+        let what = "this machine cannot confine what the agent writes: it offers no Landlock";
+        let hint = "write [agent] sandbox = \"none\" to run it without, or use Linux 5.13 or later";
+        return Err(Refusal::Words(what.to_owned(), Some(hint.to_owned()), Exit::User));
+    }
+    Ok(state.and_then(|state| state.head))
+}
+
+/// What would be done.
+fn dry_run(ready: &Ready, ui: &Ui) -> Exit {
+    let history = History::default();
+    let settings = &ready.settings;
+    let brief = Brief {
+        goal: &settings.goal,
+        patterns: &settings.patterns,
+        target: settings.rules.target,
+        history: &history,
+        iteration: 1,
+    };
+    ui.line(&words::plan(settings, &ready.pipeline));
+    ui.line("\nthe first prompt:\n");
+    ui.text(&brief.text());
+    Exit::Ok
+}
+
+enum Begin {
+    New { head: Option<String> },
+    Again,
+}
+
+fn drive(stored: &Stored, ready: &Ready, begin: Begin, ui: &Ui) -> Result<Exit, Refusal> {
+    let _lock = match stored.drive().map_err(EngineError::from)? {
+        Driven::Here(lock) => lock,
+        Driven::Elsewhere(holder) => {
+            let what = format!("{} is driven by {holder}", stored.id);
+            let hint = "`optloop loop status` says how it is doing".to_owned();
+            return Err(Refusal::Words(what, Some(hint), Exit::Infrastructure));
+        }
+    };
+    let cancel = process::install().unwrap_or_default();
+    let env = Disk.vars();
+    let text = |(name, value): &(std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()))
+    };
+    let texts: Vec<(String, String)> = env.iter().filter_map(text).collect();
+    let secrets = Secrets::of(texts.iter().map(|(name, value)| (&name[..], &value[..])));
+    let surroundings = Surroundings {
+        env: env.clone(),
+        secrets: secrets.clone(),
+        program: Disk.program().to_owned(),
+        dir: ready.file.parent().unwrap_or(Path::new("/")).to_owned(),
+    };
+    let mut agent = agent::of(&ready.settings.agent, surroundings);
+    let quiet = Silent;
+    let mut judge =
+        PipelineJudge { host: &Disk, pipeline: &ready.pipeline, observer: &quiet, cancel: &cancel };
+    let observer = Follower { ui, settings: &ready.settings };
+    let parts = Parts {
+        settings: &ready.settings,
+        folder: &stored.folder,
+        agent: &mut *agent,
+        judge: &mut judge,
+        observer: &observer,
+        env: &env,
+        secrets: &secrets,
+        cancel: &cancel,
+    };
+    let mut driver = match begin {
+        Begin::New { head } => {
+            let begun = Begun {
+                id: stored.id.clone(),
+                goal: ready.settings.goal.clone(),
+                pipeline: ready.pipeline.to_string_lossy().into_owned(),
+                base: String::new(),
+                head,
+            };
+            Driver::begin(parts, &ready.project.root, begun).map_err(|error| refused(&error))?
+        }
+        Begin::Again => {
+            let (driver, torn) = Driver::resume(parts).map_err(|error| refused(&error))?;
+            if let Some(torn) = torn {
+                ui.complain(&format!("warning: {torn}"));
+            }
+            driver
+        }
+    };
+    let ran = driver.run().map_err(|error| refused(&error).with_resume(&stored.id))?;
+    Ok(ended(ran, driver.history(), stored, ui))
+}
+
+fn ended(ran: Ran, history: &History, stored: &Stored, ui: &Ui) -> Exit {
+    if ran == Ran::Interrupted {
+        ui.note(&format!("interrupted: `optloop loop resume {}` goes on", stored.id));
+        return Exit::Interrupted;
+    }
+    if ui.format == Format::Human {
+        ui.line(&words::summary(history));
+        ui.line(&format!("  report     {}", shown(&stored.folder.join("report.md")).display()));
+    }
+    history.end.map_or(Exit::Internal, exit::of_campaign)
+}
+
+fn refused(error: &DriverError) -> Refusal {
+    let exit = match error {
+        DriverError::Judge(_) | DriverError::Guard(_) | DriverError::Scope(_) => Exit::User,
+        DriverError::Log(_) | DriverError::Trees(_) => Exit::Infrastructure,
+        DriverError::File { source, .. } => exit::of_io(source),
+    };
+    Refusal::Words(error.to_string(), None, exit)
+}
+
+impl Refusal {
+    /// With the command that goes on where it ended.
+    fn with_resume(self, id: &str) -> Self {
+        match self {
+            Self::Words(what, None, exit) => {
+                let hint = format!("mend that; `optloop loop resume {id}` goes on");
+                Self::Words(what, Some(hint), exit)
+            }
+            other => other,
+        }
+    }
+}
+
+/// Prints what happens.
+struct Follower<'a> {
+    ui: &'a Ui,
+    settings: &'a Settings,
+}
+
+impl Observer for Follower<'_> {
+    fn event(&self, entry: &Entry, history: &History) {
+        if self.ui.format == Format::Json {
+            self.ui.json(entry);
+        } else if let Some(line) = words::event(&entry.event, history, self.settings) {
+            self.ui.line(&line);
+        }
+    }
+}
+
+/// What stages do in a campaign is in its artifacts.
+struct Silent;
+
+impl crate::project::Observer for Silent {
+    fn event(&self, _: &crate::engine::Event) {}
+}

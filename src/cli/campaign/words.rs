@@ -1,0 +1,124 @@
+//! What happens in a campaign, in lines for people.
+
+use std::path::Path;
+
+use crate::campaign::event::{Event, Holds, Status};
+use crate::campaign::history::History;
+use crate::campaign::prompt::one_line;
+use crate::campaign::report::percent;
+use crate::campaign::settings::{AgentKind, Settings};
+
+/// An event; nothing for those that only programs need.
+pub(super) fn event(event: &Event, history: &History, settings: &Settings) -> Option<String> {
+    match event {
+        Event::Begun(begun) => Some(format!("{}: {}", begun.id, settings.goal.trim())),
+        Event::Baseline(baseline) => {
+            Some(format!("  baseline   {} {}", baseline.metric, number(baseline.value)))
+        }
+        Event::Opened { iteration } => Some(header(*iteration, history, settings)),
+        Event::Ended { .. } => {
+            let last = history.iterations.last()?;
+            let mut line = format!("  {}", one_line(last));
+            if last.status == Some(Status::Kept) {
+                line.push_str(&gained(history));
+            }
+            Some(line)
+        }
+        Event::Confirmed { value, holds } => {
+            let word = if *holds == Holds::Yes { "reaches" } else { "does not reach" };
+            Some(format!("  measured again: {} {word} the target", number(*value)))
+        }
+        Event::Resumed => Some("taken up where it was left".to_owned()),
+        Event::Proposed { .. }
+        | Event::Committed { .. }
+        | Event::Judged { .. }
+        | Event::Finished { .. } => None,
+    }
+}
+
+/// A metric: a whole number as it is, any other with four digits.
+fn number(value: f64) -> String {
+    if value.fract() == 0.0 {
+        return format!("{value}");
+    }
+    let digits = 3 - (value.abs().max(1e-9).log10().floor() as i32).clamp(-6, 3);
+    format!("{value:.*}", digits.max(0) as usize)
+}
+
+/// The line above an iteration.
+fn header(iteration: u32, history: &History, settings: &Settings) -> String {
+    let of = settings.rules.iterations.map(|most| format!("/{most}")).unwrap_or_default();
+    let best = history.best.as_ref();
+    let best =
+        best.map(|best| format!("  best {} (iteration {})", number(best.value), best.iteration));
+    format!("iteration {iteration}{of}{}", best.unwrap_or_default())
+}
+
+fn gained(history: &History) -> String {
+    let gain = history.gain().map(percent);
+    gain.map(|gain| format!("; {gain} since the baseline")).unwrap_or_default()
+}
+
+/// How far it has come, in a word.
+pub(super) fn phase(history: &History) -> &'static str {
+    match (history.end, history.open_iteration(), &history.baseline) {
+        (Some(_), _, _) => "ended",
+        (None, _, None) => "measuring the baseline",
+        (None, None, Some(_)) => "between iterations",
+        (None, Some(open), _) => match (&open.proposal, &open.judgement) {
+            (None, _) => "waiting for the agent",
+            (Some(_), None) => "judging",
+            (Some(_), Some(_)) => "deciding",
+        },
+    }
+}
+
+/// Where it stands, in a few lines.
+pub(super) fn summary(history: &History) -> String {
+    let mut lines = Vec::new();
+    if let Some(end) = history.end {
+        lines.push(format!("  ended      {}", end.words()));
+    }
+    if let (Some(baseline), Some(best)) = (&history.baseline, &history.best) {
+        let gain = history.gain().map(percent).map(|gain| format!(", {gain}")).unwrap_or_default();
+        lines.push(format!(
+            "  best       {} {} (iteration {}{gain}); {} at the beginning",
+            baseline.metric,
+            number(best.value),
+            best.iteration,
+            number(baseline.value)
+        ));
+    }
+    let ended = history.iterations.iter().filter(|one| one.status.is_some()).count();
+    let kept = history.count(&[Status::Kept]);
+    lines.push(format!("  iterations {ended}, of which kept: {kept}"));
+    lines.join("\n")
+}
+
+/// What a campaign would do.
+pub(super) fn plan(settings: &Settings, pipeline: &Path) -> String {
+    let agent = match &settings.agent.kind {
+        AgentKind::Command { run, .. } => run.join(" "),
+        AgentKind::Replay(folder) => format!("replays {}", folder.display()),
+    };
+    let rules = &settings.rules;
+    let limit = |value: Option<u32>| value.map_or_else(|| "no limit".to_owned(), |n| n.to_string());
+    let hours = rules
+        .seconds
+        .map_or_else(|| "no limit".to_owned(), |seconds| format!("{} h", seconds / 3600.0));
+    let mut lines = vec![
+        format!("  agent      {agent}"),
+        format!("  judge      {}", pipeline.display()),
+        format!("  may edit   {}", settings.patterns.edit.join(", ")),
+        format!("  iterations {}", limit(rules.iterations)),
+        format!("  time       {hours}"),
+        format!("  failures   {}", limit(rules.failures)),
+    ];
+    if !settings.patterns.protect.is_empty() {
+        lines.push(format!("  protected  {}", settings.patterns.protect.join(", ")));
+    }
+    for guard in &settings.guards {
+        lines.push(format!("  guard      {}", guard.run.join(" ")));
+    }
+    lines.join("\n")
+}
