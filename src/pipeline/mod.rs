@@ -30,7 +30,7 @@ mod work;
 pub use crate::stats::Direction;
 pub use device::{Cores, DeviceError, DeviceRequest, Target};
 pub use metric::{CommandMetric, MetricScale, MetricSource, MetricStream, TimeUnit};
-pub use model::{COMPARED, Pipeline, Stage, Variant};
+pub use model::{Pipeline, Stage, Variant};
 pub use overlay::Overrides;
 pub use preset::BUILT_IN;
 pub use remeasure::{ComparisonRule, KernelFiles, Remeasure};
@@ -39,6 +39,6 @@ pub use rule::{Guard, Incumbent, RuleWork};
 pub use schema::schemas;
 pub use variables::DIR;
 pub use work::{
-    BenchWork, CacheMode, CheckWork, Clocks, CommandWork, CompileWork, KernelFile, Limits,
-    Opponent, Purpose, Reuse, Run, SandboxMode, Work,
+    BenchWork, COMPARED, CacheMode, CheckWork, Clocks, CommandWork, CompileWork, KernelFile,
+    Limits, Opponent, Purpose, Reuse, Run, SandboxMode, Work,
 };

@@ -5,10 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::device::Language;
-use super::values::BENCH_METRICS;
-use super::{Cores, DeviceRequest, Direction, Incumbent, Target, Work};
+use super::{Cores, DeviceRequest, Direction, Target, Work};
 use crate::diagnostic::Source;
-use crate::stats::Metrics;
 
 /// A pipeline with presets merged, variables put in and matrices multiplied out.
 /// No `Option` here means "the default": defaults are filled in.
@@ -83,38 +81,12 @@ impl Pipeline {
     }
 }
 
-/// What a comparison adds to a stage's results; all 0 where there was nothing to compare with.
-pub const COMPARED: [&str; 4] =
-    [Metrics::GAIN, Metrics::GAIN_LOWER, Metrics::GAIN_UPPER, Metrics::PAIRS];
-
 impl Stage {
     /// Names of the numbers that it gives to `when` and to the result table.
     pub fn results(&self) -> Vec<&str> {
         let mut results = vec!["passed", "seconds"];
-        match self.variants.first().map(|variant| &variant.work) {
-            Some(Work::Bench(_)) => {
-                results.extend(BENCH_METRICS);
-                results.extend([
-                    Metrics::LAUNCHES,
-                    Metrics::PROCESSES,
-                    "stopped_early",
-                    "unstable",
-                    Metrics::MEDIAN_LOWER_US,
-                    Metrics::MEDIAN_UPPER_US,
-                ]);
-                results.extend(COMPARED);
-            }
-            Some(Work::Check(_)) => {
-                results.extend([Metrics::CASES, Metrics::MISMATCHES, Metrics::MAX_ERROR]);
-            }
-            Some(Work::Command(command)) => {
-                results.extend(command.metric.as_ref().map(|metric| metric.name.as_str()));
-                if command.incumbent != Incumbent::None {
-                    results.extend(COMPARED);
-                }
-            }
-            None => {}
-        }
+        results
+            .extend(self.variants.first().into_iter().flat_map(|variant| variant.work.results()));
         results
     }
 }

@@ -4,8 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::values::BENCH_METRICS;
 use super::{CommandMetric, Incumbent, RuleWork};
 use crate::digest::Digest;
+use crate::stats::Metrics;
+
+/// What a comparison adds to a stage's results; all 0 where there was nothing to compare with.
+pub const COMPARED: [&str; 4] =
+    [Metrics::GAIN, Metrics::GAIN_LOWER, Metrics::GAIN_UPPER, Metrics::PAIRS];
 
 /// What a stage does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +22,88 @@ pub enum Work {
     Check(CheckWork),
     /// Measures the kernel.
     Bench(BenchWork),
+}
+
+impl Work {
+    /// The command, where it runs one.
+    pub fn command(&self) -> Option<&CommandWork> {
+        match self {
+            Self::Command(work) => Some(work),
+            _ => None,
+        }
+    }
+
+    /// The check, where it is one.
+    pub fn check(&self) -> Option<&CheckWork> {
+        match self {
+            Self::Check(work) => Some(work),
+            _ => None,
+        }
+    }
+
+    /// The measurement, where it is one of a kernel.
+    pub fn bench(&self) -> Option<&BenchWork> {
+        match self {
+            Self::Bench(work) => Some(work),
+            _ => None,
+        }
+    }
+
+    /// How its kernel is built, where it takes one.
+    pub fn compile(&self) -> Option<&CompileWork> {
+        match self {
+            Self::Check(work) => Some(&work.compile),
+            Self::Bench(work) => Some(&work.compile),
+            Self::Command(_) => None,
+        }
+    }
+
+    /// Whether its kernel runs in a worker that is confined.
+    pub fn is_confined(&self) -> bool {
+        match self {
+            Self::Check(work) => work.sandbox != SandboxMode::Off,
+            Self::Bench(work) => work.sandbox != SandboxMode::Off,
+            Self::Command(_) => false,
+        }
+    }
+
+    /// Whether it gives a number by which kernels can be compared.
+    pub fn measures(&self) -> bool {
+        match self {
+            Self::Bench(_) => true,
+            Self::Command(work) => work.metric.is_some(),
+            Self::Check(_) => false,
+        }
+    }
+
+    /// Names of the numbers that it gives to `when` and to the result table, besides those that
+    /// each stage has.
+    pub fn results(&self) -> Vec<&str> {
+        match self {
+            Self::Bench(_) => {
+                let mut results = BENCH_METRICS.to_vec();
+                results.extend([
+                    Metrics::LAUNCHES,
+                    Metrics::PROCESSES,
+                    "stopped_early",
+                    "unstable",
+                    Metrics::MEDIAN_LOWER_US,
+                    Metrics::MEDIAN_UPPER_US,
+                ]);
+                results.extend(COMPARED);
+                results
+            }
+            Self::Check(_) => vec![Metrics::CASES, Metrics::MISMATCHES, Metrics::MAX_ERROR],
+            Self::Command(work) => {
+                let mut results: Vec<&str> =
+                    work.metric.iter().map(|metric| metric.name.as_str()).collect();
+                if work.incumbent != Incumbent::None {
+                    results.extend(COMPARED);
+                }
+                results
+            }
+        }
+    }
 }
 
 /// `run = …`.

@@ -11,7 +11,7 @@ use super::{Bench, Check, Definition, PlanNode, Sources};
 use crate::cache::Kind;
 use crate::cache::index::flag;
 use crate::host::SANDBOX;
-use crate::pipeline::{CompileWork, Purpose, SandboxMode, Stage, Target, Variant, Work};
+use crate::pipeline::{CompileWork, Purpose, Stage, Target, Variant};
 use crate::problem::Problem;
 
 /// What a kernel's worker gets of the environment: where libraries lie, and what a threaded runtime
@@ -41,34 +41,30 @@ pub(super) fn node(
 ) -> Option<PlanNode> {
     // Without a problem there was an error already.
     let problem = builder.request.problem?;
-    let compile = match &variant.work {
-        Work::Check(work) => &work.compile,
-        Work::Bench(work) => &work.compile,
-        Work::Command(_) => return None,
-    };
+    let compile = variant.work.compile()?;
     let kernel = kernel_binary(builder, stage, variant, compile)?;
     let reference = reference_binary(builder, stage, problem)?;
     let target = builder.request.pipeline.target();
     let (device, on_cpu) = (target.device(), matches!(target, Target::Cpu(_)));
     let (mut question, mut beside) = (None, None);
-    if let Work::Bench(work) = &variant.work {
+    if let Some(work) = variant.work.bench() {
         question = incumbent::question(builder, variant);
         let (problem, incumbent) = (signature_only(problem), &work.incumbent);
         let sought = Sought { incumbent, question: question.as_ref(), compile, problem };
         beside = incumbent::beside(builder, stage, sought);
     }
     let problem = without_paths(problem);
-    let (definition, flags) = match &variant.work {
-        Work::Check(work) => {
+    let (definition, flags) = match variant.work.bench() {
+        None => {
+            let work = variant.work.check()?.clone();
             // Sanitizers of C compilers know nothing of devices.
             let sanitize = work.sanitize && !cuda::is_for(builder);
             let build = sanitize.then(|| sources(builder, stage, compile)).flatten();
-            let work = work.clone();
             // On a CUDA device nothing else may run: it would disturb what is measured there.
             let alone = if on_cpu { 0 } else { flag::ALONE };
             (Definition::Check(Check { problem, work, target, build }), flag::RESULT | alone)
         }
-        Work::Bench(work) => {
+        Some(work) => {
             let looks_into = work.purpose == Purpose::Profile && !cuda::is_for(builder);
             let build = looks_into.then(|| sources(builder, stage, compile)).flatten();
             let always = if work.cache { 0 } else { flag::ALWAYS };
@@ -78,7 +74,6 @@ pub(super) fn node(
             let measured = beside.as_ref().and_then(|beside| beside.measured);
             (Definition::Bench(Bench { problem, work, target, build, against, measured }), flags)
         }
-        Work::Command(_) => return None,
     };
     let measures = matches!(definition, Definition::Bench(_));
     let mut node = builder.bare(stage, name, definition);
@@ -96,12 +91,7 @@ pub(super) fn node(
     if measures || !on_cpu {
         node.inputs.push((Kind::Device, device));
     }
-    let confined = match &variant.work {
-        Work::Check(work) => work.sandbox != SandboxMode::Off,
-        Work::Bench(work) => work.sandbox != SandboxMode::Off,
-        Work::Command(_) => false,
-    };
-    if confined {
+    if variant.work.is_confined() {
         node.inputs.push((Kind::Device, SANDBOX.to_owned()));
     }
     node.flags |= flags | flag::DISCOVERS;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::build::relative;
 use super::glob;
-use crate::pipeline::{CommandWork, Pipeline, Stage, Work};
+use crate::pipeline::{CommandWork, Pipeline, Stage};
 use crate::problem::Problem;
 
 /// Leaves only the `wanted` stages, those they need, and those that write what they read. All stay
@@ -46,10 +46,7 @@ pub fn restrict(
 }
 
 fn commands(stage: &Stage) -> impl Iterator<Item = &CommandWork> {
-    stage.variants.iter().filter_map(|variant| match &variant.work {
-        Work::Command(work) => Some(work),
-        Work::Check(_) | Work::Bench(_) => None,
-    })
+    stage.variants.iter().filter_map(|variant| variant.work.command())
 }
 
 /// Whether an input, a name or a pattern, stands for this file.

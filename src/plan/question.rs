@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::host::Host;
 use crate::pipeline::{
-    BenchWork, CacheMode, CommandMetric, CommandWork, Pipeline, Run, Target, Variant, Work,
+    BenchWork, CacheMode, CommandMetric, CommandWork, Pipeline, Run, Target, Variant,
 };
 use crate::problem::{self, Problem, Reference};
 
@@ -78,10 +78,9 @@ impl Asked {
 
     /// What one of its stages asks; nothing where there is no number to be better than.
     pub fn by(&self, variant: &Variant) -> Option<Question> {
-        match &variant.work {
-            Work::Check(_) => None,
-            Work::Bench(work) => self.bench(work),
-            Work::Command(work) => self.command(&variant.label, work),
+        match variant.work.command() {
+            Some(work) => self.command(&variant.label, work),
+            None => self.bench(variant.work.bench()?),
         }
     }
 

@@ -7,7 +7,7 @@ use super::{Project, ProjectError, copies};
 use crate::digest::Digest;
 use crate::git::{Export, Exported, Wanted};
 use crate::host::Host;
-use crate::pipeline::{self, CacheMode, Overrides, Pipeline, Target, Variant, Work};
+use crate::pipeline::{self, CacheMode, Overrides, Pipeline, Target, Variant};
 use crate::plan::Question;
 use crate::plan::build::relative;
 use crate::plan::incumbent::{Found, Standing};
@@ -109,7 +109,7 @@ impl Incumbents<'_> {
     pub(super) fn decided_by(&self, stage: &str) -> Result<Place, ProjectError> {
         let pipeline = self.pipeline()?;
         let scores = |v: &&Variant| v.work.scores();
-        let own = variant(&pipeline, stage).filter(|v| measures(&v.work));
+        let own = variant(&pipeline, stage).filter(|v| v.work.measures());
         let mut first = pipeline.stages.iter().filter_map(|s| s.variants.first());
         let decides = own.or_else(|| first.find(scores));
         self.filed(&pipeline, stage, decides)
@@ -182,11 +182,8 @@ impl Incumbents<'_> {
     fn include_dirs(&self) -> Vec<PathBuf> {
         let Ok(pipeline) = self.pipeline() else { return Vec::new() };
         let variants = pipeline.stages.iter().flat_map(|stage| &stage.variants);
-        let dirs = variants.flat_map(|variant| match &variant.work {
-            Work::Check(check) => check.compile.include_dirs.as_slice(),
-            Work::Bench(bench) => bench.compile.include_dirs.as_slice(),
-            Work::Command(_) => &[],
-        });
+        let compiles = variants.filter_map(|variant| variant.work.compile());
+        let dirs = compiles.flat_map(|compile| &compile.include_dirs);
         let (root, dir) = (&self.project.root, &self.project.dir);
         dirs.map(|path| root.join(relative(root, dir, path))).collect()
     }
@@ -210,14 +207,6 @@ fn variant<'a>(pipeline: &'a Pipeline, name: &str) -> Option<&'a Variant> {
     let found = pipeline.stages.iter().find(|s| s.name == stage)?;
     let label = label.strip_suffix(']').unwrap_or(label);
     found.variants.iter().find(|v| v.label == label).or_else(|| found.variants.first())
-}
-
-fn measures(work: &Work) -> bool {
-    match work {
-        Work::Bench(_) => true,
-        Work::Command(command) => command.metric.is_some(),
-        Work::Check(_) => false,
-    }
 }
 
 impl crate::plan::incumbent::Incumbents for Incumbents<'_> {

@@ -53,12 +53,7 @@ fn ways(pipeline: &Pipeline, stage: &str) -> Vec<CompileWork> {
 }
 
 fn way(work: &Work) -> Option<CompileWork> {
-    let compile = match work {
-        Work::Check(check) => &check.compile,
-        Work::Bench(bench) => &bench.compile,
-        Work::Command(_) => return None,
-    };
-    Some(CompileWork { timeout_ms: 0, ..compile.clone() })
+    Some(CompileWork { timeout_ms: 0, ..work.compile()?.clone() })
 }
 
 /// Text as the last commit has it; all else as it is.

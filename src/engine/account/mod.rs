@@ -27,6 +27,7 @@ pub use device::DeviceConditions;
 pub use profile::{CountersReport, HotLine, ProfileRecord, RemarkRecord, Tool};
 
 use crate::measure::pairs::Decided;
+use crate::pipeline::Purpose;
 
 /// What a stage records, by its kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -131,6 +132,15 @@ impl StageRecord {
         match self {
             Self::Bench(bench) => bench.comparison.as_ref(),
             Self::Command(command) => command.comparison.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Why it was measured, where that was said.
+    pub fn purpose(&self) -> Option<Purpose> {
+        match self {
+            Self::Bench(bench) => Some(bench.purpose),
+            Self::Command(command) => command.purpose,
             _ => None,
         }
     }

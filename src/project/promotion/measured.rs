@@ -154,14 +154,10 @@ impl Measured {
     /// Whether an artifact is of a stage that scores: a comparison or a measurement.
     pub fn scores(artifact: &Artifact) -> bool {
         let Some(record) = &artifact.result else { return artifact.kind == StageKind::Bench };
-        let purpose = match record {
-            StageRecord::Bench(bench) => Some(bench.purpose),
-            StageRecord::Command(command) => command.purpose,
-            StageRecord::Unmeasured(_) => return true,
-            StageRecord::Compile(_) | StageRecord::Check(_) | StageRecord::Best(_) => None,
-        };
-        let compared = record.comparison().is_some() || record.identical().is_some();
-        compared || matches!(purpose, Some(Purpose::Candidate | Purpose::Final))
+        matches!(record, StageRecord::Unmeasured(_))
+            || record.comparison().is_some()
+            || record.identical().is_some()
+            || matches!(record.purpose(), Some(Purpose::Candidate | Purpose::Final))
     }
 }
 
