@@ -7,6 +7,7 @@
 mod build;
 mod cuda;
 mod diff;
+mod listing;
 mod show;
 
 use std::path::{Path, PathBuf};
@@ -16,8 +17,9 @@ use super::exit::Exit;
 use super::refusal::Refusal;
 use super::ui::Ui;
 use crate::backend::cpu::Language;
-use crate::backend::cpu::assembly::{Assembly, Function, is_of};
-use crate::diagnostic::nearest;
+use crate::backend::cpu::assembly::is_of;
+use build::Way;
+use listing::{Listing, cannot, like_the_file, names, no_entry};
 
 /// Runs one of them.
 pub(super) fn run(command: &InspectCommand, ui: &Ui) -> Exit {
@@ -33,30 +35,20 @@ pub(super) fn run(command: &InspectCommand, ui: &Ui) -> Exit {
     }
 }
 
-/// One version of a kernel, compiled.
-struct Listing {
-    /// As the user names it.
-    title: String,
-    /// The file that was compiled.
-    source: PathBuf,
-    assembly: Assembly,
-    /// Positions of the functions that are shown, the entry first.
-    shown: Vec<usize>,
-    /// Compiler and flags, for people.
-    command: String,
-}
-
-impl Listing {
-    fn functions(&self) -> impl Iterator<Item = &Function> {
-        self.shown.iter().filter_map(|&at| self.assembly.functions.get(at))
-    }
-}
-
 fn asm(args: &AsmArgs, ui: &Ui) -> Result<(), Refusal> {
     let kernel = source(&args.kernel)?;
     let scratch = tempfile::tempdir().map_err(|e| cannot("make a temporary folder", &e))?;
-    let mut recipe = build::recipe((args.pipeline.as_deref(), &args.flags), &kernel, ui)?;
-    let own = listing(args, &recipe, (&args.kernel.display().to_string(), &kernel), &scratch)?;
+    let mut recipe = build::recipe(
+        &Way { pipeline: args.pipeline.as_deref(), flags: &args.flags },
+        &kernel,
+        ui,
+    )?;
+    let own = listed(
+        args,
+        &recipe,
+        Named { title: &args.kernel.display().to_string(), source: &kernel },
+        &scratch,
+    )?;
     let Some(other) = &args.diff else {
         show::listing(&own, ui);
         return Ok(());
@@ -71,17 +63,25 @@ fn asm(args: &AsmArgs, ui: &Ui) -> Result<(), Refusal> {
         None => source(Path::new(other))?,
     };
     let older = tempfile::tempdir().map_err(|e| cannot("make a temporary folder", &e))?;
-    let old = listing(args, &recipe, (other, &old_path), &older)?;
+    let old = listed(args, &recipe, Named { title: other, source: &old_path }, &older)?;
     show::changes(&old, &own, ui);
     Ok(())
 }
 
-fn listing(
+/// A source, as people name it.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    title: &'a str,
+    source: &'a Path,
+}
+
+fn listed(
     args: &AsmArgs,
     recipe: &build::Recipe,
-    (title, source): (&str, &Path),
+    named: Named<'_>,
     scratch: &tempfile::TempDir,
 ) -> Result<Listing, Refusal> {
+    let Named { title, source } = named;
     let built = build::assembly(recipe, source, scratch.path())?;
     let wanted = args.entry.as_ref().or(recipe.entry());
     let entry = match wanted {
@@ -103,26 +103,6 @@ fn listing(
     Ok(Listing { title, source, assembly: built.assembly, shown, command: built.command })
 }
 
-fn names(assembly: &Assembly) -> impl Iterator<Item = &str> {
-    assembly.functions.iter().map(|f| f.name.as_str())
-}
-
-/// The function with the longest name that the file's begins with: `sgemm` of `sgemm_fast.c`.
-fn like_the_file<'a>(names: impl Iterator<Item = &'a str>, source: &Path) -> Option<&'a str> {
-    let stem = source.file_stem()?.to_str()?;
-    names.filter(|name| stem.starts_with(name)).max_by_key(|name| name.len())
-}
-
-fn no_entry<'a>(name: &str, title: &str, names: impl Iterator<Item = &'a str>) -> Refusal {
-    let names: Vec<&str> = names.collect();
-    let help = match (nearest(name, names.iter().copied()), names.is_empty()) {
-        (Some(near), _) => format!("did you mean `{near}`?"),
-        (None, true) => "the file has no code of its own; is everything in it `static`?".to_owned(),
-        (None, false) => format!("there is code of {}", names.join(", ")),
-    };
-    Refusal::Words(format!("{title} has no code for `{name}`"), Some(help), Exit::User)
-}
-
 /// A kernel's absolute path, once it is something to compile.
 fn source(path: &Path) -> Result<PathBuf, Refusal> {
     let shown = path.display();
@@ -142,8 +122,4 @@ fn source(path: &Path) -> Result<PathBuf, Refusal> {
         return Err(Refusal::Words(what, None, Exit::User));
     }
     std::path::absolute(path).map_err(|e| cannot(&format!("find {shown}"), &e))
-}
-
-fn cannot(what: &str, why: &dyn std::fmt::Display) -> Refusal {
-    Refusal::Words(format!("cannot {what}: {why}"), None, Exit::Infrastructure)
 }

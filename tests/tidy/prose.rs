@@ -1,7 +1,6 @@
 //! Rules about the text of the code: sizes, module docs, nothing left undone.
 
 use super::rust_text::{bodies, code_only, is_word};
-use super::structure::LINES;
 use super::{File, TestParts, begins_with, enforce};
 
 const MAX_FILE_LINES: usize = 400;
@@ -13,7 +12,7 @@ fn sizes_are_small(files: &[File]) -> Vec<String> {
     for file in files.iter().filter(|file| file.is_source()) {
         let tests = TestParts::of(file);
         let lines = (1..=file.text.lines().count()).filter(|&line| !tests.contain(line)).count();
-        if lines > MAX_FILE_LINES && !LINES.covers(&file.path) {
+        if lines > MAX_FILE_LINES {
             let what = format!("{lines} lines without its tests; at most {MAX_FILE_LINES}");
             complaints.push(file.complaint(1, &what));
         }

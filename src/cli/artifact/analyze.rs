@@ -1,10 +1,13 @@
 //! `optloop artifact analyze`: what was decided about an artifact, written beside it.
 
-use super::{Account, Refusal, Ui, find, short_name};
+use super::account::{Account, find};
 use crate::cli::args::{AnalyzeArgs, Format};
 use crate::cli::exit::Exit;
 use crate::cli::lines::Line;
 use crate::cli::lines::kept::AnalysisLine;
+use crate::cli::refusal::Refusal;
+use crate::cli::ui::Ui;
+use crate::project::short_name;
 use crate::record::RecordError;
 use crate::record::analysis::{self, ANALYSIS_VERSION, Analysis};
 

@@ -1,11 +1,15 @@
 //! `optloop artifact ls`: every artifact on one line of 80 columns.
 
-use super::{Account, Artifact, Refusal, Standing, Ui, headline, host, when};
+use super::account::{Account, Standing, headline, when};
 use crate::cli::args::Format;
 use crate::cli::columns::{WIDTH, clean, cut, wrapped};
+use crate::cli::host;
 use crate::cli::lines::Line;
 use crate::cli::lines::kept::{ArtifactLine, ArtifactsLine, KEPT_VERSION};
+use crate::cli::refusal::Refusal;
+use crate::cli::ui::Ui;
 use crate::project::{short_name, state_folder};
+use crate::record::Artifact;
 
 /// Lists them, those of one stage or all.
 pub(super) fn list(stage: Option<&str>, ui: &Ui) -> Result<(), Refusal> {

@@ -5,19 +5,23 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::json;
 
+use super::account::{Account, Standing, find, headline, when};
 use super::cases::Cases;
 use super::facts::{fact, percent};
-use super::{
-    Account, Analysis, Artifact, Exit, Refusal, Standing, Ui, comparison, find, headline, host,
-    number, rest, when, words,
-};
+use super::{comparison, rest};
 use crate::cli::args::Format;
-use crate::cli::columns::{block, clean, pairs, paragraph};
+use crate::cli::columns::{block, clean, number, pairs, paragraph};
+use crate::cli::exit::Exit;
 use crate::cli::lines::Line;
 use crate::cli::lines::kept::AnalysisLine;
 use crate::cli::picture::Charset;
+use crate::cli::refusal::Refusal;
+use crate::cli::ui::Ui;
+use crate::cli::{host, words};
 use crate::engine::StageRecord;
 use crate::engine::account::BenchRecord;
+use crate::record::Artifact;
+use crate::record::analysis::Analysis;
 
 /// Shows one with its analyses; pictures in what the terminal says it shows, unless that is given.
 pub(super) fn show(wanted: &str, charset: Option<Charset>, ui: &Ui) -> Result<(), Refusal> {

@@ -12,7 +12,7 @@ use super::super::exit::Exit;
 use super::super::host::{self, Disk};
 use super::super::refusal::Refusal;
 use super::super::ui::Ui;
-use super::cannot;
+use super::listing::cannot;
 use crate::backend::cpu::assembly::{self, Around, Assembly};
 use crate::backend::cpu::compiler::{ALIGNED, STEP_ENV, compiler_name};
 use crate::backend::cpu::{CompileRequest, Signature, Step};
@@ -61,19 +61,23 @@ pub(super) struct Built {
     pub(super) command: String,
 }
 
+/// Where it stands how to compile.
+pub(super) struct Way<'a> {
+    /// A pipeline; the usual flags without one.
+    pub(super) pipeline: Option<&'a str>,
+    /// Flags in place of the usual ones.
+    pub(super) flags: &'a [String],
+}
+
 /// Finds out how to compile.
-pub(super) fn recipe(
-    (pipeline, flags): (Option<&str>, &[String]),
-    kernel: &Path,
-    ui: &Ui,
-) -> Result<Recipe, Refusal> {
-    if let Some(name) = pipeline {
+pub(super) fn recipe(way: &Way<'_>, kernel: &Path, ui: &Ui) -> Result<Recipe, Refusal> {
+    if let Some(name) = way.pipeline {
         return of_pipeline(name, kernel, ui);
     }
     let dir = std::env::current_dir().map_err(|e| cannot("find the current folder", &e))?;
     let mut compile = by_default(kernel)?;
-    if !flags.is_empty() {
-        compile.flags = flags.to_vec();
+    if !way.flags.is_empty() {
+        compile.flags = way.flags.to_vec();
     }
     Ok(Recipe { compile, include_dirs: Vec::new(), dir, problem: None, cancel: cancel()? })
 }
@@ -201,7 +205,7 @@ pub(super) fn assembly(recipe: &Recipe, source: &Path, scratch: &Path) -> Result
     fs::write(path, text).map_err(|e| cannot("write the file to compile", &e))?;
     let mut listing = String::new();
     for step in &plan.steps {
-        compile(step, recipe, (source, scratch))?;
+        compile(step, recipe, Input { source, scratch })?;
         let bytes =
             fs::read(assembly::listing(step)).map_err(|e| cannot("read the assembly", &e))?;
         listing += &String::from_utf8_lossy(&bytes);
@@ -214,12 +218,16 @@ pub(super) fn assembly(recipe: &Recipe, source: &Path, scratch: &Path) -> Result
     Ok(Built { assembly: assembly::parse(&listing), command })
 }
 
+/// What is compiled, and the folder in which.
+#[derive(Clone, Copy)]
+pub(super) struct Input<'a> {
+    pub(super) source: &'a Path,
+    pub(super) scratch: &'a Path,
+}
+
 /// Runs a compiler on a source; its words when it is content.
-pub(super) fn compile(
-    step: &Step,
-    recipe: &Recipe,
-    (source, scratch): (&Path, &Path),
-) -> Result<String, Refusal> {
+pub(super) fn compile(step: &Step, recipe: &Recipe, input: Input<'_>) -> Result<String, Refusal> {
+    let Input { source, scratch } = input;
     let mut spec = CommandSpec::new(&step.program, scratch, "inspect");
     spec.args.clone_from(&step.args);
     spec.env = environment(scratch);

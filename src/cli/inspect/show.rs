@@ -11,8 +11,8 @@ use super::super::lines::inspected::{
     FunctionOnlyInLine, FunctionSize, FunctionSizes, INSPECT_VERSION, LoopLine, Side,
 };
 use super::super::ui::Ui;
-use super::Listing;
 use super::diff::{Changes, Edit};
+use super::listing::Listing;
 use crate::backend::cpu::assembly::{
     Architecture, Counts, Function, Instruction, Line, Loop, Place,
 };

@@ -11,7 +11,7 @@ use super::super::super::lines::inspected::{
 use super::super::super::ui::Ui;
 use super::super::diff::Changes;
 use super::super::show::{Lines, Sources, keys, unified};
-use super::make::Version;
+use super::call::Version;
 use crate::backend::cpu::assembly::{Instruction, Line, Place};
 use crate::backend::cuda::inspect::resources::{PtxFunction, SassFunction};
 

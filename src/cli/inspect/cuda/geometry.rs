@@ -5,7 +5,7 @@ use std::path::Path;
 use super::super::super::args::ResourcesArgs;
 use super::super::super::refusal::Refusal;
 use super::super::build;
-use super::Call;
+use super::call::Call;
 use crate::backend::cuda::LaunchLines;
 use crate::backend::cuda::compiler::directives;
 use crate::diagnostic;

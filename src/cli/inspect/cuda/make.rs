@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::super::super::exit::Exit;
 use super::super::super::refusal::Refusal;
-use super::super::{build, cannot};
-use super::Call;
+use super::super::build;
+use super::super::listing::cannot;
+use super::call::{Call, Version};
 use crate::backend::cpu::Step;
 use crate::backend::cuda::compiler::nvrtc::Order;
 use crate::backend::cuda::compiler::{GENERATED, prototype};
@@ -20,16 +21,6 @@ const ARCH: &str = "sm_90a";
 /// Listings of large kernels are long.
 const MAX_OUTPUT: usize = 256 << 20;
 const TIMEOUT: Duration = Duration::from_mins(2);
-
-/// A kernel at one time.
-pub(super) struct Version<'a> {
-    /// As the user names it.
-    pub(super) title: &'a str,
-    /// Absolute.
-    pub(super) source: &'a Path,
-    /// A folder of its own.
-    pub(super) scratch: &'a Path,
-}
 
 /// What it is built to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,26 +118,33 @@ fn compile(call: &Call<'_>, version: &Version<'_>, wanted: Wanted) -> Result<Bui
         args.extend(["-Xptxas", "-v"].map(OsString::from));
     }
     let (title, said) = if let Some(library) = nvrtc {
-        ("NVRTC", by_nvrtc(call, version, (library, &file), args)?)
+        ("NVRTC", by_nvrtc(call, version, Nvrtc { library, output: &file }, args)?)
     } else {
         let program = call.need(Tool::Nvcc, "compiles CUDA C++, and no NVRTC either")?;
         args.push(kind.into());
         args.extend(call.recipe.include_dirs.iter().flat_map(|dir| ["-I".into(), dir.into()]));
         args.extend([version.source.into(), "-o".into(), OsString::from(&file)]);
         let step = Step { program, args };
-        ("nvcc", build::compile(&step, &call.recipe, (version.source, version.scratch))?)
+        ("nvcc", build::compile(&step, &call.recipe, version.input())?)
     };
     let command = format!("{title} {}", shown.join(" "));
     Ok(Built { file, arch: Some(arch), command, said })
+}
+
+/// The library that compiles, and the file that it writes.
+struct Nvrtc<'a> {
+    library: PathBuf,
+    output: &'a Path,
 }
 
 /// CUDA C++ by NVRTC, in a process of its own; its words.
 fn by_nvrtc(
     call: &Call<'_>,
     version: &Version<'_>,
-    (library, output): (PathBuf, &Path),
+    by: Nvrtc<'_>,
     options: Vec<OsString>,
 ) -> Result<String, Refusal> {
+    let Nvrtc { library, output } = by;
     let source = version.scratch.join(GENERATED);
     let text = prototype::including(version.source)
         .map_err(|e| Refusal::Words(e.to_string(), None, Exit::User))?;
@@ -162,7 +160,7 @@ fn by_nvrtc(
         options,
     };
     let step = Step { program: "/proc/self/exe".into(), args: order.arguments() };
-    build::compile(&step, &call.recipe, (version.source, version.scratch)).map_err(|refusal| {
+    build::compile(&step, &call.recipe, version.input()).map_err(|refusal| {
         let Refusal::Words(what, None, exit) = refusal else { return refusal };
         let help = format!(
             "without nvcc it is compiled by NVRTC, which has no headers of the \
@@ -190,7 +188,7 @@ fn assemble(call: &Call<'_>, version: &Version<'_>) -> Result<Built, Refusal> {
     args.extend(shown.iter().map(OsString::from));
     args.extend([version.source.into(), "-o".into(), OsString::from(&file)]);
     let step = Step { program, args };
-    let said = build::compile(&step, &call.recipe, (version.source, version.scratch))?;
+    let said = build::compile(&step, &call.recipe, version.input())?;
     let command = format!("ptxas {}", shown.join(" "));
     Ok(Built { file, arch: Some(arch), command, said })
 }
@@ -206,22 +204,24 @@ pub(super) fn disassemble(
     scratch: &Path,
 ) -> Result<String, Refusal> {
     let program = call.need(Tool::Nvdisasm, "shows machine code")?;
-    ask(call, (program, &["-c", "-g"]), &built.file, scratch)
+    ask(call, Asked { program, args: &["-c", "-g"] }, &built.file, scratch)
 }
 
 /// What the kernels of a file use, as text.
 pub(super) fn usage(call: &Call<'_>, built: &Built, scratch: &Path) -> Result<String, Refusal> {
     let program = call.need(Tool::Cuobjdump, "says what a .cubin uses")?;
-    ask(call, (program, &["-res-usage"]), &built.file, scratch)
+    ask(call, Asked { program, args: &["-res-usage"] }, &built.file, scratch)
+}
+
+/// A tool with its arguments.
+struct Asked<'a> {
+    program: PathBuf,
+    args: &'a [&'a str],
 }
 
 /// What a tool says about a file.
-fn ask(
-    call: &Call<'_>,
-    (program, args): (PathBuf, &[&str]),
-    file: &Path,
-    scratch: &Path,
-) -> Result<String, Refusal> {
+fn ask(call: &Call<'_>, tool: Asked<'_>, file: &Path, scratch: &Path) -> Result<String, Refusal> {
+    let Asked { program, args } = tool;
     let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut spec = CommandSpec::new(program, scratch, "inspect-tool");
     spec.args = args.iter().map(OsString::from).chain([file.into()]).collect();

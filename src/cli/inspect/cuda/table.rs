@@ -10,10 +10,10 @@ use super::super::super::lines::inspected::{
 use super::super::super::refusal::Refusal;
 use super::super::super::ui::Ui;
 use super::super::show::{indented, plain, plain_table};
-use super::Call;
+use super::call::{Call, Version};
 use super::code::matched;
 use super::geometry::Launch;
-use super::make::{self, Version, Wanted};
+use super::make::{self, Wanted};
 use crate::backend::cpu::assembly::plain_name;
 use crate::backend::cuda::find::Tool;
 use crate::backend::cuda::inspect::resources::{
