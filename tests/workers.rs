@@ -205,7 +205,7 @@ fn a_right_kernel_passes_with_every_output_compared() {
     assert_eq!(outcome.failure, None);
     assert_eq!(outcome.metrics.get("cases"), Some(3.0));
     assert_eq!(outcome.metrics.get("mismatches"), Some(0.0));
-    assert_eq!(detail(&outcome)["cases"][2]["elements"], 2 * 9 * 1000);
+    assert_eq!(detail(&outcome)["cases"][2]["elements"], 2 * 10 * 1000);
 }
 
 #[test]
@@ -762,7 +762,7 @@ fn every_element_type_arrives_as_itself() {
         };
         let outcome = world.in_context(|ctx| check::run(&scratch_def, ctx));
         assert_eq!(outcome.failure, None, "{dtype:?}");
-        assert_eq!(detail(&outcome)["cases"][0]["elements"], 5 * 33, "{dtype:?}");
+        assert_eq!(detail(&outcome)["cases"][0]["elements"], 6 * 33, "{dtype:?}");
     }
 }
 
