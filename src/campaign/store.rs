@@ -51,6 +51,11 @@ pub enum Driven {
     Elsewhere(String),
 }
 
+/// Whether the first event was written down whole.
+fn has_begun(folder: &Path) -> bool {
+    fs::read(folder.join(log::FILE)).is_ok_and(|log| log.contains(&b'\n'))
+}
+
 impl Stored {
     /// A new one of this name; its folder is not made yet.
     pub fn new(state: &Path, name: &str, now: jiff::Timestamp) -> Self {
@@ -70,9 +75,8 @@ impl Stored {
     pub fn remove_unbegun(state: &Path) {
         for entry in fs::read_dir(state.join(FOLDER)).into_iter().flatten().flatten() {
             let folder = entry.path();
-            let has_begun = folder.join(log::FILE).exists();
             let lock = Lock::try_take(&folder.join(LOCK));
-            if !has_begun && matches!(lock, Ok(TryLock::Taken(_))) {
+            if !has_begun(&folder) && matches!(lock, Ok(TryLock::Taken(_))) {
                 // What cannot be removed takes room only.
                 drop(fs::remove_dir_all(folder));
             }
@@ -82,7 +86,7 @@ impl Stored {
     /// All campaigns below a state folder, oldest first.
     pub fn all(state: &Path) -> Vec<Self> {
         let Ok(entries) = fs::read_dir(state.join(FOLDER)) else { return Vec::new() };
-        let found = entries.flatten().filter(|entry| entry.path().join(log::FILE).is_file());
+        let found = entries.flatten().filter(|entry| has_begun(&entry.path()));
         let mut all: Vec<Self> = found
             .map(|entry| Self {
                 id: entry.file_name().to_string_lossy().into_owned(),
@@ -161,7 +165,7 @@ mod tests {
         for (name, seconds) in [("b-c", 10_000), ("a", 20_000), ("b", 30_000)] {
             let stored = Stored::new(dir.path(), name, at(seconds));
             fs::create_dir_all(&stored.folder).expect("made");
-            fs::write(stored.folder.join(log::FILE), "").expect("written");
+            fs::write(stored.folder.join(log::FILE), "{}\n").expect("written");
         }
         let all = Stored::all(dir.path());
         let ids: Vec<&str> = all.iter().map(|stored| &stored.id[..]).collect();
@@ -171,6 +175,7 @@ mod tests {
         assert_eq!(again.id, "a-19700101T053321Z", "no folder is used twice");
         // One that was killed before its first event.
         fs::create_dir_all(again.folder.join("repo")).expect("made");
+        fs::write(again.folder.join(log::FILE), "{\"version\"").expect("written");
         Stored::remove_unbegun(dir.path());
         assert!(!again.folder.exists() && all.iter().all(|stored| stored.folder.exists()));
         let called = |name: &str| all.iter().filter(|s| s.is_called(name)).count();
