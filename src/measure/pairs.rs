@@ -16,6 +16,7 @@ mod decide;
 mod decision;
 mod kernel;
 mod scoring;
+mod side;
 #[cfg(test)]
 mod tests;
 
@@ -24,43 +25,12 @@ pub use decide::{Heard, Terms, decide};
 pub use decision::{Decided, Decision, DecisionReason};
 pub use kernel::{Contest, KernelPairs, SlotPlan};
 pub use scoring::{NoValue, Scoring};
+pub use side::{Both, Side};
 
 use rand_chacha::ChaCha8Rng;
 
 use super::subject::Halt;
 use crate::backend::Fault;
-
-/// One of the two that are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Side {
-    /// The best so far.
-    Incumbent,
-    /// What may take its place.
-    Candidate,
-}
-
-impl Side {
-    /// Both.
-    pub const BOTH: [Self; 2] = [Self::Incumbent, Self::Candidate];
-
-    /// The other one.
-    #[must_use]
-    pub fn other(self) -> Self {
-        match self {
-            Self::Incumbent => Self::Candidate,
-            Self::Candidate => Self::Incumbent,
-        }
-    }
-
-    /// The word for people.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Incumbent => "incumbent",
-            Self::Candidate => "candidate",
-        }
-    }
-}
 
 /// One pair, as it was measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -3,6 +3,7 @@
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
+use super::side::{Both, coin};
 use super::{CasePair, Pair, Pairs, Side, Spent, Stop};
 use crate::backend::{Fault, Session};
 use crate::measure::estimate::{self, Measurement, Taken};
@@ -10,11 +11,9 @@ use crate::measure::stopping;
 use crate::measure::subject::Halt;
 use bout::{Bout, Known};
 pub use contest::{Contest, SlotPlan};
-use sides::{Both, coin};
 
 mod bout;
 mod contest;
-mod sides;
 
 /// A process of each side.
 struct Started {

@@ -3,7 +3,7 @@
 use crate::engine::stage::{Failure, FailureClass};
 use crate::pipeline::Incumbent;
 
-/// A failure of the incumbent's, which is nobody's candidate's doing. What failed once by what it
+/// A failure of the incumbent's, which is not the candidate's fault. What failed once by what it
 /// computes fails every time: that is not to be tried again, but changed.
 pub(super) fn incumbents(incumbent: &Incumbent, called: &str, failure: &Failure) -> Failure {
     let Failure { class, message } = failure;

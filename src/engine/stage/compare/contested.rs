@@ -3,14 +3,14 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::duel::{Both, Duel};
+use super::duel::Duel;
 use crate::backend::{Fault, Session, Shelf};
 use crate::engine::account::LayoutsRecord;
 use crate::engine::stage::bench::Trial;
 use crate::engine::stage::judge::{self, Bench, Built, Judge, Load, SetId};
 use crate::engine::stage::layouts::Deck;
 use crate::engine::stage::{Failure, FailureClass};
-use crate::measure::pairs::{Contest, Side, Stop};
+use crate::measure::pairs::{Both, Contest, Side, Stop};
 use crate::measure::{Halt, SlotEnd};
 use crate::pipeline::Target;
 

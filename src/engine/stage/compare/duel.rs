@@ -29,25 +29,3 @@ impl<'a> Duel<'a> {
         incumbents(&self.trial.def.work.incumbent, called, failure)
     }
 }
-
-/// Something of each side.
-pub(super) struct Both<T> {
-    pub(super) incumbent: T,
-    pub(super) candidate: T,
-}
-
-impl<T> Both<T> {
-    pub(super) fn of(&self, side: Side) -> &T {
-        match side {
-            Side::Incumbent => &self.incumbent,
-            Side::Candidate => &self.candidate,
-        }
-    }
-
-    pub(super) fn of_mut(&mut self, side: Side) -> &mut T {
-        match side {
-            Side::Incumbent => &mut self.incumbent,
-            Side::Candidate => &mut self.candidate,
-        }
-    }
-}

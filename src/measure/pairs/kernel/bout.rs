@@ -5,8 +5,8 @@ use std::time::Duration;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
+use super::super::side::{Both, coin};
 use super::contest::{Contest, SlotPlan};
-use super::sides::{Both, coin};
 use crate::backend::{Fault, LaunchLimit, Launched, Model, Order, Session};
 use crate::measure::pairs::{CasePair, Side, Spent, Stop};
 use crate::measure::sample::{Sample, loops, sample};
