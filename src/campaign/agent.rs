@@ -15,7 +15,7 @@ use crate::process::{self, Cancel, CommandSpec, Exit, Finished};
 
 /// The file in which an agent describes its change.
 pub const ANSWER: &str = ".optloop-answer.md";
-/// So much of what an agent prints is kept: half from each end.
+/// How much of what an agent prints is kept, in bytes: half from each end.
 const MAX_OUTPUT: usize = 4 << 20;
 /// A description is one sentence.
 const MAX_DESCRIPTION: usize = 400;
@@ -83,6 +83,34 @@ pub fn of(settings: &AgentSettings, surroundings: Surroundings) -> Box<dyn Agent
             surroundings,
         }),
     }
+}
+
+/// What an agent needs and what is not there, in words; `root` is the project's, of which it gets a
+/// copy.
+pub fn missing(
+    settings: &AgentSettings,
+    surroundings: &Surroundings,
+    root: &Path,
+) -> Option<String> {
+    match &settings.kind {
+        AgentKind::Replay(folder) => {
+            let folder = surroundings.dir.join(folder);
+            let what = || format!("there is no folder {} to replay", folder.display());
+            (!folder.is_dir()).then(what)
+        }
+        AgentKind::Command { run, .. } => {
+            let program = OsStr::new(run.first()?);
+            let found = process::resolve(program, root, path_of(surroundings));
+            let what = || format!("there is no program `{}` in the PATH", program.display());
+            found.is_none().then(what)
+        }
+    }
+}
+
+/// Where programs are looked for.
+fn path_of(surroundings: &Surroundings) -> &OsStr {
+    let path = surroundings.env.iter().find(|(name, _)| name == "PATH");
+    path.map_or(OsStr::new("/usr/bin:/bin"), |(_, value)| value)
 }
 
 /// A folder as it is written, `~` being the home folder.
@@ -156,10 +184,8 @@ impl Command {
         temporary: &Path,
     ) -> io::Result<CommandSpec> {
         let surroundings = &self.surroundings;
-        let path = surroundings.env.iter().find(|(name, _)| name == "PATH");
-        let path = path.map_or(OsStr::new("/usr/bin:/bin"), |(_, value)| value);
         let (program, args) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-        let found = process::resolve(program, call.lane, path);
+        let found = process::resolve(program, call.lane, path_of(surroundings));
         let program = found.ok_or_else(|| {
             let what = format!("there is no program `{}` in the PATH", program.display());
             io::Error::new(io::ErrorKind::NotFound, what)
@@ -256,15 +282,14 @@ impl Agent for Replay {
     }
 
     fn has_more(&self, iteration: u32) -> bool {
-        // A folder that cannot be read is told by the call.
+        // The call itself reports a folder that cannot be read.
         versions(&self.folder).map_or(true, |versions| versions.len() >= iteration as usize)
     }
 }
 
 impl Replay {
     fn apply(&self, patch: &Path, call: &Call<'_>) -> io::Result<AgentEnd> {
-        let path = self.surroundings.env.iter().find(|(name, _)| name == "PATH");
-        let path = path.map_or(OsStr::new("/usr/bin:/bin"), |(_, value)| value);
+        let path = path_of(&self.surroundings);
         let git = process::resolve(OsStr::new("git"), call.lane, path);
         let git = git.ok_or_else(|| io::Error::other("patches need the `git` program"))?;
         let marker = format!("replay.{}.{}", std::process::id(), call.iteration);

@@ -16,7 +16,7 @@ use super::scope::{Meaning, Origin, Scope};
 
 /// No source file is larger.
 const MAX_BYTES: u64 = 10 << 20;
-/// So many strays are named.
+/// How many strays are named.
 const MAX_STRAYS: usize = 100;
 /// What belongs to the copy and not to the project.
 const OWN: [&str; 2] = [".git", ".optloop"];

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::agent::{Agent, Answer, Call};
 use super::event::{
-    Baseline, Begun, Entry, Event, Holds, Judgement, LOG_VERSION, Outcome, Proposal,
+    Baseline, Begun, Entry, Event, Holds, Judgement, LOG_VERSION, Outcome, Proposal, Status,
 };
 use super::guards::{self, No, Place, Why};
 use super::history::{History, Iteration};
@@ -45,7 +45,7 @@ pub struct Parts<'a> {
     pub judge: &'a mut dyn Judge,
     /// Who learns of it.
     pub observer: &'a dyn Observer,
-    /// The environment of guards.
+    /// The environment of guards, without secrets: what they run was written by the agent.
     pub env: &'a [(std::ffi::OsString, std::ffi::OsString)],
     /// What must not be written down.
     pub secrets: &'a Secrets,
@@ -74,7 +74,7 @@ pub enum DriverError {
     /// Its judge.
     #[error("{0}")]
     Judge(String),
-    /// The project as it is does not pass a guard.
+    /// The unchanged project does not pass a guard.
     #[error("the project as it is does not pass: {}", .0.words())]
     Guard(No),
     /// A file of its own.
@@ -198,15 +198,13 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    fn guarded(&self) -> Place<'_> {
-        // The folder is the judge's: only it runs anything there.
-        Place { tree: Path::new(""), env: self.parts.env, cancel: self.parts.cancel }
+    fn guarded<'t>(&'t self, tree: &'t Path) -> Place<'t> {
+        Place { tree, env: self.parts.env, cancel: self.parts.cancel }
     }
 
     fn measure_baseline(&mut self) -> Result<Next, DriverError> {
         let tree = self.trees.prepare_judge(0, &[])?;
-        let place = Place { tree: &tree, ..self.guarded() };
-        let guards = match guards::run(&self.parts.settings.guards, place) {
+        let guards = match guards::run(&self.parts.settings.guards, self.guarded(&tree)) {
             Ok(found) => found,
             Err(No { why: Why::Interrupted, .. }) => return Ok(Next::End(Ran::Interrupted)),
             Err(no) => return Err(DriverError::Guard(no)),
@@ -295,6 +293,8 @@ impl<'a> Driver<'a> {
         match judged {
             Ok(mut judgement) => {
                 judgement.seconds = started.elapsed().as_secs_f64();
+                // It may quote what commands printed.
+                judgement.reason = self.parts.secrets.redact(&judgement.reason);
                 self.note(Event::Judged { iteration, judgement })?;
                 Ok(Next::Go)
             }
@@ -303,8 +303,8 @@ impl<'a> Driver<'a> {
     }
 
     fn guard(&self, tree: &Path) -> Result<(), No> {
-        let place = Place { tree, ..self.guarded() };
-        guards::check(&self.parts.settings.guards, &self.baseline().guards, place)
+        let guards = &self.parts.settings.guards;
+        guards::check(guards, &self.baseline().guards, self.guarded(tree))
     }
 
     /// What fails for no reason of the candidate's is tried once more.
@@ -326,11 +326,11 @@ impl<'a> Driver<'a> {
             return stopped(blocked);
         }
         self.trees.promote(&open.commit.unwrap_or_default())?;
-        self.close(iteration, super::event::Status::Kept)?;
+        self.close(iteration, Status::Kept)?;
         Ok(Next::Go)
     }
 
-    fn close(&mut self, iteration: u32, status: super::event::Status) -> Result<(), DriverError> {
+    fn close(&mut self, iteration: u32, status: Status) -> Result<(), DriverError> {
         let seconds = self.since.elapsed().as_secs_f64();
         self.note(Event::Ended { iteration, status, seconds })?;
         self.write_report()

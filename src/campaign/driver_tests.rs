@@ -361,3 +361,32 @@ fn a_request_to_stop_ends_it_before_the_next_iteration() {
     let (history, _) = world.drive("c", &settings);
     assert_eq!((statuses(&history), history.end), (vec!["kept"], Some(End::Stopped)));
 }
+
+#[test]
+fn what_a_guard_prints_of_a_secret_is_not_written_down() {
+    let world = World::new(&VERSIONS[..1]);
+    let mut settings = world.settings(Rules::default());
+    let script = "! grep -q 90 k.c || { echo the key is sesame-open; exit 1; }";
+    settings.guards[0].run = ["sh", "-c", script].map(str::to_owned).to_vec();
+    settings.guards[0].expect = None;
+    let folder = world.at("c");
+    let env = [("PATH".into(), "/usr/bin:/bin".into())];
+    let mut agent = agent::of(&settings.agent, Surroundings::default());
+    let parts = Parts {
+        settings: &settings,
+        folder: &folder,
+        agent: &mut *agent,
+        judge: &mut Numbers { folder: &folder, trouble: 0 },
+        observer: &Seen::default(),
+        env: &env,
+        secrets: &Secrets::of([("MY_KEY", "sesame-open")]),
+        cancel: &Cancel::default(),
+    };
+    let mut driver = Driver::begin(parts, &world.at("project"), begun()).expect("begun");
+    assert_eq!(driver.run().expect("it runs"), Ran::ToItsEnd);
+    assert_eq!(statuses(driver.history()), ["guard"]);
+    for file in ["events.jsonl", "report.md", "experiments.jsonl"] {
+        let text = fs::read_to_string(folder.join(file)).expect("there");
+        assert!(text.contains("[redacted: MY_KEY]") && !text.contains("sesame"), "{text}");
+    }
+}

@@ -32,7 +32,7 @@ impl Record for Entry {
 pub enum Event {
     /// The campaign begins.
     Begun(Begun),
-    /// The project as it is was measured and passed every guard.
+    /// The unchanged project was measured and passed every guard.
     Baseline(Baseline),
     /// An iteration begins.
     Opened {
@@ -103,7 +103,8 @@ pub struct Begun {
 /// What the project can do before anything is changed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Baseline {
-    /// The stage that decides: the last that compares with the best.
+    /// The stage that measured it: the last of those that compare with the best. What a later one
+    /// confirms counts, too.
     pub stage: String,
     /// What it measures.
     pub metric: String,

@@ -224,7 +224,8 @@ impl History {
         self.iterations.iter().map(|iteration| iteration.seconds).sum()
     }
 
-    /// How much better the best is than the baseline, as a share of the baseline.
+    /// How much better the best's measurement is than the baseline's, as a share of it: two numbers of
+    /// different times, not a comparison in pairs.
     pub fn gain(&self) -> Option<f64> {
         let (baseline, best) = (self.baseline.as_ref()?, self.best.as_ref()?);
         let ratio = match baseline.better {

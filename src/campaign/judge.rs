@@ -6,7 +6,7 @@ use super::event::{Baseline, Judgement};
 
 /// What a campaign asks of its judge. The tree holds the project with the candidate's files.
 pub trait Judge {
-    /// Measures the project as it is, which becomes the first incumbent.
+    /// Measures the unchanged project, which becomes the first incumbent.
     ///
     /// # Errors
     /// Why a campaign cannot begin with it.

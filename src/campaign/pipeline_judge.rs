@@ -33,8 +33,8 @@ pub struct PipelineJudge<'a> {
     pub cancel: &'a Cancel,
 }
 
-/// The stage whose word counts, by which number.
-struct Deciding {
+/// A stage that is compared with the best, by which number.
+struct Scoring {
     stage: String,
     metric: String,
     better: Better,
@@ -50,25 +50,16 @@ impl Judge for PipelineJudge<'_> {
         fs::remove_dir_all(&state).map_err(refused)?;
         fs::create_dir_all(&state).map_err(refused)?;
         let mut opened = self.open(tree)?;
-        let deciding = deciding(&opened)?;
+        let scoring = scoring(&opened);
         let report = self.run(&mut opened, RunMode::Normal)?;
         if let Some(failed) = failed(&report) {
             let message = format!("the project as it is does not pass: {failed}");
             return Err(Blocked::Refused { message });
         }
-        let stage = report.stages.iter().find(|stage| stage.stage == deciding.stage);
-        let value = stage.and_then(|stage| stage.metrics.get(&deciding.metric));
-        let (Some(stage), Some(value)) = (stage, value) else {
-            let message = format!("`{}` gave no {}", deciding.stage, deciding.metric);
-            return Err(Blocked::Refused { message });
-        };
-        Ok(Baseline {
-            stage: deciding.stage,
-            metric: deciding.metric,
-            better: deciding.better,
-            value,
-            artifact: artifact(tree, stage).unwrap_or_default(),
-            guards: Vec::new(),
+        scoring.into_iter().find_map(|scoring| first(tree, scoring, &report)).ok_or_else(|| {
+            let message = "no stage of the pipeline that compares with the best gave a number: write \
+                           incumbent = \"best\" in the one that decides";
+            Blocked::Refused { message: message.to_owned() }
         })
     }
 
@@ -141,11 +132,11 @@ fn in_words(mistake: &Diagnostic) -> String {
     }
 }
 
-/// The last stage that is to be compared with the best, while there is none.
-fn deciding(opened: &Opened<'_>) -> Result<Deciding, Blocked> {
+/// The stages that are to be compared with the best while there is none, the last one first.
+fn scoring(opened: &Opened<'_>) -> Vec<Scoring> {
     let index = &opened.state.index;
-    let mut nodes = (0..index.nodes.len() as u32).rev();
-    let found = nodes.find_map(|node| {
+    let nodes = (0..index.nodes.len() as u32).rev();
+    let found = nodes.filter_map(|node| {
         let stored = opened.state.definition(node).ok()?;
         let question = stored.question.filter(|_| index.nodes[node as usize].has(flag::FIRST))?;
         let better = match stored.definition {
@@ -157,12 +148,23 @@ fn deciding(opened: &Opened<'_>) -> Result<Deciding, Blocked> {
             Some(Direction::Lower) | None => Better::Lower,
         };
         let stage = index.node_name(node).to_owned();
-        Some(Deciding { stage, metric: question.metric, better })
+        Some(Scoring { stage, metric: question.metric, better })
     });
-    found.ok_or_else(|| Blocked::Refused {
-        message: "no stage of the pipeline compares with the best: write incumbent = \"best\" in \
-                  the one that decides"
-            .to_owned(),
+    found.collect()
+}
+
+/// The first number of a stage, where it gave one: a stage that confirms a gain is skipped while
+/// there is nothing to gain on.
+fn first(tree: &Path, scoring: Scoring, report: &RunReport) -> Option<Baseline> {
+    let stage = report.stages.iter().find(|stage| stage.stage == scoring.stage)?;
+    let value = stage.metrics.get(&scoring.metric)?;
+    Some(Baseline {
+        stage: scoring.stage,
+        metric: scoring.metric,
+        better: scoring.better,
+        value,
+        artifact: artifact(tree, stage).unwrap_or_default(),
+        guards: Vec::new(),
     })
 }
 

@@ -6,7 +6,7 @@ use super::event::{Outcome, Status};
 use super::history::{History, Iteration};
 use super::scope::Patterns;
 
-/// So many of the last iterations are told.
+/// How many of the last iterations a prompt tells of.
 const TAIL: usize = 10;
 
 /// What a prompt is made of.

@@ -105,7 +105,9 @@ pub fn text(history: &History) -> String {
     let Some(begun) = &history.begun else { return text };
     let _infallible = write!(text, "# {}\n\n{}\n\n", begun.id, begun.goal.trim());
     if let (Some(baseline), Some(best)) = (&history.baseline, &history.best) {
-        let gain = history.gain().map_or_else(String::new, |gain| format!(", {}", percent(gain)));
+        let gain = history.gain().map_or_else(String::new, |gain| {
+            format!(", {} beside the baseline's own measurement", percent(gain))
+        });
         let _infallible = write!(
             text,
             "- {} at the beginning: {}\n- best: {} (iteration {}{gain})\n",

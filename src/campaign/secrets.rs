@@ -15,17 +15,19 @@ pub struct Secrets {
 impl Secrets {
     /// Those of an environment.
     pub fn of<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let is_secret = |name: &str| {
-            let name = name.to_ascii_uppercase();
-            MARKS.iter().any(|mark| name.contains(mark))
-        };
         let found = variables
             .into_iter()
-            .filter(|(name, value)| is_secret(name) && value.len() >= SHORTEST);
+            .filter(|(name, value)| Self::is_secret(name) && value.len() >= SHORTEST);
         let mut values: Vec<(String, String)> =
             found.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         values.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
         Self { values }
+    }
+
+    /// Whether a variable of this name holds one.
+    pub fn is_secret(name: &str) -> bool {
+        let name = name.to_ascii_uppercase();
+        MARKS.iter().any(|mark| name.contains(mark))
     }
 
     /// The text with the name of each secret in its place.

@@ -7,13 +7,13 @@ use super::history::{Best, History, Iteration};
 /// When a campaign ends.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rules {
-    /// At most so many iterations.
+    /// The most iterations.
     pub iterations: Option<u32>,
-    /// At most so much time, s.
+    /// The most time, s.
     pub seconds: Option<f64>,
-    /// At most so many failures of agents and of the machine.
+    /// The most failures of agents and of the machine.
     pub failures: Option<u32>,
-    /// So many iterations in a row without a gain end it.
+    /// How many iterations in a row without a gain end it.
     pub no_gain: Option<u32>,
     /// The metric that is enough.
     pub target: Option<f64>,
@@ -27,14 +27,14 @@ pub enum Wish {
     GoOn,
     /// To end after the present iteration.
     Stop,
-    /// There is nobody who would propose anything more.
+    /// The agent has nothing more to propose.
     NothingMore,
 }
 
 /// What is done next.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// The project as it is is measured.
+    /// The unchanged project is measured.
     MeasureBaseline,
     /// The next iteration begins.
     Open(u32),
@@ -56,7 +56,7 @@ pub enum Action {
     Nothing,
 }
 
-/// So many measurements in a row must reach the target beside the one that was kept.
+/// How many measurements in a row must reach the target after the one that was kept.
 const CONFIRMATIONS: u32 = 2;
 
 /// The next action.

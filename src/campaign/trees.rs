@@ -112,7 +112,6 @@ impl Trees {
         let listing = Listing::of(&self.best(), &[]).map_err(files(doing))?;
         let mut lane = self.tree(self.lane(), "lane.list").map_err(files(doing))?;
         // What the last one left would be a stray of this one's.
-        lane.update(&listing, &|| false).map_err(files(doing))?;
         lane.clean().map_err(files(doing))?;
         lane.update(&listing, &|| false).map_err(files(doing))?;
         Ok(own_repository(&self.lane(), "The project at its best")?)

@@ -151,11 +151,32 @@ fn what_a_campaign_cannot_begin_with_is_refused_before_anything_is_written() {
     refused(1, "there is no pipeline `nowhere.toml`");
     project.write("campaign.toml", good.replace("[budget]\niterations = 20\n", ""));
     refused(1, "nothing limits this campaign");
-    project.write("campaign.toml", &good);
+    project.write("campaign.toml", good.replace("replay = \"versions\"", "run = [\"my-agnt\"]"));
+    refused(1, "there is no program `my-agnt` in the PATH");
+    project.write("campaign.toml", good.replace("\"versions\"", "\"elsewhere\""));
+    refused(1, "no folder");
+    // The campaign file itself need not be committed.
+    project.write("campaign.toml", format!("{good}# mine\n"));
     let dry = project.args(["loop", "start", "--dry-run"]).run().code(0);
     drop(dry.says("Fewer cycles.").says("protected  tests").says("Make exactly one change"));
     assert!(!project.path(".optloop/campaigns").exists());
     drop(project.args(["loop", "status"]).run().code(1));
+}
+
+#[test]
+fn a_stage_that_confirms_gains_has_its_say_once_there_is_one() {
+    let project = project();
+    let with_final = PIPELINE.replace("[stages.candidate]", "[stages.candidate]\ncache = true");
+    let confirms = with_final.split_once("[stages.candidate]").expect("a stage").1;
+    let when = "needs = [\"candidate\"]\nwhen = \"candidate.gain > 0.1\"";
+    project.write_pipeline(&format!("{with_final}\n[stages.final]\n{when}{confirms}"));
+    project.edit("campaign.toml", "[scope]", "dirty = \"include\"\n[scope]");
+    project.edit("campaign.toml", "iterations = 20", "iterations = 1");
+    let ran = project.args(["loop", "start", "--format", "json"]).run().code(10);
+    let lines = ran.json();
+    let of = |event: &str| lines.iter().find(|line| line["event"] == event).expect("a line");
+    assert_eq!(of("baseline")["stage"], "candidate", "`final` has nothing to confirm yet");
+    assert_eq!(statuses(&project), ["kept"]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Starting a campaign, and taking one up.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::which::{chosen, shown, unwritable};
@@ -129,8 +130,10 @@ fn preconditions(ready: &Ready) -> Result<Option<String>, Refusal> {
     let state = State::of(&ready.project.root, &git);
     let state = state.map_err(|e| Refusal::Words(e.to_string(), None, Exit::User))?;
     let changed = state.iter().flat_map(|state| &state.changed);
-    // What optloop wrote is no work of the user's.
-    let changed = changed.filter(|path| !path.iter().any(|part| part == ".optloop"));
+    // Neither what optloop wrote nor the campaign file is part of what agents work on.
+    let is_apart =
+        |path: &Path| path.iter().any(|part| part == ".optloop") || ready.file.ends_with(path);
+    let changed = changed.filter(|path| !is_apart(path));
     let names: Vec<String> = changed.take(10).map(|path| path.display().to_string()).collect();
     if ready.settings.dirty == Dirty::Fail && !names.is_empty() {
         let what = format!("the checkout has changes that are not committed: {}", names.join(", "));
@@ -138,6 +141,10 @@ fn preconditions(ready: &Ready) -> Result<Option<String>, Refusal> {
         return Err(Refusal::Words(what, Some(hint), Exit::User));
     }
     let agent = &ready.settings.agent;
+    if let Some(what) = agent::missing(agent, &surroundings(ready), &ready.project.root) {
+        let hint = "mend [agent] in the campaign file".to_owned();
+        return Err(Refusal::Words(what, Some(hint), Exit::User));
+    }
     if matches!(agent.kind, AgentKind::Command { .. })
         && agent.sandbox == AgentSandbox::Auto
         && !sandbox::agent::confines_writes()
@@ -171,6 +178,21 @@ enum Begin {
     Again,
 }
 
+/// What agents and guards get from this process.
+fn surroundings(ready: &Ready) -> Surroundings {
+    let env = Disk.vars();
+    let text = |(name, value): &(OsString, OsString)| {
+        Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()))
+    };
+    let texts: Vec<(String, String)> = env.iter().filter_map(text).collect();
+    Surroundings {
+        secrets: Secrets::of(texts.iter().map(|(name, value)| (&name[..], &value[..]))),
+        env,
+        program: Disk.program().to_owned(),
+        dir: ready.file.parent().unwrap_or(Path::new("/")).to_owned(),
+    }
+}
+
 fn drive(stored: &Stored, ready: &Ready, begin: Begin, ui: &Ui) -> Result<Exit, Refusal> {
     let _lock = match stored.drive().map_err(EngineError::from)? {
         Driven::Here(lock) => lock,
@@ -181,18 +203,10 @@ fn drive(stored: &Stored, ready: &Ready, begin: Begin, ui: &Ui) -> Result<Exit, 
         }
     };
     let cancel = process::install().unwrap_or_default();
-    let env = Disk.vars();
-    let text = |(name, value): &(std::ffi::OsString, std::ffi::OsString)| {
-        Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()))
-    };
-    let texts: Vec<(String, String)> = env.iter().filter_map(text).collect();
-    let secrets = Secrets::of(texts.iter().map(|(name, value)| (&name[..], &value[..])));
-    let surroundings = Surroundings {
-        env: env.clone(),
-        secrets: secrets.clone(),
-        program: Disk.program().to_owned(),
-        dir: ready.file.parent().unwrap_or(Path::new("/")).to_owned(),
-    };
+    let surroundings = surroundings(ready);
+    let (env, secrets) = (surroundings.env.clone(), surroundings.secrets.clone());
+    let is_secret = |name: &OsString| Secrets::is_secret(&name.to_string_lossy());
+    let harmless: Vec<_> = env.iter().filter(|(name, _)| !is_secret(name)).cloned().collect();
     let mut agent = agent::of(&ready.settings.agent, surroundings);
     let quiet = Silent;
     let mut judge =
@@ -204,7 +218,7 @@ fn drive(stored: &Stored, ready: &Ready, begin: Begin, ui: &Ui) -> Result<Exit, 
         agent: &mut *agent,
         judge: &mut judge,
         observer: &observer,
-        env: &env,
+        env: &harmless,
         secrets: &secrets,
         cancel: &cancel,
     };

@@ -56,7 +56,7 @@ fn header(iteration: u32, history: &History, settings: &Settings) -> String {
 
 fn gained(history: &History) -> String {
     let gain = history.gain().map(percent);
-    gain.map(|gain| format!("; {gain} since the baseline")).unwrap_or_default()
+    gain.map(|gain| format!("; {gain} beside the baseline's own measurement")).unwrap_or_default()
 }
 
 /// How far it has come, in a word.
@@ -80,7 +80,11 @@ pub(super) fn summary(history: &History) -> String {
         lines.push(format!("  ended      {}", end.words()));
     }
     if let (Some(baseline), Some(best)) = (&history.baseline, &history.best) {
-        let gain = history.gain().map(percent).map(|gain| format!(", {gain}")).unwrap_or_default();
+        let gain = history
+            .gain()
+            .map(percent)
+            .map(|gain| format!(", {gain} beside the baseline's own measurement"));
+        let gain = gain.unwrap_or_default();
         lines.push(format!(
             "  best       {} {} (iteration {}{gain}); {} at the beginning",
             baseline.metric,

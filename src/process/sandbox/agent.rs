@@ -38,7 +38,7 @@ pub fn arguments(writes: &[PathBuf], command: &[OsString]) -> Vec<OsString> {
     all
 }
 
-/// Why a command was not become.
+/// Why this process did not become the command.
 #[derive(Debug, thiserror::Error)]
 pub enum NotRun {
     /// The arguments are not as [`arguments`] makes them.
