@@ -109,10 +109,11 @@ fn durations_that_are_written_over_are_contradicted() {
     Court::new().judges(&[
         Kernel {
             repeats: vec![8],
+            // The judge can have looked at the output while the kernel still wrote it.
+            bench: Verdict::RefusedAs(&[(Cheating, "reported as shorter"), (Wrong, "elements")]),
             ..Kernel::new("answers for the worker before it returns", early)
         }
-        .before(CONTROL)
-        .bench(Cheating, "reported as shorter"),
+        .before(CONTROL),
         Kernel {
             repeats: vec![8],
             flags: vec!["-O1", "-pthread"],

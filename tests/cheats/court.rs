@@ -79,6 +79,8 @@ pub(crate) enum Verdict {
     PassesOr(FailureClass, &'static str),
     /// It is refused in this class, with this word.
     Refused(FailureClass, &'static str),
+    /// It is refused in one of these ways: a race decides what is seen first.
+    RefusedAs(&'static [(FailureClass, &'static str)]),
 }
 
 /// A kernel of `acc += x; y = 2 x` over `n` elements, and what becomes of it.
@@ -373,6 +375,9 @@ fn held(
         (Verdict::Refused(class, word) | Verdict::PassesOr(class, word), Some(failure)) => {
             failure.class == class && failure.message.contains(word)
         }
+        (Verdict::RefusedAs(ways), Some(failure)) => ways
+            .iter()
+            .any(|(class, word)| failure.class == *class && failure.message.contains(word)),
         (Verdict::Passes | Verdict::PassesOr(..), None) => {
             outcome.metrics.get("median_us").is_none_or(|us| us >= kernel.truth_us)
         }

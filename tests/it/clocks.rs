@@ -16,7 +16,8 @@ use optloop::backend::cuda::clocks::{CLOCKS_COMMAND, Lock, Request};
 use optloop::process::Cancel;
 use rustix::process::{Pid, Signal, kill_process};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_optloop");
+use super::support::{PROGRAM, optloop};
+
 const DEVICE: &str = "GPU-11";
 
 /// NVML's codes.
@@ -72,7 +73,7 @@ int nvmlDeviceResetGpuLockedClocks(void *d) {{ note(\"reset\", 0, 0); return 0; 
     /// The process that holds a lock, and the judge's end of its socket.
     fn holder(&self) -> (Child, UnixStream) {
         let (ours, theirs) = UnixStream::pair().expect("a pair");
-        let child = Command::new(PROGRAM)
+        let child = optloop()
             .args([CLOCKS_COMMAND, DEVICE])
             .current_dir(Path::new("/"))
             .env_clear()

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use super::kernel;
-use super::support::{Project, Ran, optloop};
+use super::support::{PROGRAM, Project, Ran, optloop};
 
 fn executable(project: &Project, path: &str, text: &str) {
     project.write(path, text);
@@ -149,11 +149,10 @@ fn in_a_world_of_its_own(project: &Project, script: &str) -> Option<String> {
         println!("skipped: no file system can be mounted here");
         return None;
     };
-    let program = optloop();
     let done = Command::new("unshare")
         .args([flags, "sh", "-e", "-c", script])
         .current_dir(project.root())
-        .env("OPTLOOP", program.get_program())
+        .env("OPTLOOP", PROGRAM)
         .env("OPTLOOP_LEASE_DIR", project.path("../tmp"))
         .env("NO_COLOR", "1")
         .output()

@@ -9,10 +9,9 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
 use super::kernel::{GOOD, project, source};
-use super::support::{Project, Ran};
+use super::support::{PROGRAM, Project, Ran};
 
 const NOTHING: [&str; 0] = [];
-const PROGRAM: &str = env!("CARGO_BIN_EXE_optloop");
 
 /// A check alone, as cheap as there is.
 const CHECK: &str = r#"

@@ -516,17 +516,20 @@ impl Ran {
     }
 }
 
-/// The program, with Ctrl-C as a terminal gives it. A shell without job control starts what runs
-/// in the background with SIGINT ignored, children inherit that, and optloop respects it.
+/// The program itself.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_optloop");
+
+/// The program, with the signals of a terminal as a terminal leaves them: shells have commands in the
+/// background ignore SIGINT, `nohup` has them ignore SIGHUP, and both are handed on.
 pub(crate) fn optloop() -> Command {
-    let program = env!("CARGO_BIN_EXE_optloop");
+    const HUP_AND_INT: u64 = 0b11;
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|l| l.strip_prefix("SigIgn:")).unwrap_or_default();
-    let sigint = u64::from_str_radix(ignored.trim(), 16).unwrap_or_default() & 0b10;
-    if sigint == 0 {
-        return Command::new(program);
+    let ignored = u64::from_str_radix(ignored.trim(), 16).unwrap_or_default();
+    if ignored & HUP_AND_INT == 0 {
+        return Command::new(PROGRAM);
     }
     let mut command = Command::new("/usr/bin/env");
-    command.args(["--default-signal=INT", program]);
+    command.args(["--default-signal=HUP,INT", PROGRAM]);
     command
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::support::optloop;
+use super::support::PROGRAM;
 
 /// `nobody` of most systems; any user but root would do.
 const OTHER: u32 = 65534;
@@ -85,7 +85,7 @@ fn users_of_one_machine_take_turns_whoever_comes_first() {
         let leases = shared.join("leases");
         fs::create_dir(&leases).expect("a folder");
         open(&leases, 0o1777);
-        fs::copy(optloop().get_program(), shared.join("optloop")).expect("copied");
+        fs::copy(PROGRAM, shared.join("optloop")).expect("copied");
         open(&shared.join("optloop"), 0o755);
         let (one, two) = (Owned::new(shared, first), Owned::new(shared, second));
 
