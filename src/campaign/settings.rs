@@ -1,5 +1,10 @@
 //! What a campaign file means, with every default in its place.
 
+mod agent;
+mod guard;
+mod limits;
+mod scope;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,8 +12,8 @@ use std::time::Duration;
 
 use regex::Regex;
 
-use super::file::{AgentFile, AgentSandbox, CampaignFile, Dirty, GuardFile, PromptBy};
-use super::scope::{Patterns, Scope};
+use super::file::{AgentSandbox, CampaignFile, Dirty, PromptBy};
+use super::scope::Patterns;
 use super::step::Rules;
 use crate::diagnostic::{Diagnostic, Source, SourceMap, Spanned, document};
 use crate::pipeline::duration;
@@ -154,66 +159,6 @@ impl Checker<'_> {
         Some(text)
     }
 
-    fn agent(&mut self, file: &Spanned<AgentFile>) -> Option<AgentSettings> {
-        let kind = match (&file.run, &file.replay) {
-            (Some(run), None) => AgentKind::Command {
-                run: run.iter().map(|word| word.value.clone()).collect(),
-                prompt: file.prompt.as_ref().map_or(PromptBy::Stdin, |prompt| prompt.value),
-            },
-            (None, Some(folder)) => {
-                self.without_effect(file);
-                AgentKind::Replay(PathBuf::from(&folder.value))
-            }
-            (None, None) => {
-                let label = "`run = [\"command\"]` or `replay = \"folder\"` is required here";
-                self.tell("missing-key", "nothing says who proposes changes", &file.span, label);
-                return None;
-            }
-            (Some(_), Some(folder)) => {
-                let label = "leave out `run` or `replay`";
-                self.tell("conflict", "an agent runs or is replayed", &folder.span, label);
-                return None;
-            }
-        };
-        Some(AgentSettings {
-            kind,
-            timeout: self.duration(file.timeout.as_ref(), AGENT_TIMEOUT),
-            sandbox: file.sandbox.as_ref().map_or(AgentSandbox::Auto, |sandbox| sandbox.value),
-            writes: file.writes.iter().map(|folder| folder.value.clone()).collect(),
-        })
-    }
-
-    /// Keys that mean something to commands alone.
-    fn without_effect(&mut self, file: &AgentFile) {
-        let spans = [
-            file.prompt.as_ref().map(|key| key.span.clone()),
-            file.timeout.as_ref().map(|key| key.span.clone()),
-            file.sandbox.as_ref().map(|key| key.span.clone()),
-            file.writes.first().map(|key| key.span.clone()),
-        ];
-        for span in spans.into_iter().flatten() {
-            let label = "a replay starts no command: leave this out";
-            self.tell("no-effect", "this key has no effect here", &span, label);
-        }
-    }
-
-    fn guard(&mut self, file: &Spanned<GuardFile>) -> Option<Guard> {
-        let expect = match file.expect.as_ref().map(|text| (Regex::new(text), text)) {
-            None => None,
-            Some((Ok(expect), _)) => Some(expect),
-            Some((Err(error), text)) => {
-                let message = "this is no regular expression";
-                self.tell("bad-regex", message, &text.span, &error.to_string());
-                return None;
-            }
-        };
-        Some(Guard {
-            run: file.run.iter().map(|word| word.value.clone()).collect(),
-            expect,
-            timeout: self.duration(file.timeout.as_ref(), GUARD_TIMEOUT),
-        })
-    }
-
     fn duration(&mut self, text: Option<&Spanned<String>>, usual: Duration) -> Duration {
         let Some(text) = text else { return usual };
         match duration::parse(text) {
@@ -229,144 +174,8 @@ impl Checker<'_> {
             }
         }
     }
-
-    fn patterns(&mut self, file: &CampaignFile) -> Patterns {
-        let scope = &file.scope;
-        let edit = scope.edit.as_deref().unwrap_or_default();
-        for pattern in edit.iter().chain(&scope.protect).chain(&scope.approve) {
-            let one = Patterns { edit: vec![pattern.value.clone()], ..Patterns::default() };
-            if let Err(error) = Scope::new(&one) {
-                let message = "this is no pattern";
-                self.tell("bad-pattern", message, &pattern.span, &error.kind().to_string());
-            }
-            if Path::new(&pattern.value).is_absolute() || pattern.split('/').any(|p| p == "..") {
-                let label = "write it as it lies below the project's folder";
-                self.tell("bad-pattern", "this lies outside the project", &pattern.span, label);
-            }
-        }
-        let words = |all: &[Spanned<String>]| all.iter().map(|one| one.value.clone()).collect();
-        Patterns {
-            edit: words(edit),
-            protect: words(&scope.protect),
-            approve: words(&scope.approve),
-            approved: Vec::new(),
-        }
-    }
-
-    fn rules(&mut self, file: &CampaignFile) -> Rules {
-        let budget = &file.budget;
-        let is_unlimited = file.unlimited.as_ref().is_some_and(|unlimited| unlimited.value);
-        let has_budget = budget.iterations.is_some() || budget.hours.is_some();
-        match (&file.unlimited, has_budget) {
-            (Some(unlimited), true) if is_unlimited => {
-                let label = "there is a budget, too: leave out one of them";
-                self.tell("conflict", "unlimited, with a budget", &unlimited.span, label);
-            }
-            (_, false) if !is_unlimited => {
-                let label = "`[budget]` needs `iterations` or `hours`; or write `unlimited = true`";
-                self.tell("missing-key", "nothing limits this campaign", &(0..0), label);
-            }
-            _ => {}
-        }
-        if let Some(hours) =
-            budget.hours.as_ref().filter(|hours| hours.value.is_nan() || hours.value <= 0.0)
-        {
-            self.tell("bad-budget", "no time is left", &hours.span, "more than 0");
-        }
-        Rules {
-            iterations: budget.iterations,
-            seconds: budget.hours.as_ref().map(|hours| hours.value * 3600.0),
-            failures: budget.failures,
-            no_gain: file.stop.no_gain,
-            target: file.target.as_ref().map(|target| target.value),
-        }
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WHOLE: &str = r#"
-name = "softmax"
-goal = "faster"
-pipeline = "candidate.toml"
-target = 5.0
-[scope]
-edit = ["k.c"]
-protect = ["tests/**"]
-[agent]
-run = ["my-agent", "--headless"]
-timeout = "30m"
-[[guard]]
-run = ["make", "test"]
-expect = 'Ran (\d+) tests'
-[budget]
-iterations = 20
-hours = 1.5
-failures = 3
-[stop]
-no_gain = 8
-"#;
-
-    fn loaded(text: &str) -> Loaded {
-        load(Path::new("campaign.toml"), text.to_owned())
-    }
-
-    fn mistakes(text: &str) -> Vec<(&'static str, String)> {
-        let told = loaded(text).diagnostics;
-        told.into_iter().map(|told| (told.code, told.message)).collect()
-    }
-
-    #[test]
-    fn every_key_reaches_its_setting() {
-        let settings = loaded(WHOLE).settings.expect("it is whole");
-        assert_eq!((&settings.name[..], &settings.goal[..]), ("softmax", "faster"));
-        assert_eq!(settings.patterns.protect, ["tests/**"]);
-        let run = vec!["my-agent".to_owned(), "--headless".to_owned()];
-        assert_eq!(settings.agent.kind, AgentKind::Command { run, prompt: PromptBy::Stdin });
-        assert_eq!(settings.agent.timeout, Duration::from_mins(30));
-        assert_eq!(settings.guards.len(), 1);
-        let rules = Rules {
-            iterations: Some(20),
-            seconds: Some(5400.0),
-            failures: Some(3),
-            no_gain: Some(8),
-            target: Some(5.0),
-        };
-        assert_eq!(settings.rules, rules);
-    }
-
-    #[test]
-    fn all_mistakes_are_reported_at_once_at_their_places() {
-        let text = WHOLE
-            .replace("\"softmax\"", "\"soft max\"")
-            .replace("\"k.c\"", "\"../k.c\", \"a[\"")
-            .replace("\"30m\"", "\"soon\"")
-            .replace(r"(\d+)", r"(\d+");
-        let told = loaded(&text).diagnostics;
-        let lines: Vec<usize> = told.iter().filter_map(|t| Some(t.location()?.line)).collect();
-        assert_eq!(lines, [2, 7, 7, 11, 14], "{told:?}");
-    }
-
-    #[test]
-    fn what_is_missing_or_contradicts_itself_is_refused() {
-        let without = |key: &str| {
-            let kept: Vec<&str> = WHOLE.lines().filter(|line| !line.starts_with(key)).collect();
-            kept.join("\n")
-        };
-        for key in ["name", "goal", "pipeline", "run = [\"my"] {
-            assert_eq!(mistakes(&without(key)).len(), 1, "{key}");
-        }
-        let endless = without("iterations").replace("hours = 1.5\n", "");
-        assert_eq!(mistakes(&endless)[0].0, "missing-key");
-        let unlimited = format!("unlimited = true\n{endless}");
-        assert!(mistakes(&unlimited).is_empty());
-        assert_eq!(mistakes(&format!("unlimited = true\n{WHOLE}"))[0].0, "conflict");
-        let replayed = WHOLE.replace("[agent]\n", "[agent]\nreplay = \"versions\"\n");
-        assert_eq!(mistakes(&replayed)[0].0, "conflict");
-        let replayed = without("run = [\"my").replace("[agent]\n", "[agent]\nreplay = \"v\"\n");
-        assert_eq!(mistakes(&replayed), [("no-effect", "this key has no effect here".to_owned())]);
-        assert_eq!(mistakes(&format!("colour = 1\n{WHOLE}"))[0].0, "unknown-key");
-    }
-}
+#[path = "settings_tests.rs"]
+mod tests;
