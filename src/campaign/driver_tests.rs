@@ -1,9 +1,10 @@
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
 use crate::campaign::agent::{self, Surroundings};
-use crate::campaign::event::{Baseline, Better, End, Status};
+use crate::campaign::event::{Better, End, Judgement, Outcome};
 use crate::campaign::file::{AgentSandbox, Dirty, PromptBy};
 use crate::campaign::scope::Patterns;
 use crate::campaign::settings::{AgentKind, AgentSettings, Guard};

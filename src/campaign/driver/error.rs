@@ -1,0 +1,36 @@
+//! Why a campaign cannot go on.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::campaign::guards::No;
+use crate::campaign::log::LogError;
+use crate::campaign::trees::TreeError;
+
+/// Why a campaign cannot go on; nothing is lost, and it can be resumed.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// Its log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Its trees.
+    #[error(transparent)]
+    Trees(#[from] TreeError),
+    /// Its judge.
+    #[error("{0}")]
+    Judge(String),
+    /// The unchanged project does not pass a guard.
+    #[error("the project as it is does not pass: {}", .0.words())]
+    Guard(No),
+    /// A file of its own.
+    #[error("cannot write {path}: {source}", path = path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A pattern of the scope.
+    #[error("{0}")]
+    Scope(#[from] globset::Error),
+}

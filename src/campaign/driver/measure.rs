@@ -1,0 +1,38 @@
+//! Measuring without a candidate: the baseline, and the best once more.
+
+use super::{Driver, DriverError, Next, Ran, stopped};
+use crate::campaign::event::{Event, Holds};
+use crate::campaign::guards::{self, No, Why};
+
+impl Driver<'_> {
+    pub(super) fn measure_baseline(&mut self) -> Result<Next, DriverError> {
+        let tree = self.trees.prepare_judge(0, &[])?;
+        let guards = match guards::run(&self.parts.settings.guards, self.guarded(&tree)) {
+            Ok(found) => found,
+            Err(No { why: Why::Interrupted, .. }) => return Ok(Next::End(Ran::Interrupted)),
+            Err(no) => return Err(DriverError::Guard(no)),
+        };
+        match self.parts.judge.baseline(&tree) {
+            Ok(mut baseline) => {
+                baseline.guards = guards;
+                self.note(Event::Baseline(baseline))?;
+                Ok(Next::Go)
+            }
+            Err(blocked) => stopped(blocked),
+        }
+    }
+
+    pub(super) fn confirm(&mut self) -> Result<Next, DriverError> {
+        let tree = self.trees.prepare_judge(0, &[])?;
+        match self.parts.judge.confirm(&tree, &self.baseline()) {
+            Ok(value) => {
+                let target = self.parts.settings.rules.target;
+                let reaches = |target| self.history().better().reaches(value, target);
+                let holds = if target.is_some_and(reaches) { Holds::Yes } else { Holds::No };
+                self.note(Event::Confirmed { value, holds })?;
+                Ok(Next::Go)
+            }
+            Err(blocked) => stopped(blocked),
+        }
+    }
+}
