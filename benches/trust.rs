@@ -17,7 +17,9 @@
 //!   is twice as slow; `live same`, `live gains` or `live twice` is one of these alone;
 //! - `layout`: what it decides about code that an edit only moved, 40 decisions a repetition, and about
 //!   gains beside them; `layout same` or `layout gains` is one of these alone, `layout alone` the first with
-//!   one layout a side.
+//!   one layout a side;
+//! - `campaign`: a whole campaign of candidates that do the best's work, and one with a real gain in ten;
+//!   `campaign same` or `campaign gains` is one of these alone, `--reps` its candidates.
 //!
 //! `--only` leaves the other kernels of `pairs` and `layout` out. `--minutes N` begins no decision of
 //! `layout` later than that; with `--out` those of earlier calls are counted and not made again. `--load` keeps the other cores busy. `--out`
@@ -30,6 +32,8 @@ mod accuracy;
 #[path = "../tests/session/built.rs"]
 #[expect(dead_code, clippy::unwrap_used, clippy::disallowed_methods, reason = "written for tests")]
 mod built;
+#[path = "trust/campaign.rs"]
+mod campaign;
 #[path = "trust/cost.rs"]
 mod cost;
 #[path = "trust/coverage.rs"]
@@ -131,11 +135,12 @@ fn main() {
         Some("cost") => cost::run(&world, &asked),
         Some("pairs") => pairs::run(&world, &asked),
         Some("parts") => parts::run(&world, &asked),
+        Some("campaign") => campaign::run(&asked),
         Some("live") => live::run(&world, &asked),
         Some("layout") => layout::run(&world, &asked),
         _ => eprintln!(
             "name a study: session, accuracy, overhead, loops, coverage, cost, pairs, parts, decisions, \
-             live or layout"
+             live, layout or campaign"
         ),
     }
 }
