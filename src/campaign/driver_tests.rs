@@ -132,10 +132,8 @@ impl World {
                 ..Patterns::default()
             },
             agent: AgentSettings {
-                kind: AgentKind::Replay(self.at("versions")),
-                timeout: Duration::from_secs(20),
                 sandbox: AgentSandbox::None,
-                writes: Vec::new(),
+                ..AgentSettings::of(AgentKind::Replay(self.at("versions")))
             },
             guards: vec![Guard {
                 run: ["sh", "-c", "test ! -e lib/bad && echo Ran $(ls tests | wc -w) tests"]
@@ -307,15 +305,10 @@ fn infrastructure_is_tried_again_and_never_blamed_on_the_candidate() {
 
 fn command(world: &World, script: &str, timeout: Duration) -> Settings {
     let mut settings = world.settings(Rules { iterations: Some(1), ..Rules::default() });
-    settings.agent = AgentSettings {
-        kind: AgentKind::Command {
-            run: ["sh", "-c", script].map(str::to_owned).to_vec(),
-            prompt: PromptBy::Stdin,
-        },
-        timeout,
-        sandbox: AgentSandbox::None,
-        writes: Vec::new(),
-    };
+    let run = ["sh", "-c", script].map(str::to_owned).to_vec();
+    let kind = AgentKind::Command { run, prompt: PromptBy::Stdin };
+    settings.agent =
+        AgentSettings { timeout, sandbox: AgentSandbox::None, ..AgentSettings::of(kind) };
     settings
 }
 
@@ -351,6 +344,34 @@ fn agents_end_as_documented_whatever_they_do() {
             assert!(proposal.strays.is_empty(), "{:?}", proposal.strays);
         }
     }
+}
+
+#[test]
+fn silence_of_an_agent_ends_it_long_before_its_time_is_up() {
+    let (short, long) = (Some(Duration::from_millis(300)), Duration::from_mins(1));
+    for (script, first_event, idle, wanted) in [
+        ("exec sleep 60", short, None, "it printed nothing within 0.3 s"),
+        ("echo working; exec sleep 60", short, short, "it printed nothing more for 0.3 s"),
+        ("trap '' INT TERM; echo a; sleep 60; sleep 60", None, short, "nothing more for 0.3 s"),
+    ] {
+        let world = World::new(&[]);
+        let mut settings = command(&world, script, long);
+        (settings.agent.first_event, settings.agent.idle) = (first_event, idle);
+        let (history, _) = world.drive("c", &settings);
+        assert_eq!(statuses(&history), ["agent-failed"], "{script}");
+        let end = history.iterations[0].proposal.clone().expect("a proposal").agent;
+        assert!(end.message().is_some_and(|message| message.contains(wanted)), "{end:?}");
+        assert!(history.seconds() < 10.0);
+    }
+    // It prints all the time, and is left alone.
+    let world = World::new(&[]);
+    let script = "for i in 1 2 3 4 5; do echo $i; sleep 0.2; done; echo '// 90' > k.c";
+    let mut settings = command(&world, script, long);
+    (settings.agent.first_event, settings.agent.idle) = (Some(long), Some(long / 60));
+    let (history, _) = world.drive("c", &settings);
+    assert_eq!(statuses(&history), ["kept"]);
+    let log = world.at("c/iterations/0001").join(agent::LOG);
+    assert_eq!(fs::read_to_string(log).expect("a log"), "1\n2\n3\n4\n5\n");
 }
 
 #[test]

@@ -235,6 +235,16 @@ pub enum AgentEnd {
         /// Which limit, in words.
         message: String,
     },
+    /// It printed nothing after its start for as long as it may.
+    Silent {
+        /// Which limit, in words.
+        message: String,
+    },
+    /// It printed something, and then nothing for as long as it may.
+    Idle {
+        /// Which limit, in words.
+        message: String,
+    },
     /// It could not be started.
     NotStarted {
         /// Why.
@@ -249,6 +259,8 @@ impl AgentEnd {
             Self::Fine => None,
             Self::Failed { message }
             | Self::TimedOut { message }
+            | Self::Silent { message }
+            | Self::Idle { message }
             | Self::NotStarted { message } => Some(message),
         }
     }

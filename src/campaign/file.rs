@@ -76,6 +76,10 @@ pub struct AgentFile {
     pub prompt: Option<Spanned<PromptBy>>,
     /// How long one call may take, such as `"30m"`; two hours without it.
     pub timeout: Option<Spanned<String>>,
+    /// How long it may print nothing after its start, such as `"2m"`; no limit without it.
+    pub first_event: Option<Spanned<String>>,
+    /// How long it may print nothing at any time, such as `"15m"`; no limit without it.
+    pub idle: Option<Spanned<String>>,
     /// `auto`: writes are confined to the copy, a temporary folder and `writes`; `none`: they are
     /// not.
     pub sandbox: Option<Spanned<AgentSandbox>>,

@@ -1,5 +1,7 @@
 //! Keeps what is secret in the environment out of everything that is kept.
 
+use aho_corasick::{AhoCorasick, MatchKind};
+
 /// Parts of the names of variables whose values are secret.
 const MARKS: [&str; 6] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL"];
 /// Shorter values would be found in innocent words.
@@ -8,8 +10,11 @@ const SHORTEST: usize = 8;
 /// Values that must not be written down.
 #[derive(Clone, Default)]
 pub struct Secrets {
-    /// Longest first: one may be part of another.
-    values: Vec<(String, String)>,
+    values: Vec<String>,
+    /// What is written in place of each.
+    names: Vec<String>,
+    /// None where there is nothing to look for.
+    search: Option<AhoCorasick>,
 }
 
 impl Secrets {
@@ -18,10 +23,23 @@ impl Secrets {
         let found = variables
             .into_iter()
             .filter(|(name, value)| Self::is_secret(name) && value.len() >= SHORTEST);
-        let mut values: Vec<(String, String)> =
-            found.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        values.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
-        Self { values }
+        let mut secrets = Self::default();
+        for (name, value) in found {
+            // Many agents print JSON.
+            let quoted = serde_json::to_string(value).unwrap_or_default();
+            let quoted = quoted.trim_matches('"').to_owned();
+            for form in [Some(value.to_owned()), (quoted != value).then_some(quoted)] {
+                secrets.values.extend(form.clone());
+                secrets.names.extend(form.map(|_| format!("[redacted: {name}]")));
+            }
+        }
+        if !secrets.values.is_empty() {
+            let mut search = AhoCorasick::builder();
+            let search = search.match_kind(MatchKind::LeftmostLongest);
+            // It fails for more patterns than an environment can hold.
+            secrets.search = search.build(&secrets.values).ok();
+        }
+        secrets
     }
 
     /// Whether a variable of this name holds one.
@@ -32,19 +50,89 @@ impl Secrets {
 
     /// The text with the name of each secret in its place.
     pub fn redact(&self, text: &str) -> String {
-        let redacted = |text: String, (name, value): &(String, String)| {
-            if text.contains(value.as_str()) {
-                text.replace(value.as_str(), &format!("[redacted: {name}]"))
-            } else {
-                text
-            }
+        match &self.search {
+            Some(search) => search.replace_all(text, &self.names),
+            None => text.to_owned(),
+        }
+    }
+
+    /// The same for text that comes in pieces, whose borders may lie within a secret.
+    pub fn redacting(&self) -> Redacting {
+        Redacting { secrets: self.clone(), held: Vec::new() }
+    }
+
+    /// Where the first secret may begin that has not come to its end.
+    fn unfinished(&self, bytes: &[u8]) -> usize {
+        let longest = self.values.iter().map(String::len).max().unwrap_or_default();
+        let first = bytes.len().saturating_sub(longest.saturating_sub(1));
+        let begins = |at: &usize| {
+            let rest = &bytes[*at..];
+            let is_begun =
+                |value: &String| value.len() > rest.len() && value.as_bytes().starts_with(rest);
+            self.values.iter().any(is_begun)
         };
-        self.values.iter().fold(text.to_owned(), redacted)
+        (first..bytes.len()).find(begins).unwrap_or(bytes.len())
+    }
+}
+
+/// Text that comes in pieces.
+#[derive(Clone)]
+pub struct Redacting {
+    secrets: Secrets,
+    /// The end of what has come, as long as it may be the beginning of a secret.
+    held: Vec<u8>,
+}
+
+impl Redacting {
+    /// Takes a piece; what can be written down by now.
+    pub fn next(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.held.extend_from_slice(bytes);
+        let mut ready = Vec::with_capacity(self.held.len());
+        let taken = self.take(&mut ready);
+        self.held.drain(..taken);
+        ready
+    }
+
+    /// What was held back, at the end of the text.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let rest = std::mem::take(&mut self.held);
+        match &self.secrets.search {
+            Some(search) => search.replace_all_bytes(&rest, &self.secrets.names),
+            None => rest,
+        }
+    }
+
+    /// Appends what is sure; how much of what is held that was.
+    fn take(&self, ready: &mut Vec<u8>) -> usize {
+        let mut at = 0;
+        let Some(search) = &self.secrets.search else {
+            ready.extend_from_slice(&self.held);
+            return self.held.len();
+        };
+        loop {
+            let rest = &self.held[at..];
+            let unfinished = self.secrets.unfinished(rest);
+            // A longer one may begin where a shorter one has ended.
+            match search.find(rest).filter(|found| found.start() < unfinished) {
+                Some(found) => {
+                    ready.extend_from_slice(&rest[..found.start()]);
+                    let name = &self.secrets.names[found.pattern().as_usize()];
+                    ready.extend_from_slice(name.as_bytes());
+                    at += found.end();
+                }
+                None => {
+                    ready.extend_from_slice(&rest[..unfinished]);
+                    return at + unfinished;
+                }
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -59,5 +147,39 @@ mod tests {
             secrets.redact("a sk-123456789 b sk-123456789-and-more c /usr/bin:/bin name"),
             "a [redacted: MY_API_KEY] b [redacted: LONG_TOKEN] c /usr/bin:/bin name"
         );
+    }
+
+    #[test]
+    fn a_secret_is_known_as_json_writes_it_too() {
+        let secrets = Secrets::of([("PRIVATE_KEY", "line one\nline \"two\"")]);
+        let printed = r#"{"text": "line one\nline \"two\""}"#;
+        assert_eq!(secrets.redact(printed), r#"{"text": "[redacted: PRIVATE_KEY]"}"#);
+    }
+
+    proptest! {
+        /// Wherever text is cut, what comes out is what the whole text would give.
+        #[test]
+        fn pieces_are_redacted_as_the_whole_is(
+            text in "(ab|abcabcab|abcabcabd|bcabcabdx|c|x){0,40}",
+            cuts in proptest::collection::vec(1_usize..9, 1..60),
+        ) {
+            let secrets = Secrets::of([
+                ("A_KEY", "abcabcab"),
+                ("B_KEY", "abcabcabdabc"),
+                ("C_KEY", "bcabcabdx"),
+            ]);
+            let mut redacting = secrets.redacting();
+            let (mut out, mut rest) = (Vec::new(), text.as_bytes());
+            for cut in cuts.iter().cycle() {
+                let (piece, after) = rest.split_at((*cut).min(rest.len()));
+                out.extend(redacting.next(piece));
+                rest = after;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            out.extend(redacting.rest());
+            prop_assert_eq!(String::from_utf8(out).expect("text"), secrets.redact(&text));
+        }
     }
 }

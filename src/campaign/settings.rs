@@ -1,18 +1,21 @@
 //! What a campaign file means, with every default in its place.
 
 mod agent;
+mod asked;
 mod guard;
 mod limits;
 mod scope;
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use regex::Regex;
 
-use super::file::{AgentSandbox, CampaignFile, Dirty, PromptBy};
+pub use asked::{AgentKind, AgentSettings};
+
+use super::file::{CampaignFile, Dirty};
 use super::scope::Patterns;
 use super::step::Rules;
 use crate::diagnostic::{Diagnostic, Source, SourceMap, Spanned, document};
@@ -39,33 +42,6 @@ pub struct Settings {
     pub rules: Rules,
 }
 
-/// Who proposes changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AgentSettings {
-    /// What is started, or replayed.
-    pub kind: AgentKind,
-    /// How long one call may take.
-    pub timeout: Duration,
-    /// What confines it.
-    pub sandbox: AgentSandbox,
-    /// Folders outside its copy that it may write to.
-    pub writes: Vec<String>,
-}
-
-/// An agent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AgentKind {
-    /// A command.
-    Command {
-        /// With its arguments.
-        run: Vec<String>,
-        /// How it gets its prompt.
-        prompt: PromptBy,
-    },
-    /// Versions from a folder, as the file names it.
-    Replay(PathBuf),
-}
-
 /// A command that must succeed.
 #[derive(Debug, Clone)]
 pub struct Guard {
@@ -85,7 +61,6 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-const AGENT_TIMEOUT: Duration = Duration::from_hours(2);
 const GUARD_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Understands a campaign file; `path` is for messages.

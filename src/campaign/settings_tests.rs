@@ -1,4 +1,5 @@
 use super::*;
+use crate::campaign::file::PromptBy;
 
 const WHOLE: &str = r#"
 name = "softmax"
@@ -11,6 +12,8 @@ protect = ["tests/**"]
 [agent]
 run = ["my-agent", "--headless"]
 timeout = "30m"
+first_event = "2m"
+idle = "15m"
 [[guard]]
 run = ["make", "test"]
 expect = 'Ran (\d+) tests'
@@ -39,6 +42,8 @@ fn every_key_reaches_its_setting() {
     let run = vec!["my-agent".to_owned(), "--headless".to_owned()];
     assert_eq!(settings.agent.kind, AgentKind::Command { run, prompt: PromptBy::Stdin });
     assert_eq!(settings.agent.timeout, Duration::from_mins(30));
+    let silences = (settings.agent.first_event, settings.agent.idle);
+    assert_eq!(silences, (Some(Duration::from_mins(2)), Some(Duration::from_mins(15))));
     assert_eq!(settings.guards.len(), 1);
     let rules = Rules {
         iterations: Some(20),
@@ -59,7 +64,7 @@ fn all_mistakes_are_reported_at_once_at_their_places() {
         .replace(r"(\d+)", r"(\d+");
     let told = loaded(&text).diagnostics;
     let lines: Vec<usize> = told.iter().filter_map(|t| Some(t.location()?.line)).collect();
-    assert_eq!(lines, [2, 7, 7, 11, 14], "{told:?}");
+    assert_eq!(lines, [2, 7, 7, 11, 16], "{told:?}");
 }
 
 #[test]
@@ -79,6 +84,7 @@ fn what_is_missing_or_contradicts_itself_is_refused() {
     let replayed = WHOLE.replace("[agent]\n", "[agent]\nreplay = \"versions\"\n");
     assert_eq!(mistakes(&replayed)[0].0, "conflict");
     let replayed = without("run = [\"my").replace("[agent]\n", "[agent]\nreplay = \"v\"\n");
-    assert_eq!(mistakes(&replayed), [("no-effect", "this key has no effect here".to_owned())]);
+    let no_effect = ("no-effect", "this key has no effect here".to_owned());
+    assert_eq!(mistakes(&replayed), vec![no_effect; 3], "timeout, first_event and idle");
     assert_eq!(mistakes(&format!("colour = 1\n{WHOLE}"))[0].0, "unknown-key");
 }

@@ -97,9 +97,11 @@ fn refused(proposal: &Proposal) -> Option<Status> {
     }
     match proposal.agent {
         AgentEnd::Fine => Some(Status::NoOp),
-        AgentEnd::Failed { .. } | AgentEnd::TimedOut { .. } | AgentEnd::NotStarted { .. } => {
-            Some(Status::AgentFailed)
-        }
+        AgentEnd::Failed { .. }
+        | AgentEnd::TimedOut { .. }
+        | AgentEnd::Silent { .. }
+        | AgentEnd::Idle { .. }
+        | AgentEnd::NotStarted { .. } => Some(Status::AgentFailed),
     }
 }
 

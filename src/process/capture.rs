@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -18,16 +19,35 @@ pub enum Capture {
     Split,
 }
 
+/// Takes what a command prints, while it runs.
+pub trait Sink: std::fmt::Debug + Send {
+    /// The next bytes, at most some kilobytes; a command that prints waits meanwhile.
+    fn take(&mut self, bytes: &[u8]);
+}
+
 /// The reading end of one pipe and what came through it.
 #[derive(Debug)]
 pub(super) struct Stream {
     pipe: Option<OwnedFd>,
     kept: Kept,
+    sink: Option<Box<dyn Sink>>,
+    /// When something came last.
+    last: Option<Instant>,
 }
 
 impl Stream {
     pub(super) fn new(pipe: OwnedFd, limit: usize) -> Self {
-        Self { pipe: Some(pipe), kept: Kept::new(limit) }
+        Self { pipe: Some(pipe), kept: Kept::new(limit), sink: None, last: None }
+    }
+
+    /// From now on what comes goes to a sink, too.
+    pub(super) fn pour_into(&mut self, sink: Box<dyn Sink>) {
+        self.sink = Some(sink);
+    }
+
+    /// When something came last.
+    pub(super) fn last(&self) -> Option<Instant> {
+        self.last
     }
 
     /// The descriptor to poll, until the last writer has gone.
@@ -40,7 +60,13 @@ impl Stream {
         let Some(pipe) = &self.pipe else { return };
         let mut chunk = [std::mem::MaybeUninit::<u8>::uninit(); CHUNK];
         match rustix::io::read(pipe, &mut chunk[..]) {
-            Ok((data, _)) if !data.is_empty() => self.kept.push(data),
+            Ok((data, _)) if !data.is_empty() => {
+                self.last = Some(Instant::now());
+                self.kept.push(data);
+                if let Some(sink) = &mut self.sink {
+                    sink.take(data);
+                }
+            }
             Err(Errno::INTR | Errno::AGAIN) => {}
             Ok(_) | Err(_) => self.pipe = None,
         }

@@ -25,7 +25,7 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
-pub use capture::Capture;
+pub use capture::{Capture, Sink};
 pub use errno::lasts;
 pub use finished::{Exit, Finished};
 pub use full::{Want, is_full};

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
+    Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions, pidfd_open,
+    pidfd_send_signal, prlimit, waitid,
 };
 
-use super::capture::Stream;
+use super::capture::{Sink, Stream};
 use super::finished::{Exit, Finished};
 use super::procfs;
 use super::signals::Cancel;
@@ -98,6 +99,35 @@ impl Running {
     pub(super) fn reaped_by(mut self, reaper: Receiver<ExitStatus>) -> Self {
         self.reaper = Some(reaper);
         self
+    }
+
+    /// What the command prints from now on goes to a sink, too: its first stream, or both where
+    /// they are merged.
+    pub fn printing_to(mut self, sink: Box<dyn Sink>) -> Self {
+        if let Some(stream) = self.streams.first_mut() {
+            stream.pour_into(sink);
+        }
+        self
+    }
+
+    /// When the command printed something last.
+    pub fn last_output(&self) -> Option<Instant> {
+        self.streams.iter().filter_map(Stream::last).max()
+    }
+
+    /// Asks the command and its group to stop, as Ctrl-C does.
+    pub fn interrupt(&self) {
+        self.signal_group(Signal::INT);
+    }
+
+    /// No file that the command or its children write grows beyond so many bytes.
+    ///
+    /// # Errors
+    /// When the system refuses, or the command has ended.
+    pub fn limit_files(&self, bytes: u64) -> io::Result<()> {
+        let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit)?;
+        Ok(())
     }
 
     /// Signals the group while its number cannot belong to anybody else.

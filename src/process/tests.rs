@@ -98,6 +98,46 @@ fn output_beyond_the_limit_is_drained_and_both_ends_are_kept() {
 }
 
 #[test]
+fn what_is_printed_reaches_a_sink_while_the_command_runs() {
+    #[derive(Debug)]
+    struct Told(std::sync::mpsc::Sender<Vec<u8>>);
+    impl Sink for Told {
+        fn take(&mut self, bytes: &[u8]) {
+            self.0.send(bytes.to_vec()).expect("heard");
+        }
+    }
+    let (told, heard) = std::sync::mpsc::channel();
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let go = dir.path().join("go");
+    let script = format!("echo one; until [ -e {} ]; do sleep 0.01; done; echo two", go.display());
+    let running = start(&shell(&script), Stdin::Null).expect("it starts");
+    assert!(running.last_output().is_none());
+    let mut running = running.printing_to(Box::new(Told(told)));
+    let soon = || Some(Instant::now() + Duration::from_millis(5));
+    while running.last_output().is_none() {
+        running.wait(None, soon(), &Cancel::default()).expect("it waits");
+    }
+    assert_eq!(heard.try_recv().expect("the first line"), b"one\n");
+    std::fs::write(go, "").expect("written");
+    let finished = running.complete(&Cancel::default()).expect("it ends");
+    assert_eq!(text(&finished.stdout), "one\ntwo\n");
+    assert_eq!(heard.iter().collect::<Vec<_>>(), [b"two\n".to_vec()]);
+}
+
+#[test]
+fn files_of_a_command_grow_to_its_limit_and_no_further() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut spec = shell("until [ -e go ]; do sleep 0.01; done; exec head -c 100000 /dev/zero > f");
+    spec.dir = dir.path().to_owned();
+    let running = start(&spec, Stdin::Null).expect("it starts");
+    running.limit_files(10_000).expect("limited");
+    std::fs::write(dir.path().join("go"), "").expect("written");
+    let finished = running.complete(&Cancel::default()).expect("it ends");
+    assert!(matches!(finished.exit, Exit::Signal(25)), "SIGXFSZ: {:?}", finished.exit);
+    assert_eq!(std::fs::metadata(dir.path().join("f")).expect("there").len(), 10_000);
+}
+
+#[test]
 fn the_environment_is_exactly_what_was_given_and_stdin_is_empty() {
     let mut spec = shell("/usr/bin/env; cat; pwd");
     spec.env = vec![("A".into(), "1 2".into())];

@@ -1,9 +1,10 @@
 //! What `[agent]` means.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::{AGENT_TIMEOUT, AgentKind, AgentSettings, Checker};
-use crate::campaign::file::{AgentFile, AgentSandbox, PromptBy};
+use super::{AgentKind, AgentSettings, Checker};
+use crate::campaign::file::{AgentFile, PromptBy};
 use crate::diagnostic::Spanned;
 
 impl Checker<'_> {
@@ -28,12 +29,19 @@ impl Checker<'_> {
                 return None;
             }
         };
-        Some(AgentSettings {
-            kind,
-            timeout: self.duration(file.timeout.as_ref(), AGENT_TIMEOUT),
-            sandbox: file.sandbox.as_ref().map_or(AgentSandbox::Auto, |sandbox| sandbox.value),
-            writes: file.writes.iter().map(|folder| folder.value.clone()).collect(),
-        })
+        let mut settings = AgentSettings::of(kind);
+        settings.timeout = self.duration(file.timeout.as_ref(), settings.timeout);
+        settings.first_event = self.some_duration(file.first_event.as_ref());
+        settings.idle = self.some_duration(file.idle.as_ref());
+        if let Some(sandbox) = &file.sandbox {
+            settings.sandbox = sandbox.value;
+        }
+        settings.writes = file.writes.iter().map(|folder| folder.value.clone()).collect();
+        Some(settings)
+    }
+
+    fn some_duration(&mut self, text: Option<&Spanned<String>>) -> Option<Duration> {
+        text.map(|text| self.duration(Some(text), Duration::MAX))
     }
 
     /// Keys that mean something to commands alone.
@@ -41,6 +49,8 @@ impl Checker<'_> {
         let spans = [
             file.prompt.as_ref().map(|key| key.span.clone()),
             file.timeout.as_ref().map(|key| key.span.clone()),
+            file.first_event.as_ref().map(|key| key.span.clone()),
+            file.idle.as_ref().map(|key| key.span.clone()),
             file.sandbox.as_ref().map(|key| key.span.clone()),
             file.writes.first().map(|key| key.span.clone()),
         ];

@@ -1,0 +1,54 @@
+//! What a campaign asks of its agent.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::campaign::file::{AgentSandbox, PromptBy};
+
+/// How long one call may take, without a setting.
+const TIMEOUT: Duration = Duration::from_hours(2);
+
+/// Who proposes changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentSettings {
+    /// What is started, or replayed.
+    pub kind: AgentKind,
+    /// How long one call may take.
+    pub timeout: Duration,
+    /// How long it may print nothing after its start.
+    pub first_event: Option<Duration>,
+    /// How long it may print nothing.
+    pub idle: Option<Duration>,
+    /// What confines it.
+    pub sandbox: AgentSandbox,
+    /// Folders outside its copy that it may write to.
+    pub writes: Vec<String>,
+}
+
+/// An agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentKind {
+    /// A command.
+    Command {
+        /// With its arguments.
+        run: Vec<String>,
+        /// How it gets its prompt.
+        prompt: PromptBy,
+    },
+    /// Versions from a folder, as the file names it.
+    Replay(PathBuf),
+}
+
+impl AgentSettings {
+    /// An agent of which nothing else is said.
+    pub fn of(kind: AgentKind) -> Self {
+        Self {
+            kind,
+            timeout: TIMEOUT,
+            first_event: None,
+            idle: None,
+            sandbox: AgentSandbox::Auto,
+            writes: Vec::new(),
+        }
+    }
+}
