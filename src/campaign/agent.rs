@@ -3,6 +3,8 @@
 mod answer;
 mod command;
 mod contract;
+mod denied;
+mod lane;
 mod limits;
 mod output;
 mod replay;
@@ -10,9 +12,10 @@ mod replay;
 use std::ffi::OsStr;
 use std::path::Path;
 
-pub use answer::ANSWER;
+pub use answer::{ANSWER, ANSWER_JSON};
 pub use command::LOG;
 pub use contract::{Agent, Answer, Call, Surroundings};
+pub use denied::DENIED;
 
 use super::settings::{AgentKind, AgentSettings};
 use crate::process;
@@ -39,6 +42,11 @@ pub fn missing(
     surroundings: &Surroundings,
     root: &Path,
 ) -> Option<String> {
+    let is_unset = |name: &&String| surroundings.variable(name).is_none_or(OsStr::is_empty);
+    let unset: Vec<&str> = settings.env.iter().filter(is_unset).map(String::as_str).collect();
+    if !unset.is_empty() {
+        return Some(format!("the agent needs variables that are not set: {}", unset.join(", ")));
+    }
     match &settings.kind {
         AgentKind::Replay(folder) => {
             let folder = surroundings.dir.join(folder);

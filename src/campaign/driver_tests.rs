@@ -6,6 +6,7 @@ use super::*;
 use crate::campaign::agent::{self, Surroundings};
 use crate::campaign::event::{Better, End, Judgement, Outcome};
 use crate::campaign::file::{AgentSandbox, Dirty, PromptBy};
+use crate::campaign::prompt::Asking;
 use crate::campaign::scope::Patterns;
 use crate::campaign::settings::{AgentKind, AgentSettings, Guard};
 use crate::campaign::step::Rules;
@@ -45,7 +46,7 @@ impl Judge for Numbers<'_> {
             better: Better::Lower,
             value,
             artifact: "a".to_owned(),
-            guards: Vec::new(),
+            ..Baseline::default()
         })
     }
 
@@ -143,6 +144,7 @@ impl World {
                 timeout: Duration::from_secs(20),
             }],
             rules,
+            asking: Asking::default(),
         }
     }
 
@@ -331,6 +333,10 @@ fn agents_end_as_documented_whatever_they_do() {
         ("ln -sf /etc/passwd k.c", "invalid"),
         ("echo x > tests/t.sh; git stash -q; git push -q origin main", "agent-failed"),
         ("(setsid sh -c 'sleep 300' &) ; echo '// 90' > k.c", "kept"),
+        ("echo '// 90' > k.c; chmod 0 k.c tests .", "kept"),
+        ("rm -rf \"$PWD\"", "invalid"),
+        ("cd ..; rm -rf lane; ln -s / lane", "invalid"),
+        ("cd ..; rm -rf lane; echo file > lane", "invalid"),
     ] {
         let world = World::new(&[]);
         let settings = command(&world, script, Duration::from_secs(2));
@@ -372,6 +378,84 @@ fn silence_of_an_agent_ends_it_long_before_its_time_is_up() {
     assert_eq!(statuses(&history), ["kept"]);
     let log = world.at("c/iterations/0001").join(agent::LOG);
     assert_eq!(fs::read_to_string(log).expect("a log"), "1\n2\n3\n4\n5\n");
+}
+
+#[test]
+fn what_an_agent_says_is_kept_and_its_veto_counts_against_a_keep() {
+    let world = World::new(&[]);
+    let script = r#"n=$(tr -dc 0-9 < k.c); echo "// $((n - 1))" > k.c
+        [ "$n" = 100 ] || exit 0
+        echo '{"description": "less", "confidence": 0.5, "family": "schedule",
+            "veto": "only for one size", "colour": 1}' > .optloop-answer.json"#;
+    let mut settings = command(&world, script, Duration::from_secs(20));
+    settings.rules.iterations = Some(2);
+    let (history, _) = world.drive("c", &settings);
+    // The second begins at 100 again, and vetoes again.
+    assert_eq!(statuses(&history), ["vetoed", "vetoed"]);
+    assert_eq!(history.best.expect("a best").iteration, 0);
+    let records = fs::read_to_string(world.at("c/experiments.jsonl")).expect("there");
+    let second = records.lines().nth(2).expect("a line");
+    let record: serde_json::Value = serde_json::from_str(second).expect("JSON");
+    let account = &record["account"];
+    assert_eq!((&account["confidence"], &account["family"]), (&0.5.into(), &"schedule".into()));
+    assert_eq!(account["notes"][0], "`colour` is not known and was ignored");
+    assert_eq!((&record["description"], &record["metric"]), (&"less".into(), &99.0.into()));
+    let report = fs::read_to_string(world.at("c/report.md")).expect("there");
+    assert!(report.contains("the agent's veto: only for one size"), "{report}");
+}
+
+#[test]
+fn a_denied_program_refuses_and_the_call_is_written_down() {
+    let world = World::new(&[]);
+    let script = "popcorn-cli submit 'k v.c' 2>said; [ $? = 126 ] || exit 9; grep -q deny said\
+                  && rm said && sh -c raw-run; echo '// 90' > k.c";
+    let mut settings = command(&world, script, Duration::from_secs(20));
+    settings.agent.deny = ["popcorn-cli", "raw-run"].map(str::to_owned).to_vec();
+    let (history, _) = world.drive("c", &settings);
+    assert_eq!(statuses(&history), ["kept"]);
+    let iteration = &history.iterations[0];
+    let proposal = iteration.proposal.clone().expect("a proposal");
+    assert_eq!(proposal.denied, ["popcorn-cli submit k v.c", "raw-run"]);
+    let line = crate::campaign::prompt::one_line(iteration);
+    assert!(line.contains("called `raw-run`, which is denied"), "{line}");
+    let log = fs::read_to_string(world.at("c/iterations/0001").join(agent::DENIED));
+    assert_eq!(log.expect("a log"), "popcorn-cli submit k v.c\nraw-run\n");
+    assert!(!world.at("c/iterations/0001/denied").exists());
+}
+
+#[test]
+fn an_agent_that_fills_the_disk_is_ended_while_there_is_room() {
+    let world = World::new(&[]);
+    let mut settings = command(&world, "exec sleep 60", Duration::from_mins(1));
+    settings.agent.keep_free = Some(u64::MAX);
+    let (history, _) = world.drive("c", &settings);
+    assert_eq!(statuses(&history), ["agent-failed"]);
+    let end = history.iterations[0].proposal.clone().expect("a proposal").agent;
+    assert!(matches!(end, crate::campaign::event::AgentEnd::NoRoom { .. }), "{end:?}");
+}
+
+#[test]
+fn planted_agent_settings_are_gone_in_the_next_iteration_and_those_of_the_project_are_protected() {
+    let world = World::new(&[]);
+    world.write("project/AGENTS.md", "original\n");
+    let script = r#"grep -q original AGENTS.md && [ ! -e .claude ] && [ ! -e lib/CLAUDE.md ] || exit 9
+        mkdir .claude lib; echo '{"hooks": 1}' > .claude/settings.json; echo evil > lib/CLAUDE.md
+        n=$(tr -dc 0-9 < k.c); echo "// $((n - 1))" > k.c; [ -e ../../third ] || exit 0
+        echo evil > AGENTS.md"#;
+    let mut settings = command(&world, script, Duration::from_secs(20));
+    settings.patterns.edit = vec!["**".to_owned()];
+    settings.rules.iterations = Some(2);
+    let (history, _) = world.drive("c", &settings);
+    assert_eq!(statuses(&history), ["kept", "kept"]);
+    let proposal = history.iterations[1].proposal.clone().expect("a proposal");
+    assert_eq!(proposal.strays, [".claude/settings.json", "lib/CLAUDE.md"]);
+    world.write("third", "");
+    settings.rules.iterations = Some(2);
+    let (history, _) = world.drive("d", &settings);
+    assert_eq!(statuses(&history), ["invalid", "invalid"]);
+    let proposal = history.iterations[1].proposal.clone().expect("a proposal");
+    assert_eq!(proposal.agent, crate::campaign::event::AgentEnd::Fine, "it found the original");
+    assert!(!world.at("d/best/.claude").exists() && !world.at("d/judge/lib").exists());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::proposal::{AgentEnd, Changed, How, Proposal, Rule, Violation};
 use crate::record::lines::Record;
 
 /// The version of these lines.
@@ -116,6 +117,12 @@ pub struct Baseline {
     pub artifact: String,
     /// What each guard's `expect` found, in the order of the guards.
     pub guards: Vec<Option<String>>,
+    /// What it was measured on, where the stage says so.
+    #[serde(default)]
+    pub device: Option<String>,
+    /// What that allows at best, a line for each case.
+    #[serde(default)]
+    pub bounds: Vec<String>,
 }
 
 /// Which way a metric is better.
@@ -135,133 +142,6 @@ impl Better {
         match self {
             Self::Lower => value <= target,
             Self::Higher => value >= target,
-        }
-    }
-}
-
-/// What an agent made of its copy of the project.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Proposal {
-    /// What it says of its change.
-    pub description: String,
-    /// The files that it changed where it may.
-    pub files: Vec<Changed>,
-    /// New files elsewhere: listed, and never taken over.
-    pub strays: Vec<String>,
-    /// What it changed where it must not, or in a way that is not taken over; any makes the
-    /// proposal invalid.
-    pub violations: Vec<Violation>,
-    /// How its command ended.
-    pub agent: AgentEnd,
-}
-
-/// A changed file.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-pub struct Changed {
-    /// Below the project's root.
-    pub path: String,
-    /// What was done to it.
-    pub how: How,
-}
-
-/// What was done to a file.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum How {
-    /// It is new.
-    Added,
-    /// It has other bytes, or another mode.
-    Edited,
-    /// It is gone.
-    Removed,
-}
-
-/// What a proposal must not hold.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-pub struct Violation {
-    /// Where.
-    pub path: String,
-    /// Which rule it breaks.
-    pub rule: Rule,
-}
-
-/// A rule for what agents change.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Rule {
-    /// The file is protected.
-    Protected,
-    /// The file belongs to the project and is not among those that may be edited.
-    OutsideScope,
-    /// The file needs an approval that was not given.
-    NeedsApproval,
-    /// It is a link, FIFO, socket or device.
-    NotAFile,
-    /// It is larger than a source file can be.
-    TooLarge,
-}
-
-impl Rule {
-    /// In words, behind a path.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Protected => "is protected",
-            Self::OutsideScope => "is not among the files that may be edited",
-            Self::NeedsApproval => "needs an approval: `--approve PATH`",
-            Self::NotAFile => "is not a plain file",
-            Self::TooLarge => "is larger than 10 MB",
-        }
-    }
-}
-
-/// How an agent's command ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "how", rename_all = "snake_case")]
-pub enum AgentEnd {
-    /// It exited with 0.
-    #[default]
-    Fine,
-    /// It exited with another code.
-    Failed {
-        /// How, in words.
-        message: String,
-    },
-    /// It took longer than it may.
-    TimedOut {
-        /// Which limit, in words.
-        message: String,
-    },
-    /// It printed nothing after its start for as long as it may.
-    Silent {
-        /// Which limit, in words.
-        message: String,
-    },
-    /// It printed something, and then nothing for as long as it may.
-    Idle {
-        /// Which limit, in words.
-        message: String,
-    },
-    /// It could not be started.
-    NotStarted {
-        /// Why.
-        message: String,
-    },
-}
-
-impl AgentEnd {
-    /// Why it is no success; none for one that is.
-    pub fn message(&self) -> Option<&str> {
-        match self {
-            Self::Fine => None,
-            Self::Failed { message }
-            | Self::TimedOut { message }
-            | Self::Silent { message }
-            | Self::Idle { message }
-            | Self::NotStarted { message } => Some(message),
         }
     }
 }
@@ -339,6 +219,8 @@ pub enum Status {
     Guard,
     /// It changed what it must not.
     Invalid,
+    /// The candidate is better, and the agent itself does not want it kept.
+    Vetoed,
     /// Nothing was changed.
     NoOp,
     /// The agent failed, and there is nothing to judge.
@@ -357,6 +239,7 @@ impl Status {
             Self::Failed => "failed",
             Self::Guard => "guard",
             Self::Invalid => "invalid",
+            Self::Vetoed => "vetoed",
             Self::NoOp => "no-op",
             Self::AgentFailed => "agent-failed",
             Self::Infrastructure => "infrastructure",

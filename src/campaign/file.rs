@@ -87,6 +87,36 @@ pub struct AgentFile {
     /// leading `~/` is the home folder.
     #[serde(default)]
     pub writes: Vec<Spanned<String>>,
+    /// Variables that must be set, such as `"MY_TOKEN"`: looked at before the campaign begins, and
+    /// their values are never shown.
+    #[serde(default)]
+    pub env: Vec<Spanned<String>>,
+    /// Programs that the agent must not call: their names lead to ones that refuse, and each call is
+    /// written down.
+    #[serde(default)]
+    pub deny: Vec<Spanned<String>>,
+    /// The agent is ended when less of the disk is free, GB; 1, or half of what was free when it
+    /// began if that is less, without it.
+    pub keep_free_gb: Option<Spanned<f64>>,
+    /// A file that prompts are made from, in the language of Jinja, in place of the built-in one.
+    pub template: Option<Spanned<String>>,
+    /// Texts that each prompt ends its rules with, as mandatory.
+    #[serde(default)]
+    pub directives: Vec<Spanned<String>>,
+    /// Files with such texts.
+    #[serde(default)]
+    pub directive_files: Vec<Spanned<String>>,
+    /// Built-in texts of that kind.
+    #[serde(default)]
+    pub presets: Vec<Spanned<DirectivePreset>>,
+}
+
+/// Built-in directives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DirectivePreset {
+    /// Three candidates with what they may gain and risk; one structural change; no mere tuning.
+    Structural,
 }
 
 /// How a command gets its prompt.

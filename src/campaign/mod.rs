@@ -1,6 +1,6 @@
 //! Campaigns: an agent proposes one change at a time, and the engine decides whether it stays.
 //!
-//! - [`event`], [`history`]: what happened, and what is known from it;
+//! - [`event`], [`proposal`], [`history`]: what happened, and what is known from it;
 //! - [`step`]: what is done next, decided from nothing but that;
 //! - [`scope`], [`collect`]: what an agent may change, and what it changed;
 //! - [`file`], [`settings`]: the file that people write, and what it means;
@@ -20,6 +20,7 @@ pub mod judge;
 pub mod log;
 pub mod pipeline_judge;
 pub mod prompt;
+pub mod proposal;
 pub mod report;
 pub mod scope;
 pub mod secrets;

@@ -18,8 +18,11 @@ use crate::project::promotion::{PromotionError, Rationale};
 use crate::project::{
     Access, Observer, Opened, Project, ProjectError, RunMode, RunReport, RunRequest,
 };
-use crate::record::Decision;
 use crate::record::ledger::{self, What};
+use crate::record::{Artifact, Decision};
+
+/// How many cases of a baseline are described by their bounds.
+const MAX_BOUNDS: usize = 8;
 
 /// Judges by a pipeline of the tree.
 pub struct PipelineJudge<'a> {
@@ -164,8 +167,30 @@ fn first(tree: &Path, scoring: Scoring, report: &RunReport) -> Option<Baseline> 
         better: scoring.better,
         value,
         artifact: artifact(tree, stage).unwrap_or_default(),
-        guards: Vec::new(),
+        device: device(tree, stage),
+        bounds: bounds(stage),
+        ..Baseline::default()
     })
+}
+
+/// What a stage was measured on.
+fn device(tree: &Path, stage: &StageFinished) -> Option<String> {
+    let artifact = Artifact::read(&tree.join(artifact(tree, stage)?)).ok()?;
+    Some(artifact.provenance.device_identity).filter(|device| !device.is_empty())
+}
+
+/// The least times of a stage's cases, in words. Those held out have sizes that nobody may know.
+fn bounds(stage: &StageFinished) -> Vec<String> {
+    let Some(StageRecord::Bench(bench)) = &stage.detail else { return Vec::new() };
+    let known = bench.cases.iter().filter_map(|case| Some((case, case.roofline.as_ref()?)));
+    let words = known.map(|(case, roofline)| {
+        let (floor, bound, share) = (roofline.floor_us, &roofline.bound, 100.0 * roofline.share);
+        format!(
+            "{}: {floor:.3} µs at least ({bound}), of which {share:.0} % is reached",
+            case.label
+        )
+    });
+    words.take(MAX_BOUNDS).collect()
 }
 
 /// The first stage that failed, in words.

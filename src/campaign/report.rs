@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{Status, Violation};
 use super::history::{History, Iteration};
+use super::proposal::Account;
 
 /// The version of [`Record`].
 pub const RECORD_VERSION: u32 = 1;
@@ -43,6 +44,12 @@ pub struct Record {
     pub artifact: Option<String>,
     /// How long it took, s.
     pub seconds: f64,
+    /// What else the agent says of it.
+    #[serde(default)]
+    pub account: Account,
+    /// Commands that the agent called and must not.
+    #[serde(default)]
+    pub denied: Vec<String>,
 }
 
 /// All attempts, a JSON line each.
@@ -72,6 +79,8 @@ fn all(history: &History) -> Vec<Record> {
         violations: Vec::new(),
         artifact: Some(baseline.artifact.clone()),
         seconds: 0.0,
+        account: Account::default(),
+        denied: Vec::new(),
     });
     let ended = history.iterations.iter().filter_map(record);
     baseline.into_iter().chain(ended).collect()
@@ -96,6 +105,8 @@ fn record(iteration: &Iteration) -> Option<Record> {
         violations: proposal.violations,
         artifact: judged.and_then(|judged| judged.artifact.clone()),
         seconds: iteration.seconds,
+        account: proposal.account,
+        denied: proposal.denied,
     })
 }
 
@@ -140,7 +151,9 @@ pub fn text(history: &History) -> String {
 
 fn why(record: &Record) -> String {
     let broken = record.violations.iter().map(|v| format!("{} {}", v.path, v.rule.words()));
-    let broken: Vec<String> = broken.collect();
+    let vetoed = record.account.veto.iter().filter(|_| record.status == Status::Vetoed.word());
+    let vetoed = vetoed.map(|why| format!("the agent's veto: {why}"));
+    let broken: Vec<String> = broken.chain(vetoed).collect();
     let reason = record.reason.lines().next().unwrap_or_default();
     if broken.is_empty() { reason.to_owned() } else { broken.join("; ") }
 }

@@ -4,6 +4,27 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use super::event::Rule;
 
+/// What agents read as their own settings and instructions: one that changed them would direct the
+/// agent of the next iteration.
+const OF_AGENTS: [&str; 16] = [
+    "**/.claude",
+    "**/.mcp.json",
+    "**/.codex",
+    "**/AGENTS.md",
+    "**/CLAUDE.md",
+    "**/CLAUDE.local.md",
+    "**/GEMINI.md",
+    "**/.gemini",
+    "**/.qwen",
+    "**/opencode.json",
+    "**/.opencode",
+    "**/.cursor",
+    "**/.cursorrules",
+    "**/.crush",
+    "**/.aider.conf.yml",
+    "**/.github/copilot*",
+];
+
 /// Patterns over paths below the project's root.
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
@@ -11,6 +32,7 @@ pub struct Scope {
     protect: GlobSet,
     approve: GlobSet,
     approved: GlobSet,
+    of_agents: GlobSet,
 }
 
 /// The patterns of a scope, as they are written.
@@ -57,6 +79,7 @@ impl Scope {
             protect: set(&patterns.protect)?,
             approve: set(&patterns.approve)?,
             approved: set(&patterns.approved)?,
+            of_agents: set(&OF_AGENTS.map(str::to_owned))?,
         })
     }
 
@@ -64,6 +87,11 @@ impl Scope {
     pub fn meaning(&self, path: &str, origin: Origin) -> Meaning {
         if self.protect.is_match(path) {
             return Meaning::Forbidden(Rule::Protected);
+        }
+        if self.of_agents.is_match(path) {
+            // Many make them while they work.
+            let is_new = origin == Origin::New;
+            return if is_new { Meaning::Stray } else { Meaning::Forbidden(Rule::Protected) };
         }
         if self.approve.is_match(path) {
             let is_approved = self.approved.is_match(path);
@@ -121,6 +149,12 @@ mod tests {
             ("bench.py", Origin::Project, forbidden(Rule::NeedsApproval)),
             ("data/large", Origin::New, forbidden(Rule::NeedsApproval)),
             ("data/small", Origin::Project, Meaning::Proposed),
+            ("kernels/AGENTS.md", Origin::Project, forbidden(Rule::Protected)),
+            ("kernels/AGENTS.md", Origin::New, Meaning::Stray),
+            ("kernels/.claude/settings.json", Origin::New, Meaning::Stray),
+            (".mcp.json", Origin::Project, forbidden(Rule::Protected)),
+            (".github/copilot-instructions.md", Origin::New, Meaning::Stray),
+            ("kernels/agents.c", Origin::New, Meaning::Proposed),
         ] {
             assert_eq!(scope.meaning(path, origin), meaning, "{path}");
         }

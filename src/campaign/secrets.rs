@@ -27,10 +27,11 @@ impl Secrets {
         for (name, value) in found {
             // Many agents print JSON.
             let quoted = serde_json::to_string(value).unwrap_or_default();
-            let quoted = quoted.trim_matches('"').to_owned();
-            for form in [Some(value.to_owned()), (quoted != value).then_some(quoted)] {
-                secrets.values.extend(form.clone());
-                secrets.names.extend(form.map(|_| format!("[redacted: {name}]")));
+            let quoted = quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+            let quoted = quoted.filter(|quoted| *quoted != value);
+            for form in [value].into_iter().chain(quoted) {
+                secrets.values.push(form.to_owned());
+                secrets.names.push(format!("[redacted: {name}]"));
             }
         }
         if !secrets.values.is_empty() {

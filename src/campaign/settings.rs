@@ -16,6 +16,7 @@ use regex::Regex;
 pub use asked::{AgentKind, AgentSettings};
 
 use super::file::{CampaignFile, Dirty};
+use super::prompt::Asking;
 use super::scope::Patterns;
 use super::step::Rules;
 use crate::diagnostic::{Diagnostic, Source, SourceMap, Spanned, document};
@@ -40,6 +41,8 @@ pub struct Settings {
     pub guards: Vec<Guard>,
     /// When it ends.
     pub rules: Rules,
+    /// How prompts are made; the files that the campaign file names are read apart from it.
+    pub asking: Asking,
 }
 
 /// A command that must succeed.
@@ -105,6 +108,7 @@ impl Checker<'_> {
             agent: agent?,
             guards: guards.into_iter().collect::<Option<Vec<Guard>>>()?,
             rules,
+            asking: Asking::default(),
         })
     }
 

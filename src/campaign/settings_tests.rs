@@ -1,5 +1,5 @@
 use super::*;
-use crate::campaign::file::PromptBy;
+use crate::campaign::file::{DirectivePreset, PromptBy};
 
 const WHOLE: &str = r#"
 name = "softmax"
@@ -14,6 +14,13 @@ run = ["my-agent", "--headless"]
 timeout = "30m"
 first_event = "2m"
 idle = "15m"
+env = ["MY_TOKEN"]
+deny = ["popcorn-cli"]
+keep_free_gb = 0.5
+template = "mine.j2"
+directives = ["no fast-math"]
+directive_files = ["house.md"]
+presets = ["structural"]
 [[guard]]
 run = ["make", "test"]
 expect = 'Ran (\d+) tests'
@@ -44,6 +51,13 @@ fn every_key_reaches_its_setting() {
     assert_eq!(settings.agent.timeout, Duration::from_mins(30));
     let silences = (settings.agent.first_event, settings.agent.idle);
     assert_eq!(silences, (Some(Duration::from_mins(2)), Some(Duration::from_mins(15))));
+    assert_eq!(settings.agent.env, ["MY_TOKEN"]);
+    assert_eq!(settings.agent.deny, ["popcorn-cli"]);
+    assert_eq!(settings.agent.keep_free, Some(500_000_000));
+    assert_eq!(settings.agent.template.as_deref(), Some("mine.j2"));
+    assert_eq!(settings.agent.directives, ["no fast-math"]);
+    assert_eq!(settings.agent.directive_files, ["house.md"]);
+    assert_eq!(settings.agent.presets, [DirectivePreset::Structural]);
     assert_eq!(settings.guards.len(), 1);
     let rules = Rules {
         iterations: Some(20),
@@ -61,10 +75,13 @@ fn all_mistakes_are_reported_at_once_at_their_places() {
         .replace("\"softmax\"", "\"soft max\"")
         .replace("\"k.c\"", "\"../k.c\", \"a[\"")
         .replace("\"30m\"", "\"soon\"")
+        .replace("\"MY_TOKEN\"", "\"MY_TOKEN=1\"")
+        .replace("\"popcorn-cli\"", "\"bin/popcorn-cli\"")
+        .replace("0.5", "-1.0")
         .replace(r"(\d+)", r"(\d+");
     let told = loaded(&text).diagnostics;
     let lines: Vec<usize> = told.iter().filter_map(|t| Some(t.location()?.line)).collect();
-    assert_eq!(lines, [2, 7, 7, 11, 16], "{told:?}");
+    assert_eq!(lines, [2, 7, 7, 11, 14, 15, 16, 23], "{told:?}");
 }
 
 #[test]
@@ -85,6 +102,6 @@ fn what_is_missing_or_contradicts_itself_is_refused() {
     assert_eq!(mistakes(&replayed)[0].0, "conflict");
     let replayed = without("run = [\"my").replace("[agent]\n", "[agent]\nreplay = \"v\"\n");
     let no_effect = ("no-effect", "this key has no effect here".to_owned());
-    assert_eq!(mistakes(&replayed), vec![no_effect; 3], "timeout, first_event and idle");
+    assert_eq!(mistakes(&replayed), vec![no_effect; 10]);
     assert_eq!(mistakes(&format!("colour = 1\n{WHOLE}"))[0].0, "unknown-key");
 }

@@ -80,7 +80,10 @@ fn within(iteration: &Iteration) -> Action {
             None => Action::Commit(number),
         },
         (Some(_), Some(_), None) => Action::Judge(number),
-        (Some(_), Some(_), Some(judgement)) => match judgement.outcome.status() {
+        (Some(proposal), Some(_), Some(judgement)) => match judgement.outcome.status() {
+            Status::Kept if proposal.account.veto.is_some() => {
+                Action::Close(number, Status::Vetoed)
+            }
             Status::Kept => Action::Promote(number),
             status => Action::Close(number, status),
         },
@@ -101,6 +104,7 @@ fn refused(proposal: &Proposal) -> Option<Status> {
         | AgentEnd::TimedOut { .. }
         | AgentEnd::Silent { .. }
         | AgentEnd::Idle { .. }
+        | AgentEnd::NoRoom { .. }
         | AgentEnd::NotStarted { .. } => Some(Status::AgentFailed),
     }
 }

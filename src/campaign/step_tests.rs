@@ -39,7 +39,7 @@ fn measured() -> History {
         better: Better::Lower,
         value: 100.0,
         artifact: "a".to_owned(),
-        guards: Vec::new(),
+        ..Baseline::default()
     };
     history.apply(&Event::Baseline(baseline)).expect("it is measured");
     history
@@ -98,9 +98,13 @@ fn each_outcome_ends_its_iteration_in_its_own_way() {
     let useless = Proposal { agent: failed.clone(), ..Proposal::default() };
     // A good edit counts, however the command ended.
     let edited = Proposal { agent: failed, ..fine.clone() };
+    let mut vetoed = fine.clone();
+    vetoed.account.veto = Some("it depends on the input".to_owned());
     for (proposed, outcome, status) in [
         (&fine, Outcome::Better, Status::Kept),
         (&edited, Outcome::Better, Status::Kept),
+        (&vetoed, Outcome::Better, Status::Vetoed),
+        (&vetoed, Outcome::Worse, Status::Reverted),
         (&fine, Outcome::Worse, Status::Reverted),
         (&fine, Outcome::Undecided, Status::Undecided),
         (&fine, Outcome::Failed, Status::Failed),

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions, pidfd_open,
-    pidfd_send_signal, prlimit, waitid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
 };
 
 use super::capture::{Sink, Stream};
@@ -118,16 +117,6 @@ impl Running {
     /// Asks the command and its group to stop, as Ctrl-C does.
     pub fn interrupt(&self) {
         self.signal_group(Signal::INT);
-    }
-
-    /// No file that the command or its children write grows beyond so many bytes.
-    ///
-    /// # Errors
-    /// When the system refuses, or the command has ended.
-    pub fn limit_files(&self, bytes: u64) -> io::Result<()> {
-        let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
-        prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit)?;
-        Ok(())
     }
 
     /// Signals the group while its number cannot belong to anybody else.

@@ -125,19 +125,6 @@ fn what_is_printed_reaches_a_sink_while_the_command_runs() {
 }
 
 #[test]
-fn files_of_a_command_grow_to_its_limit_and_no_further() {
-    let dir = tempfile::tempdir().expect("a temporary folder");
-    let mut spec = shell("until [ -e go ]; do sleep 0.01; done; exec head -c 100000 /dev/zero > f");
-    spec.dir = dir.path().to_owned();
-    let running = start(&spec, Stdin::Null).expect("it starts");
-    running.limit_files(10_000).expect("limited");
-    std::fs::write(dir.path().join("go"), "").expect("written");
-    let finished = running.complete(&Cancel::default()).expect("it ends");
-    assert!(matches!(finished.exit, Exit::Signal(25)), "SIGXFSZ: {:?}", finished.exit);
-    assert_eq!(std::fs::metadata(dir.path().join("f")).expect("there").len(), 10_000);
-}
-
-#[test]
 fn the_environment_is_exactly_what_was_given_and_stdin_is_empty() {
     let mut spec = shell("/usr/bin/env; cat; pwd");
     spec.env = vec![("A".into(), "1 2".into())];

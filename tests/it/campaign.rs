@@ -44,7 +44,7 @@ const VERSIONS: [(&str, &str, &str); 9] = [
     ("k.c", "// cycles: 700\n", "kept"),
 ];
 
-fn project() -> Project {
+pub(crate) fn project() -> Project {
     let project = Project::new()
         .pipeline(PIPELINE)
         .file("k.c", kernel(1000))
@@ -67,7 +67,7 @@ fn project() -> Project {
 }
 
 /// Every file of the user's, git's own among them.
-fn users_files(root: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn users_files(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let is_ours = |entry: &walkdir::DirEntry| entry.file_name() == ".optloop";
     let files = walkdir::WalkDir::new(root).into_iter().filter_entry(|entry| !is_ours(entry));
     let files = files.flatten().filter(|entry| entry.file_type().is_file());

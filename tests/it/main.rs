@@ -5,6 +5,7 @@ mod artifact;
 mod best;
 mod cache;
 mod campaign;
+mod campaign_agents;
 mod clocks;
 mod codes;
 mod command;

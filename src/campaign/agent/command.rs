@@ -4,10 +4,13 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::answer;
 use super::contract::{Agent, Answer, Call, Surroundings};
-use super::limits::{self, Ended, Limits};
+use super::denied::{DENIED, Denied};
+use super::lane;
+use super::limits::{self, Ended, Limits, Room};
 use super::output::Output;
 use crate::campaign::event::AgentEnd;
 use crate::campaign::file::{AgentSandbox, PromptBy};
@@ -18,6 +21,9 @@ use crate::process::{self, CommandSpec, Exit};
 /// The file in an iteration's folder that holds what the agent printed: 4 MB at most, half of it from
 /// each end; it grows while the agent runs.
 pub const LOG: &str = "agent.log";
+
+/// What stays free of the disk without a setting, bytes.
+const KEEP_FREE: u64 = 1_000_000_000;
 
 /// What is started.
 #[derive(Debug, Clone, Copy)]
@@ -32,21 +38,28 @@ pub(super) struct Run<'a> {
 pub(super) struct Command {
     run: Vec<OsString>,
     prompt: PromptBy,
-    limits: Limits,
+    timeout: Duration,
+    first_event: Option<Duration>,
+    idle: Option<Duration>,
+    keep_free: Option<u64>,
     sandbox: AgentSandbox,
     writes: Vec<PathBuf>,
+    deny: Vec<String>,
     surroundings: Surroundings,
 }
 
 impl Agent for Command {
     fn propose(&mut self, call: &Call<'_>) -> Answer {
-        match self.started(call) {
-            Ok(ended) => self.answer(call, &ended),
-            Err(why) => {
-                let end = AgentEnd::NotStarted { message: why.to_string() };
-                Answer { end, description: String::new() }
-            }
-        }
+        let temporary = call.folder.join("tmp");
+        let answer = match self.turn(call, &temporary) {
+            Ok(answer) => answer,
+            Err(why) => Answer::of(AgentEnd::NotStarted { message: why.to_string() }),
+        };
+        // What it left there is of no use to anybody.
+        drop(fs::remove_dir_all(temporary));
+        // What it changed cannot be looked at then, and that is said where it is looked at.
+        drop(lane::put_right(call.lane));
+        answer
     }
 }
 
@@ -56,33 +69,54 @@ impl Command {
         Self {
             run: run.words.iter().map(OsString::from).collect(),
             prompt: run.prompt,
-            limits: Limits {
-                wall: settings.timeout,
-                first_event: settings.first_event,
-                idle: settings.idle,
-            },
+            timeout: settings.timeout,
+            first_event: settings.first_event,
+            idle: settings.idle,
+            keep_free: settings.keep_free,
             sandbox: settings.sandbox,
             writes: settings.writes.iter().map(|folder| surroundings.folder(folder)).collect(),
+            deny: settings.deny.clone(),
             surroundings,
         }
     }
 
-    fn started(&self, call: &Call<'_>) -> io::Result<Ended> {
+    fn turn(&self, call: &Call<'_>, temporary: &Path) -> io::Result<Answer> {
+        fs::create_dir_all(temporary)?;
+        let denied = Denied::make(&self.deny, call.folder, temporary)?;
         let asked = call.folder.join("prompt.md");
-        let temporary = call.folder.join("tmp");
-        fs::create_dir_all(&temporary)?;
         let command = self.command(call, &asked);
-        let mut spec = self.spec(call, &command, &temporary)?;
+        let mut spec = self.spec(call, &command, temporary)?;
+        spec.env.retain(|(name, _)| name != "PATH");
+        spec.env.push(("PATH".into(), denied.path(self.surroundings.path())));
         spec.env.push(("OPTLOOP_PROMPT".into(), asked.into()));
-        spec.env.push(("TMPDIR".into(), temporary.clone().into()));
+        spec.env.push(("TMPDIR".into(), temporary.into()));
         spec.env.push((crate::tree::CEILING.into(), parent(call.lane).into()));
         // It is in its log.
         spec.max_output = 0;
         let output = Output::create(&call.folder.join(LOG), &self.surroundings.secrets)?;
-        let ended = limits::run(&spec, self.limits, Box::new(output), call.cancel);
-        // What it left there is of no use to anybody.
-        drop(fs::remove_dir_all(temporary));
-        ended.map_err(io::Error::other)
+        let limits = self.limits(call.folder);
+        let ended = limits::run(&spec, &limits, Box::new(output), call.cancel);
+        let ended = ended.map_err(io::Error::other)?;
+        let answer = self.answer(call, &ended);
+        Ok(Answer { denied: self.denied(call, &denied), ..answer })
+    }
+
+    fn limits(&self, folder: &Path) -> Limits {
+        let usual = || KEEP_FREE.min(Room::free(folder) / 2);
+        let room = Room { folder: folder.to_owned(), least: self.keep_free.unwrap_or_else(usual) };
+        Limits { wall: self.timeout, first_event: self.first_event, idle: self.idle, room }
+    }
+
+    /// What it called and must not; kept with the iteration, too.
+    fn denied(&self, call: &Call<'_>, denied: &Denied) -> Vec<String> {
+        let calls = denied.calls();
+        let calls: Vec<String> =
+            calls.iter().map(|line| self.surroundings.secrets.redact(line)).collect();
+        if !calls.is_empty() {
+            // The event holds them in any case.
+            drop(fs::write(call.folder.join(DENIED), calls.join("\n") + "\n"));
+        }
+        calls
     }
 
     /// The command with its prompt.
@@ -142,9 +176,8 @@ impl Command {
             (None, Exit::Signal(signal)) => failed(&format!("signal {signal}")),
             (None, Exit::Cancelled | Exit::TimedOut) => failed("it was stopped"),
         };
-        let description = answer::described(call.lane).unwrap_or_default();
-        let description = self.surroundings.secrets.redact(&description);
-        Answer { end, description }
+        let said = answer::read(call.lane, &self.surroundings.secrets);
+        Answer { description: said.description, account: said.account, ..Answer::of(end) }
     }
 }
 

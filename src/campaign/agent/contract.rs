@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use crate::campaign::event::AgentEnd;
+use crate::campaign::proposal::{Account, AgentEnd};
 use crate::campaign::secrets::Secrets;
 use crate::process::Cancel;
 
@@ -34,12 +34,23 @@ pub struct Call<'a> {
 }
 
 /// What came of a call, beside the changed files.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Answer {
     /// How it ended.
     pub end: AgentEnd,
-    /// What it says of its change.
+    /// What it says of its change, in a sentence.
     pub description: String,
+    /// What else it says of it.
+    pub account: Account,
+    /// Commands that it called and must not.
+    pub denied: Vec<String>,
+}
+
+impl Answer {
+    /// One that says nothing but how it ended.
+    pub fn of(end: AgentEnd) -> Self {
+        Self { end, ..Self::default() }
+    }
 }
 
 /// What an agent's command gets from this process.

@@ -19,9 +19,9 @@ pub(super) struct Replay {
 
 impl Agent for Replay {
     fn propose(&mut self, call: &Call<'_>) -> Answer {
-        let not_started = |why: io::Error| Answer {
-            end: AgentEnd::NotStarted { message: format!("{}: {why}", self.folder.display()) },
-            description: String::new(),
+        let not_started = |why: io::Error| {
+            let message = format!("{}: {why}", self.folder.display());
+            Answer::of(AgentEnd::NotStarted { message })
         };
         let versions = match versions(&self.folder) {
             Ok(versions) => versions,
@@ -29,7 +29,7 @@ impl Agent for Replay {
         };
         let Some(version) = versions.get(call.iteration as usize - 1) else {
             let message = "there is no further version".to_owned();
-            return Answer { end: AgentEnd::Failed { message }, description: String::new() };
+            return Answer::of(AgentEnd::Failed { message });
         };
         let applied = match version.extension() {
             Some(extension) if extension == "patch" => self.apply(version, call),
@@ -37,7 +37,7 @@ impl Agent for Replay {
         };
         let name = version.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         match applied {
-            Ok(end) => Answer { end, description: name },
+            Ok(end) => Answer { description: name, ..Answer::of(end) },
             Err(why) => not_started(why),
         }
     }

@@ -13,13 +13,7 @@ impl Driver<'_> {
         let folder = self.trees.iteration(iteration);
         make_folder(&folder)?;
         let settings = self.parts.settings;
-        let brief = Brief {
-            goal: &settings.goal,
-            patterns: &settings.patterns,
-            target: settings.rules.target,
-            history: self.log.history(),
-            iteration,
-        };
+        let brief = Brief { settings, history: self.log.history(), iteration };
         let prompt = self.parts.secrets.redact(&brief.text());
         write(&folder.join("prompt.md"), &prompt)?;
         let lane = self.trees.lane();
@@ -47,6 +41,8 @@ impl Driver<'_> {
             strays: found.strays,
             violations: found.violations,
             agent: answer.end,
+            account: answer.account,
+            denied: answer.denied,
         })
     }
 

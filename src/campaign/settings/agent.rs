@@ -37,11 +37,43 @@ impl Checker<'_> {
             settings.sandbox = sandbox.value;
         }
         settings.writes = file.writes.iter().map(|folder| folder.value.clone()).collect();
+        settings.env = file.env.iter().map(|name| self.variable(name)).collect();
+        settings.deny = file.deny.iter().map(|name| self.denied(name)).collect();
+        settings.keep_free = file.keep_free_gb.as_ref().map(|gb| self.bytes(gb));
+        let words = |all: &[Spanned<String>]| all.iter().map(|one| one.value.clone()).collect();
+        settings.template = file.template.as_ref().map(|name| name.value.clone());
+        settings.directives = words(&file.directives);
+        settings.directive_files = words(&file.directive_files);
+        settings.presets = file.presets.iter().map(|preset| preset.value).collect();
         Some(settings)
     }
 
     fn some_duration(&mut self, text: Option<&Spanned<String>>) -> Option<Duration> {
         text.map(|text| self.duration(Some(text), Duration::MAX))
+    }
+
+    fn variable(&mut self, name: &Spanned<String>) -> String {
+        if name.is_empty() || name.contains(['=', '\0']) || name.contains(char::is_whitespace) {
+            let label = "write its name alone, such as \"MY_TOKEN\"";
+            self.tell("bad-variable", "this names no variable", &name.span, label);
+        }
+        name.value.clone()
+    }
+
+    fn denied(&mut self, name: &Spanned<String>) -> String {
+        let is_fit = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(is_fit) {
+            let label = "write a program's name as it is found in the PATH";
+            self.tell("bad-program", "this names no program", &name.span, label);
+        }
+        name.value.clone()
+    }
+
+    fn bytes(&mut self, gb: &Spanned<f64>) -> u64 {
+        if !gb.value.is_finite() || gb.value < 0.0 {
+            self.tell("bad-size", "this is no size", &gb.span, "0 or more");
+        }
+        (gb.value * 1e9) as u64
     }
 
     /// Keys that mean something to commands alone.
@@ -53,6 +85,13 @@ impl Checker<'_> {
             file.idle.as_ref().map(|key| key.span.clone()),
             file.sandbox.as_ref().map(|key| key.span.clone()),
             file.writes.first().map(|key| key.span.clone()),
+            file.env.first().map(|key| key.span.clone()),
+            file.deny.first().map(|key| key.span.clone()),
+            file.keep_free_gb.as_ref().map(|key| key.span.clone()),
+            file.template.as_ref().map(|key| key.span.clone()),
+            file.directives.first().map(|key| key.span.clone()),
+            file.directive_files.first().map(|key| key.span.clone()),
+            file.presets.first().map(|key| key.span.clone()),
         ];
         for span in spans.into_iter().flatten() {
             let label = "a replay starts no command: leave this out";

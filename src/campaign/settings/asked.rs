@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::campaign::file::{AgentSandbox, PromptBy};
+use crate::campaign::file::{AgentSandbox, DirectivePreset, PromptBy};
 
 /// How long one call may take, without a setting.
 const TIMEOUT: Duration = Duration::from_hours(2);
@@ -23,6 +23,20 @@ pub struct AgentSettings {
     pub sandbox: AgentSandbox,
     /// Folders outside its copy that it may write to.
     pub writes: Vec<String>,
+    /// Variables that it needs.
+    pub env: Vec<String>,
+    /// Programs that it must not call.
+    pub deny: Vec<String>,
+    /// What stays free of the disk, bytes; a part of what there is without it.
+    pub keep_free: Option<u64>,
+    /// The file that prompts are made from, as the campaign file names it.
+    pub template: Option<String>,
+    /// Texts that it must heed.
+    pub directives: Vec<String>,
+    /// Files that hold such texts.
+    pub directive_files: Vec<String>,
+    /// Such texts that are built in.
+    pub presets: Vec<DirectivePreset>,
 }
 
 /// An agent.
@@ -49,6 +63,13 @@ impl AgentSettings {
             idle: None,
             sandbox: AgentSandbox::Auto,
             writes: Vec::new(),
+            env: Vec::new(),
+            deny: Vec::new(),
+            keep_free: None,
+            template: None,
+            directives: Vec::new(),
+            directive_files: Vec::new(),
+            presets: Vec::new(),
         }
     }
 }

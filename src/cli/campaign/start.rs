@@ -11,7 +11,7 @@ use crate::campaign::event::{Begun, Entry};
 use crate::campaign::file::{AgentSandbox, Dirty};
 use crate::campaign::history::History;
 use crate::campaign::pipeline_judge::PipelineJudge;
-use crate::campaign::prompt::Brief;
+use crate::campaign::prompt::{Asking, AskingError, Brief};
 use crate::campaign::secrets::Secrets;
 use crate::campaign::settings::{self, AgentKind, Settings};
 use crate::campaign::store::{ABOUT_VERSION, About, Driven, Stored};
@@ -115,6 +115,12 @@ fn ready(file: &Path, approved: &[String]) -> Result<Ready, Refusal> {
         return Err(Refusal::Words(what, Some(hint), Exit::User));
     }
     settings.patterns.approved = approved.to_vec();
+    let read = |path: &Path| Disk.read(path);
+    settings.asking =
+        Asking::load(&settings.agent, folder, &read).map_err(|error| match error {
+            AskingError::Template(mistakes) => Refusal::Diagnostics(mistakes),
+            AskingError::Unreadable { .. } => Refusal::Words(error.to_string(), None, Exit::User),
+        })?;
     let name = project.file.file_name().unwrap_or_default();
     let place = project.dir.join(name);
     let pipeline = place.strip_prefix(&project.root).map(Path::to_owned).map_err(|_| {
@@ -158,18 +164,12 @@ fn preconditions(ready: &Ready) -> Result<Option<String>, Refusal> {
 
 /// What would be done.
 fn dry_run(ready: &Ready, ui: &Ui) -> Exit {
-    let history = History::default();
     let settings = &ready.settings;
-    let brief = Brief {
-        goal: &settings.goal,
-        patterns: &settings.patterns,
-        target: settings.rules.target,
-        history: &history,
-        iteration: 1,
-    };
+    let brief = Brief { settings, history: &History::default(), iteration: 1 };
+    let prompt = brief.text();
     ui.line(&words::plan(settings, &ready.pipeline));
-    ui.line("\nthe first prompt:\n");
-    ui.text(&brief.text());
+    ui.line(&format!("\nthe first prompt, {} bytes:\n", prompt.len()));
+    ui.text(&prompt);
     Exit::Ok
 }
 

@@ -121,6 +121,12 @@ pub(super) fn plan(settings: &Settings, pipeline: &Path) -> String {
     if !settings.patterns.protect.is_empty() {
         lines.push(format!("  protected  {}", settings.patterns.protect.join(", ")));
     }
+    if !settings.agent.env.is_empty() {
+        lines.push(format!("  needs      {}", settings.agent.env.join(", ")));
+    }
+    if !settings.agent.deny.is_empty() {
+        lines.push(format!("  denied     {}", settings.agent.deny.join(", ")));
+    }
     for guard in &settings.guards {
         lines.push(format!("  guard      {}", guard.run.join(" ")));
     }

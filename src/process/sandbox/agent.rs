@@ -5,7 +5,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    AccessFs, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
+    Access as _, AccessFs, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    RulesetError, Scope,
 };
 use rustix::thread::set_no_new_privs;
 
@@ -85,11 +86,13 @@ pub enum Unconfined {
     Rules(#[from] RulesetError),
 }
 
-/// Writes, of whatever kind, reach only what lies below these folders, for good.
+/// Writes, of whatever kind, reach only what lies below these folders, for good; signals reach only
+/// what this process starts, and so do abstract sockets, where the system knows how (Linux 6.12).
 fn confine(writes: &[OsString]) -> Result<(), Unconfined> {
     set_no_new_privs(true).map_err(std::io::Error::from)?;
     let rights = AccessFs::from_write(KNOWN);
-    let mut rules = Ruleset::default().handle_access(rights)?.create()?;
+    let rules = Ruleset::default().handle_access(rights)?.scope(Scope::from_all(KNOWN))?;
+    let mut rules = rules.create()?;
     let folders = writes.iter().map(Path::new).chain([Path::new(DEVICES)]);
     for folder in folders {
         // One that is not there cannot be written to.
