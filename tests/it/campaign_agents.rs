@@ -39,7 +39,10 @@ const TURNS: &[(&str, &str)] = &[
         "kept",
     ),
     ("good; rm -rf .git; ln -s \"$1/.git\" .git", "kept"),
-    ("good; git add -A; git commit -qm mine; git stash -q; git push origin main; true", "kept"),
+    (
+        "echo x >> k.c; git stash -q; git push origin main; good; git add -A; git commit -qm x",
+        "kept",
+    ),
     ("good; git worktree add ../outside; git -C \"$1\" commit --allow-empty -m x; true", "kept"),
     // It leads out of its copy.
     ("ln -sf /etc/passwd k.c", "invalid"),
