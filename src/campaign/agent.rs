@@ -19,7 +19,7 @@ pub use denied::DENIED;
 
 use super::settings::{AgentKind, AgentSettings};
 use crate::process;
-use command::{Command, Run};
+use command::{Run, Started};
 use replay::Replay;
 
 /// The agent that a campaign asks for.
@@ -30,7 +30,7 @@ pub fn of(settings: &AgentSettings, surroundings: Surroundings) -> Box<dyn Agent
         }
         AgentKind::Command { run, prompt } => {
             let run = Run { words: run, prompt: *prompt };
-            Box::new(Command::new(&run, settings, surroundings))
+            Box::new(Started::new(&run, settings, surroundings))
         }
     }
 }

@@ -35,7 +35,7 @@ pub(super) struct Run<'a> {
 }
 
 /// A command, started once for each iteration.
-pub(super) struct Command {
+pub(super) struct Started {
     run: Vec<OsString>,
     prompt: PromptBy,
     timeout: Duration,
@@ -48,7 +48,7 @@ pub(super) struct Command {
     surroundings: Surroundings,
 }
 
-impl Agent for Command {
+impl Agent for Started {
     fn propose(&mut self, call: &Call<'_>) -> Answer {
         let temporary = call.folder.join("tmp");
         let answer = match self.turn(call, &temporary) {
@@ -63,7 +63,7 @@ impl Agent for Command {
     }
 }
 
-impl Command {
+impl Started {
     /// One that runs these words.
     pub(super) fn new(run: &Run<'_>, settings: &AgentSettings, surroundings: Surroundings) -> Self {
         Self {
