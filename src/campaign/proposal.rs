@@ -19,7 +19,7 @@ pub struct Proposal {
     pub agent: AgentEnd,
     /// What it says beside the description.
     #[serde(default)]
-    pub account: Account,
+    pub account: Box<Account>,
     /// Commands that it called and must not: their words, in the order of the calls.
     #[serde(default)]
     pub denied: Vec<String>,

@@ -105,7 +105,7 @@ fn record(iteration: &Iteration) -> Option<Record> {
         violations: proposal.violations,
         artifact: judged.and_then(|judged| judged.artifact.clone()),
         seconds: iteration.seconds,
-        account: proposal.account,
+        account: *proposal.account,
         denied: proposal.denied,
     })
 }

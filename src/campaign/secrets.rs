@@ -114,18 +114,14 @@ impl Redacting {
             let rest = &self.held[at..];
             let unfinished = self.secrets.unfinished(rest);
             // A longer one may begin where a shorter one has ended.
-            match search.find(rest).filter(|found| found.start() < unfinished) {
-                Some(found) => {
-                    ready.extend_from_slice(&rest[..found.start()]);
-                    let name = &self.secrets.names[found.pattern().as_usize()];
-                    ready.extend_from_slice(name.as_bytes());
-                    at += found.end();
-                }
-                None => {
-                    ready.extend_from_slice(&rest[..unfinished]);
-                    return at + unfinished;
-                }
-            }
+            let found = search.find(rest).filter(|found| found.start() < unfinished);
+            let Some(found) = found else {
+                ready.extend_from_slice(&rest[..unfinished]);
+                return at + unfinished;
+            };
+            ready.extend_from_slice(&rest[..found.start()]);
+            ready.extend_from_slice(self.secrets.names[found.pattern().as_usize()].as_bytes());
+            at += found.end();
         }
     }
 }

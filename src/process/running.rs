@@ -102,6 +102,7 @@ impl Running {
 
     /// What the command prints from now on goes to a sink, too: its first stream, or both where
     /// they are merged.
+    #[must_use]
     pub fn printing_to(mut self, sink: Box<dyn Sink>) -> Self {
         if let Some(stream) = self.streams.first_mut() {
             stream.pour_into(sink);

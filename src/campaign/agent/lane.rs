@@ -61,7 +61,7 @@ mod tests {
         fs::write(lane.join("lib/deep/k.c"), "k").expect("written");
         std::os::unix::fs::symlink("/etc/passwd", lane.join("link")).expect("linked");
         for name in ["lib/deep/k.c", "lib/deep", "lib", ""] {
-            fs::set_permissions(lane.join(name), fs::Permissions::from_mode(0)).expect("closed");
+            fs::set_permissions(lane.join(name), fs::Permissions::from_mode(0o0)).expect("closed");
         }
         put_right(&lane).expect("put right");
         assert_eq!([mode(""), mode("lib"), mode("lib/deep")], [0o700; 3]);

@@ -41,7 +41,7 @@ impl Driver<'_> {
             strays: found.strays,
             violations: found.violations,
             agent: answer.end,
-            account: answer.account,
+            account: Box::new(answer.account),
             denied: answer.denied,
         })
     }
