@@ -155,6 +155,7 @@ impl<'a> Driver<'a> {
             Action::Promote(iteration) => return self.promote(iteration),
             Action::Close(iteration, status) => self.close(iteration, status)?,
             Action::Confirm => return self.confirm(),
+            Action::Anchor => return self.anchor(),
             Action::Finish(end) => {
                 self.note(Event::Finished { end })?;
                 self.write_report()?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::campaign::agent::{self, Surroundings};
+use crate::campaign::anchored::Anchored;
 use crate::campaign::event::{Better, End, Judgement, Outcome};
 use crate::campaign::file::{AgentSandbox, Dirty, PromptBy};
 use crate::campaign::prompt::Asking;
@@ -82,6 +83,11 @@ impl Judge for Numbers<'_> {
 
     fn confirm(&mut self, tree: &Path, _: &Baseline) -> Result<f64, Blocked> {
         Ok(Self::value(tree).expect("a value"))
+    }
+
+    fn anchor(&mut self, tree: &Path, baseline: &Baseline) -> Result<Anchored, Blocked> {
+        let gain = Self::value(tree).map(|value| 1.0 - value / baseline.value);
+        Ok(Anchored { gain, ..Anchored::default() })
     }
 }
 

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::anchored::Anchored;
 pub use super::proposal::{AgentEnd, Changed, How, Proposal, Rule, Violation};
 use crate::record::lines::Record;
 
@@ -77,6 +78,8 @@ pub enum Event {
         /// Whether that reaches the target, too.
         holds: Holds,
     },
+    /// The best was compared with the first baseline, in pairs.
+    Anchored(Anchored),
     /// A driver takes up what another one left.
     Resumed,
     /// The campaign ends.

@@ -20,6 +20,9 @@ pub struct CampaignFile {
     pub target: Option<Spanned<f64>>,
     /// What happens when the checkout has changes that are not committed; `fail` without it.
     pub dirty: Option<Spanned<Dirty>>,
+    /// After so many kept iterations, and before the end, the best is compared with the first baseline
+    /// in pairs; 10 without it, 0 for never.
+    pub anchor: Option<Spanned<u32>>,
     /// True where no budget is meant to end it.
     pub unlimited: Option<Spanned<bool>>,
     /// Which files agents may change.

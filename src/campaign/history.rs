@@ -1,5 +1,6 @@
 //! What is known of a campaign from its log: the fold of its events.
 
+use super::anchored::Anchored;
 use super::event::{
     Baseline, Begun, Better, End, Entry, Event, Holds, Judgement, Outcome, Proposal, Status,
 };
@@ -15,6 +16,10 @@ pub struct History {
     pub iterations: Vec<Iteration>,
     /// The best so far.
     pub best: Option<Best>,
+    /// The last time that the best was compared with the first baseline.
+    pub anchor: Option<Anchored>,
+    /// How many iterations were kept since then.
+    pub unanchored: u32,
     /// Why it ended.
     pub end: Option<End>,
 }
@@ -130,6 +135,10 @@ impl History {
                 self.close(*iteration, *status, *seconds)?;
             }
             Event::Confirmed { holds, .. } => self.confirm(*holds)?,
+            Event::Anchored(anchored) => {
+                self.anchor = Some(anchored.clone());
+                self.unanchored = 0;
+            }
             Event::Resumed => {}
             Event::Finished { end } => self.end = Some(*end),
         }
@@ -180,6 +189,7 @@ impl History {
         let value = ended.judgement.as_ref().and_then(|judged| judged.value);
         let value = value.ok_or(Misplaced::NothingToKeep)?;
         self.best = Some(Best { iteration, commit, value, confirmations: 0, is_refuted: false });
+        self.unanchored += 1;
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::anchored::Anchored;
 use super::event::{Baseline, Judgement};
 
 /// What a campaign asks of its judge. The tree holds the project with the candidate's files.
@@ -29,6 +30,12 @@ pub trait Judge {
     /// # Errors
     /// When it was interrupted or fails now.
     fn confirm(&mut self, tree: &Path, baseline: &Baseline) -> Result<f64, Blocked>;
+
+    /// Compares the incumbent with the first baseline.
+    ///
+    /// # Errors
+    /// As [`Judge::confirm`].
+    fn anchor(&mut self, tree: &Path, baseline: &Baseline) -> Result<Anchored, Blocked>;
 }
 
 /// Why a judge did not answer.

@@ -10,6 +10,7 @@
 //! Not for: measuring, or printing.
 
 pub mod agent;
+pub mod anchored;
 pub mod collect;
 pub mod driver;
 pub mod event;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::anchored::Anchored;
 use super::event::{Baseline, Better, Judgement, Outcome};
 use super::judge::{Blocked, Judge};
 use crate::cache::index::flag;
@@ -14,9 +15,10 @@ use crate::host::Host;
 use crate::pipeline::{Direction, Overrides};
 use crate::plan::Definition;
 use crate::process::Cancel;
-use crate::project::promotion::{PromotionError, Rationale};
+use crate::project::promotion::{Anchor, PromotionError, Rationale};
 use crate::project::{
-    Access, Observer, Opened, Project, ProjectError, RunMode, RunReport, RunRequest,
+    Access, Comparison, Observer, Opened, Project, ProjectError, RunMode, RunReport, RunRequest,
+    Sides,
 };
 use crate::record::ledger::{self, What};
 use crate::record::{Artifact, Decision};
@@ -96,12 +98,43 @@ impl Judge for PipelineJudge<'_> {
             message: format!("`{}` gave no {}", baseline.stage, baseline.metric),
         })
     }
+
+    fn anchor(&mut self, tree: &Path, baseline: &Baseline) -> Result<Anchored, Blocked> {
+        let comparison = Comparison {
+            sides: Sides::Anchor,
+            stage: baseline.stage.clone(),
+            changes: Overrides::default(),
+        };
+        let project = self.project(tree)?;
+        let compared = project.compare(&comparison, &[self.observer], &|| self.cancel.clone());
+        let compared = compared.map_err(blocked)?;
+        if compared.report.summary.interrupted || self.cancel.is_set() {
+            return Err(Blocked::Interrupted);
+        }
+        let anchor = compared.note_anchor(&comparison).map_err(blocked)?;
+        let none = || Blocked::Refused { message: "nothing was measured".to_owned() };
+        let Anchor { line, product } = anchor.ok_or_else(none)?;
+        let file = tree.join(".optloop").join(&line.artifact);
+        let below = file.strip_prefix(tree).unwrap_or(&file).to_string_lossy().into_owned();
+        Ok(Anchored {
+            gain: line.gain,
+            lower: line.lower,
+            upper: line.upper,
+            steps: product,
+            artifact: Some(below),
+            message: None,
+        })
+    }
 }
 
 impl<'a> PipelineJudge<'a> {
-    fn open(&self, tree: &Path) -> Result<Opened<'a>, Blocked> {
+    fn project(&self, tree: &Path) -> Result<Project<'a>, Blocked> {
         let pipeline = tree.join(self.pipeline);
-        let project = Project::find(&pipeline.to_string_lossy(), self.host).map_err(blocked)?;
+        Project::find(&pipeline.to_string_lossy(), self.host).map_err(blocked)
+    }
+
+    fn open(&self, tree: &Path) -> Result<Opened<'a>, Blocked> {
+        let project = self.project(tree)?;
         project.open(Overrides::default(), Access::Wait, &[self.observer]).map_err(blocked)
     }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::anchored::Anchored;
 use super::event::{Status, Violation};
 use super::history::{History, Iteration};
 use super::proposal::Account;
@@ -125,6 +126,9 @@ pub fn text(history: &History) -> String {
             baseline.metric, baseline.value, best.value, best.iteration
         );
     }
+    if let Some(anchored) = &history.anchor {
+        let _infallible = writeln!(text, "- {}", in_pairs(anchored));
+    }
     let kept = history.count(&[Status::Kept]);
     let ended = history.iterations.iter().filter(|iteration| iteration.status.is_some()).count();
     let _infallible =
@@ -156,6 +160,26 @@ fn why(record: &Record) -> String {
     let broken: Vec<String> = broken.chain(vetoed).collect();
     let reason = record.reason.lines().next().unwrap_or_default();
     if broken.is_empty() { reason.to_owned() } else { broken.join("; ") }
+}
+
+/// What a comparison of the best with the first baseline said, in words.
+pub fn in_pairs(anchored: &Anchored) -> String {
+    if let Some(message) = &anchored.message {
+        return format!("the best could not be compared with the baseline: {message}");
+    }
+    let number = |gain: f64| match anchored.steps {
+        Some(_) => percent(gain),
+        None => format!("{gain:+}"),
+    };
+    let gain = anchored.gain.map_or_else(|| "not reported".to_owned(), number);
+    let mut text = format!("the best beside the baseline, in pairs: {gain}");
+    if let Some((lower, upper)) = anchored.lower.zip(anchored.upper).filter(|(l, u)| l < u) {
+        let _infallible = write!(text, " (95 %: {} .. {})", number(lower), number(upper));
+    }
+    if let Some(steps) = anchored.steps {
+        let _infallible = write!(text, "; the kept steps say {}", percent(1.0 - 1.0 / steps));
+    }
+    text
 }
 
 /// A share in percent, with its sign.

@@ -65,6 +65,7 @@ fn every_key_reaches_its_setting() {
         failures: Some(3),
         no_gain: Some(8),
         target: Some(5.0),
+        anchor: Some(10),
     };
     assert_eq!(settings.rules, rules);
 }

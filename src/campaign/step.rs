@@ -17,6 +17,9 @@ pub struct Rules {
     pub no_gain: Option<u32>,
     /// The metric that is enough.
     pub target: Option<f64>,
+    /// After how many kept iterations the best is compared with the first baseline; also before the
+    /// end. None for never.
+    pub anchor: Option<u32>,
 }
 
 /// What else matters: what people want meanwhile, and whether there is more to try.
@@ -50,6 +53,8 @@ pub enum Action {
     Close(u32, Status),
     /// The best, which reached the target, is measured again.
     Confirm,
+    /// The best is compared with the first baseline.
+    Anchor,
     /// The campaign ends.
     Finish(End),
     /// It has ended.
@@ -115,15 +120,26 @@ fn between(history: &History, rules: &Rules, wish: Wish, best: &Best) -> Action 
     }
     let is_reached =
         rules.target.is_some_and(|target| history.better().reaches(best.value, target));
-    if is_reached && !best.is_refuted {
-        let is_sure = best.confirmations >= CONFIRMATIONS;
-        return if is_sure { Action::Finish(End::Target) } else { Action::Confirm };
+    let reached = (is_reached && !best.is_refuted).then_some(End::Target);
+    if reached.is_some() && best.confirmations < CONFIRMATIONS {
+        return Action::Confirm;
     }
-    match end(history, rules) {
-        Some(end) => Action::Finish(end),
-        None if wish == Wish::NothingMore => Action::Finish(End::Exhausted),
-        None => Action::Open(history.next_number()),
+    let nothing_more = (wish == Wish::NothingMore).then_some(End::Exhausted);
+    let end = reached.or_else(|| end(history, rules)).or(nothing_more);
+    if is_anchor_due(history, rules, end) {
+        return Action::Anchor;
     }
+    end.map_or_else(|| Action::Open(history.next_number()), Action::Finish)
+}
+
+/// Every so many kept iterations, and at an end that leaves time for it.
+fn is_anchor_due(history: &History, rules: &Rules, end: Option<End>) -> bool {
+    let is_time_left = rules.seconds.is_none_or(|most| history.seconds() < most);
+    rules.anchor.is_some_and(|every| match end {
+        None => history.unanchored >= every,
+        Some(End::Blocked) => false,
+        Some(_) => is_time_left && history.unanchored > 0,
+    })
 }
 
 /// The first rule that ends the campaign.

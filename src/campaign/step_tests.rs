@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::campaign::anchored::Anchored;
 use crate::campaign::event::{
     Baseline, Begun, Better, Changed, Event, Holds, How, Judgement, Outcome, Rule, Violation,
 };
@@ -169,6 +170,36 @@ fn a_target_counts_when_two_more_measurements_reach_it() {
     iterate(&mut history, &proposal(&["k.c"]), &judgement(Outcome::Better, 89.0));
     history.apply(&Event::Confirmed { value: 91.0, holds: Holds::No }).expect("it follows");
     assert_eq!(step(&history, &rules, Wish::GoOn), Action::Finish(End::Budget));
+}
+
+#[test]
+fn the_best_is_compared_with_the_baseline_every_so_many_keeps_and_before_the_end() {
+    let rules = Rules { anchor: Some(2), iterations: Some(3), ..Rules::default() };
+    let mut history = measured();
+    let keep = |history: &mut History, value| {
+        iterate(history, &proposal(&["k.c"]), &judgement(Outcome::Better, value));
+    };
+    let anchor = |history: &mut History| {
+        history.apply(&Event::Anchored(Anchored::default())).expect("it follows");
+    };
+    keep(&mut history, 90.0);
+    assert_eq!(step(&history, &rules, Wish::GoOn), Action::Open(2));
+    // An end that leaves no time for it, or that a person asked for, comes at once.
+    assert_eq!(step(&history, &rules, Wish::Stop), Action::Finish(End::Stopped));
+    let late = Rules { seconds: Some(0.0), ..rules };
+    assert_eq!(step(&history, &late, Wish::GoOn), Action::Finish(End::Budget));
+    assert_eq!(step(&history, &rules, Wish::NothingMore), Action::Anchor);
+    keep(&mut history, 80.0);
+    assert_eq!(step(&history, &rules, Wish::GoOn), Action::Anchor);
+    anchor(&mut history);
+    assert_eq!(step(&history, &rules, Wish::GoOn), Action::Open(3));
+    keep(&mut history, 70.0);
+    assert_eq!(step(&history, &rules, Wish::GoOn), Action::Anchor);
+    anchor(&mut history);
+    assert_eq!(step(&history, &rules, Wish::GoOn), Action::Finish(End::Budget));
+    let never = Rules { anchor: None, ..rules };
+    keep(&mut history, 60.0);
+    assert_eq!(step(&history, &never, Wish::GoOn), Action::Finish(End::Budget));
 }
 
 #[test]

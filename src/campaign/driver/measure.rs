@@ -1,8 +1,10 @@
 //! Measuring without a candidate: the baseline, and the best once more.
 
 use super::{Driver, DriverError, Next, Ran, stopped};
+use crate::campaign::anchored::Anchored;
 use crate::campaign::event::{Event, Holds};
 use crate::campaign::guards::{self, No, Why};
+use crate::campaign::judge::Blocked;
 
 impl Driver<'_> {
     pub(super) fn measure_baseline(&mut self) -> Result<Next, DriverError> {
@@ -34,5 +36,20 @@ impl Driver<'_> {
             }
             Err(blocked) => stopped(blocked),
         }
+    }
+
+    /// It is for orientation: a campaign goes on without it.
+    pub(super) fn anchor(&mut self) -> Result<Next, DriverError> {
+        let tree = self.trees.prepare_judge(0, &[])?;
+        let anchored = match self.parts.judge.anchor(&tree, &self.baseline()) {
+            Ok(anchored) => anchored,
+            Err(Blocked::Interrupted) => return Ok(Next::End(Ran::Interrupted)),
+            Err(Blocked::Refused { message }) => Anchored {
+                message: Some(self.parts.secrets.redact(&message)),
+                ..Anchored::default()
+            },
+        };
+        self.note(Event::Anchored(anchored))?;
+        Ok(Next::Go)
     }
 }

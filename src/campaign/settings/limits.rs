@@ -3,6 +3,7 @@
 use super::Checker;
 use crate::campaign::file::CampaignFile;
 use crate::campaign::step::Rules;
+use crate::project::promotion::EVERY;
 
 impl Checker<'_> {
     pub(super) fn rules(&mut self, file: &CampaignFile) -> Rules {
@@ -31,6 +32,8 @@ impl Checker<'_> {
             failures: budget.failures,
             no_gain: file.stop.no_gain,
             target: file.target.as_ref().map(|target| target.value),
+            anchor: Some(file.anchor.as_ref().map_or(EVERY as u32, |anchor| anchor.value))
+                .filter(|every| *every > 0),
         }
     }
 }

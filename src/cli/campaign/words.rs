@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::campaign::event::{Event, Holds, Status};
 use crate::campaign::history::History;
 use crate::campaign::prompt::one_line;
-use crate::campaign::report::percent;
+use crate::campaign::report::{in_pairs, percent};
 use crate::campaign::settings::{AgentKind, Settings};
 
 /// An event; nothing for those that only programs need.
@@ -28,6 +28,7 @@ pub(super) fn event(event: &Event, history: &History, settings: &Settings) -> Op
             let word = if *holds == Holds::Yes { "reaches" } else { "does not reach" };
             Some(format!("  measured again: {} {word} the target", number(*value)))
         }
+        Event::Anchored(anchored) => Some(format!("  anchor     {}", in_pairs(anchored))),
         Event::Resumed => Some("taken up where it was left".to_owned()),
         Event::Proposed { .. }
         | Event::Committed { .. }
@@ -92,6 +93,9 @@ pub(super) fn summary(history: &History) -> String {
             best.iteration,
             number(baseline.value)
         ));
+    }
+    if let Some(anchored) = &history.anchor {
+        lines.push(format!("  anchor     {}", in_pairs(anchored)));
     }
     let ended = history.iterations.iter().filter(|one| one.status.is_some()).count();
     let kept = history.count(&[Status::Kept]);
