@@ -13,7 +13,7 @@ use crate::engine::stage::{Failure, FailureClass};
 use crate::engine::{Outcome as StageOutcome, StageRecord};
 use crate::host::Host;
 use crate::pipeline::{Direction, Overrides};
-use crate::plan::Definition;
+use crate::plan::{Definition, StageKind};
 use crate::process::Cancel;
 use crate::project::promotion::{Anchor, PromotionError, Rationale};
 use crate::project::{
@@ -25,6 +25,9 @@ use crate::record::{Artifact, Decision};
 
 /// How many cases of a baseline are described by their bounds.
 const MAX_BOUNDS: usize = 8;
+
+/// How many lines of a failed command's output a reason holds.
+const PRINTED_LINES: usize = 15;
 
 /// Judges by a pipeline of the tree.
 pub struct PipelineJudge<'a> {
@@ -248,6 +251,17 @@ fn artifact(tree: &Path, stage: &StageFinished) -> Option<String> {
     has_one.then(|| below.to_string_lossy().into_owned())
 }
 
+/// The end of what a command printed that failed, on lines of its own. What kernel stages print is
+/// in their messages, as far as a candidate may know it.
+fn printed(tree: &Path, stage: &StageFinished) -> String {
+    let artifact = artifact(tree, stage).and_then(|file| Artifact::read(&tree.join(file)).ok());
+    let command = artifact.filter(|artifact| artifact.kind == StageKind::Command);
+    let output = command.map(|artifact| artifact.output).unwrap_or_default();
+    let lines: Vec<&str> = output.trim().lines().collect();
+    let end = lines[lines.len().saturating_sub(PRINTED_LINES)..].join("\n");
+    if end.is_empty() { end } else { format!("\n{end}") }
+}
+
 /// What a run says of its candidate.
 fn judgement(tree: &Path, baseline: &Baseline, report: &RunReport) -> Result<Judgement, Blocked> {
     // A stage that ends by a decision has failed for the pipeline, and not here.
@@ -256,7 +270,7 @@ fn judgement(tree: &Path, baseline: &Baseline, report: &RunReport) -> Result<Jud
     if let Some((stage, failure)) = broken.and_then(|stage| Some((stage, failure(stage)?))) {
         return Ok(Judgement {
             artifact: artifact(tree, stage),
-            reason: format!("{}: {}", stage.stage, failure.message),
+            reason: format!("{}: {}{}", stage.stage, failure.message, printed(tree, stage)),
             ..Judgement::of(outcome_of(failure)?)
         });
     }

@@ -14,6 +14,7 @@ use super::support::Project;
 /// is the checkout, `$state` the campaign's folder, and the agent stands in its copy.
 const TURNS: &[(&str, &str)] = &[
     ("good", "kept"),
+    ("echo 'cycles? none' > k.c", "failed"),
     // It ends badly, or with nothing.
     ("good; exit 3", "kept"),
     ("exit 3", "agent-failed"),
@@ -97,7 +98,9 @@ fn whatever_an_agent_does_ends_as_documented_and_reaches_nothing_else() {
     let ended = of("ended");
     assert_eq!(ended.len(), TURNS.len());
     for (at, (turn, status)) in TURNS.iter().enumerate() {
-        let told = || format!("{turn}\n{}\n{}", proposals[at], log(&project, at + 1));
+        let told = || {
+            format!("{turn}\n{}\n{}", proposals[at], of_iteration(&project, at + 1, "agent.log"))
+        };
         assert_eq!(ended[at]["status"], *status, "{}", told());
         let code = &proposals[at]["proposal"]["agent"]["message"];
         assert!(code != "exit code 40" && code != "exit code 41", "{}", told());
@@ -105,23 +108,27 @@ fn whatever_an_agent_does_ends_as_documented_and_reaches_nothing_else() {
     assert_eq!(users_files(&project.root()), before);
     assert!(!project.path("planted").exists());
     let endless = TURNS.iter().position(|(turn, _)| turn.starts_with("yes")).expect("one") + 1;
-    let kept = log(&project, endless);
+    let kept = of_iteration(&project, endless, "agent.log");
     assert!(kept.len() < (4 << 20) + 100 && kept.contains("bytes left out"), "{}", kept.len());
+    // What the project's own command said goes into the prompts that follow.
+    let failure = "## Why iteration 2 failed\n\n```text\ncandidate: ";
+    let prompt = of_iteration(&project, 3, "prompt.md");
+    assert!(prompt.contains(failure) && prompt.contains("\ncycles? none\n```"), "{prompt}");
     // Older systems let it signal what is not its own.
     let signals = TURNS.len() - 1;
     assert!(TURNS[signals - 1].0.contains("kill -0"));
     if SandboxLevel::available().landlock_abi >= 6 {
-        assert!(!log(&project, signals).contains("reached"));
+        assert!(!of_iteration(&project, signals, "agent.log").contains("reached"));
     }
     project.expect_no_processes();
 }
 
-/// What an iteration's agent printed.
-fn log(project: &Project, iteration: usize) -> String {
+/// A file of an iteration.
+fn of_iteration(project: &Project, iteration: usize, name: &str) -> String {
     let campaigns = project.path(".optloop/campaigns");
     let campaign = fs::read_dir(campaigns).expect("listed").flatten().next().expect("one").path();
-    let path = campaign.join(format!("iterations/{iteration:04}/agent.log"));
-    fs::read_to_string(Path::new(&path)).expect("a log")
+    let path = campaign.join(format!("iterations/{iteration:04}/{name}"));
+    fs::read_to_string(Path::new(&path)).expect("there")
 }
 
 #[test]
@@ -135,7 +142,12 @@ fn what_an_agent_needs_and_must_not_call_is_looked_at_before_anything_runs() {
     let refused = refused.says("variables that are not set: UNSET_TOKEN, NOR_THIS");
     drop(refused.says_nothing_of("sesame"));
     with("[agent]\nenv = [\"SET_TOKEN\"]\ndeny = [\"popcorn-cli\"]\ndirectives = [\"be brief\"]");
-    let dry = start().run().code(0).says("needs      SET_TOKEN").says("denied     popcorn-cli");
+    let dry = start()
+        .run()
+        .code(0)
+        .says("needs      SET_TOKEN")
+        .says("sandbox    writes are")
+        .says("denied     popcorn-cli");
     drop(dry.says("the first prompt, ").says("- be brief").says_nothing_of("sesame"));
     project.write("mine.j2", "{{ goal }}\n{{ gaol }}\n");
     with("[agent]\ntemplate = \"mine.j2\"");

@@ -58,7 +58,7 @@ impl Agent for Started {
         // What it left there is of no use to anybody.
         drop(fs::remove_dir_all(temporary));
         // What it changed cannot be looked at then, and that is said where it is looked at.
-        drop(lane::put_right(call.lane));
+        drop(lane::put_right(call.lane, &call.folder.join("aside")));
         answer
     }
 }

@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use crate::campaign::event::{Event, Holds, Status};
+use crate::campaign::file::AgentSandbox;
 use crate::campaign::history::History;
 use crate::campaign::prompt::one_line;
 use crate::campaign::report::{in_pairs, percent};
 use crate::campaign::settings::{AgentKind, Settings};
+use crate::process::sandbox::SandboxLevel;
 
 /// An event; nothing for those that only programs need.
 pub(super) fn event(event: &Event, history: &History, settings: &Settings) -> Option<String> {
@@ -103,6 +105,20 @@ pub(super) fn summary(history: &History) -> String {
     lines.join("\n")
 }
 
+/// What confines the agent.
+fn sandbox(settings: &Settings) -> String {
+    match (&settings.agent.kind, settings.agent.sandbox) {
+        (AgentKind::Replay(_), _) => "nothing is started".to_owned(),
+        (AgentKind::Command { .. }, AgentSandbox::None) => {
+            "none: the agent can write wherever you can".to_owned()
+        }
+        (AgentKind::Command { .. }, AgentSandbox::Auto) => {
+            let abi = SandboxLevel::available().landlock_abi;
+            format!("writes are confined (Landlock {abi}); network and local sockets are open")
+        }
+    }
+}
+
 /// What a campaign would do.
 pub(super) fn plan(settings: &Settings, pipeline: &Path) -> String {
     let agent = match &settings.agent.kind {
@@ -116,6 +132,7 @@ pub(super) fn plan(settings: &Settings, pipeline: &Path) -> String {
         .map_or_else(|| "no limit".to_owned(), |seconds| format!("{} h", seconds / 3600.0));
     let mut lines = vec![
         format!("  agent      {agent}"),
+        format!("  sandbox    {}", sandbox(settings)),
         format!("  judge      {}", pipeline.display()),
         format!("  may edit   {}", settings.patterns.edit.join(", ")),
         format!("  iterations {}", limit(rules.iterations)),
