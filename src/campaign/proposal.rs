@@ -170,3 +170,30 @@ impl AgentEnd {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::campaign::event::{Entry, Event};
+
+    #[test]
+    fn lines_of_earlier_versions_can_be_read() {
+        let proposed = r#"{"version": 1, "at": "2026-11-30T22:00:00Z", "event": "proposed",
+            "iteration": 1, "proposal": {"description": "d", "files": [], "strays": [],
+            "violations": [], "agent": {"how": "timed_out", "message": "2 h"}}}"#;
+        let entry: Entry = serde_json::from_str(proposed).expect("it is read");
+        let Event::Proposed { proposal, .. } = entry.event else { panic!("{:?}", entry.event) };
+        let wanted = Proposal {
+            description: "d".to_owned(),
+            agent: AgentEnd::TimedOut { message: "2 h".to_owned() },
+            ..Proposal::default()
+        };
+        assert_eq!(proposal, wanted);
+        let baseline = r#"{"version": 1, "at": "2026-11-30T22:00:00Z", "event": "baseline",
+            "stage": "s", "metric": "m", "better": "lower", "value": 1.0, "artifact": "a",
+            "guards": [null]}"#;
+        let entry: Entry = serde_json::from_str(baseline).expect("it is read");
+        let Event::Baseline(baseline) = entry.event else { panic!("{:?}", entry.event) };
+        assert!(baseline.device.is_none() && baseline.bounds.is_empty());
+    }
+}
