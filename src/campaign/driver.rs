@@ -5,6 +5,7 @@ mod files;
 mod judge;
 mod measure;
 mod propose;
+mod steer;
 
 use std::fs;
 use std::path::Path;
@@ -14,6 +15,7 @@ use super::agent::Agent;
 use super::event::{Baseline, Begun, Entry, Event, LOG_VERSION, Proposal, Status};
 use super::guards::Place;
 use super::history::{History, Iteration};
+use super::inbox::{INBOX, STOP};
 use super::judge::{Blocked, Judge};
 use super::log::Log;
 use super::report;
@@ -25,11 +27,6 @@ use super::trees::Trees;
 use crate::process::Cancel;
 pub use error::DriverError;
 use files::{make_folder, write};
-
-/// Where requests to a running campaign are left.
-pub const INBOX: &str = "inbox";
-/// The request to stop.
-pub const STOP: &str = "stop";
 
 /// Learns what happens; cannot change it.
 pub trait Observer {
@@ -94,6 +91,7 @@ impl<'a> Driver<'a> {
         let (log, _torn) = Log::open(parts.folder)?;
         let mut driver = Self { parts, trees, log, scope, since: Instant::now() };
         driver.note(Event::Begun(Begun { base, ..begun }))?;
+        driver.note_limits()?;
         Ok(driver)
     }
 
@@ -102,14 +100,15 @@ impl<'a> Driver<'a> {
     /// # Errors
     /// When its log or its trees cannot be read, or the folder cannot be written.
     pub fn resume(parts: Parts<'a>) -> Result<(Self, Option<String>), DriverError> {
-        let scope = Scope::new(&parts.settings.patterns)?;
         let (log, torn) = Log::open(parts.folder)?;
         let history = log.history();
+        let scope = steer::scope(parts.settings, history)?;
         let begun = history.begun.as_ref().map(|begun| begun.base.as_str());
         let best = history.best.as_ref().map(|best| best.commit.as_str()).or(begun);
         let trees = Trees::resume(parts.folder, best.unwrap_or_default())?;
         let mut driver = Self { parts, trees, log, scope, since: Instant::now() };
         driver.note(Event::Resumed)?;
+        driver.note_limits()?;
         Ok((driver, torn))
     }
 
@@ -127,14 +126,19 @@ impl<'a> Driver<'a> {
             if self.parts.cancel.is_set() {
                 return Ok(Ran::Interrupted);
             }
-            let action = step(self.history(), &self.parts.settings.rules, self.wish());
-            if let Next::End(ran) = self.act(&action)? {
-                return Ok(ran);
+            let action = step(self.history(), &self.rules(), self.wish());
+            match self.act(&action) {
+                Ok(Next::Go) => {}
+                Ok(Next::End(ran)) => return Ok(ran),
+                Err(error) => return Err(self.halted(error)),
             }
         }
     }
 
     fn wish(&self) -> Wish {
+        if self.request().is_some() {
+            return Wish::Steer;
+        }
         if self.parts.folder.join(INBOX).join(STOP).exists() {
             return Wish::Stop;
         }
@@ -156,6 +160,7 @@ impl<'a> Driver<'a> {
             Action::Close(iteration, status) => self.close(iteration, status)?,
             Action::Confirm => return self.confirm(),
             Action::Anchor => return self.anchor(),
+            Action::Steer => self.steer()?,
             Action::Finish(end) => {
                 self.note(Event::Finished { end })?;
                 self.write_report()?;

@@ -502,3 +502,6 @@ fn what_a_guard_prints_of_a_secret_is_not_written_down() {
         assert!(text.contains("[redacted: MY_KEY]") && !text.contains("sesame"), "{text}");
     }
 }
+
+#[path = "driver/steer_tests.rs"]
+mod steer;

@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::anchored::Anchored;
+pub use super::end::{End, Limits};
 pub use super::proposal::{AgentEnd, Changed, How, Proposal, Rule, Violation};
+use super::steering::Steering;
 use crate::record::lines::Record;
 
 /// The version of these lines.
@@ -82,11 +84,32 @@ pub enum Event {
     Anchored(Anchored),
     /// A driver takes up what another one left.
     Resumed,
+    /// What ends the campaign, by its file: when it begins, and where that has changed since.
+    Limited(Limits),
+    /// A request of people was answered.
+    Steered(Steered),
+    /// The driver could not go on; the campaign can be taken up.
+    Halted {
+        /// Why.
+        message: String,
+    },
     /// The campaign ends.
     Finished {
         /// Why.
         end: End,
     },
+}
+
+/// A request that was answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Steered {
+    /// The request: it is answered once.
+    pub request: String,
+    /// What it asks for.
+    pub asks: Steering,
+    /// Why it is not followed; none where it is.
+    #[serde(default)]
+    pub refused: Option<String>,
 }
 
 /// How a campaign begins.
@@ -258,36 +281,4 @@ pub enum Holds {
     Yes,
     /// It is not.
     No,
-}
-
-/// Why a campaign ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum End {
-    /// The target is reached, and was confirmed twice.
-    Target,
-    /// A budget is spent.
-    Budget,
-    /// So many iterations in a row brought no gain.
-    Plateau,
-    /// It was asked to stop.
-    Stopped,
-    /// Failures of agents or machine used up what they may.
-    Blocked,
-    /// A replayed agent has no more versions.
-    Exhausted,
-}
-
-impl End {
-    /// In words.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Target => "the target is reached and confirmed",
-            Self::Budget => "the budget is spent",
-            Self::Plateau => "no gain for as many iterations as `stop.no_gain` allows",
-            Self::Stopped => "stopped on request",
-            Self::Blocked => "the failures used up what `budget.failures` allows",
-            Self::Exhausted => "there is no further version to replay",
-        }
-    }
 }

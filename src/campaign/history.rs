@@ -2,8 +2,10 @@
 
 use super::anchored::Anchored;
 use super::event::{
-    Baseline, Begun, Better, End, Entry, Event, Holds, Judgement, Outcome, Proposal, Status,
+    Baseline, Begun, Better, End, Entry, Event, Holds, Judgement, Limits, Outcome, Proposal,
+    Status, Steered,
 };
+use super::steering::{Directive, Steering};
 
 /// A campaign up to some event.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -22,6 +24,20 @@ pub struct History {
     pub unanchored: u32,
     /// Why it ended.
     pub end: Option<End>,
+    /// What ends it, by its file.
+    pub limits: Limits,
+    /// What people changed meanwhile, all together; it counts more than the file.
+    pub steering: Steering,
+    /// What people said, oldest first.
+    pub directives: Vec<Directive>,
+    /// The requests that were answered.
+    pub answered: Vec<String>,
+    /// Why the driver could not go on, where nothing has happened since.
+    pub halted: Option<String>,
+    /// When it began, RFC 3339.
+    pub began_at: String,
+    /// When the last event was written.
+    pub last_at: String,
 }
 
 /// The best so far.
@@ -54,6 +70,8 @@ pub struct Iteration {
     pub status: Option<Status>,
     /// How long it took, s.
     pub seconds: f64,
+    /// When it ended, RFC 3339.
+    pub ended_at: String,
 }
 
 /// An event that cannot follow those before it.
@@ -105,9 +123,28 @@ impl History {
     pub fn fold<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<Self, OutOfOrder> {
         let mut history = Self::default();
         for (at, entry) in entries.into_iter().enumerate() {
-            history.apply(&entry.event).map_err(|why| OutOfOrder { number: at + 1, why })?;
+            history.take(entry).map_err(|why| OutOfOrder { number: at + 1, why })?;
         }
         Ok(history)
+    }
+
+    /// The same with one line of the log more.
+    ///
+    /// # Errors
+    /// Why it cannot follow those before it.
+    pub fn take(&mut self, entry: &Entry) -> Result<(), Misplaced> {
+        self.apply(&entry.event)?;
+        self.last_at.clone_from(&entry.at);
+        match &entry.event {
+            Event::Begun(_) => self.began_at.clone_from(&entry.at),
+            Event::Ended { .. } => {
+                if let Some(last) = self.iterations.last_mut() {
+                    last.ended_at.clone_from(&entry.at);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// The same with one event more.
@@ -118,6 +155,7 @@ impl History {
         if self.end.is_some() && !matches!(event, Event::Resumed) {
             return Err(Misplaced::AfterTheEnd);
         }
+        self.halted = None;
         match event {
             Event::Begun(begun) => self.begun = Some(begun.clone()),
             Event::Baseline(baseline) => self.take_baseline(baseline)?,
@@ -140,6 +178,9 @@ impl History {
                 self.unanchored = 0;
             }
             Event::Resumed => {}
+            Event::Limited(limits) => self.limits = limits.clone(),
+            Event::Steered(steered) => self.steer(steered),
+            Event::Halted { message } => self.halted = Some(message.clone()),
             Event::Finished { end } => self.end = Some(*end),
         }
         Ok(())
@@ -200,6 +241,22 @@ impl History {
             Holds::No => best.is_refuted = true,
         }
         Ok(())
+    }
+
+    fn steer(&mut self, steered: &Steered) {
+        self.answered.push(steered.request.clone());
+        if steered.refused.is_some() {
+            return;
+        }
+        let from = self.next_number();
+        let said = steered.asks.say.as_ref().map(|say| say.trim().to_owned());
+        self.directives.extend(said.map(|text| Directive { from, text }));
+        self.steering.and_then(&steered.asks);
+        if let Some(best) = self.best.as_mut().filter(|_| steered.asks.target.is_some()) {
+            // They were about another target.
+            best.confirmations = 0;
+            best.is_refuted = false;
+        }
     }
 
     /// The iteration that has begun and not ended.

@@ -59,11 +59,11 @@ impl Log {
     pub fn append(&mut self, event: Event, at: String) -> Result<(), LogError> {
         let mut next = self.history.clone();
         let number = 0;
-        next.apply(&event).map_err(|why| LogError::OutOfOrder {
+        let entry = Entry { version: LOG_VERSION, at, event };
+        next.take(&entry).map_err(|why| LogError::OutOfOrder {
             path: self.path.clone(),
             source: OutOfOrder { number, why },
         })?;
-        let entry = Entry { version: LOG_VERSION, at, event };
         lines::append(&self.path, |_| entry)?;
         self.history = next;
         Ok(())

@@ -1,6 +1,7 @@
 //! Campaigns: an agent proposes one change at a time, and the engine decides whether it stays.
 //!
 //! - [`event`], [`proposal`], [`history`]: what happened, and what is known from it;
+//! - [`inbox`], [`steering`]: what people ask of one that runs;
 //! - [`step`]: what is done next, decided from nothing but that;
 //! - [`scope`], [`collect`]: what an agent may change, and what it changed;
 //! - [`file`], [`settings`]: the file that people write, and what it means;
@@ -13,10 +14,12 @@ pub mod agent;
 pub mod anchored;
 pub mod collect;
 pub mod driver;
+pub mod end;
 pub mod event;
 pub mod file;
 pub mod guards;
 pub mod history;
+pub mod inbox;
 pub mod judge;
 pub mod log;
 pub mod pipeline_judge;
@@ -26,6 +29,7 @@ pub mod report;
 pub mod scope;
 pub mod secrets;
 pub mod settings;
+pub mod steering;
 pub mod step;
 pub mod store;
 pub mod trees;

@@ -27,14 +27,18 @@ impl Brief<'_> {
     /// The prompt.
     pub fn text(&self) -> String {
         let settings = self.settings;
+        let steering = &self.history.steering;
+        let rules = settings.rules.steered(steering);
+        let said = self.history.directives.iter().map(|one| one.text.clone());
         let context = Context {
             goal: settings.goal.trim().to_owned(),
             iteration: self.iteration,
-            total: settings.rules.iterations,
+            total: rules.iterations,
             edit: settings.patterns.edit.clone(),
             protect: settings.patterns.protect.clone(),
-            directives: settings.asking.directives.clone(),
-            target: settings.rules.target.map(Number),
+            directives: settings.asking.directives.iter().cloned().chain(said).collect(),
+            target: rules.target.map(Number),
+            stretch: steering.stretch.map(Number),
             ..Context::of(self.history)
         };
         settings.asking.template.text(&context)

@@ -1,8 +1,9 @@
 //! What a campaign does next: a function of what is known of it and of its rules, and of nothing
 //! else.
 
-use super::event::{AgentEnd, End, Proposal, Status};
+use super::event::{AgentEnd, End, Limits, Proposal, Status};
 use super::history::{Best, History, Iteration};
+use super::steering::Steering;
 
 /// When a campaign ends.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -22,12 +23,39 @@ pub struct Rules {
     pub anchor: Option<u32>,
 }
 
+impl Rules {
+    /// The same as its file has it, for the log.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            iterations: self.iterations,
+            seconds: self.seconds,
+            failures: self.failures,
+            no_gain: self.no_gain,
+            target: self.target,
+        }
+    }
+
+    /// The same, but for what people changed while the campaign ran.
+    #[must_use]
+    pub fn steered(&self, by: &Steering) -> Self {
+        Self {
+            iterations: by.iterations.or(self.iterations),
+            seconds: by.hours.map(|hours| hours * 3600.0).or(self.seconds),
+            failures: by.failures.or(self.failures),
+            target: by.target.or(self.target),
+            ..self.clone()
+        }
+    }
+}
+
 /// What else matters: what people want meanwhile, and whether there is more to try.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Wish {
     /// Nothing.
     #[default]
     GoOn,
+    /// A request, which is answered between iterations.
+    Steer,
     /// To end after the present iteration.
     Stop,
     /// The agent has nothing more to propose.
@@ -39,6 +67,8 @@ pub enum Wish {
 pub enum Action {
     /// The unchanged project is measured.
     MeasureBaseline,
+    /// A request is answered.
+    Steer,
     /// The next iteration begins.
     Open(u32),
     /// The agent is asked.
@@ -115,6 +145,9 @@ fn refused(proposal: &Proposal) -> Option<Status> {
 }
 
 fn between(history: &History, rules: &Rules, wish: Wish, best: &Best) -> Action {
+    if wish == Wish::Steer {
+        return Action::Steer;
+    }
     if wish == Wish::Stop {
         return Action::Finish(End::Stopped);
     }

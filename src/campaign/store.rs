@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::driver::{INBOX, STOP};
+use super::inbox::{self, INBOX, STOP};
 use super::log;
+use super::steering::Steering;
 use crate::cache::CacheError;
 use crate::cache::lock::{Lock, TryLock};
 use crate::engine::tags;
@@ -151,6 +152,14 @@ impl Stored {
         let inbox = self.folder.join(INBOX);
         fs::create_dir_all(&inbox)?;
         fs::write(inbox.join(STOP), "")
+    }
+
+    /// Asks it to change something before its next iteration; the request's name.
+    ///
+    /// # Errors
+    /// When the request cannot be left.
+    pub fn ask_to_steer(&self, steering: &Steering) -> io::Result<String> {
+        inbox::leave(&self.folder, steering, jiff::Timestamp::now())
     }
 }
 

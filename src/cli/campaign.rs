@@ -2,6 +2,7 @@
 
 mod show;
 mod start;
+mod steer;
 mod which;
 mod words;
 
@@ -20,6 +21,7 @@ pub(super) fn run(command: &LoopCommand, ui: &Ui) -> Exit {
         LoopCommand::Results(which) => show::results(which, ui),
         LoopCommand::Diff(args) => show::diff(args, ui),
         LoopCommand::Stop(which) => stop(which, ui),
+        LoopCommand::Steer(args) => steer::steer(args, ui),
     };
     done.unwrap_or_else(|refusal| ui.refuse(&refusal))
 }

@@ -8,7 +8,7 @@ pub(super) mod machine;
 
 use serde::Serialize;
 
-use self::campaign::CampaignStatusLine;
+use self::campaign::{CampaignStatusLine, CampaignSteeredLine};
 use self::inspected::{
     AsmDiffLine, AsmLine, DeviceCodeDiffLine, DeviceCodeLine, EntryDiffLine, EntryLine,
     EntryOnlyInLine, FunctionDiffLine, FunctionLine, FunctionOnlyInLine, ResourcesDiffLine,
@@ -125,6 +125,8 @@ pub(super) enum Line {
     EntryDiff(Box<EntryDiffLine>),
     /// How a campaign is doing.
     CampaignStatus(CampaignStatusLine),
+    /// A request was left for a campaign.
+    CampaignSteered(CampaignSteeredLine),
 }
 
 impl Line {

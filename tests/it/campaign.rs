@@ -223,10 +223,17 @@ fn another_process_sees_a_campaign_run_and_can_ask_it_to_stop() {
     wait_until("the agent's turn", || says("waiting for the agent"));
     assert!(says(&format!("pid {}", running.id())), "who drives it");
     drop(project.args(["loop", "start"]).run().code(75).says("driven by"));
+    drop(project.args(["loop", "steer"]).run().code(2).says("--say"));
+    drop(project.args(["loop", "steer", "--budget", "iterations=many"]).run().code(2));
+    drop(project.args(["loop", "steer", "--say", "  "]).run().code(2).says("it says nothing"));
+    let words = ["loop", "steer", "--say", "be bold", "--target", "500", "--budget", "hours=2"];
+    drop(project.args(words).run().code(0).says("from its next iteration on: says `be bold`"));
     drop(project.args(["loop", "stop", "cycles"]).run().code(0));
     project.write("go", "");
-    drop(running.wait().code(12).says("stopped on request"));
+    let ran = running.wait().code(12).says("stopped on request");
+    drop(ran.says("steered    says `be bold`, target 500, at most 2 h"));
     assert_eq!(statuses(&project), ["no-op"]);
+    drop(project.args(["loop", "steer", "--stretch", "1"]).run().code(1).says("has ended"));
     project.expect_no_processes();
 }
 

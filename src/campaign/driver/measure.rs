@@ -28,7 +28,7 @@ impl Driver<'_> {
         let tree = self.trees.prepare_judge(0, &[])?;
         match self.parts.judge.confirm(&tree, &self.baseline()) {
             Ok(value) => {
-                let target = self.parts.settings.rules.target;
+                let target = self.rules().target;
                 let reaches = |target| self.history().better().reaches(value, target);
                 let holds = if target.is_some_and(reaches) { Holds::Yes } else { Holds::No };
                 self.note(Event::Confirmed { value, holds })?;

@@ -16,6 +16,8 @@ pub(in crate::cli) enum LoopCommand {
     Status(WhichCampaign),
     /// Ask a campaign to end after its present iteration.
     Stop(WhichCampaign),
+    /// Change what a campaign aims at, from its next iteration on.
+    Steer(SteerArgs),
     /// Show what was tried, and what came of it.
     Results(WhichCampaign),
     /// Print what an iteration changed, or what all kept ones changed together, as a patch.
@@ -34,6 +36,66 @@ pub(in crate::cli) struct StartArgs {
     /// Allow changes of a file or pattern that `scope.approve` names; may be repeated.
     #[arg(long, value_name = "PATH")]
     pub(in crate::cli) approve: Vec<String>,
+}
+
+/// `optloop loop steer`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("wish").required(true).multiple(true))]
+pub(in crate::cli) struct SteerArgs {
+    #[command(flatten)]
+    pub(in crate::cli) which: WhichCampaign,
+    /// Tell the agent something: it goes into every later prompt.
+    #[arg(long, value_name = "TEXT", group = "wish")]
+    pub(in crate::cli) say: Option<String>,
+    /// The metric that is enough, in its unit.
+    #[arg(long, value_name = "X", group = "wish", allow_negative_numbers = true)]
+    pub(in crate::cli) target: Option<f64>,
+    /// A better metric to aim at; it ends nothing.
+    #[arg(long, value_name = "X", group = "wish", allow_negative_numbers = true)]
+    pub(in crate::cli) stretch: Option<f64>,
+    /// Allow changes of a file or pattern that `scope.approve` names; may be repeated.
+    #[arg(long, value_name = "PATH", group = "wish")]
+    pub(in crate::cli) approve: Vec<String>,
+    /// Another budget; may be repeated. Counted from the beginning of the campaign.
+    #[arg(long, value_name = "iterations=N|hours=H|failures=N", group = "wish")]
+    #[arg(value_parser = budget)]
+    pub(in crate::cli) budget: Vec<Budget>,
+}
+
+/// A part of a campaign's budget.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::cli) enum Budget {
+    /// Iterations.
+    Iterations(u32),
+    /// Hours of iterations.
+    Hours(f64),
+    /// Failures of the agent or the machine.
+    Failures(u32),
+}
+
+/// Why this is no part of a budget.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::cli) enum NoBudget {
+    /// Another key, or none.
+    #[error("write iterations=N, hours=H or failures=N")]
+    Key,
+    /// The value is none.
+    #[error("`{0}` is no such number")]
+    Value(String),
+}
+
+fn budget(text: &str) -> Result<Budget, NoBudget> {
+    let (key, value) = text.split_once('=').ok_or(NoBudget::Key)?;
+    let whole = || value.parse().map_err(|_| NoBudget::Value(value.to_owned()));
+    match key {
+        "iterations" => Ok(Budget::Iterations(whole()?)),
+        "failures" => Ok(Budget::Failures(whole()?)),
+        "hours" => {
+            let hours = value.parse().map_err(|_| NoBudget::Value(value.to_owned()))?;
+            Ok(Budget::Hours(hours))
+        }
+        _ => Err(NoBudget::Key),
+    }
 }
 
 /// Which campaign is meant.

@@ -1,12 +1,11 @@
 //! Looking at a campaign: how it is doing, what was tried, what was changed.
 
-use super::which::{chosen, shown, unreadable};
+use super::which::{chosen, history, shown};
 use super::words;
 use crate::campaign::event::Status;
 use crate::campaign::history::History;
-use crate::campaign::log::Log;
 use crate::campaign::report;
-use crate::campaign::store::{Driven, Stored};
+use crate::campaign::store::Driven;
 use crate::campaign::trees;
 use crate::cli::args::{DiffArgs, Format, WhichCampaign};
 use crate::cli::exit::Exit;
@@ -94,9 +93,4 @@ fn one(history: &History, number: u32) -> Result<(String, String), Refusal> {
         Refusal::Words(what, Some(hint), Exit::User)
     })?;
     Ok((format!("{commit}^"), commit))
-}
-
-fn history(stored: &Stored) -> Result<History, Refusal> {
-    let (log, _torn) = Log::open(&stored.folder).map_err(|e| unreadable(&e))?;
-    Ok(log.history().clone())
 }

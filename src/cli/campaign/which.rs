@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::campaign::log::LogError;
+use crate::campaign::history::History;
+use crate::campaign::log::{Log, LogError};
 use crate::campaign::store::Stored;
 use crate::cli::args::WhichCampaign;
 use crate::cli::exit::{self, Exit};
@@ -40,6 +41,12 @@ pub(super) fn unwritable(path: &Path, error: &io::Error) -> Refusal {
 /// Refuses with a log that cannot be read.
 pub(super) fn unreadable(error: &LogError) -> Refusal {
     Refusal::Words(error.to_string(), None, Exit::User)
+}
+
+/// What is known of a campaign.
+pub(super) fn history(stored: &Stored) -> Result<History, Refusal> {
+    let (log, _torn) = Log::open(&stored.folder).map_err(|e| unreadable(&e))?;
+    Ok(log.history().clone())
 }
 
 /// A campaign's files, as people would write them from here.

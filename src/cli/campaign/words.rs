@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::campaign::event::{Event, Holds, Status};
+use crate::campaign::event::{Event, Holds, Status, Steered};
 use crate::campaign::file::AgentSandbox;
 use crate::campaign::history::History;
 use crate::campaign::prompt::one_line;
@@ -32,10 +32,20 @@ pub(super) fn event(event: &Event, history: &History, settings: &Settings) -> Op
         }
         Event::Anchored(anchored) => Some(format!("  anchor     {}", in_pairs(anchored))),
         Event::Resumed => Some("taken up where it was left".to_owned()),
+        Event::Steered(steered) => Some(self::steered(steered)),
         Event::Proposed { .. }
         | Event::Committed { .. }
         | Event::Judged { .. }
+        | Event::Limited(_)
+        | Event::Halted { .. }
         | Event::Finished { .. } => None,
+    }
+}
+
+fn steered(steered: &Steered) -> String {
+    match &steered.refused {
+        None => format!("  steered    {}", steered.asks.words()),
+        Some(why) => format!("  steered    not followed: {why} ({})", steered.request),
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::campaign::event::End;
+use crate::campaign::steering::Steering;
 
 /// How a campaign is doing.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
@@ -29,4 +30,15 @@ pub(in crate::cli) struct CampaignStatusLine {
     pub(in crate::cli) end: Option<End>,
     /// Where its files lie.
     pub(in crate::cli) folder: String,
+}
+
+/// A request was left for a campaign.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct CampaignSteeredLine {
+    /// Its name and the time of its start.
+    pub(in crate::cli) id: String,
+    /// The request's name: the event that answers it holds it.
+    pub(in crate::cli) request: String,
+    /// What is asked for.
+    pub(in crate::cli) asks: Steering,
 }

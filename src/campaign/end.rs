@@ -1,0 +1,52 @@
+//! How a campaign ends, and what it is allowed until then.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Why a campaign ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// The target is reached, and was confirmed twice.
+    Target,
+    /// A budget is spent.
+    Budget,
+    /// So many iterations in a row brought no gain.
+    Plateau,
+    /// It was asked to stop.
+    Stopped,
+    /// Failures of agents or machine used up what they may.
+    Blocked,
+    /// A replayed agent has no more versions.
+    Exhausted,
+}
+
+impl End {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Target => "the target is reached and confirmed",
+            Self::Budget => "the budget is spent",
+            Self::Plateau => "no gain for as many iterations as `stop.no_gain` allows",
+            Self::Stopped => "stopped on request",
+            Self::Blocked => "the failures used up what `budget.failures` allows",
+            Self::Exhausted => "there is no further version to replay",
+        }
+    }
+}
+
+/// What ends a campaign, by its file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Limits {
+    /// The most iterations.
+    pub iterations: Option<u32>,
+    /// The most time of iterations, s.
+    pub seconds: Option<f64>,
+    /// The most failures of agents and of the machine.
+    pub failures: Option<u32>,
+    /// How many iterations in a row without a gain.
+    pub no_gain: Option<u32>,
+    /// The metric that is enough.
+    pub target: Option<f64>,
+}
