@@ -12,13 +12,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::agent::Agent;
+use super::derived;
 use super::event::{Baseline, Begun, Entry, Event, LOG_VERSION, Proposal, Status};
 use super::guards::Place;
 use super::history::{History, Iteration};
 use super::inbox::{INBOX, STOP};
 use super::judge::{Blocked, Judge};
 use super::log::Log;
-use super::report;
 use super::scope::Scope;
 use super::secrets::Secrets;
 use super::settings::Settings;
@@ -26,7 +26,7 @@ use super::step::{Action, Wish, step};
 use super::trees::Trees;
 use crate::process::Cancel;
 pub use error::DriverError;
-use files::{make_folder, write};
+use files::make_folder;
 
 /// Learns what happens; cannot change it.
 pub trait Observer {
@@ -163,7 +163,6 @@ impl<'a> Driver<'a> {
             Action::Steer => self.steer()?,
             Action::Finish(end) => {
                 self.note(Event::Finished { end })?;
-                self.write_report()?;
                 // It was answered; a later start is not stopped by it.
                 drop(fs::remove_file(self.parts.folder.join(INBOX).join(STOP)));
             }
@@ -176,6 +175,7 @@ impl<'a> Driver<'a> {
         let at = jiff::Timestamp::now().to_string();
         self.log.append(event.clone(), at.clone())?;
         let entry = Entry { version: LOG_VERSION, at, event };
+        self.write_derived(&entry.event)?;
         self.parts.observer.event(&entry, self.log.history());
         Ok(())
     }
@@ -199,15 +199,17 @@ impl<'a> Driver<'a> {
 
     fn close(&mut self, iteration: u32, status: Status) -> Result<(), DriverError> {
         let seconds = self.since.elapsed().as_secs_f64();
-        self.note(Event::Ended { iteration, status, seconds })?;
-        self.write_report()
+        self.note(Event::Ended { iteration, status, seconds })
     }
 
-    fn write_report(&self) -> Result<(), DriverError> {
-        let text = report::text(self.history());
-        write(&self.parts.folder.join("report.md"), &text)?;
-        let records = report::records(self.history());
-        write(&self.parts.folder.join("experiments.jsonl"), &records)
+    /// Makes anew what an event changes of the files that are made from the log.
+    fn write_derived(&self, event: &Event) -> Result<(), DriverError> {
+        // It is made anew with the next event; nothing depends on it.
+        drop(derived::write_state(self.parts.folder, self.history()));
+        if derived::changes_records(event) {
+            derived::write_records(self.parts.folder, self.history())?;
+        }
+        Ok(())
     }
 }
 

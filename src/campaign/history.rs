@@ -36,6 +36,8 @@ pub struct History {
     pub halted: Option<String>,
     /// When it began, RFC 3339.
     pub began_at: String,
+    /// When the baseline was measured.
+    pub baseline_at: Option<String>,
     /// When the last event was written.
     pub last_at: String,
 }
@@ -137,6 +139,7 @@ impl History {
         self.last_at.clone_from(&entry.at);
         match &entry.event {
             Event::Begun(_) => self.began_at.clone_from(&entry.at),
+            Event::Baseline(_) => self.baseline_at = Some(entry.at.clone()),
             Event::Ended { .. } => {
                 if let Some(last) = self.iterations.last_mut() {
                     last.ended_at.clone_from(&entry.at);
@@ -288,16 +291,22 @@ impl History {
 
     /// How long all iterations took, s.
     pub fn seconds(&self) -> f64 {
-        self.iterations.iter().map(|iteration| iteration.seconds).sum()
+        // A sum of nothing would be -0.
+        self.iterations.iter().fold(0.0, |all, iteration| all + iteration.seconds)
     }
 
     /// How much better the best's measurement is than the baseline's, as a share of it: two numbers of
     /// different times, not a comparison in pairs.
     pub fn gain(&self) -> Option<f64> {
-        let (baseline, best) = (self.baseline.as_ref()?, self.best.as_ref()?);
+        self.beside_baseline(self.best.as_ref()?.value)
+    }
+
+    /// The same of any value of the metric.
+    pub fn beside_baseline(&self, value: f64) -> Option<f64> {
+        let baseline = self.baseline.as_ref()?;
         let ratio = match baseline.better {
-            Better::Lower => 1.0 - best.value / baseline.value,
-            Better::Higher => best.value / baseline.value - 1.0,
+            Better::Lower => 1.0 - value / baseline.value,
+            Better::Higher => value / baseline.value - 1.0,
         };
         Some(ratio).filter(|ratio| ratio.is_finite())
     }

@@ -5,6 +5,8 @@
 //! - [`step`]: what is done next, decided from nothing but that;
 //! - [`scope`], [`collect`]: what an agent may change, and what it changed;
 //! - [`file`], [`settings`]: the file that people write, and what it means;
+//! - [`report`], [`standing`], [`summary`], [`diary`], [`export`]: what is made of it, for people and programs;
+//!   [`derived`], [`lint`]: the files that hold that;
 //! - [`agent`]: who proposes; [`judge`], [`pipeline_judge`]: who decides; [`trees`]: where the project's files lie
 //!   meanwhile; [`driver`]: all of it, one step after another.
 //!
@@ -13,25 +15,34 @@
 pub mod agent;
 pub mod anchored;
 pub mod collect;
+pub mod derived;
+pub mod diary;
 pub mod driver;
 pub mod end;
 pub mod event;
+pub mod export;
 pub mod file;
 pub mod guards;
 pub mod history;
 pub mod inbox;
 pub mod judge;
+pub mod lint;
 pub mod log;
 pub mod pipeline_judge;
 pub mod prompt;
 pub mod proposal;
 pub mod report;
+#[cfg(test)]
+mod samples;
 pub mod scope;
 pub mod secrets;
 pub mod settings;
+pub mod standing;
 pub mod steering;
 pub mod step;
 pub mod store;
+pub mod summary;
+pub mod tail;
 pub mod trees;
 
 use serde_json::Value;
@@ -42,6 +53,7 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
         ("campaign", schemars::schema_for!(file::CampaignFile).to_value()),
         ("campaign_event", schemars::schema_for!(event::Entry).to_value()),
         ("experiment", schemars::schema_for!(report::Record).to_value()),
+        ("campaign_state", schemars::schema_for!(standing::Standing).to_value()),
     ];
     for (name, schema) in &mut all {
         schema["title"] = format!("optloop {}", name.replace('_', " ")).into();

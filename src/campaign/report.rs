@@ -1,4 +1,4 @@
-//! A campaign for people and for other programs: made from its history, again and again.
+//! What is kept of each attempt, for other programs: made from the history, again and again.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::anchored::Anchored;
-use super::event::{Status, Violation};
+use super::event::{Outcome, Violation};
 use super::history::{History, Iteration};
 use super::proposal::Account;
 
@@ -33,6 +33,12 @@ pub struct Record {
     pub lower: Option<f64>,
     /// The upper end.
     pub upper: Option<f64>,
+    /// How much better the metric is than the baseline's own measurement, as a share of that.
+    #[serde(default)]
+    pub delta: Option<f64>,
+    /// What the guards said, where they had their say.
+    #[serde(default)]
+    pub guard: Option<Guarded>,
     /// What was changed, in the agent's words.
     pub description: String,
     /// Why it ended so.
@@ -51,6 +57,19 @@ pub struct Record {
     /// Commands that the agent called and must not.
     #[serde(default)]
     pub denied: Vec<String>,
+    /// When it ended, RFC 3339.
+    #[serde(default)]
+    pub at: Option<String>,
+}
+
+/// What all guards said together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Guarded {
+    /// Each succeeded.
+    Pass,
+    /// One said no.
+    Fail,
 }
 
 /// All attempts, a JSON line each.
@@ -64,7 +83,8 @@ pub fn records(history: &History) -> String {
     text
 }
 
-fn all(history: &History) -> Vec<Record> {
+/// The baseline, and every iteration that has ended.
+pub fn all(history: &History) -> Vec<Record> {
     let baseline = history.baseline.as_ref().map(|baseline| Record {
         version: RECORD_VERSION,
         iteration: 0,
@@ -74,6 +94,8 @@ fn all(history: &History) -> Vec<Record> {
         gain: Some(0.0),
         lower: None,
         upper: None,
+        delta: Some(0.0),
+        guard: Some(Guarded::Pass),
         description: String::new(),
         reason: String::new(),
         files: Vec::new(),
@@ -82,12 +104,14 @@ fn all(history: &History) -> Vec<Record> {
         seconds: 0.0,
         account: Account::default(),
         denied: Vec::new(),
+        at: history.baseline_at.clone(),
     });
-    let ended = history.iterations.iter().filter_map(record);
+    let ended = history.iterations.iter().filter_map(|one| record(history, one));
     baseline.into_iter().chain(ended).collect()
 }
 
-fn record(iteration: &Iteration) -> Option<Record> {
+/// An iteration; none while it is under way.
+pub fn record(history: &History, iteration: &Iteration) -> Option<Record> {
     let status = iteration.status?;
     let proposal = iteration.proposal.clone().unwrap_or_default();
     let judged = iteration.judgement.as_ref();
@@ -100,6 +124,8 @@ fn record(iteration: &Iteration) -> Option<Record> {
         gain: judged.and_then(|judged| judged.gain),
         lower: judged.and_then(|judged| judged.lower),
         upper: judged.and_then(|judged| judged.upper),
+        delta: judged.and_then(|judged| history.beside_baseline(judged.value?)),
+        guard: judged.and_then(|judged| guarded(judged.outcome)),
         description: proposal.description,
         reason: judged.map(|judged| judged.reason.clone()).unwrap_or_default(),
         files: proposal.files.into_iter().map(|file| file.path).collect(),
@@ -108,58 +134,17 @@ fn record(iteration: &Iteration) -> Option<Record> {
         seconds: iteration.seconds,
         account: *proposal.account,
         denied: proposal.denied,
+        at: Some(iteration.ended_at.clone()).filter(|at| !at.is_empty()),
     })
 }
 
-/// `report.md`.
-pub fn text(history: &History) -> String {
-    let mut text = String::new();
-    let Some(begun) = &history.begun else { return text };
-    let _infallible = write!(text, "# {}\n\n{}\n\n", begun.id, begun.goal.trim());
-    if let (Some(baseline), Some(best)) = (&history.baseline, &history.best) {
-        let gain = history.gain().map_or_else(String::new, |gain| {
-            format!(", {} beside the baseline's own measurement", percent(gain))
-        });
-        let _infallible = write!(
-            text,
-            "- {} at the beginning: {}\n- best: {} (iteration {}{gain})\n",
-            baseline.metric, baseline.value, best.value, best.iteration
-        );
+/// What is sure of the guards: nothing is kept without them.
+fn guarded(outcome: Outcome) -> Option<Guarded> {
+    match outcome {
+        Outcome::Better => Some(Guarded::Pass),
+        Outcome::Guard => Some(Guarded::Fail),
+        _ => None,
     }
-    if let Some(anchored) = &history.anchor {
-        let _infallible = writeln!(text, "- {}", in_pairs(anchored));
-    }
-    let kept = history.count(&[Status::Kept]);
-    let ended = history.iterations.iter().filter(|iteration| iteration.status.is_some()).count();
-    let _infallible =
-        write!(text, "- iterations: {ended}, of which kept: {kept}\n- costs: not reported\n");
-    if let Some(end) = history.end {
-        text.push_str(&format!("- it ended: {}\n", end.words()));
-    }
-    text.push_str("\n| iteration | status | metric | gain | change | reason |\n");
-    text.push_str("|---:|---|---:|---:|---|---|\n");
-    for record in all(history) {
-        let _infallible = writeln!(
-            text,
-            "| {} | {} | {} | {} | {} | {} |",
-            record.iteration,
-            record.status,
-            record.metric.map_or_else(|| "-".to_owned(), |value| value.to_string()),
-            record.gain.map_or_else(|| "-".to_owned(), percent),
-            cell(&record.description),
-            cell(&why(&record)),
-        );
-    }
-    text
-}
-
-fn why(record: &Record) -> String {
-    let broken = record.violations.iter().map(|v| format!("{} {}", v.path, v.rule.words()));
-    let vetoed = record.account.veto.iter().filter(|_| record.status == Status::Vetoed.word());
-    let vetoed = vetoed.map(|why| format!("the agent's veto: {why}"));
-    let broken: Vec<String> = broken.chain(vetoed).collect();
-    let reason = record.reason.lines().next().unwrap_or_default();
-    if broken.is_empty() { reason.to_owned() } else { broken.join("; ") }
 }
 
 /// What a comparison of the best with the first baseline said, in words.
@@ -187,7 +172,11 @@ pub fn percent(share: f64) -> String {
     format!("{:+.2} %", 100.0 * share)
 }
 
-/// Text that does not end a table's cell.
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('\n', " ")
+/// A metric: a whole number as it is, any other with four digits.
+pub fn number(value: f64) -> String {
+    if value.fract() == 0.0 {
+        return format!("{value}");
+    }
+    let digits = 3 - (value.abs().max(1e-9).log10().floor() as i32).clamp(-6, 3);
+    format!("{value:.*}", digits.max(0) as usize)
 }

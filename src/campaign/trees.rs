@@ -195,6 +195,14 @@ impl Trees {
     }
 }
 
+/// The repository of a campaign.
+///
+/// # Errors
+/// When it is not there or cannot be read.
+pub fn open_repository(folder: &Path) -> Result<Private, TreeError> {
+    Ok(Private::open(&folder.join("repo"))?)
+}
+
 /// How one commit of a campaign differs from another, as a patch.
 ///
 /// # Errors

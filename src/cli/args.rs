@@ -18,7 +18,10 @@ use super::exit;
 pub(super) use alone::pipeline_alone;
 pub(super) use artifact::{AnalyzeArgs, ArtifactCommand};
 pub(super) use best::{BestArgs, BestCommand, KeepArgs, SetArgs, WhichBest};
-pub(super) use campaign::{Budget, DiffArgs, LoopCommand, StartArgs, SteerArgs, WhichCampaign};
+pub(super) use campaign::{
+    Budget, DiffArgs, LogCommand, LogForm, LoopCommand, ShowArgs, StartArgs, SteerArgs,
+    WhichCampaign,
+};
 pub(super) use inspect::{AsmArgs, DeviceCodeArgs, InspectCommand, ResourcesArgs};
 pub(super) use run::{
     CalibrateArgs, CompareArgs, Drawing, ExplainArgs, GraphArgs, Logs, PipelineArgs,

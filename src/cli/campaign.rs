@@ -1,7 +1,10 @@
 //! `optloop loop`: campaigns, started, taken up, looked at and stopped.
 
+mod live;
+mod log;
 mod show;
 mod start;
+mod status;
 mod steer;
 mod which;
 mod words;
@@ -17,9 +20,10 @@ pub(super) fn run(command: &LoopCommand, ui: &Ui) -> Exit {
     let done = match command {
         LoopCommand::Start(args) => start::start(args, ui),
         LoopCommand::Resume(which) => start::resume(which, ui),
-        LoopCommand::Status(which) => show::status(which, ui),
+        LoopCommand::Status(which) => status::status(which, ui),
         LoopCommand::Results(which) => show::results(which, ui),
         LoopCommand::Diff(args) => show::diff(args, ui),
+        LoopCommand::Log(command) => log::run(command, ui),
         LoopCommand::Stop(which) => stop(which, ui),
         LoopCommand::Steer(args) => steer::steer(args, ui),
     };

@@ -8,7 +8,7 @@ pub(super) mod machine;
 
 use serde::Serialize;
 
-use self::campaign::{CampaignStatusLine, CampaignSteeredLine};
+use self::campaign::{CampaignDiffLine, CampaignStatusLine, CampaignSteeredLine};
 use self::inspected::{
     AsmDiffLine, AsmLine, DeviceCodeDiffLine, DeviceCodeLine, EntryDiffLine, EntryLine,
     EntryOnlyInLine, FunctionDiffLine, FunctionLine, FunctionOnlyInLine, ResourcesDiffLine,
@@ -20,6 +20,7 @@ use self::kept::{
 };
 use self::machine::{CheckLine, DeviceLine, PartLine};
 use super::exit::Exit;
+use crate::campaign::lint::Finding;
 use crate::diagnostic::DiagnosticRecord;
 use crate::engine::account::CaseRecord;
 use crate::engine::explain::{Answer, Counts, Explanation, Field};
@@ -124,7 +125,11 @@ pub(super) enum Line {
     /// What changed in a kernel.
     EntryDiff(Box<EntryDiffLine>),
     /// How a campaign is doing.
-    CampaignStatus(CampaignStatusLine),
+    CampaignStatus(Box<CampaignStatusLine>),
+    /// What iterations of a campaign changed.
+    CampaignDiff(CampaignDiffLine),
+    /// Something that is not as it should be in a campaign's folder.
+    CampaignFinding(Finding),
     /// A request was left for a campaign.
     CampaignSteered(CampaignSteeredLine),
 }

@@ -134,7 +134,7 @@ mod tests {
             hint.as_deref(),
             Some(
                 "there are pipeline, preset, problem, event, artifact, analysis, ledger, board, \
-                 campaign, campaign_event, experiment"
+                 campaign, campaign_event, experiment, campaign_state"
             )
         );
     }

@@ -75,6 +75,13 @@ impl Ui {
         }
     }
 
+    /// A line that moves at the bottom of a terminal; none elsewhere.
+    pub(super) fn spinner(&self, style: ProgressStyle) -> Option<ProgressBar> {
+        let bar = self.bars.as_ref()?.add(ProgressBar::new_spinner());
+        bar.set_style(style);
+        Some(bar)
+    }
+
     /// A line of a result, on standard output.
     pub(super) fn line(&self, text: &str) {
         self.text(&format!("{text}\n"));

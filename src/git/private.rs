@@ -112,6 +112,11 @@ impl Private {
         self.repository.refname_to_id(&reference).ok().map(|id| id.to_string())
     }
 
+    /// Whether a commit is there.
+    pub fn has(&self, commit: &str) -> bool {
+        self.found(commit).is_ok()
+    }
+
     /// Writes the files of a commit into a folder, which then holds no others.
     ///
     /// # Errors

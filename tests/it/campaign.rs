@@ -222,6 +222,10 @@ fn another_process_sees_a_campaign_run_and_can_ask_it_to_stop() {
     };
     wait_until("the agent's turn", || says("waiting for the agent"));
     assert!(says(&format!("pid {}", running.id())), "who drives it");
+    let status = project.args(["loop", "status", "--format", "json"]).run().code(0).json();
+    let status = status.last().expect("a line");
+    assert_eq!((&status["phase"], &status["iteration"]), (&"agent".into(), &1.into()));
+    assert_eq!((&status["status"], &status["blocker"]), (&"running".into(), &Value::Null));
     drop(project.args(["loop", "start"]).run().code(75).says("driven by"));
     drop(project.args(["loop", "steer"]).run().code(2).says("--say"));
     drop(project.args(["loop", "steer", "--budget", "iterations=many"]).run().code(2));
@@ -262,6 +266,7 @@ fn kills_at_any_instant_lose_and_double_nothing() {
             running.signal(Signal::KILL);
             let ended = running.wait();
             assert_eq!(users_files(&project.root()), before);
+            assert_says_so(&project);
             if ended.all().contains("there is no further version") {
                 break;
             }
@@ -272,6 +277,15 @@ fn kills_at_any_instant_lose_and_double_nothing() {
         fs::remove_dir_all(project.root()).expect("removed");
         copy_as_it_is(&fresh.path().join("work"), &project.root());
     }
+}
+
+/// Of a campaign that was killed, status says that it goes on by a command, or that it has ended.
+fn assert_says_so(project: &Project) {
+    let ran = project.args(["loop", "status"]).run();
+    let says = |text: &str| ran.all().contains(text);
+    let has_begun = !says("no campaign was started here yet") && !says("nothing has run here");
+    let is_clear = says("nothing now: `optloop loop resume cycles-") || says("  ended\n");
+    assert!(!has_begun || is_clear, "{}", ran.all());
 }
 
 fn campaigns(project: &Project) -> usize {

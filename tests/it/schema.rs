@@ -27,6 +27,7 @@ pub(crate) fn check_lines(args: &[String], stdout: &str) {
     let shows = args.windows(2).any(|pair| pair == ["artifact", "show"]);
     let own = match (&args[0][..], args.get(1).map(String::as_str)) {
         ("loop", Some("results")) => "experiment",
+        ("loop", Some("log")) if args[2] == "show" => "experiment",
         ("loop", Some("start" | "resume")) => "campaign_event",
         _ => "event",
     };
@@ -57,6 +58,7 @@ pub(crate) fn check_records(state: &Path) {
             ["ledger.jsonl"] => each("ledger"),
             ["campaigns", _, "events.jsonl"] => each("campaign_event"),
             ["campaigns", _, "experiments.jsonl"] => each("experiment"),
+            ["campaigns", _, "state.json"] => expect_valid("campaign_state", &text, &below),
             ["boards", _] => each("board"),
             ["runs", _, "events.jsonl"] => each("event"),
             ["runs", _, file] if file.ends_with(".analysis.jsonl") => each("analysis"),

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::campaign::derived::Unwritten;
 use crate::campaign::guards::No;
 use crate::campaign::log::LogError;
 use crate::campaign::trees::TreeError;
@@ -33,4 +34,10 @@ pub enum DriverError {
     /// A pattern of the scope.
     #[error("{0}")]
     Scope(#[from] globset::Error),
+}
+
+impl From<Unwritten> for DriverError {
+    fn from(Unwritten { path, source }: Unwritten) -> Self {
+        Self::File { path, source }
+    }
 }

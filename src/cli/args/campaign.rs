@@ -1,6 +1,6 @@
 //! The command line of `optloop loop`.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 /// `optloop loop …`.
 #[derive(Debug, Subcommand)]
@@ -20,6 +20,9 @@ pub(in crate::cli) enum LoopCommand {
     Steer(SteerArgs),
     /// Show what was tried, and what came of it.
     Results(WhichCampaign),
+    /// Show, check, export and make anew what is recorded of a campaign.
+    #[command(subcommand)]
+    Log(LogCommand),
     /// Print what an iteration changed, or what all kept ones changed together, as a patch.
     Diff(DiffArgs),
 }
@@ -103,6 +106,48 @@ fn budget(text: &str) -> Result<Budget, NoBudget> {
 pub(in crate::cli) struct WhichCampaign {
     /// Its name, or its name and time; the last one without it.
     pub(in crate::cli) campaign: Option<String>,
+}
+
+/// `optloop loop log …`.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum LogCommand {
+    /// Show all iterations in a table, or one with all that is known of it.
+    Show(ShowArgs),
+    /// Look whether commits, artifacts and files are what the log says; exit code 1 where not.
+    Lint(WhichCampaign),
+    /// Print all attempts, one JSON object a line, as another loop would have written them.
+    Export(ExportArgs),
+    /// Make report, diary and all other files anew that are made from the log.
+    Rebuild(WhichCampaign),
+}
+
+/// `optloop loop log show`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ShowArgs {
+    /// Only this iteration, whole.
+    #[arg(long, short, value_name = "N")]
+    pub(in crate::cli) iteration: Option<u32>,
+    #[command(flatten)]
+    pub(in crate::cli) which: WhichCampaign,
+}
+
+/// `optloop loop log export`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ExportArgs {
+    /// The form of the lines.
+    #[arg(long = "as", value_enum, value_name = "FORM")]
+    pub(in crate::cli) form: LogForm,
+    #[command(flatten)]
+    pub(in crate::cli) which: WhichCampaign,
+}
+
+/// `--as`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum LogForm {
+    /// Keys `git_sha`, `cycles`, `valid`, `strategy_tags`: of a loop in which an advisor plans.
+    Advised,
+    /// Keys `commit`, `metric`, `delta`, `guard`: of a loop that one agent session drives.
+    Interactive,
 }
 
 /// `optloop loop diff`.

@@ -1,57 +1,14 @@
-//! Looking at a campaign: how it is doing, what was tried, what was changed.
+//! Looking at a campaign: what was tried, what was changed.
 
-use super::which::{chosen, history, shown};
-use super::words;
-use crate::campaign::event::Status;
+use super::which::{chosen, history};
 use crate::campaign::history::History;
-use crate::campaign::report;
-use crate::campaign::store::Driven;
-use crate::campaign::trees;
+use crate::campaign::{report, summary, trees};
 use crate::cli::args::{DiffArgs, Format, WhichCampaign};
 use crate::cli::exit::Exit;
-use crate::cli::lines::campaign::CampaignStatusLine;
-use crate::cli::lines::{self};
+use crate::cli::lines::Line;
+use crate::cli::lines::campaign::CampaignDiffLine;
 use crate::cli::refusal::Refusal;
 use crate::cli::ui::Ui;
-
-/// How it is doing.
-pub(super) fn status(which: &WhichCampaign, ui: &Ui) -> Result<Exit, Refusal> {
-    let stored = chosen(which)?;
-    let history = history(&stored)?;
-    let driver = match stored.drive() {
-        Ok(Driven::Elsewhere(holder)) => Some(holder),
-        Ok(Driven::Here(_)) | Err(_) => None,
-    };
-    if ui.format == Format::Json {
-        ui.json(&lines::Line::CampaignStatus(CampaignStatusLine {
-            id: stored.id.clone(),
-            phase: words::phase(&history).to_owned(),
-            driver,
-            iterations: history.iterations.len() as u32,
-            kept: history.count(&[Status::Kept]) as u32,
-            baseline: history.baseline.as_ref().map(|baseline| baseline.value),
-            best: history.best.as_ref().map(|best| best.value),
-            best_iteration: history.best.as_ref().map(|best| best.iteration),
-            metric: history.baseline.as_ref().map(|baseline| baseline.metric.clone()),
-            end: history.end,
-            folder: stored.folder.to_string_lossy().into_owned(),
-        }));
-        return Ok(Exit::Ok);
-    }
-    ui.line(&format!("{}  {}", stored.id, words::phase(&history)));
-    match (driver, history.end) {
-        (Some(holder), _) => {
-            ui.line(&format!("  driven by  {holder}"));
-        }
-        (None, None) => {
-            ui.line(&format!("  driven by  nothing: `optloop loop resume {}` goes on", stored.id));
-        }
-        (None, Some(_)) => {}
-    }
-    ui.line(&words::summary(&history));
-    ui.line(&format!("  folder     {}", shown(&stored.folder).display()));
-    Ok(Exit::Ok)
-}
 
 /// What was tried, and what came of it.
 pub(super) fn results(which: &WhichCampaign, ui: &Ui) -> Result<Exit, Refusal> {
@@ -59,7 +16,7 @@ pub(super) fn results(which: &WhichCampaign, ui: &Ui) -> Result<Exit, Refusal> {
     let history = history(&stored)?;
     match ui.format {
         Format::Json => ui.text(&report::records(&history)),
-        Format::Human => ui.text(&report::text(&history)),
+        Format::Human => ui.text(&summary::text(&history)),
     }
     Ok(Exit::Ok)
 }
@@ -74,7 +31,14 @@ pub(super) fn diff(args: &DiffArgs, ui: &Ui) -> Result<Exit, Refusal> {
     };
     let patch = trees::patch(&stored.folder, &from, &to);
     let patch = patch.map_err(|e| Refusal::Words(e.to_string(), None, Exit::User))?;
-    ui.text(&patch);
+    match ui.format {
+        Format::Human => ui.text(&patch),
+        Format::Json => {
+            let iteration = args.iteration;
+            let id = stored.id;
+            ui.json(&Line::CampaignDiff(CampaignDiffLine { id, iteration, from, to, patch }));
+        }
+    }
     Ok(Exit::Ok)
 }
 

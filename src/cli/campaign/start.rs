@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::live::Live;
 use super::which::{chosen, shown, unwritable};
 use super::words;
 use crate::campaign::agent::{self, Surroundings};
@@ -211,7 +212,8 @@ fn drive(stored: &Stored, ready: &Ready, begin: Begin, ui: &Ui) -> Result<Exit, 
     let quiet = Silent;
     let mut judge =
         PipelineJudge { host: &Disk, pipeline: &ready.pipeline, observer: &quiet, cancel: &cancel };
-    let observer = Follower { ui, settings: &ready.settings };
+    let live = Live::new(ui, &stored.folder);
+    let observer = Follower { ui, settings: &ready.settings, live: &live };
     let parts = Parts {
         settings: &ready.settings,
         folder: &stored.folder,
@@ -241,7 +243,9 @@ fn drive(stored: &Stored, ready: &Ready, begin: Begin, ui: &Ui) -> Result<Exit, 
             driver
         }
     };
-    let ran = driver.run().map_err(|error| refused(&error).with_resume(&stored.id))?;
+    let ran = driver.run().map_err(|error| refused(&error).with_resume(&stored.id));
+    live.end();
+    let ran = ran?;
     Ok(ended(ran, driver.history(), stored, ui))
 }
 
@@ -283,6 +287,7 @@ impl Refusal {
 struct Follower<'a> {
     ui: &'a Ui,
     settings: &'a Settings,
+    live: &'a Live,
 }
 
 impl Observer for Follower<'_> {
@@ -292,6 +297,7 @@ impl Observer for Follower<'_> {
         } else if let Some(line) = words::event(&entry.event, history, self.settings) {
             self.ui.line(&line);
         }
+        self.live.show(history);
     }
 }
 

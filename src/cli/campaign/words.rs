@@ -4,10 +4,11 @@ use std::path::Path;
 
 use crate::campaign::event::{Event, Holds, Status, Steered};
 use crate::campaign::file::AgentSandbox;
-use crate::campaign::history::History;
+use crate::campaign::history::{History, Iteration};
 use crate::campaign::prompt::one_line;
-use crate::campaign::report::{in_pairs, percent};
+use crate::campaign::report::{in_pairs, number, percent};
 use crate::campaign::settings::{AgentKind, Settings};
+use crate::campaign::standing::Standing;
 use crate::process::sandbox::SandboxLevel;
 
 /// An event; nothing for those that only programs need.
@@ -20,11 +21,7 @@ pub(super) fn event(event: &Event, history: &History, settings: &Settings) -> Op
         Event::Opened { iteration } => Some(header(*iteration, history, settings)),
         Event::Ended { .. } => {
             let last = history.iterations.last()?;
-            let mut line = format!("  {}", one_line(last));
-            if last.status == Some(Status::Kept) {
-                line.push_str(&gained(history));
-            }
-            Some(line)
+            Some(format!("  {}{}", one_line(last), beside(last, history)))
         }
         Event::Confirmed { value, holds } => {
             let word = if *holds == Holds::Yes { "reaches" } else { "does not reach" };
@@ -49,41 +46,34 @@ fn steered(steered: &Steered) -> String {
     }
 }
 
-/// A metric: a whole number as it is, any other with four digits.
-fn number(value: f64) -> String {
-    if value.fract() == 0.0 {
-        return format!("{value}");
-    }
-    let digits = 3 - (value.abs().max(1e-9).log10().floor() as i32).clamp(-6, 3);
-    format!("{value:.*}", digits.max(0) as usize)
-}
-
 /// The line above an iteration.
 fn header(iteration: u32, history: &History, settings: &Settings) -> String {
-    let of = settings.rules.iterations.map(|most| format!("/{most}")).unwrap_or_default();
-    let best = history.best.as_ref();
-    let best =
-        best.map(|best| format!("  best {} (iteration {})", number(best.value), best.iteration));
-    format!("iteration {iteration}{of}{}", best.unwrap_or_default())
+    let of = history
+        .steering
+        .iterations
+        .or(settings.rules.iterations)
+        .map(|most| format!("/{most}"))
+        .unwrap_or_default();
+    let standing = Standing::of(history);
+    let best = standing.best.map(|best| {
+        let gain = standing.gain.filter(|_| standing.kept > 0).map(percent);
+        let gain = gain.map(|gain| format!(", {gain}")).unwrap_or_default();
+        let from = standing.best_iteration.unwrap_or_default();
+        format!("  best {} (iteration {from}{gain})", number(best))
+    });
+    let missing = standing.to_target.filter(|missing| *missing > 0.0);
+    let missing = missing.map(|missing| format!("  {} from the target", number(missing)));
+    format!("iteration {iteration}{of}{}{}", best.unwrap_or_default(), missing.unwrap_or_default())
 }
 
-fn gained(history: &History) -> String {
-    let gain = history.gain().map(percent);
-    gain.map(|gain| format!("; {gain} beside the baseline's own measurement")).unwrap_or_default()
-}
-
-/// How far it has come, in a word.
-pub(super) fn phase(history: &History) -> &'static str {
-    match (history.end, history.open_iteration(), &history.baseline) {
-        (Some(_), _, _) => "ended",
-        (None, _, None) => "measuring the baseline",
-        (None, None, Some(_)) => "between iterations",
-        (None, Some(open), _) => match (&open.proposal, &open.judgement) {
-            (None, _) => "waiting for the agent",
-            (Some(_), None) => "judging",
-            (Some(_), Some(_)) => "deciding",
-        },
-    }
+/// How a measured candidate compares with the baseline; what the best has to do with it stands in
+/// the verdict's reason.
+fn beside(iteration: &Iteration, history: &History) -> String {
+    let value = iteration.judgement.as_ref().and_then(|judged| judged.value);
+    let delta = value.and_then(|value| history.beside_baseline(value)).map(percent);
+    delta
+        .map(|delta| format!("; {delta} beside the baseline's own measurement"))
+        .unwrap_or_default()
 }
 
 /// Where it stands, in a few lines.
@@ -95,6 +85,7 @@ pub(super) fn summary(history: &History) -> String {
     if let (Some(baseline), Some(best)) = (&history.baseline, &history.best) {
         let gain = history
             .gain()
+            .filter(|_| best.iteration > 0)
             .map(percent)
             .map(|gain| format!(", {gain} beside the baseline's own measurement"));
         let gain = gain.unwrap_or_default();

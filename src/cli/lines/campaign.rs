@@ -2,34 +2,36 @@
 
 use serde::Serialize;
 
-use crate::campaign::event::End;
+use crate::campaign::standing::Standing;
 use crate::campaign::steering::Steering;
 
 /// How a campaign is doing.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(in crate::cli) struct CampaignStatusLine {
-    /// Its name and the time of its start.
-    pub(in crate::cli) id: String,
-    /// What it is at, in a few words.
-    pub(in crate::cli) phase: String,
+    /// What its log says.
+    #[serde(flatten)]
+    pub(in crate::cli) standing: Standing,
     /// The process that drives it; none when there is none.
     pub(in crate::cli) driver: Option<String>,
-    /// How many iterations were begun.
-    pub(in crate::cli) iterations: u32,
-    /// How many of them were kept.
-    pub(in crate::cli) kept: u32,
-    /// What is measured.
-    pub(in crate::cli) metric: Option<String>,
-    /// Its value at the beginning.
-    pub(in crate::cli) baseline: Option<f64>,
-    /// The best value so far.
-    pub(in crate::cli) best: Option<f64>,
-    /// The iteration that it came from; 0 for the baseline.
-    pub(in crate::cli) best_iteration: Option<u32>,
-    /// Why it ended.
-    pub(in crate::cli) end: Option<End>,
+    /// The last thing that the agent printed, while it works.
+    pub(in crate::cli) agent: Option<String>,
     /// Where its files lie.
     pub(in crate::cli) folder: String,
+}
+
+/// What iterations changed.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct CampaignDiffLine {
+    /// The campaign's name and the time of its start.
+    pub(in crate::cli) id: String,
+    /// The one that changed it; none for all that were kept.
+    pub(in crate::cli) iteration: Option<u32>,
+    /// The commit before, in the campaign's repository.
+    pub(in crate::cli) from: String,
+    /// The commit after.
+    pub(in crate::cli) to: String,
+    /// What is different, as `git apply` takes it.
+    pub(in crate::cli) patch: String,
 }
 
 /// A request was left for a campaign.
