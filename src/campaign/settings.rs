@@ -2,6 +2,7 @@
 
 mod agent;
 mod asked;
+pub mod given;
 mod guard;
 mod limits;
 mod scope;
@@ -21,6 +22,7 @@ use super::scope::Patterns;
 use super::step::Rules;
 use crate::diagnostic::{Diagnostic, Source, SourceMap, Spanned, document};
 use crate::pipeline::duration;
+use given::Given;
 
 /// A campaign as it is asked for.
 #[derive(Debug, Clone)]
@@ -68,8 +70,16 @@ const GUARD_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Understands a campaign file; `path` is for messages.
 pub fn load(path: &Path, text: String) -> Loaded {
+    load_with(path, text, &Given::default())
+}
+
+/// The same, with settings that count more than the file.
+pub fn load_with(path: &Path, text: String, given: &Given) -> Loaded {
     let source = Arc::new(Source::new(path, text));
-    let read = document::read::<CampaignFile>(&source);
+    let mut read = document::read::<CampaignFile>(&source);
+    if let Some(file) = &mut read.value {
+        given.over(file);
+    }
     let mut checker = Checker { source: &source, found: read.diagnostics };
     let settings = read.value.and_then(|file| checker.settings(&file));
     let mut diagnostics = checker.found;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::inbox::{self, INBOX, STOP};
 use super::log;
+use super::settings::given::{Given, Setting};
 use super::steering::Steering;
 use crate::cache::CacheError;
 use crate::cache::lock::{Lock, TryLock};
@@ -22,7 +23,7 @@ const LOCK: &str = "lock";
 pub const ABOUT_VERSION: u32 = 1;
 
 /// What a campaign was started with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct About {
     /// Of this file's form.
     pub version: u32,
@@ -32,6 +33,12 @@ pub struct About {
     pub approved: Vec<String>,
     /// The program that started it.
     pub optloop: String,
+    /// What command line and environment gave: it counts again when the campaign is taken up.
+    #[serde(default)]
+    pub given: Given,
+    /// Every setting with its source.
+    #[serde(default)]
+    pub settings: Vec<Setting>,
 }
 
 /// A campaign's folder.
@@ -200,6 +207,8 @@ mod tests {
             file: "/p/campaign.toml".into(),
             approved: Vec::new(),
             optloop: "0".to_owned(),
+            given: Given::default(),
+            settings: Vec::new(),
         };
         stored.write_about(&about).expect("written");
         assert_eq!(stored.about().expect("read"), about);

@@ -74,10 +74,10 @@ fn figures(history: &History, text: &mut String) {
     let counts: String = counts.collect();
     let _infallible = write!(
         text,
-        "- iterations: {}, of which kept: {}{counts}\n- their time: {} min\n- costs: {MISSING}\n",
+        "- iterations: {}, of which kept: {}{counts}\n- their time: {:.1} min\n- costs: {MISSING}\n",
         standing.ended,
         standing.kept,
-        report::number(history.seconds() / 60.0)
+        history.seconds() / 60.0
     );
 }
 

@@ -168,6 +168,15 @@ pub(super) struct InitArgs {
     /// The folder.
     #[arg(default_value = ".")]
     pub(super) dir: PathBuf,
+    /// Write a campaign file for a pipeline that is there, instead of the example.
+    #[arg(long)]
+    pub(super) campaign: bool,
+    /// The campaign's agent; without it versions of the kernel are replayed from a folder.
+    #[arg(long, value_name = "COMMAND", requires = "campaign")]
+    pub(super) agent: Option<String>,
+    /// The pipeline that decides, from the folder; the first that compares with the best without it.
+    #[arg(long, value_name = "FILE", requires = "campaign")]
+    pub(super) pipeline: Option<PathBuf>,
 }
 
 /// `optloop completions`.

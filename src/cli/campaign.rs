@@ -1,5 +1,6 @@
 //! `optloop loop`: campaigns, started, taken up, looked at and stopped.
 
+mod given;
 mod live;
 mod log;
 mod show;

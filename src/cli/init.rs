@@ -1,5 +1,7 @@
 //! `optloop init`: a working example in a folder, and the two commands to go on with.
 
+mod campaign;
+
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
@@ -33,6 +35,9 @@ const IGNORED: &str = ".optloop/";
 
 /// Writes what is not there yet. Files that exist stay as they are: that is said, and no error.
 pub(super) fn run(args: &InitArgs, ui: &Ui) -> Exit {
+    if args.campaign {
+        return campaign::run(args, ui).unwrap_or_else(|refusal| ui.refuse(&refusal));
+    }
     let mut kept = 0;
     for (name, text) in FILES {
         match write_new(&args.dir.join(name), text) {

@@ -71,6 +71,11 @@ impl Project<'_> {
     pub fn kernel(&self, overrides: &Overrides) -> Option<Vec<String>> {
         Incumbents { project: self, overrides }.kernel()
     }
+
+    /// The pipeline's stages that compare with the best; none where it cannot be read.
+    pub fn scoring(&self, overrides: &Overrides) -> Vec<String> {
+        Incumbents { project: self, overrides }.scoring()
+    }
 }
 
 impl Incumbents<'_> {

@@ -6,6 +6,7 @@ mod best;
 mod cache;
 mod campaign;
 mod campaign_agents;
+mod campaign_init;
 mod campaign_log;
 mod clocks;
 mod codes;

@@ -39,6 +39,21 @@ pub(in crate::cli) struct StartArgs {
     /// Allow changes of a file or pattern that `scope.approve` names; may be repeated.
     #[arg(long, value_name = "PATH")]
     pub(in crate::cli) approve: Vec<String>,
+    /// In place of the file's `name`; or `OPTLOOP_NAME`.
+    #[arg(long)]
+    pub(in crate::cli) name: Option<String>,
+    /// In place of the file's `goal`; or `OPTLOOP_GOAL`.
+    #[arg(long, value_name = "TEXT")]
+    pub(in crate::cli) goal: Option<String>,
+    /// In place of the file's `target`; or `OPTLOOP_TARGET`.
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(in crate::cli) target: Option<f64>,
+    /// In place of the file's `budget.iterations`; or `OPTLOOP_ITERATIONS`.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(in crate::cli) iterations: Option<u32>,
+    /// In place of the file's `budget.hours`; or `OPTLOOP_HOURS`.
+    #[arg(long, value_name = "H")]
+    pub(in crate::cli) hours: Option<f64>,
 }
 
 /// `optloop loop steer`.

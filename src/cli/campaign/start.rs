@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::given::given;
 use super::live::Live;
 use super::which::{chosen, shown, unwritable};
 use super::words;
@@ -14,6 +15,7 @@ use crate::campaign::history::History;
 use crate::campaign::pipeline_judge::PipelineJudge;
 use crate::campaign::prompt::{Asking, AskingError, Brief};
 use crate::campaign::secrets::Secrets;
+use crate::campaign::settings::given::{Given, Setting};
 use crate::campaign::settings::{self, AgentKind, Settings};
 use crate::campaign::store::{ABOUT_VERSION, About, Driven, Stored};
 use crate::cli::args::{Format, StartArgs, WhichCampaign};
@@ -37,16 +39,26 @@ struct Ready {
     /// The pipeline, below the root.
     pipeline: PathBuf,
     approved: Vec<String>,
+    /// What command line and environment gave.
+    given: Given,
+    /// Every setting with its source.
+    sources: Vec<Setting>,
 }
 
 /// Starts one; one of the same name that has not ended is taken up.
 pub(super) fn start(args: &StartArgs, ui: &Ui) -> Result<Exit, Refusal> {
-    let ready = ready(Path::new(&args.file), &args.approve)?;
+    let given = given(args)?;
+    let file = Path::new(&args.file);
+    let ready = ready(file, &args.approve, given.clone())?;
     let state = ready.project.state();
     let mut all = Stored::all(&state);
     all.retain(|stored| stored.is_called(&ready.settings.name) && !has_ended(stored));
     if let Some(unfinished) = all.pop() {
         ui.note(&format!("note: {} has not ended: taking it up", unfinished.id));
+        let ready = taken_up(&unfinished, file, given)?;
+        if args.dry_run {
+            return Ok(dry_run(&ready, ui));
+        }
         return drive(&unfinished, &ready, Begin::Again, ui);
     }
     // Mistakes of the pipeline are shown as every command shows them.
@@ -62,6 +74,8 @@ pub(super) fn start(args: &StartArgs, ui: &Ui) -> Result<Exit, Refusal> {
         file: ready.file.clone(),
         approved: ready.approved.clone(),
         optloop: env!("CARGO_PKG_VERSION").to_owned(),
+        given: ready.given.clone(),
+        settings: ready.sources.clone(),
     };
     stored.write_about(&about).map_err(|e| unwritable(&stored.folder, &e))?;
     drive(&stored, &ready, Begin::New { head }, ui)
@@ -79,8 +93,19 @@ pub(super) fn resume(which: &WhichCampaign, ui: &Ui) -> Result<Exit, Refusal> {
         let what = format!("cannot read what {} was started with: {e}", stored.id);
         Refusal::Words(what, None, exit::of_io(&e))
     })?;
-    let ready = ready(&about.file, &about.approved)?;
+    let ready = ready(&about.file, &about.approved, about.given)?;
     drive(&stored, &ready, Begin::Again, ui)
+}
+
+/// What was given to it at its start counts where nothing else is given now.
+fn taken_up(stored: &Stored, file: &Path, given: Given) -> Result<Ready, Refusal> {
+    let Ok(about) = stored.about() else { return ready(file, &[], given) };
+    let given = given.or_earlier(about.given.clone());
+    let ready = ready(file, &about.approved, given)?;
+    let (given, settings) = (ready.given.clone(), ready.sources.clone());
+    let now = About { given, settings, ..about };
+    stored.write_about(&now).map_err(|e| unwritable(&stored.folder, &e))?;
+    Ok(ready)
 }
 
 fn has_ended(stored: &Stored) -> bool {
@@ -89,14 +114,16 @@ fn has_ended(stored: &Stored) -> bool {
 }
 
 /// Reads the campaign file, and finds what it names.
-fn ready(file: &Path, approved: &[String]) -> Result<Ready, Refusal> {
+fn ready(file: &Path, approved: &[String], given: Given) -> Result<Ready, Refusal> {
     let shown_file = shown(file);
     let text = Disk.read(file).map_err(|e| {
         let what = format!("cannot read the campaign file {}: {e}", shown_file.display());
-        let hint = "name one: `optloop loop start FILE`".to_owned();
+        let hint = "name one: `optloop loop start FILE`; `optloop init --campaign` writes one";
+        let hint = hint.to_owned();
         Refusal::Words(what, Some(hint), Exit::User)
     })?;
-    let loaded = settings::load(&shown_file, text);
+    let sources = settings::given::settings(&text, &given);
+    let loaded = settings::load_with(&shown_file, text, &given);
     let mut settings = loaded.settings.ok_or(Refusal::Diagnostics(loaded.diagnostics))?;
     let file = file.canonicalize().map_err(|e| unwritable(file, &e))?;
     let folder = file.parent().unwrap_or(Path::new("/"));
@@ -128,7 +155,8 @@ fn ready(file: &Path, approved: &[String]) -> Result<Ready, Refusal> {
         let what = format!("{} lies outside of its project", place.display());
         Refusal::Words(what, None, Exit::User)
     })?;
-    Ok(Ready { settings, project, file, pipeline, approved: approved.to_vec() })
+    let approved = approved.to_vec();
+    Ok(Ready { settings, project, file, pipeline, approved, given, sources })
 }
 
 /// What must hold before anything is spent; the commit that is checked out.
@@ -137,9 +165,19 @@ fn preconditions(ready: &Ready) -> Result<Option<String>, Refusal> {
     let state = State::of(&ready.project.root, &git);
     let state = state.map_err(|e| Refusal::Words(e.to_string(), None, Exit::User))?;
     let changed = state.iter().flat_map(|state| &state.changed);
-    // Neither what optloop wrote nor the campaign file is part of what agents work on.
-    let is_apart =
-        |path: &Path| path.iter().any(|part| part == ".optloop") || ready.file.ends_with(path);
+    // Neither what optloop wrote, nor the campaign file, nor what is replayed is part of what agents
+    // work on.
+    let replayed = match &ready.settings.agent.kind {
+        AgentKind::Replay(folder) => ready.file.parent().map(|parent| parent.join(folder)),
+        AgentKind::Command { .. } => None,
+    };
+    let is_apart = |path: &Path| {
+        path.iter().any(|part| part == ".optloop")
+            || ready.file.ends_with(path)
+            || replayed
+                .as_ref()
+                .is_some_and(|folder| ready.project.root.join(path).starts_with(folder))
+    };
     let changed = changed.filter(|path| !is_apart(path));
     let names: Vec<String> = changed.take(10).map(|path| path.display().to_string()).collect();
     if ready.settings.dirty == Dirty::Fail && !names.is_empty() {
@@ -169,6 +207,10 @@ fn dry_run(ready: &Ready, ui: &Ui) -> Exit {
     let brief = Brief { settings, history: &History::default(), iteration: 1 };
     let prompt = brief.text();
     ui.line(&words::plan(settings, &ready.pipeline));
+    ui.line("\nsettings and where they come from:\n");
+    for Setting { key, value, source } in &ready.sources {
+        ui.line(&format!("  {key} = {value}  ({})", source.words()));
+    }
     ui.line(&format!("\nthe first prompt, {} bytes:\n", prompt.len()));
     ui.text(&prompt);
     Exit::Ok

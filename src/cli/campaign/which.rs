@@ -10,11 +10,15 @@ use crate::cli::args::WhichCampaign;
 use crate::cli::exit::{self, Exit};
 use crate::cli::refusal::Refusal;
 use crate::project::host::Disk;
-use crate::project::{self, state_folder};
+use crate::project::{self, ProjectError, state_folder};
 
 /// The campaign that is meant: by its name, or the last.
 pub(super) fn chosen(which: &WhichCampaign) -> Result<Stored, Refusal> {
-    let mut all = Stored::all(&state_folder(&Disk)?);
+    let mut all = match state_folder(&Disk) {
+        Ok(state) => Stored::all(&state),
+        Err(ProjectError::NoState { .. }) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
     if let Some(name) = &which.campaign {
         let known: Vec<String> = all.iter().map(|stored| stored.id.clone()).collect();
         all.retain(|stored| stored.is_called(name));
