@@ -47,6 +47,8 @@ fn events() -> Vec<Event> {
             value: 8.0,
             artifact: ".optloop/artifacts/base.json".to_owned(),
             guards: vec![Some("12".to_owned())],
+            device: Some("a cpu".to_owned()),
+            bounds: Vec::new(),
         }),
     ];
     all.extend(iteration(1, "vectorise the sum", &judged(Outcome::Better, 6.0, 0.25)));

@@ -2,6 +2,7 @@
 //! made too.
 
 pub(super) mod campaign;
+mod forecast;
 pub(super) mod inspected;
 pub(super) mod kept;
 pub(super) mod machine;
@@ -9,6 +10,7 @@ pub(super) mod machine;
 use serde::Serialize;
 
 use self::campaign::{CampaignDiffLine, CampaignStatusLine, CampaignSteeredLine};
+pub(super) use self::forecast::{FORECAST_VERSION, ForecastLine, WouldLine};
 use self::inspected::{
     AsmDiffLine, AsmLine, DeviceCodeDiffLine, DeviceCodeLine, EntryDiffLine, EntryLine,
     EntryOnlyInLine, FunctionDiffLine, FunctionLine, FunctionOnlyInLine, ResourcesDiffLine,
@@ -23,12 +25,9 @@ use super::exit::Exit;
 use crate::campaign::lint::Finding;
 use crate::diagnostic::DiagnosticRecord;
 use crate::engine::account::CaseRecord;
-use crate::engine::explain::{Answer, Counts, Explanation, Field};
+use crate::engine::explain::{Counts, Explanation};
 use crate::record::{Decision, ledger};
 use crate::stats::{Metrics, Reason};
-
-/// Rises when a reader of the lines of `explain` and of `pipeline --dry-run` would have to change.
-pub(super) const FORECAST_VERSION: u32 = 1;
 
 /// Rises when a reader of the lines about decisions would have to change.
 pub(super) const DECISION_VERSION: u32 = 1;
@@ -359,48 +358,4 @@ pub(super) struct BestChangedLine {
     pub(super) commit: Option<String>,
     /// Number of the ledger's line.
     pub(super) line: u64,
-}
-
-/// What `explain` and a dry run begin with.
-#[derive(Debug, Serialize, schemars::JsonSchema)]
-pub(super) struct ForecastLine {
-    /// Of these lines.
-    #[schemars(extend("const" = FORECAST_VERSION))]
-    pub(super) version: u32,
-    /// The pipeline's name.
-    pub(super) pipeline: String,
-    /// How many there are.
-    pub(super) stages: usize,
-}
-
-/// What a run would do with a stage that is not known.
-#[derive(Debug, Serialize, schemars::JsonSchema)]
-pub(super) struct WouldLine {
-    /// Its name.
-    stage: String,
-    /// Made by the plan rather than named in the file.
-    implicit: bool,
-    /// What a run would do.
-    #[serde(flatten)]
-    answer: Answer,
-    /// Fields of its key that changed.
-    changes: Vec<Field>,
-    /// Stages that would run before it.
-    provided: Vec<String>,
-    /// One that can only be asked when others have run.
-    condition: Option<String>,
-    /// When its last good result was made, ms since the epoch; 0 for never.
-    finished_ms: i64,
-    /// The stage that it follows from.
-    after: Option<String>,
-}
-
-impl WouldLine {
-    /// `explain` has all causes; here there is the first of them alone.
-    pub(super) fn of(explanation: &Explanation, after: Option<String>) -> Self {
-        let Explanation {
-            stage, implicit, answer, changes, provided, condition, finished_ms, ..
-        } = explanation.clone();
-        Self { stage, implicit, answer, changes, provided, condition, finished_ms, after }
-    }
 }
