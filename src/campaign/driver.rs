@@ -1,5 +1,6 @@
 //! A campaign, one step after another: what [`super::step`] decides is done here, and written down.
 
+mod approved;
 mod error;
 mod files;
 mod judge;
@@ -102,7 +103,7 @@ impl<'a> Driver<'a> {
     pub fn resume(parts: Parts<'a>) -> Result<(Self, Option<String>), DriverError> {
         let (log, torn) = Log::open(parts.folder)?;
         let history = log.history();
-        let scope = steer::scope(parts.settings, history)?;
+        let scope = approved::scope(parts.settings, history)?;
         let begun = history.begun.as_ref().map(|begun| begun.base.as_str());
         let best = history.best.as_ref().map(|best| best.commit.as_str()).or(begun);
         let trees = Trees::resume(parts.folder, best.unwrap_or_default())?;

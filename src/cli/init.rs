@@ -1,6 +1,7 @@
 //! `optloop init`: a working example in a folder, and the two commands to go on with.
 
 mod campaign;
+mod files;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -8,10 +9,9 @@ use std::path::Path;
 
 use super::args::{Format, InitArgs};
 use super::exit::Exit;
-use super::lines::Line;
-use super::lines::kept::{Done, InitLine, KEPT_VERSION};
-use super::refusal::Refusal;
+use super::lines::kept::Done;
 use super::ui::Ui;
+use files::{IGNORED, refusal, tell, write_new};
 
 /// The example: what this repository ships and tests, byte for byte.
 const FILES: [(&str, &str); 11] = [
@@ -30,8 +30,6 @@ const FILES: [(&str, &str); 11] = [
     ("Makefile", include_str!("../../docs/make/Makefile")),
     ("justfile", include_str!("../../docs/make/justfile")),
 ];
-
-const IGNORED: &str = ".optloop/";
 
 /// Writes what is not there yet. Files that exist stay as they are: that is said, and no error.
 pub(super) fn run(args: &InitArgs, ui: &Ui) -> Exit {
@@ -59,26 +57,6 @@ pub(super) fn run(args: &InitArgs, ui: &Ui) -> Exit {
     Exit::Ok
 }
 
-fn tell(ui: &Ui, name: &str, done: Done) {
-    if ui.format == Format::Json {
-        let file = name.to_owned();
-        ui.json(&Line::InitFile(InitLine { version: KEPT_VERSION, file, done }));
-    } else if !ui.quiet {
-        let words = match done {
-            Done::Written => format!("wrote    {name}"),
-            Done::Same => format!("there    {name}"),
-            Done::Kept => format!("KEPT     {name}: it is there with another content"),
-            Done::Extended => format!("added    {IGNORED} to {name}"),
-        };
-        ui.line(&words);
-    }
-}
-
-fn refusal(path: &Path, error: &io::Error) -> Refusal {
-    let hint = "name a folder that you may write to: optloop init DIR".to_owned();
-    Refusal::Words(format!("cannot write {}: {error}", path.display()), Some(hint), Exit::User)
-}
-
 fn next_steps(dir: &Path, kept: usize) -> String {
     let kept = match kept {
         0 => "",
@@ -96,21 +74,6 @@ fn next_steps(dir: &Path, kept: usize) -> String {
          kernels/softmax/softmax.c\n  optloop explain candidate.toml     says what would run again, \
          and why\n"
     )
-}
-
-/// Creates a file, with its folders; one that exists is only compared.
-fn write_new(path: &Path, text: &str) -> io::Result<Done> {
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    match OpenOptions::new().write(true).create_new(true).open(path) {
-        Ok(mut file) => file.write_all(text.as_bytes()).map(|()| Done::Written),
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-            let same = std::fs::read(path).is_ok_and(|there| there == text.as_bytes());
-            Ok(if same { Done::Same } else { Done::Kept })
-        }
-        Err(e) => Err(e),
-    }
 }
 
 /// In a git checkout, one line that keeps the state out of it. Nothing elsewhere.

@@ -1,20 +1,12 @@
 //! What people ask of a campaign that runs.
 
+use super::approved::scope;
 use super::{Driver, DriverError};
 use crate::campaign::event::{Event, Rule, Steered};
-use crate::campaign::history::History;
 use crate::campaign::inbox::{self, Request};
 use crate::campaign::scope::{Meaning, Origin, Patterns, Scope};
-use crate::campaign::settings::Settings;
 use crate::campaign::steering::Steering;
 use crate::campaign::step::Rules;
-
-/// Which files may be changed, with what was approved since.
-pub(super) fn scope(settings: &Settings, history: &History) -> Result<Scope, globset::Error> {
-    let mut patterns = settings.patterns.clone();
-    patterns.approved.extend(history.steering.approve.iter().cloned());
-    Scope::new(&patterns)
-}
 
 impl Driver<'_> {
     /// When it ends, with what people changed.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use toml::Value;
 
-use super::{refusal, tell, write_new};
+use super::files::{refusal, tell, write_new};
 use crate::campaign::settings;
 use crate::cli::args::{Format, InitArgs};
 use crate::cli::exit::Exit;
