@@ -63,7 +63,7 @@ fn the_command_line_counts_more_than_the_environment_and_both_more_than_the_file
     let dry = project.args(["loop", "start", "--dry-run", "--iterations", "2"]);
     let dry = dry.env("OPTLOOP_ITERATIONS", "5").env("OPTLOOP_GOAL", "Even fewer.").run().code(0);
     let dry = dry.says("budget.iterations = 2  (command line)").says("(environment)");
-    drop(dry.says("dirty = \"fail\"  (default)").says("# Iteration 1\n\nEven fewer."));
+    drop(dry.says("dirty = \"fail\"  (default)").says("# Iteration 1 of 2\n\nEven fewer."));
     let wrong = project.args(["loop", "start"]).env("OPTLOOP_HOURS", "soon").run().code(2);
     drop(wrong.says("OPTLOOP_HOURS is `soon`").says("unset OPTLOOP_HOURS"));
     drop(project.args(["loop", "start", "--name", "a b"]).run().code(2).says("letters, digits"));
