@@ -14,7 +14,7 @@ use std::path::Path;
 
 pub use answer::{ANSWER, ANSWER_JSON};
 pub use command::LOG;
-pub use contract::{Agent, Answer, Call, Surroundings};
+pub use contract::{Agent, Answer, Call, Left, Surroundings};
 pub use denied::DENIED;
 
 use super::settings::{AgentKind, AgentSettings};

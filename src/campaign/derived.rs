@@ -87,6 +87,7 @@ pub fn changes_records(event: &Event) -> bool {
         Event::Opened { .. }
         | Event::Proposed { .. }
         | Event::Committed { .. }
+        | Event::AskedAgain { .. }
         | Event::Judged { .. }
         | Event::Confirmed { .. }
         | Event::Resumed

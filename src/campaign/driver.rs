@@ -5,6 +5,7 @@ mod error;
 mod files;
 mod judge;
 mod measure;
+mod pause;
 mod propose;
 mod steer;
 
@@ -143,8 +144,18 @@ impl<'a> Driver<'a> {
         if self.parts.folder.join(INBOX).join(STOP).exists() {
             return Wish::Stop;
         }
+        if self.seconds_left().is_some_and(|left| left <= 0.0) {
+            return Wish::NoTime;
+        }
         let has_more = self.parts.agent.has_more(self.history().next_number());
         if has_more { Wish::GoOn } else { Wish::NothingMore }
+    }
+
+    /// What is left of the time that the campaign may take, s; none where it may take any.
+    fn seconds_left(&self) -> Option<f64> {
+        let open = self.history().open_iteration().map(|_| self.since.elapsed().as_secs_f64());
+        let spent = self.history().seconds() + open.unwrap_or_default();
+        Some(self.rules().seconds? - spent)
     }
 
     fn act(&mut self, action: &Action) -> Result<Next, DriverError> {
@@ -155,6 +166,7 @@ impl<'a> Driver<'a> {
                 self.note(Event::Opened { iteration })?;
             }
             Action::Propose(iteration) => return self.propose(iteration),
+            Action::AskAgain(iteration, why) => self.note(Event::AskedAgain { iteration, why })?,
             Action::Commit(iteration) => self.commit(iteration)?,
             Action::Judge(iteration) => return self.judge(iteration),
             Action::Promote(iteration) => return self.promote(iteration),

@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -6,10 +6,11 @@ use super::*;
 use crate::campaign::agent::{self, Surroundings};
 use crate::campaign::anchored::Anchored;
 use crate::campaign::event::{Better, End, Judgement, Outcome};
-use crate::campaign::file::{AgentSandbox, Dirty, PromptBy};
+use crate::campaign::file::{AgentSandbox, Dirty, OnInfra, PromptBy};
+use crate::campaign::keep::KeepRules;
 use crate::campaign::prompt::Asking;
 use crate::campaign::scope::Patterns;
-use crate::campaign::settings::{AgentKind, AgentSettings, Guard};
+use crate::campaign::settings::{AgentKind, AgentSettings, Guard, Retry};
 use crate::campaign::step::Rules;
 
 /// Judges by the number that the kernel holds. What the incumbent is lies in a file, as it does with
@@ -64,16 +65,9 @@ impl Judge for Numbers<'_> {
             Some(value) if value > best => Outcome::Worse,
             Some(_) => Outcome::Undecided,
         };
-        Ok(Judgement {
-            outcome,
-            value,
-            gain: value.map(|value| 1.0 - value / best),
-            lower: None,
-            upper: None,
-            artifact: None,
-            reason: "counted".to_owned(),
-            seconds: 0.0,
-        })
+        let gain = value.map(|value| 1.0 - value / best);
+        let reason = "counted".to_owned();
+        Ok(Judgement { value, gain, share: gain, reason, ..Judgement::of(outcome) })
     }
 
     fn promote(&mut self, tree: &Path, _: &Judgement) -> Result<(), Blocked> {
@@ -143,30 +137,39 @@ impl World {
                 ..AgentSettings::of(AgentKind::Replay(self.at("versions")))
             },
             guards: vec![Guard {
-                run: ["sh", "-c", "test ! -e lib/bad && echo Ran $(ls tests | wc -w) tests"]
-                    .map(str::to_owned)
-                    .to_vec(),
+                run: [
+                    "sh",
+                    "-c",
+                    "test ! -e lib/bad && ! grep bad k.c && echo Ran $(ls tests | wc -w) tests",
+                ]
+                .map(str::to_owned)
+                .to_vec(),
                 expect: Some(regex::Regex::new(r"Ran (\d+) tests").expect("an expression")),
                 timeout: Duration::from_secs(20),
             }],
             rules,
             asking: Asking::default(),
+            retry: Retry { judge: 1, ..Retry::default() },
         }
     }
 
     fn drive(&self, folder: &str, settings: &Settings) -> (History, Vec<Event>) {
+        let seen = Seen::default();
+        (self.watched(folder, settings, &seen), seen.0.into_inner())
+    }
+
+    fn watched(&self, folder: &str, settings: &Settings, seen: &dyn Observer) -> History {
         let env = vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())];
         let folder = self.at(folder);
         let surroundings = Surroundings { env: env.clone(), ..Surroundings::default() };
         let mut agent = agent::of(&settings.agent, surroundings);
         let mut judge = Numbers { folder: &folder, trouble: 0 };
-        let seen = Seen::default();
         let parts = Parts {
             settings,
             folder: &folder,
             agent: &mut *agent,
             judge: &mut judge,
-            observer: &seen,
+            observer: seen,
             env: &env,
             secrets: &Secrets::default(),
             cancel: &Cancel::default(),
@@ -177,8 +180,45 @@ impl World {
             Driver::begin(parts, &self.at("project"), begun()).expect("begun")
         };
         assert_eq!(driver.run().expect("it runs"), Ran::ToItsEnd);
-        let history = driver.history().clone();
-        (history, seen.0.into_inner())
+        driver.history().clone()
+    }
+
+    /// Drives a campaign, and copies its folder as it is after each event; how many there are.
+    fn cut_everywhere(&self, settings: &Settings) -> (History, usize) {
+        let cutter = Cutter { dir: self.dir.path(), count: Cell::new(0) };
+        (self.watched("whole", settings, &cutter), cutter.count.get())
+    }
+
+    /// Drives what was left after so many events to its end.
+    fn ends_the_same(&self, settings: &Settings, whole: &History, kept: usize) {
+        let name = format!("cut-{kept}");
+        let log = fs::read_to_string(self.at(&name).join("events.jsonl")).expect("a log");
+        let at = format!("after {kept}: {}", log.lines().last().unwrap_or_default());
+        let (history, _) = self.drive(&name, settings);
+        assert_eq!(statuses(&history), statuses(whole), "{at}");
+        let best = |history: &History| history.best.as_ref().map(|b| (b.iteration, b.value));
+        assert_eq!(best(&history), best(whole), "{at}");
+        assert_eq!(history.end, whole.end, "{at}");
+        let calls = |history: &History| {
+            let calls = history.iterations.iter().map(|one| (one.sent_back.len(), one.lines));
+            calls.collect::<Vec<_>>()
+        };
+        assert_eq!(calls(&history), calls(whole), "{at}");
+        let text = |name: &str| fs::read_to_string(self.at(name).join("best/k.c")).expect("there");
+        assert_eq!(text(&name), text("whole"), "{at}");
+    }
+}
+
+/// Copies the campaign's folder after each event, as a kill would leave it.
+struct Cutter<'a> {
+    dir: &'a Path,
+    count: Cell<usize>,
+}
+
+impl Observer for Cutter<'_> {
+    fn event(&self, _: &Entry, _: &History) {
+        self.count.set(self.count.get() + 1);
+        copy(&self.dir.join("whole"), &self.dir.join(format!("cut-{}", self.count.get())));
     }
 }
 
@@ -239,26 +279,82 @@ fn a_replayed_campaign_ends_each_version_as_it_deserves() {
 fn a_campaign_cut_off_after_any_event_ends_as_the_unbroken_one() {
     let world = World::new(&VERSIONS);
     let settings = world.settings(Rules { target: Some(80.0), ..Rules::default() });
-    let (whole, events) = world.drive("whole", &settings);
+    let (whole, events) = world.cut_everywhere(&settings);
     assert_eq!(whole.end, Some(End::Target));
-    let log = fs::read_to_string(world.at("whole/events.jsonl")).expect("a log");
-    let lines: Vec<&str> = log.lines().collect();
-    assert_eq!(lines.len(), events.len());
-    for kept in 1..lines.len() {
-        let name = format!("cut-{kept}");
-        copy(&world.at("whole"), &world.at(&name));
-        fs::write(world.at(&name).join("events.jsonl"), lines[..kept].join("\n") + "\n")
-            .expect("written");
-        fs::write(world.at(&name).join("incumbent"), incumbent(&events[..kept]).to_string())
-            .expect("written");
-        let (history, _) = world.drive(&name, &settings);
-        assert_eq!(statuses(&history), statuses(&whole), "after {kept}");
-        let value = |history: &History| history.best.as_ref().map(|best| best.value);
-        assert_eq!(value(&history), value(&whole), "after {kept}");
-        assert_eq!(history.end, whole.end, "after {kept}");
-        let text = |name: &str| fs::read_to_string(world.at(name).join("best/k.c")).expect("there");
-        assert_eq!(text(&name), text("whole"));
+    for kept in 1..events {
+        world.ends_the_same(&settings, &whole, kept);
     }
+}
+
+/// Better ones that a guard refuses: mended, never mended, mended at the second time, and worse.
+fn refused_by_a_guard() -> World {
+    let world = World::new(&[
+        &[("k.c", "// 90\n// bad\n")],
+        &[("k.c", "// 80\n// bad\n")],
+        &[("k.c", "// 70\n// bad\n")],
+        &[("k.c", "// 95\n// bad\n")],
+        &[("k.c", "// 60\n// bad\n")],
+    ]);
+    world.write("versions/01-v.rework1/k.c", "// 91\n");
+    world.write("versions/03-v.rework1/k.c", "// 71\n// bad\n");
+    world.write("versions/03-v.rework2/k.c", "// 72\n");
+    for rework in 1..4 {
+        let text = format!("// 6{rework}\n// bad\n");
+        world.write(&format!("versions/05-v.rework{rework}/k.c"), &text);
+    }
+    world
+}
+
+#[test]
+fn a_better_candidate_that_a_guard_refuses_goes_back_to_the_agent_twice_at_most() {
+    let world = refused_by_a_guard();
+    let (history, _) = world.drive("whole", &world.settings(Rules::default()));
+    assert_eq!(statuses(&history), ["kept", "guard", "kept", "guard", "guard"]);
+    let sent: Vec<usize> = history.iterations.iter().map(|one| one.sent_back.len()).collect();
+    assert_eq!(sent, [1, 1, 2, 0, 2]);
+    assert_eq!(history.best.map(|best| best.value.to_string()).as_deref(), Some("72"));
+    let prompt = world.at("whole/iterations/0003/rework2/prompt.md");
+    let prompt = fs::read_to_string(prompt).expect("a prompt");
+    assert!(prompt.contains("A guard refuses your last change"), "{prompt}");
+    assert!(prompt.contains("// bad"), "what the guard printed is in it: {prompt}");
+    let report = fs::read_to_string(world.at("whole/report.md")).expect("a report");
+    assert!(report.contains("| 2 | guard | 80 |"), "{report}");
+
+    let once = KeepRules { rework: 1, ..KeepRules::default() };
+    let (history, _) =
+        world.drive("once", &world.settings(Rules { keep: once, ..Rules::default() }));
+    assert_eq!(statuses(&history), ["kept", "guard", "guard", "guard", "guard"]);
+    let never = KeepRules { rework: 0, ..once };
+    let (history, _) =
+        world.drive("never", &world.settings(Rules { keep: never, ..Rules::default() }));
+    assert_eq!(statuses(&history), ["guard"; 5]);
+    let judged = history.iterations[0].judgement.as_ref().expect("judged");
+    assert_eq!(judged.value, None, "nothing is compared where nothing could go back");
+}
+
+#[test]
+fn a_mending_cut_off_after_any_event_ends_as_the_unbroken_one() {
+    let world = World::new(&[&[("k.c", "// 90\n// bad\n")], &[("k.c", "// 80\n// bad\n")]]);
+    world.write("versions/01-v.rework1/k.c", "// 91\n// bad\n");
+    world.write("versions/01-v.rework2/k.c", "// 92\n");
+    let settings = world.settings(Rules::default());
+    let (whole, events) = world.cut_everywhere(&settings);
+    for kept in 1..events {
+        world.ends_the_same(&settings, &whole, kept);
+    }
+}
+
+#[test]
+fn a_tiny_gain_by_many_lines_is_reverted_with_that_reason() {
+    let world = World::new(&[
+        &[("k.c", &format!("// 99.95\n{}", "line\n".repeat(60)))],
+        &[("k.c", "// 99.94\n")],
+        &[("k.c", &format!("// 90\n{}", "line\n".repeat(60)))],
+    ]);
+    let (history, _) = world.drive("c", &world.settings(Rules::default()));
+    assert_eq!(statuses(&history), ["reverted", "kept", "kept"]);
+    let report = fs::read_to_string(world.at("c/report.md")).expect("a report");
+    assert!(report.contains("0.050 % is too small for 62 changed lines"), "{report}");
 }
 
 /// What the judge's incumbent was after these events.
@@ -309,6 +405,52 @@ fn infrastructure_is_tried_again_and_never_blamed_on_the_candidate() {
         assert_eq!(statuses(driver.history()), wanted);
         assert_eq!(driver.history().end, Some(end));
     }
+}
+
+#[test]
+fn a_candidate_that_waits_for_the_machine_is_judged_when_the_campaign_is_resumed() {
+    let world = World::new(&VERSIONS[..2]);
+    let rules = Rules { on_infra: OnInfra::KeepPending, ..Rules::default() };
+    let settings = world.settings(rules);
+    let folder = world.at("c");
+    let mut agent = agent::of(&settings.agent, Surroundings::default());
+    let env = [("PATH".into(), "/usr/bin:/bin".into())];
+    let parts = Parts {
+        settings: &settings,
+        folder: &folder,
+        agent: &mut *agent,
+        judge: &mut Numbers { folder: &folder, trouble: 2 },
+        observer: &Seen::default(),
+        env: &env,
+        secrets: &Secrets::default(),
+        cancel: &Cancel::default(),
+    };
+    let mut driver = Driver::begin(parts, &world.at("project"), begun()).expect("begun");
+    let stopped = driver.run().expect_err("the machine fails");
+    assert!(matches!(stopped, DriverError::Pending(_)), "{stopped}");
+    drop(driver);
+    let (history, events) = world.drive("c", &settings);
+    assert_eq!(statuses(&history), ["kept", "reverted"]);
+    let asked = events.iter().filter(|event| matches!(event, Event::Proposed { .. }));
+    assert_eq!(asked.count(), 1, "the first proposal was not asked for again");
+}
+
+#[test]
+fn an_agent_knows_what_is_left_and_may_not_take_longer() {
+    let world = World::new(&[]);
+    let script = "echo \"$OPTLOOP_BUDGET_SECONDS $OPTLOOP_ITERATIONS_LEFT\" > .optloop-answer.md";
+    let mut settings = command(&world, script, Duration::from_secs(20));
+    settings.rules = Rules { iterations: Some(2), seconds: Some(3600.0), ..Rules::default() };
+    let (history, _) = world.drive("c", &settings);
+    let said = |at: usize| history.iterations[at].proposal.clone().expect("made").description;
+    assert!(said(0).starts_with("35") && said(0).ends_with(" 1"), "{}", said(0));
+    assert!(said(1).ends_with(" 0"), "{}", said(1));
+
+    let mut settings = command(&world, "exec sleep 60", Duration::from_mins(1));
+    settings.rules = Rules { seconds: Some(0.5), ..Rules::default() };
+    let (history, _) = world.drive("late", &settings);
+    assert_eq!((statuses(&history), history.end), (vec!["agent-failed"], Some(End::Budget)));
+    assert!(history.iterations[0].seconds < 20.0, "{:?}", history.iterations);
 }
 
 fn command(world: &World, script: &str, timeout: Duration) -> Settings {

@@ -19,6 +19,8 @@ pub enum End {
     Blocked,
     /// A replayed agent has no more versions.
     Exhausted,
+    /// The machine failed, and the campaign is to stop then.
+    Infrastructure,
 }
 
 impl End {
@@ -31,6 +33,7 @@ impl End {
             Self::Stopped => "stopped on request",
             Self::Blocked => "the failures used up what `budget.failures` allows",
             Self::Exhausted => "there is no further version to replay",
+            Self::Infrastructure => "the machine failed, and `on_infra` says to stop then",
         }
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::anchored::Anchored;
 pub use super::end::{End, Limits};
+pub use super::judgement::{AskedFor, Judgement, Outcome};
 pub use super::proposal::{AgentEnd, Changed, How, Proposal, Rule, Violation};
 use super::steering::Steering;
 use crate::record::lines::Record;
@@ -56,6 +57,16 @@ pub enum Event {
         iteration: u32,
         /// Its id.
         commit: String,
+        /// How many lines it adds to the best and removes from it.
+        #[serde(default)]
+        lines: u32,
+    },
+    /// The agent is asked once more in the same iteration.
+    AskedAgain {
+        /// In which.
+        iteration: u32,
+        /// Why.
+        why: AskedFor,
     },
     /// The candidate was built, checked and compared, or failed on the way.
     Judged {
@@ -79,6 +90,9 @@ pub enum Event {
         value: f64,
         /// Whether that reaches the target, too.
         holds: Holds,
+        /// How long it took, s.
+        #[serde(default)]
+        seconds: f64,
     },
     /// The best was compared with the first baseline, in pairs.
     Anchored(Anchored),
@@ -149,6 +163,9 @@ pub struct Baseline {
     /// What that allows at best, a line for each case.
     #[serde(default)]
     pub bounds: Vec<String>,
+    /// How long it took, s.
+    #[serde(default)]
+    pub seconds: f64,
 }
 
 /// Which way a metric is better.
@@ -170,61 +187,6 @@ impl Better {
             Self::Higher => value >= target,
         }
     }
-}
-
-/// What the engine found out about a candidate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Judgement {
-    /// What came of it.
-    pub outcome: Outcome,
-    /// The metric, where it was measured.
-    pub value: Option<f64>,
-    /// The gain as a share of the incumbent's, or in the metric's unit.
-    pub gain: Option<f64>,
-    /// The lower end of its 95 % interval.
-    pub lower: Option<f64>,
-    /// The upper end.
-    pub upper: Option<f64>,
-    /// The artifact that holds the measurement.
-    pub artifact: Option<String>,
-    /// Why, in a sentence.
-    pub reason: String,
-    /// How long it took, s.
-    pub seconds: f64,
-}
-
-impl Judgement {
-    /// One of which nothing else is known.
-    pub fn of(outcome: Outcome) -> Self {
-        Self {
-            outcome,
-            value: None,
-            gain: None,
-            lower: None,
-            upper: None,
-            artifact: None,
-            reason: String::new(),
-            seconds: 0.0,
-        }
-    }
-}
-
-/// What came of judging.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// KEEP.
-    Better,
-    /// REVERT.
-    Worse,
-    /// UNDECIDED.
-    Undecided,
-    /// It does not build, is wrong, crashes, or is against the rules.
-    Failed,
-    /// A guard said no.
-    Guard,
-    /// Nothing that the candidate can be blamed for, twice.
-    Infrastructure,
 }
 
 /// How an iteration ended.

@@ -1,10 +1,13 @@
 //! The exact image of a campaign file, with places. The doc comments become the JSON schema that
 //! editors show.
 
+mod keep;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Spanned;
+pub use keep::{Failures, KeepFile, OnInfra, Preset, RetryFile};
 
 /// A goal, who works towards it, what judges, and what may be spent.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -39,6 +42,17 @@ pub struct CampaignFile {
     /// What else ends it.
     #[serde(default)]
     pub stop: StopFile,
+    /// Which candidates stay.
+    #[serde(default)]
+    pub keep: KeepFile,
+    /// What is tried again.
+    #[serde(default)]
+    pub retry: RetryFile,
+    /// What becomes of a candidate that cannot be judged for reasons of the machine; `count` without
+    /// it.
+    pub on_infra: Option<OnInfra>,
+    /// Defaults for campaigns that nobody watches.
+    pub preset: Option<Preset>,
 }
 
 /// What becomes of uncommitted changes.
@@ -168,8 +182,10 @@ pub struct BudgetFile {
     pub iterations: Option<u32>,
     /// Hours of iterations, measuring included.
     pub hours: Option<Spanned<f64>>,
-    /// Failures of the agent or the machine; 0 ends it at the first.
-    pub failures: Option<u32>,
+    /// Minutes of judging: the baseline, candidates with their guards, and confirmations.
+    pub device_minutes: Option<Spanned<f64>>,
+    /// Failures of the agent or the machine; 0 ends it at the first, -1 or `"unlimited"` never.
+    pub failures: Option<Spanned<Failures>>,
 }
 
 /// What else ends a campaign.

@@ -124,7 +124,7 @@ fn one(guard: &Guard, place: Place<'_>) -> Result<Option<String>, No> {
 
 /// The last lines of what was printed.
 fn tail(output: &str) -> String {
-    const LINES: usize = 5;
+    const LINES: usize = 20;
     let lines: Vec<&str> = output.trim_end().lines().collect();
     lines[lines.len().saturating_sub(LINES)..].join("\n")
 }

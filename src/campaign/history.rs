@@ -2,8 +2,8 @@
 
 use super::anchored::Anchored;
 use super::event::{
-    Baseline, Begun, Better, End, Entry, Event, Holds, Judgement, Limits, Outcome, Proposal,
-    Status, Steered,
+    AskedFor, Baseline, Begun, Better, End, Entry, Event, Holds, Judgement, Limits, Outcome,
+    Proposal, Status, Steered,
 };
 use super::steering::{Directive, Steering};
 
@@ -40,6 +40,8 @@ pub struct History {
     pub baseline_at: Option<String>,
     /// When the last event was written.
     pub last_at: String,
+    /// How long it took to confirm targets, s.
+    pub confirming_s: f64,
 }
 
 /// The best so far.
@@ -66,14 +68,29 @@ pub struct Iteration {
     pub proposal: Option<Proposal>,
     /// The candidate's commit.
     pub commit: Option<String>,
+    /// How many lines that adds to the best and removes from it.
+    pub lines: u32,
     /// What came of judging it.
     pub judgement: Option<Judgement>,
+    /// Candidates of it that went back to the agent, oldest first.
+    pub sent_back: Vec<SentBack>,
+    /// How many calls of the agent failed and were made again.
+    pub failed_calls: u32,
     /// How it ended; none while it is under way.
     pub status: Option<Status>,
     /// How long it took, s.
     pub seconds: f64,
     /// When it ended, RFC 3339.
     pub ended_at: String,
+}
+
+/// A candidate that was better, was refused by a guard, and went back to the agent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SentBack {
+    /// Its commit.
+    pub commit: String,
+    /// What was said of it.
+    pub judgement: Judgement,
 }
 
 /// An event that cannot follow those before it.
@@ -115,6 +132,9 @@ pub enum Misplaced {
     /// What was kept was committed and measured.
     #[error("what was kept has no commit or no value")]
     NothingToKeep,
+    /// What goes back to the agent was committed and judged.
+    #[error("what goes back to the agent has no commit or was not judged")]
+    NothingToSendBack,
 }
 
 impl History {
@@ -166,8 +186,13 @@ impl History {
             Event::Proposed { iteration, proposal } => {
                 self.under_way(*iteration)?.proposal = Some(proposal.clone());
             }
-            Event::Committed { iteration, commit } => {
-                self.under_way(*iteration)?.commit = Some(commit.clone());
+            Event::Committed { iteration, commit, lines } => {
+                let open = self.under_way(*iteration)?;
+                open.commit = Some(commit.clone());
+                open.lines = *lines;
+            }
+            Event::AskedAgain { iteration, why } => {
+                self.under_way(*iteration)?.ask_again(*why)?;
             }
             Event::Judged { iteration, judgement } => {
                 self.under_way(*iteration)?.judgement = Some(judgement.clone());
@@ -175,7 +200,10 @@ impl History {
             Event::Ended { iteration, status, seconds } => {
                 self.close(*iteration, *status, *seconds)?;
             }
-            Event::Confirmed { holds, .. } => self.confirm(*holds)?,
+            Event::Confirmed { holds, seconds, .. } => {
+                self.confirm(*holds)?;
+                self.confirming_s += seconds;
+            }
             Event::Anchored(anchored) => {
                 self.anchor = Some(anchored.clone());
                 self.unanchored = 0;
@@ -295,6 +323,13 @@ impl History {
         self.iterations.iter().fold(0.0, |all, iteration| all + iteration.seconds)
     }
 
+    /// How long the device was in use for measurements and for what belongs to them, s.
+    pub fn device_seconds(&self) -> f64 {
+        let baseline = self.baseline.as_ref().map_or(0.0, |baseline| baseline.seconds);
+        let judged = self.iterations.iter().map(Iteration::judging_seconds);
+        baseline + judged.sum::<f64>() + self.confirming_s
+    }
+
     /// How much better the best's measurement is than the baseline's, as a share of it: two numbers of
     /// different times, not a comparison in pairs.
     pub fn gain(&self) -> Option<f64> {
@@ -312,12 +347,43 @@ impl History {
     }
 }
 
+impl Iteration {
+    /// The last thing that was said of a candidate of it.
+    pub fn verdict(&self) -> Option<&Judgement> {
+        let before = || self.sent_back.last().map(|sent| &sent.judgement);
+        self.judgement.as_ref().or_else(before)
+    }
+
+    /// Whether the candidate is the one that went back to the agent: nothing was mended.
+    pub fn is_unmended(&self) -> bool {
+        let before = self.sent_back.last().map(|sent| &sent.commit);
+        before.is_some() && before == self.commit.as_ref()
+    }
+
+    fn ask_again(&mut self, why: AskedFor) -> Result<(), Misplaced> {
+        self.proposal = None;
+        if why == AskedFor::FailedCall {
+            self.failed_calls += 1;
+            return Ok(());
+        }
+        let commit = self.commit.take().ok_or(Misplaced::NothingToSendBack)?;
+        let judgement = self.judgement.take().ok_or(Misplaced::NothingToSendBack)?;
+        self.sent_back.push(SentBack { commit, judgement });
+        Ok(())
+    }
+
+    fn judging_seconds(&self) -> f64 {
+        let before = self.sent_back.iter().map(|sent| &sent.judgement);
+        before.chain(&self.judgement).map(|judged| judged.seconds).sum()
+    }
+}
+
 impl Outcome {
     /// How an iteration ends whose candidate was judged so.
     pub fn status(self) -> Status {
         match self {
             Self::Better => Status::Kept,
-            Self::Worse => Status::Reverted,
+            Self::Worse | Self::NotWorthIt => Status::Reverted,
             Self::Undecided => Status::Undecided,
             Self::Failed => Status::Failed,
             Self::Guard => Status::Guard,

@@ -1,8 +1,8 @@
 //! Campaigns: an agent proposes one change at a time, and the engine decides whether it stays.
 //!
-//! - [`event`], [`proposal`], [`history`]: what happened, and what is known from it;
+//! - [`event`], [`proposal`], [`judgement`], [`history`]: what happened, and what is known from it;
 //! - [`inbox`], [`steering`]: what people ask of one that runs;
-//! - [`step`]: what is done next, decided from nothing but that;
+//! - [`step`]: what is done next, decided from nothing but that; [`keep`]: which candidates stay;
 //! - [`scope`], [`collect`]: what an agent may change, and what it changed;
 //! - [`file`], [`settings`]: the file that people write, and what it means;
 //! - [`report`], [`standing`], [`summary`], [`diary`], [`export`]: what is made of it, for people and programs;
@@ -26,6 +26,8 @@ pub mod guards;
 pub mod history;
 pub mod inbox;
 pub mod judge;
+pub mod judgement;
+pub mod keep;
 pub mod lint;
 pub mod log;
 pub mod pipeline_judge;

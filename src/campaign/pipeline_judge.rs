@@ -8,6 +8,7 @@ use super::event::{Baseline, Better, Judgement, Outcome};
 use super::judge::{Blocked, Judge};
 use crate::cache::index::flag;
 use crate::diagnostic::Diagnostic;
+use crate::engine::account::ComparisonRecord;
 use crate::engine::event::StageFinished;
 use crate::engine::stage::{Failure, FailureClass};
 use crate::engine::{Outcome as StageOutcome, StageRecord};
@@ -22,6 +23,7 @@ use crate::project::{
 };
 use crate::record::ledger::{self, What};
 use crate::record::{Artifact, Decision};
+use crate::stats::Scale;
 
 /// How many cases of a baseline are described by their bounds.
 const MAX_BOUNDS: usize = 8;
@@ -283,9 +285,12 @@ fn judgement(tree: &Path, baseline: &Baseline, report: &RunReport) -> Result<Jud
         };
         let own = report.stages.iter().find(|stage| stage.stage == baseline.stage);
         let value = own.and_then(|stage| stage.metrics.get(&baseline.metric));
+        let compared = stage.detail.as_ref().and_then(StageRecord::comparison);
+        let gain = decided.gain.map(|gain| gain.value);
         return Ok(Judgement {
+            share: gain.and_then(|gain| share(compared?, gain)),
             value: stage.metrics.get(&baseline.metric).or(value),
-            gain: decided.gain.map(|gain| gain.value),
+            gain,
             lower: decided.gain.map(|gain| gain.lower),
             upper: decided.gain.map(|gain| gain.upper),
             artifact: artifact(tree, stage),
@@ -311,6 +316,14 @@ fn judgement(tree: &Path, baseline: &Baseline, report: &RunReport) -> Result<Jud
         });
     }
     Err(Blocked::Refused { message: format!("`{}` decided nothing", baseline.stage) })
+}
+
+/// A gain as a share of the incumbent's metric, where the metric is compared by ratios.
+fn share(compared: &ComparisonRecord, gain: f64) -> Option<f64> {
+    match compared.record.scoring.metric.scale {
+        Scale::Log => Some(gain),
+        Scale::Difference => None,
+    }
 }
 
 /// Whose fault a failure is.

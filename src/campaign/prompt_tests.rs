@@ -67,7 +67,7 @@ fn history(outcomes: &[(Outcome, f64, &str)]) -> History {
         };
         apply(Event::Opened { iteration });
         apply(Event::Proposed { iteration, proposal });
-        apply(Event::Committed { iteration, commit: format!("c{iteration}") });
+        apply(Event::Committed { iteration, commit: format!("c{iteration}"), lines: 1 });
         apply(Event::Judged { iteration, judgement });
         let status: Status = outcome.status();
         apply(Event::Ended { iteration, status, seconds: 1.0 });

@@ -114,7 +114,7 @@ pub fn all(history: &History) -> Vec<Record> {
 pub fn record(history: &History, iteration: &Iteration) -> Option<Record> {
     let status = iteration.status?;
     let proposal = iteration.proposal.clone().unwrap_or_default();
-    let judged = iteration.judgement.as_ref();
+    let judged = iteration.verdict();
     Some(Record {
         version: RECORD_VERSION,
         iteration: iteration.number,

@@ -49,6 +49,7 @@ fn events() -> Vec<Event> {
             guards: vec![Some("12".to_owned())],
             device: Some("a cpu".to_owned()),
             bounds: Vec::new(),
+            seconds: 0.0,
         }),
     ];
     all.extend(iteration(1, "vectorise the sum", &judged(Outcome::Better, 6.0, 0.25)));
@@ -104,7 +105,7 @@ fn iteration(iteration: u32, description: &str, judgement: &Judgement) -> Vec<Ev
     vec![
         Event::Opened { iteration },
         Event::Proposed { iteration, proposal },
-        Event::Committed { iteration, commit },
+        Event::Committed { iteration, commit, lines: 1 },
         Event::Judged { iteration, judgement },
         Event::Ended { iteration, status, seconds: 300.0 },
     ]

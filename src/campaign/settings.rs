@@ -4,6 +4,7 @@ mod agent;
 mod asked;
 pub mod given;
 mod guard;
+mod keep;
 mod limits;
 mod scope;
 
@@ -45,6 +46,21 @@ pub struct Settings {
     pub rules: Rules,
     /// How prompts are made; the files that the campaign file names are read apart from it.
     pub asking: Asking,
+    /// What is tried again.
+    pub retry: Retry,
+}
+
+/// What is tried again, how often, and after which pause.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Retry {
+    /// Calls of the agent that failed and changed nothing.
+    pub agent: u32,
+    /// Before such a call.
+    pub agent_pause: Duration,
+    /// Judgements that failed for reasons of the machine.
+    pub judge: u32,
+    /// Before such a judgement.
+    pub judge_pause: Duration,
 }
 
 /// A command that must succeed.
@@ -108,7 +124,8 @@ impl Checker<'_> {
         let agent = file.agent.as_ref().and_then(|agent| self.agent(agent));
         let guards: Vec<Option<Guard>> = file.guard.iter().map(|guard| self.guard(guard)).collect();
         let patterns = self.patterns(file);
-        let rules = self.rules(file);
+        let retry = self.retry(file, agent.as_ref());
+        let rules = Rules { agent_retries: retry.agent, ..self.rules(file) };
         Some(Settings {
             name: name?,
             goal: goal?,
@@ -119,6 +136,7 @@ impl Checker<'_> {
             guards: guards.into_iter().collect::<Option<Vec<Guard>>>()?,
             rules,
             asking: Asking::default(),
+            retry,
         })
     }
 

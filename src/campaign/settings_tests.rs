@@ -1,8 +1,10 @@
 use super::*;
-use crate::campaign::file::{DirectivePreset, PromptBy};
+use crate::campaign::file::{DirectivePreset, OnInfra, PromptBy};
+use crate::campaign::keep::KeepRules;
 
 const WHOLE: &str = r#"
 name = "softmax"
+on_infra = "keep-pending"
 goal = "faster"
 pipeline = "candidate.toml"
 target = 5.0
@@ -27,9 +29,19 @@ expect = 'Ran (\d+) tests'
 [budget]
 iterations = 20
 hours = 1.5
+device_minutes = 30
 failures = 3
 [stop]
 no_gain = 8
+[keep]
+rework = 1
+min_gain = 0.002
+max_lines = 80
+[retry]
+agent = 3
+agent_pause = "1s"
+judge = 4
+judge_pause = "2s"
 "#;
 
 fn loaded(text: &str) -> Loaded {
@@ -66,8 +78,19 @@ fn every_key_reaches_its_setting() {
         no_gain: Some(8),
         target: Some(5.0),
         anchor: Some(10),
+        device_seconds: Some(1800.0),
+        keep: KeepRules { rework: 1, min_gain: 0.002, max_lines: 80 },
+        agent_retries: 3,
+        on_infra: OnInfra::KeepPending,
     };
     assert_eq!(settings.rules, rules);
+    let retry = Retry {
+        agent: 3,
+        agent_pause: Duration::from_secs(1),
+        judge: 4,
+        judge_pause: Duration::from_secs(2),
+    };
+    assert_eq!(settings.retry, retry);
 }
 
 #[test]
@@ -82,7 +105,7 @@ fn all_mistakes_are_reported_at_once_at_their_places() {
         .replace(r"(\d+)", r"(\d+");
     let told = loaded(&text).diagnostics;
     let lines: Vec<usize> = told.iter().filter_map(|t| Some(t.location()?.line)).collect();
-    assert_eq!(lines, [2, 7, 7, 11, 14, 15, 16, 23], "{told:?}");
+    assert_eq!(lines, [2, 8, 8, 12, 15, 16, 17, 24], "{told:?}");
 }
 
 #[test]
@@ -94,7 +117,7 @@ fn what_is_missing_or_contradicts_itself_is_refused() {
     for key in ["name", "goal", "pipeline", "run = [\"my"] {
         assert_eq!(mistakes(&without(key)).len(), 1, "{key}");
     }
-    let endless = without("iterations").replace("hours = 1.5\n", "");
+    let endless = without("iterations").replace("hours = 1.5\ndevice_minutes = 30\n", "");
     assert_eq!(mistakes(&endless)[0].0, "missing-key");
     let unlimited = format!("unlimited = true\n{endless}");
     assert!(mistakes(&unlimited).is_empty());
@@ -103,6 +126,34 @@ fn what_is_missing_or_contradicts_itself_is_refused() {
     assert_eq!(mistakes(&replayed)[0].0, "conflict");
     let replayed = without("run = [\"my").replace("[agent]\n", "[agent]\nreplay = \"v\"\n");
     let no_effect = ("no-effect", "this key has no effect here".to_owned());
-    assert_eq!(mistakes(&replayed), vec![no_effect; 10]);
+    // Keys of the agent, and both of its calls.
+    assert_eq!(mistakes(&replayed), vec![no_effect; 12]);
     assert_eq!(mistakes(&format!("colour = 1\n{WHOLE}"))[0].0, "unknown-key");
+}
+
+#[test]
+fn any_number_of_failures_is_written_in_one_of_two_ways() {
+    let failures = |text: &str| {
+        let loaded = loaded(&WHOLE.replace("failures = 3", &format!("failures = {text}")));
+        loaded.settings.map(|settings| settings.rules.failures)
+    };
+    assert_eq!(failures("0"), Some(Some(0)));
+    assert_eq!(failures("-1"), Some(None));
+    assert_eq!(failures("\"unlimited\""), Some(None));
+    for wrong in ["-2", "\"many\"", "true", "1.5"] {
+        assert_eq!(failures(wrong), None, "{wrong}");
+    }
+}
+
+#[test]
+fn a_resilient_campaign_tries_again_more_often_unless_its_file_says_how_often() {
+    let retry = |text: &str| loaded(text).settings.expect("it is whole").retry;
+    let resilient = format!("preset = \"resilient\"\n{WHOLE}");
+    assert_eq!(retry(&resilient).judge, 4, "a key of the file counts more");
+    let (start, _) = resilient.split_once("[retry]").expect("a table");
+    assert_eq!((retry(start).agent, retry(start).judge), (2, 2));
+    let (start, _) = WHOLE.split_once("[retry]").expect("a table");
+    assert_eq!((retry(start).agent, retry(start).judge), (0, 1));
+    let wrong = WHOLE.replace("0.002", "2.0");
+    assert_eq!(mistakes(&wrong), [("bad-gain", "this is no share".to_owned())]);
 }

@@ -1,8 +1,10 @@
 //! What a campaign does next: a function of what is known of it and of its rules, and of nothing
 //! else.
 
-use super::event::{AgentEnd, End, Limits, Proposal, Status};
+use super::event::{AgentEnd, AskedFor, End, Limits, Outcome, Proposal, Status};
+use super::file::OnInfra;
 use super::history::{Best, History, Iteration};
+use super::keep::KeepRules;
 use super::steering::Steering;
 
 /// When a campaign ends.
@@ -21,6 +23,14 @@ pub struct Rules {
     /// After how many kept iterations the best is compared with the first baseline; also before the
     /// end. None for never.
     pub anchor: Option<u32>,
+    /// The most time of the device, s.
+    pub device_seconds: Option<f64>,
+    /// Which candidates stay.
+    pub keep: KeepRules,
+    /// How many calls of the agent that failed and changed nothing are made again in an iteration.
+    pub agent_retries: u32,
+    /// What becomes of a candidate that cannot be judged for reasons of the machine.
+    pub on_infra: OnInfra,
 }
 
 impl Rules {
@@ -60,6 +70,8 @@ pub enum Wish {
     Stop,
     /// The agent has nothing more to propose.
     NothingMore,
+    /// The time is over, with the present iteration's.
+    NoTime,
 }
 
 /// What is done next.
@@ -73,6 +85,8 @@ pub enum Action {
     Open(u32),
     /// The agent is asked.
     Propose(u32),
+    /// The agent is asked once more.
+    AskAgain(u32, AskedFor),
     /// What it changed becomes a commit.
     Commit(u32),
     /// The commit is judged.
@@ -101,37 +115,66 @@ pub fn step(history: &History, rules: &Rules, wish: Wish) -> Action {
     }
     let Some(best) = &history.best else { return Action::MeasureBaseline };
     match history.open_iteration() {
-        Some(iteration) => within(iteration),
+        Some(iteration) => {
+            let is_over = wish == Wish::NoTime || is_device_spent(history, rules);
+            let allowance = if is_over { Allowance::Spent } else { Allowance::Left };
+            within(iteration, rules, allowance)
+        }
         None => between(history, rules, wish, best),
     }
 }
 
-fn within(iteration: &Iteration) -> Action {
+/// Whether the agent may be asked once more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Allowance {
+    Left,
+    Spent,
+}
+
+fn within(iteration: &Iteration, rules: &Rules, allowance: Allowance) -> Action {
     let number = iteration.number;
     match (&iteration.proposal, &iteration.commit, &iteration.judgement) {
         (None, _, _) => Action::Propose(number),
-        (Some(proposal), None, _) => match refused(proposal) {
+        (Some(proposal), None, _) => match refused(iteration, proposal) {
+            Some(Status::AgentFailed)
+                if allowance == Allowance::Left && iteration.failed_calls < rules.agent_retries =>
+            {
+                Action::AskAgain(number, AskedFor::FailedCall)
+            }
             Some(status) => Action::Close(number, status),
             None => Action::Commit(number),
         },
+        (Some(_), Some(_), None) if iteration.is_unmended() => Action::Close(number, Status::Guard),
         (Some(_), Some(_), None) => Action::Judge(number),
-        (Some(proposal), Some(_), Some(judgement)) => match judgement.outcome.status() {
-            Status::Kept if proposal.account.veto.is_some() => {
-                Action::Close(number, Status::Vetoed)
+        (Some(proposal), Some(_), Some(judgement)) => {
+            let is_worth_mending = judgement.outcome == Outcome::Guard
+                && judgement.compared == Some(Outcome::Better)
+                && (iteration.sent_back.len() as u32) < rules.keep.rework;
+            if is_worth_mending && allowance == Allowance::Left {
+                return Action::AskAgain(number, AskedFor::Rework);
             }
-            Status::Kept => Action::Promote(number),
-            status => Action::Close(number, status),
-        },
+            match judgement.outcome.status() {
+                Status::Kept if proposal.account.veto.is_some() => {
+                    Action::Close(number, Status::Vetoed)
+                }
+                Status::Kept => Action::Promote(number),
+                status => Action::Close(number, status),
+            }
+        }
     }
 }
 
 /// Why there is nothing to judge. What an agent changed counts, however its command ended.
-fn refused(proposal: &Proposal) -> Option<Status> {
+fn refused(iteration: &Iteration, proposal: &Proposal) -> Option<Status> {
     if !proposal.violations.is_empty() {
         return Some(Status::Invalid);
     }
     if !proposal.files.is_empty() {
         return None;
+    }
+    if !iteration.sent_back.is_empty() {
+        // It was taken back, which mends nothing.
+        return Some(Status::Guard);
     }
     match proposal.agent {
         AgentEnd::Fine => Some(Status::NoOp),
@@ -177,18 +220,33 @@ fn is_anchor_due(history: &History, rules: &Rules, end: Option<End>) -> bool {
 
 /// The first rule that ends the campaign.
 fn end(history: &History, rules: &Rules) -> Option<End> {
-    let failures = history.count(&[Status::AgentFailed, Status::Infrastructure]) as u32;
+    let last = history.iterations.last().and_then(|last| last.status);
+    if rules.on_infra == OnInfra::Stop && last == Some(Status::Infrastructure) {
+        return Some(End::Infrastructure);
+    }
+    let counted: &[Status] = match rules.on_infra {
+        OnInfra::Revert => &[Status::AgentFailed],
+        OnInfra::Count | OnInfra::KeepPending | OnInfra::Stop => {
+            &[Status::AgentFailed, Status::Infrastructure]
+        }
+    };
+    let failures = history.count(counted) as u32;
     if rules.failures.is_some_and(|most| failures > most) {
         return Some(End::Blocked);
     }
     let done = history.iterations.len() as u32;
     if rules.iterations.is_some_and(|most| done >= most)
         || rules.seconds.is_some_and(|most| history.seconds() >= most)
+        || is_device_spent(history, rules)
     {
         return Some(End::Budget);
     }
     let without = history.without_gain() as u32;
     rules.no_gain.is_some_and(|most| without >= most).then_some(End::Plateau)
+}
+
+fn is_device_spent(history: &History, rules: &Rules) -> bool {
+    rules.device_seconds.is_some_and(|most| history.device_seconds() >= most)
 }
 
 #[cfg(test)]

@@ -7,16 +7,7 @@ use crate::campaign::event::{
 };
 
 fn judgement(outcome: Outcome, value: f64) -> Judgement {
-    Judgement {
-        outcome,
-        value: Some(value),
-        gain: Some(0.1),
-        lower: None,
-        upper: None,
-        artifact: None,
-        reason: String::new(),
-        seconds: 0.0,
-    }
+    Judgement { value: Some(value), gain: Some(0.1), seconds: 2.0, ..Judgement::of(outcome) }
 }
 
 fn begun() -> History {
@@ -40,6 +31,7 @@ fn measured() -> History {
         better: Better::Lower,
         value: 100.0,
         artifact: "a".to_owned(),
+        seconds: 4.0,
         ..Baseline::default()
     };
     history.apply(&Event::Baseline(baseline)).expect("it is measured");
@@ -61,7 +53,7 @@ fn iterate(history: &mut History, proposed: &Proposal, judged: &Judgement) {
             }
             Action::Propose(iteration) => Event::Proposed { iteration, proposal: proposed.clone() },
             Action::Commit(iteration) => {
-                Event::Committed { iteration, commit: format!("c{iteration}") }
+                Event::Committed { iteration, commit: format!("c{iteration}"), lines: 1 }
             }
             Action::Judge(iteration) => Event::Judged { iteration, judgement: judged.clone() },
             Action::Promote(iteration) => {
@@ -161,15 +153,117 @@ fn a_target_counts_when_two_more_measurements_reach_it() {
     iterate(&mut history, &proposal(&["k.c"]), &judgement(Outcome::Better, 89.0));
     for _ in 0..2 {
         assert_eq!(step(&history, &rules, Wish::GoOn), Action::Confirm);
-        let confirmed = Event::Confirmed { value: 89.5, holds: Holds::Yes };
+        let confirmed = Event::Confirmed { value: 89.5, holds: Holds::Yes, seconds: 1.0 };
         history.apply(&confirmed).expect("it follows");
     }
     assert_eq!(step(&history, &rules, Wish::GoOn), Action::Finish(End::Target));
     // One that does not reach it takes the claim away.
     let mut history = measured();
     iterate(&mut history, &proposal(&["k.c"]), &judgement(Outcome::Better, 89.0));
-    history.apply(&Event::Confirmed { value: 91.0, holds: Holds::No }).expect("it follows");
+    history
+        .apply(&Event::Confirmed { value: 91.0, holds: Holds::No, seconds: 1.0 })
+        .expect("it follows");
     assert_eq!(step(&history, &rules, Wish::GoOn), Action::Finish(End::Budget));
+}
+
+/// An iteration whose candidate was judged so.
+fn judged(judgement: &Judgement, sent_back: u32) -> History {
+    let mut history = measured();
+    let mut apply = |event| history.apply(&event).expect("it follows");
+    apply(Event::Opened { iteration: 1 });
+    for time in 0..=sent_back {
+        apply(Event::Proposed { iteration: 1, proposal: proposal(&["k.c"]) });
+        apply(Event::Committed { iteration: 1, commit: format!("c{time}"), lines: 1 });
+        apply(Event::Judged { iteration: 1, judgement: judgement.clone() });
+        if time < sent_back {
+            apply(Event::AskedAgain { iteration: 1, why: AskedFor::Rework });
+        }
+    }
+    history
+}
+
+#[test]
+fn only_a_better_candidate_that_a_guard_refuses_goes_back() {
+    let refused = |compared| Judgement { compared, ..judgement(Outcome::Guard, 90.0) };
+    let next = |judgement, sent, wish| step(&judged(&judgement, sent), &Rules::default(), wish);
+    let better = refused(Some(Outcome::Better));
+    let again = Action::AskAgain(1, AskedFor::Rework);
+    assert_eq!(next(better.clone(), 0, Wish::GoOn), again);
+    assert_eq!(next(better.clone(), 1, Wish::GoOn), again);
+    assert_eq!(next(better.clone(), 2, Wish::GoOn), Action::Close(1, Status::Guard));
+    assert_eq!(next(better.clone(), 0, Wish::NoTime), Action::Close(1, Status::Guard));
+    for compared in [None, Some(Outcome::Worse), Some(Outcome::Undecided)] {
+        assert_eq!(next(refused(compared), 0, Wish::GoOn), Action::Close(1, Status::Guard));
+    }
+    // The same commit again is no mend, and an empty proposal takes it back.
+    let after = |events: &[Event]| {
+        let mut history = judged(&better, 0);
+        let again = Event::AskedAgain { iteration: 1, why: AskedFor::Rework };
+        for event in std::iter::once(&again).chain(events) {
+            history.apply(event).expect("it follows");
+        }
+        step(&history, &Rules::default(), Wish::GoOn)
+    };
+    let proposed = |proposal| Event::Proposed { iteration: 1, proposal };
+    let same = Event::Committed { iteration: 1, commit: "c0".to_owned(), lines: 1 };
+    let unmended = [proposed(proposal(&["k.c"])), same];
+    assert_eq!(after(&[]), Action::Propose(1));
+    assert_eq!(after(&unmended), Action::Close(1, Status::Guard));
+    assert_eq!(after(&[proposed(Proposal::default())]), Action::Close(1, Status::Guard));
+}
+
+#[test]
+fn a_call_that_failed_is_made_again_as_often_as_allowed() {
+    let rules = Rules { agent_retries: 2, ..Rules::default() };
+    let mut history = measured();
+    let failed = AgentEnd::Failed { message: "exit code 1".to_owned() };
+    let useless = Proposal { agent: failed, ..Proposal::default() };
+    history.apply(&Event::Opened { iteration: 1 }).expect("it follows");
+    for _ in 0..2 {
+        let proposed = Event::Proposed { iteration: 1, proposal: useless.clone() };
+        history.apply(&proposed).expect("it follows");
+        let again = Action::AskAgain(1, AskedFor::FailedCall);
+        assert_eq!(step(&history, &rules, Wish::GoOn), again);
+        assert_eq!(step(&history, &rules, Wish::NoTime), Action::Close(1, Status::AgentFailed));
+        let asked = Event::AskedAgain { iteration: 1, why: AskedFor::FailedCall };
+        history.apply(&asked).expect("it follows");
+        assert_eq!(step(&history, &rules, Wish::GoOn), Action::Propose(1));
+    }
+    let proposed = Event::Proposed { iteration: 1, proposal: useless };
+    history.apply(&proposed).expect("it follows");
+    assert_eq!(step(&history, &rules, Wish::GoOn), Action::Close(1, Status::AgentFailed));
+}
+
+#[test]
+fn trouble_of_the_machine_counts_as_the_campaign_says() {
+    let mut history = measured();
+    iterate(&mut history, &proposal(&["k.c"]), &judgement(Outcome::Infrastructure, 90.0));
+    let next = |on_infra| {
+        let rules = Rules { on_infra, failures: Some(0), ..Rules::default() };
+        step(&history, &rules, Wish::GoOn)
+    };
+    assert_eq!(next(OnInfra::Count), Action::Finish(End::Blocked));
+    assert_eq!(next(OnInfra::Revert), Action::Open(2));
+    assert_eq!(next(OnInfra::Stop), Action::Finish(End::Infrastructure));
+}
+
+#[test]
+fn time_of_the_device_is_a_budget_of_its_own() {
+    // 4 s of the baseline, and 2 s of each judgement.
+    let mut history = measured();
+    iterate(&mut history, &proposal(&["k.c"]), &judgement(Outcome::Worse, 110.0));
+    let next = |most, history: &History| {
+        let rules = Rules { device_seconds: Some(most), ..Rules::default() };
+        step(history, &rules, Wish::GoOn)
+    };
+    assert_eq!(next(6.5, &history), Action::Open(2));
+    assert_eq!(next(6.0, &history), Action::Finish(End::Budget));
+    let refused = judgement(Outcome::Guard, 90.0);
+    let refused = Judgement { compared: Some(Outcome::Better), ..refused };
+    let history = judged(&refused, 1);
+    assert!((history.device_seconds() - 8.0).abs() < 1e-9, "what went back was measured, too");
+    assert_eq!(next(8.5, &history), Action::AskAgain(1, AskedFor::Rework));
+    assert_eq!(next(8.0, &history), Action::Close(1, Status::Guard));
 }
 
 #[test]
@@ -225,6 +319,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         Just(Outcome::Undecided),
         Just(Outcome::Failed),
         Just(Outcome::Guard),
+        Just(Outcome::NotWorthIt),
         Just(Outcome::Infrastructure),
     ]
 }

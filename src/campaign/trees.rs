@@ -108,8 +108,25 @@ impl Trees {
     /// # Errors
     /// When it cannot be written.
     pub fn prepare_lane(&self) -> Result<(), TreeError> {
+        self.lane_of(&self.best())
+    }
+
+    /// Makes the agent's copy what a candidate of an iteration is.
+    ///
+    /// # Errors
+    /// When there is no such commit, or the copy cannot be written.
+    pub fn prepare_rework(&self, number: u32, commit: &str) -> Result<(), TreeError> {
+        let candidate = self.iteration(number).join("candidate");
+        self.repository.write_to(commit, &candidate)?;
+        let prepared = self.lane_of(&candidate);
+        // It takes room only.
+        drop(fs::remove_dir_all(candidate));
+        prepared
+    }
+
+    fn lane_of(&self, project: &Path) -> Result<(), TreeError> {
         let doing = "preparing the agent's copy";
-        let listing = Listing::of(&self.best(), &[]).map_err(files(doing))?;
+        let listing = Listing::of(project, &[]).map_err(files(doing))?;
         let mut lane = self.tree(self.lane(), "lane.list").map_err(files(doing))?;
         // What the last one left would be a stray of this one's.
         lane.clean().map_err(files(doing))?;

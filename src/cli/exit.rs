@@ -121,7 +121,7 @@ pub(super) fn of_campaign(end: End) -> Exit {
         End::Budget => Exit::Budget,
         End::Plateau => Exit::Plateau,
         End::Stopped => Exit::Stopped,
-        End::Blocked => Exit::Blocked,
+        End::Blocked | End::Infrastructure => Exit::Blocked,
     }
 }
 

@@ -91,20 +91,23 @@ impl Started {
         spec.env.push(("OPTLOOP_PROMPT".into(), asked.into()));
         spec.env.push(("TMPDIR".into(), temporary.into()));
         spec.env.push((crate::tree::CEILING.into(), parent(call.lane).into()));
+        spec.env.extend(call.left.variables());
         // It is in its log.
         spec.max_output = 0;
         let output = Output::create(&call.folder.join(LOG), &self.surroundings.secrets)?;
-        let limits = self.limits(call.folder);
+        let limits = self.limits(call);
         let ended = limits::run(&spec, &limits, Box::new(output), call.cancel);
         let ended = ended.map_err(io::Error::other)?;
         let answer = self.answer(call, &ended);
         Ok(Answer { denied: self.denied(call, &denied), ..answer })
     }
 
-    fn limits(&self, folder: &Path) -> Limits {
+    fn limits(&self, call: &Call<'_>) -> Limits {
+        let folder = call.folder;
         let usual = || KEEP_FREE.min(Room::free(folder) / 2);
         let room = Room { folder: folder.to_owned(), least: self.keep_free.unwrap_or_else(usual) };
-        Limits { wall: self.timeout, first_event: self.first_event, idle: self.idle, room }
+        let wall = call.left.within(self.timeout);
+        Limits { wall, first_event: self.first_event, idle: self.idle, room }
     }
 
     /// What it called and must not; kept with the iteration, too.

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::campaign::proposal::{Account, AgentEnd};
 use crate::campaign::secrets::Secrets;
@@ -23,14 +24,43 @@ pub trait Agent {
 pub struct Call<'a> {
     /// Which iteration it is for, from 1.
     pub iteration: u32,
+    /// Which mending of the candidate it is for, from 1; 0 for a change of its own.
+    pub rework: u32,
     /// What is asked.
     pub prompt: &'a str,
     /// The copy.
     pub lane: &'a Path,
     /// Where what belongs to the iteration is kept.
     pub folder: &'a Path,
+    /// What may be spent from now on.
+    pub left: Left,
     /// Ends it.
     pub cancel: &'a Cancel,
+}
+
+/// What a campaign may spend from now on; none where nothing limits it.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Left {
+    /// Time, s.
+    pub seconds: Option<f64>,
+    /// Iterations after the present one.
+    pub iterations: Option<u32>,
+}
+
+impl Left {
+    /// A limit for one call that keeps within it.
+    pub fn within(self, limit: Duration) -> Duration {
+        let left = self.seconds.and_then(|left| Duration::try_from_secs_f64(left.max(0.0)).ok());
+        left.map_or(limit, |left| limit.min(left))
+    }
+
+    /// Variables that say so to a command.
+    pub fn variables(self) -> Vec<(OsString, OsString)> {
+        let seconds = self.seconds.map(|left| left.max(0.0).floor().to_string());
+        let iterations = self.iterations.map(|left| left.to_string());
+        let named = [("OPTLOOP_BUDGET_SECONDS", seconds), ("OPTLOOP_ITERATIONS_LEFT", iterations)];
+        named.into_iter().filter_map(|(name, left)| Some((name.into(), left?.into()))).collect()
+    }
 }
 
 /// What came of a call, beside the changed files.

@@ -31,9 +31,12 @@ impl Agent for Replay {
             let message = "there is no further version".to_owned();
             return Answer::of(AgentEnd::Failed { message });
         };
-        let applied = match version.extension() {
-            Some(extension) if extension == "patch" => self.apply(version, call),
-            _ => copy_over(version, call.lane).map(|()| AgentEnd::Fine),
+        let applied = match &mending(version, call.rework) {
+            None => Ok(AgentEnd::Fine),
+            Some(version) if version.extension().is_some_and(|e| e == "patch") => {
+                self.apply(version, call)
+            }
+            Some(version) => copy_over(version, call.lane).map(|()| AgentEnd::Fine),
         };
         let name = version.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         match applied {
@@ -68,11 +71,28 @@ impl Replay {
     }
 }
 
+/// What stands between the name of a version and the number of what mends it.
+const REWORK: &str = ".rework";
+
+/// What mends a version for the so-manieth time, where there is such a thing; the version itself for
+/// 0.
+fn mending(version: &Path, rework: u32) -> Option<PathBuf> {
+    if rework == 0 {
+        return Some(version.to_owned());
+    }
+    let name = version.file_stem()?.to_string_lossy();
+    let named = |end: &str| version.with_file_name(format!("{name}{REWORK}{rework}{end}"));
+    [named(""), named(".patch")].into_iter().find(|path| path.exists())
+}
+
 /// Folders and patches, sorted by their names.
 fn versions(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut versions = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().contains(REWORK)) {
+            continue;
+        }
         if path.is_dir() || path.extension().is_some_and(|extension| extension == "patch") {
             versions.push(path);
         }

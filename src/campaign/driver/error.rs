@@ -23,6 +23,9 @@ pub enum DriverError {
     /// The unchanged project does not pass a guard.
     #[error("the project as it is does not pass: {}", .0.words())]
     Guard(No),
+    /// The machine fails, and the candidate waits.
+    #[error("the machine fails; the candidate is judged when the campaign is resumed: {0}")]
+    Pending(String),
     /// A file of its own.
     #[error("cannot write {path}: {source}", path = path.display())]
     File {

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Driver, DriverError, Next, stopped};
+use super::{Driver, DriverError, Next, Ran, stopped};
 use crate::campaign::event::{Event, Judgement, Outcome, Status};
+use crate::campaign::file::OnInfra;
 use crate::campaign::guards::{self, No, Why};
 use crate::campaign::judge::Blocked;
 
@@ -12,36 +13,66 @@ impl Driver<'_> {
     pub(super) fn judge(&mut self, iteration: u32) -> Result<Next, DriverError> {
         let tree = self.trees.prepare_judge(iteration, &self.proposal().files)?;
         let started = Instant::now();
-        let judged = match self.guard(&tree) {
-            Err(No { why: Why::Interrupted, .. }) => Err(Blocked::Interrupted),
-            Err(no) => Ok(guard_said_no(&no)),
-            Ok(()) => self.judged_twice(&tree),
+        let mut judgement = match self.judged(&tree) {
+            Ok(judgement) => judgement,
+            Err(blocked) => return stopped(blocked),
         };
-        match judged {
-            Ok(mut judgement) => {
-                judgement.seconds = started.elapsed().as_secs_f64();
-                // It may quote what commands printed.
-                judgement.reason = self.parts.secrets.redact(&judgement.reason);
-                self.note(Event::Judged { iteration, judgement })?;
-                Ok(Next::Go)
-            }
-            Err(blocked) => stopped(blocked),
+        judgement.seconds = started.elapsed().as_secs_f64();
+        // It may quote what commands printed.
+        judgement.reason = self.parts.secrets.redact(&judgement.reason);
+        if judgement.outcome == Outcome::Infrastructure
+            && self.parts.settings.rules.on_infra == OnInfra::KeepPending
+        {
+            return Err(DriverError::Pending(judgement.reason));
         }
+        let judgement =
+            self.parts.settings.rules.keep.weigh(judgement, self.open_iteration().lines);
+        self.note(Event::Judged { iteration, judgement })?;
+        Ok(Next::Go)
     }
 
-    pub(super) fn guard(&self, tree: &Path) -> Result<(), No> {
+    /// Guards first, as they cost least. A candidate that they refuse is compared all the same where
+    /// it could go back to the agent: a call of the agent costs more than a comparison, and is not
+    /// spent on one that is not better.
+    fn judged(&mut self, tree: &Path) -> Result<Judgement, Blocked> {
+        let no = match self.guard(tree) {
+            Ok(()) => return self.compared(tree),
+            Err(No { why: Why::Interrupted, .. }) => return Err(Blocked::Interrupted),
+            Err(no) => guard_said_no(&no),
+        };
+        let done = self.open_iteration().sent_back.len() as u32;
+        if done >= self.parts.settings.rules.keep.rework {
+            return Ok(no);
+        }
+        let compared = self.compared(tree)?;
+        Ok(Judgement {
+            outcome: no.outcome,
+            reason: no.reason,
+            compared: Some(compared.outcome),
+            ..compared
+        })
+    }
+
+    fn guard(&self, tree: &Path) -> Result<(), No> {
         let guards = &self.parts.settings.guards;
         guards::check(guards, &self.baseline().guards, self.guarded(tree))
     }
 
-    /// What fails for no reason of the candidate's is tried once more.
-    pub(super) fn judged_twice(&mut self, tree: &Path) -> Result<Judgement, Blocked> {
+    /// What fails for no reason of the candidate's is tried again.
+    fn compared(&mut self, tree: &Path) -> Result<Judgement, Blocked> {
         let baseline = self.baseline();
-        let first = self.parts.judge.judge(tree, &baseline)?;
-        if first.outcome == Outcome::Infrastructure {
-            return self.parts.judge.judge(tree, &baseline);
+        let retry = self.parts.settings.retry;
+        let mut judged = self.parts.judge.judge(tree, &baseline)?;
+        for _ in 0..retry.judge {
+            if judged.outcome != Outcome::Infrastructure {
+                break;
+            }
+            if self.pause(retry.judge_pause) == Ran::Interrupted {
+                return Err(Blocked::Interrupted);
+            }
+            judged = self.parts.judge.judge(tree, &baseline)?;
         }
-        Ok(first)
+        Ok(judged)
     }
 
     /// The incumbent first, then the best, then the log: each of them may be done again.

@@ -58,6 +58,8 @@ pub(super) struct Context {
     pub(super) tried: Vec<String>,
     /// The last failures.
     pub(super) failures: Vec<FailureText>,
+    /// What a guard says of the candidate that is to be mended.
+    pub(super) refused: Option<String>,
 }
 
 /// A number that is written without a point where it is whole.
@@ -85,6 +87,12 @@ pub(super) struct Best {
     pub(super) value: Option<Number>,
     /// Beside the baseline.
     pub(super) gain: Option<String>,
+}
+
+/// What a guard says of the candidate that went back to the agent.
+fn refused(history: &History) -> Option<String> {
+    let sent = history.open_iteration()?.sent_back.last()?;
+    Some(sent.judgement.reason.trim().to_owned())
 }
 
 /// A failure with what commands said.
@@ -121,10 +129,11 @@ impl Context {
                 value: history.best.as_ref().map(|best| Number(best.value)),
                 gain: history.gain().filter(|gain| *gain != 0.0).map(percent),
             },
-            now: ended.iter().rev().find_map(|i| i.judgement.as_ref()?.value).map(Number),
+            now: ended.iter().rev().find_map(|i| i.verdict()?.value).map(Number),
             trend: trend(&ended),
             tried: last.iter().map(|iteration| one_line(iteration)).collect(),
             failures: failures(last),
+            refused: refused(history),
             ..Self::default()
         }
     }
@@ -155,6 +164,7 @@ impl Context {
             trend: vec![text()],
             tried: vec![text()],
             failures: vec![FailureText { iteration: 1, text: text() }],
+            refused: Some(text()),
         }
     }
 }
@@ -170,7 +180,7 @@ fn trend(ended: &[&Iteration]) -> Vec<String> {
 
 fn failures(last: &[&Iteration]) -> Vec<FailureText> {
     let failed = last.iter().rev().filter_map(|iteration| {
-        let judged = iteration.judgement.as_ref()?;
+        let judged = iteration.verdict()?;
         let is_failure = matches!(judged.outcome, Outcome::Failed | Outcome::Guard);
         // One line of it stands among what was tried.
         let says_more = judged.reason.trim().lines().count() > 1;

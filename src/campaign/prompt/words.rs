@@ -29,9 +29,9 @@ pub fn one_line(iteration: &Iteration) -> String {
         let message = proposal.and_then(|proposal| proposal.agent.message());
         line.push_str(&format!(" ({})", message.unwrap_or_default()));
     }
-    if let Some(judged) = &iteration.judgement {
+    if let Some(judged) = iteration.verdict() {
         let says = match judged.outcome {
-            Outcome::Better | Outcome::Worse | Outcome::Undecided => "",
+            Outcome::Better | Outcome::Worse | Outcome::NotWorthIt | Outcome::Undecided => "",
             Outcome::Failed | Outcome::Guard | Outcome::Infrastructure => "failed: ",
         };
         let reason = judged.reason.lines().next().unwrap_or_default();

@@ -306,7 +306,9 @@ fn ended(ran: Ran, history: &History, stored: &Stored, ui: &Ui) -> Exit {
 fn refused(error: &DriverError) -> Refusal {
     let exit = match error {
         DriverError::Judge(_) | DriverError::Guard(_) | DriverError::Scope(_) => Exit::User,
-        DriverError::Log(_) | DriverError::Trees(_) => Exit::Infrastructure,
+        DriverError::Log(_) | DriverError::Trees(_) | DriverError::Pending(_) => {
+            Exit::Infrastructure
+        }
         DriverError::File { source, .. } => exit::of_io(source),
     };
     Refusal::Words(error.to_string(), None, exit)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::campaign::event::{Event, Holds, Status, Steered};
+use crate::campaign::event::{AskedFor, Event, Holds, Status, Steered};
 use crate::campaign::file::AgentSandbox;
 use crate::campaign::history::{History, Iteration};
 use crate::campaign::prompt::one_line;
@@ -23,11 +23,17 @@ pub(super) fn event(event: &Event, history: &History, settings: &Settings) -> Op
             let last = history.iterations.last()?;
             Some(format!("  {}{}", one_line(last), beside(last, history)))
         }
-        Event::Confirmed { value, holds } => {
+        Event::Confirmed { value, holds, .. } => {
             let word = if *holds == Holds::Yes { "reaches" } else { "does not reach" };
             Some(format!("  measured again: {} {word} the target", number(*value)))
         }
         Event::Anchored(anchored) => Some(format!("  anchor     {}", in_pairs(anchored))),
+        Event::AskedAgain { why: AskedFor::Rework, .. } => {
+            Some("  better, and refused by a guard: back to the agent".to_owned())
+        }
+        Event::AskedAgain { why: AskedFor::FailedCall, .. } => {
+            Some("  the agent failed, and is asked once more".to_owned())
+        }
         Event::Resumed => Some("taken up where it was left".to_owned()),
         Event::Steered(steered) => Some(self::steered(steered)),
         Event::Proposed { .. }
