@@ -3,16 +3,19 @@
 //! The copy is looked at as the agent left it: no link is followed, no FIFO opened, and what may be
 //! taken over is copied out of it before anything else reads it.
 
-use std::collections::BTreeSet;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
 use super::event::{Changed, How, Rule, Violation};
 use super::scope::{Meaning, Origin, Scope};
+use crate::tree::Stat;
 
 /// No source file is larger.
 const MAX_BYTES: u64 = 10 << 20;
@@ -32,6 +35,21 @@ pub struct Places<'a> {
     pub kept: &'a Path,
 }
 
+/// What the agent got.
+#[derive(Debug)]
+pub struct Project<'a> {
+    /// Its files by the bytes of their names, as they lay in its copy.
+    pub copies: HashMap<&'a [u8], Stat>,
+    /// Paths that are not the project's: what lies there is nobody's change.
+    pub carry: &'a [String],
+}
+
+impl Project<'_> {
+    fn is_carried(&self, name: &Path) -> bool {
+        self.carry.iter().any(|path| name.starts_with(path))
+    }
+}
+
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Collected {
@@ -43,40 +61,42 @@ pub struct Collected {
     pub violations: Vec<Violation>,
 }
 
-/// Holds the agent's copy against the project, and keeps what may be judged. `names` are the
-/// project's files.
+/// Holds the agent's copy against the project, and keeps what may be judged.
 ///
 /// # Errors
 /// When the copy cannot be read or the kept files cannot be written.
-pub fn collect(
-    places: Places<'_>,
-    names: &BTreeSet<PathBuf>,
-    scope: &Scope,
-) -> io::Result<Collected> {
+pub fn collect(places: Places<'_>, project: &Project<'_>, scope: &Scope) -> io::Result<Collected> {
     let mut found = Collected::default();
-    let mut seen = BTreeSet::new();
+    let mut seen: HashSet<Vec<u8>> = HashSet::new();
     let walk = walkdir::WalkDir::new(places.lane).follow_links(false).min_depth(1);
     let own = |entry: &walkdir::DirEntry| {
         !(entry.depth() == 1 && OWN.iter().any(|own| entry.file_name() == *own))
     };
     for entry in walk.into_iter().filter_entry(own) {
         let entry = entry?;
-        if entry.file_type().is_dir() {
+        let name = entry.path().strip_prefix(places.lane).unwrap_or(entry.path());
+        if entry.file_type().is_dir() || project.is_carried(name) {
             continue;
         }
-        let name = entry.path().strip_prefix(places.lane).unwrap_or(entry.path());
-        seen.insert(name.to_owned());
-        let origin = if names.contains(name) { Origin::Project } else { Origin::New };
+        seen.insert(name.as_os_str().as_bytes().to_owned());
         let metadata = fs::symlink_metadata(entry.path())?;
-        if origin == Origin::Project
-            && is_same(&places.project.join(name), entry.path(), &metadata)?
+        let known = project.copies.get(name.as_os_str().as_bytes());
+        let origin = if known.is_some() { Origin::Project } else { Origin::New };
+        // What nobody touched since it was copied need not be read.
+        let is_untouched = known.is_some_and(|stat| *stat == Stat::of(&metadata));
+        if is_untouched
+            || origin == Origin::Project
+                && is_same(&places.project.join(name), entry.path(), &metadata)?
         {
             continue;
         }
         found.take(places, name, &Seen { origin, metadata }, scope)?;
     }
-    for name in names.difference(&seen) {
-        found.take_removed(name, scope);
+    for name in project.copies.keys().filter(|name| !seen.contains(**name)) {
+        let name = Path::new(OsStr::from_bytes(name));
+        if !project.is_carried(name) {
+            found.take_removed(name, scope);
+        }
     }
     found.files.sort();
     found.strays.sort();
@@ -208,6 +228,8 @@ fn keep(from: &Path, to: &Path) -> io::Result<Option<Rule>> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::campaign::scope::Patterns;
 
@@ -247,11 +269,13 @@ mod tests {
                 protect: words(&["tests"]),
                 ..Patterns::default()
             };
-            let names = FILES.iter().map(|(name, _)| PathBuf::from(name)).collect();
+            // Of other files: each is compared by its bytes.
+            let copies = FILES.iter().map(|(name, _)| (name.as_bytes(), Stat::default()));
+            let handed = Project { copies: copies.collect(), carry: &["env".to_owned()] };
             let (project, lane) = (self.dir.path().join("project"), self.dir.path().join("lane"));
             let kept = self.dir.path().join("kept");
             let places = Places { project: &project, lane: &lane, kept: &kept };
-            collect(places, &names, &Scope::new(&patterns).expect("patterns")).expect("collected")
+            collect(places, &handed, &Scope::new(&patterns).expect("patterns")).expect("collected")
         }
     }
 

@@ -25,7 +25,7 @@ use super::scope::Scope;
 use super::secrets::Secrets;
 use super::settings::Settings;
 use super::step::{Action, Wish, step};
-use super::trees::Trees;
+use super::trees::{Known, Source, Taken, Trees};
 use crate::process::Cancel;
 pub use error::DriverError;
 use files::make_folder;
@@ -86,13 +86,15 @@ impl<'a> Driver<'a> {
     ///
     /// # Errors
     /// When the project cannot be read, or the folder cannot be written.
-    pub fn begin(parts: Parts<'a>, root: &Path, begun: Begun) -> Result<Self, DriverError> {
+    pub fn begin(parts: Parts<'a>, source: &Source<'_>, begun: Begun) -> Result<Self, DriverError> {
         make_folder(parts.folder)?;
         let scope = Scope::new(&parts.settings.patterns)?;
-        let (trees, base) = Trees::begin(parts.folder, root)?;
+        let (trees, taken) = Trees::begin(parts.folder, source)?;
         let (log, _torn) = Log::open(parts.folder)?;
         let mut driver = Self { parts, trees, log, scope, since: Instant::now() };
-        driver.note(Event::Begun(Begun { base, ..begun }))?;
+        let Taken { base, ancestry, carry } = taken;
+        let root = Some(source.root.to_owned());
+        driver.note(Event::Begun(Begun { base, ancestry, carry, root, ..begun }))?;
         driver.note_limits()?;
         Ok(driver)
     }
@@ -105,9 +107,14 @@ impl<'a> Driver<'a> {
         let (log, torn) = Log::open(parts.folder)?;
         let history = log.history();
         let scope = approved::scope(parts.settings, history)?;
-        let begun = history.begun.as_ref().map(|begun| begun.base.as_str());
-        let best = history.best.as_ref().map(|best| best.commit.as_str()).or(begun);
-        let trees = Trees::resume(parts.folder, best.unwrap_or_default())?;
+        let begun = history.begun.clone().unwrap_or_default();
+        let known = Known {
+            root: begun.root.as_deref().unwrap_or(Path::new("/")),
+            base: &begun.base,
+            best: history.best.as_ref().map_or(&begun.base, |best| &best.commit),
+            carry: &begun.carry,
+        };
+        let trees = Trees::resume(parts.folder, known)?;
         let mut driver = Self { parts, trees, log, scope, since: Instant::now() };
         driver.note(Event::Resumed)?;
         driver.note_limits()?;

@@ -12,6 +12,7 @@ use crate::campaign::prompt::Asking;
 use crate::campaign::scope::Patterns;
 use crate::campaign::settings::{AgentKind, AgentSettings, Guard, Retry};
 use crate::campaign::step::Rules;
+use crate::git::Outside;
 
 /// Judges by the number that the kernel holds. What the incumbent is lies in a file, as it does with
 /// a real one.
@@ -127,6 +128,7 @@ impl World {
             goal: "fewer cycles".to_owned(),
             pipeline: "p.toml".to_owned(),
             dirty: Dirty::Fail,
+            carry: Vec::new(),
             patterns: Patterns {
                 edit: vec!["k.c".to_owned(), "lib/**".to_owned()],
                 protect: vec!["tests".to_owned()],
@@ -177,7 +179,7 @@ impl World {
         let mut driver = if folder.exists() {
             Driver::resume(parts).expect("resumed").0
         } else {
-            Driver::begin(parts, &self.at("project"), begun()).expect("begun")
+            Driver::begin(parts, &source(&self.at("project")), begun()).expect("begun")
         };
         assert_eq!(driver.run().expect("it runs"), Ran::ToItsEnd);
         driver.history().clone()
@@ -222,13 +224,17 @@ impl Observer for Cutter<'_> {
     }
 }
 
+fn source(root: &Path) -> Source<'_> {
+    static OUTSIDE: std::sync::LazyLock<Outside> = std::sync::LazyLock::new(Outside::default);
+    Source { root, dirty: Dirty::Fail, carry: &[], outside: &OUTSIDE }
+}
+
 fn begun() -> Begun {
     Begun {
         id: "c-1".to_owned(),
         goal: "fewer cycles".to_owned(),
         pipeline: "p.toml".to_owned(),
-        base: String::new(),
-        head: None,
+        ..Begun::default()
     }
 }
 
@@ -399,7 +405,7 @@ fn infrastructure_is_tried_again_and_never_blamed_on_the_candidate() {
             secrets: &Secrets::default(),
             cancel: &Cancel::default(),
         };
-        let begun = Driver::begin(parts, &world.at("project"), begun());
+        let begun = Driver::begin(parts, &source(&world.at("project")), begun());
         let mut driver = begun.expect("begun");
         assert_eq!(driver.run().expect("it runs"), Ran::ToItsEnd);
         assert_eq!(statuses(driver.history()), wanted);
@@ -425,7 +431,7 @@ fn a_candidate_that_waits_for_the_machine_is_judged_when_the_campaign_is_resumed
         secrets: &Secrets::default(),
         cancel: &Cancel::default(),
     };
-    let mut driver = Driver::begin(parts, &world.at("project"), begun()).expect("begun");
+    let mut driver = Driver::begin(parts, &source(&world.at("project")), begun()).expect("begun");
     let stopped = driver.run().expect_err("the machine fails");
     assert!(matches!(stopped, DriverError::Pending(_)), "{stopped}");
     drop(driver);
@@ -636,7 +642,7 @@ fn what_a_guard_prints_of_a_secret_is_not_written_down() {
         secrets: &Secrets::of([("MY_KEY", "sesame-open")]),
         cancel: &Cancel::default(),
     };
-    let mut driver = Driver::begin(parts, &world.at("project"), begun()).expect("begun");
+    let mut driver = Driver::begin(parts, &source(&world.at("project")), begun()).expect("begun");
     assert_eq!(driver.run().expect("it runs"), Ran::ToItsEnd);
     assert_eq!(statuses(driver.history()), ["guard"]);
     for file in ["events.jsonl", "report.md", "experiments.jsonl"] {

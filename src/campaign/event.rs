@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::anchored::Anchored;
+pub use super::begun::{Ancestry, Begun};
 pub use super::end::{End, Limits};
 pub use super::judgement::{AskedFor, Judgement, Outcome};
 pub use super::proposal::{AgentEnd, Changed, How, Proposal, Rule, Violation};
@@ -126,21 +127,6 @@ pub struct Steered {
     pub refused: Option<String>,
 }
 
-/// How a campaign begins.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Begun {
-    /// Its name and the time of its start.
-    pub id: String,
-    /// What it is to reach.
-    pub goal: String,
-    /// The pipeline that judges, below the project's root.
-    pub pipeline: String,
-    /// The commit of the campaign's repository that holds the project as it was.
-    pub base: String,
-    /// The commit of the user's repository, where there is one.
-    pub head: Option<String>,
-}
-
 /// What the project can do before anything is changed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Baseline {
@@ -166,6 +152,9 @@ pub struct Baseline {
     /// How long it took, s.
     #[serde(default)]
     pub seconds: f64,
+    /// How often a command printed the metric; none where no command did, and in older logs.
+    #[serde(default)]
+    pub matches: Option<usize>,
 }
 
 /// Which way a metric is better.

@@ -63,6 +63,17 @@ pub enum Dirty {
     Fail,
     /// They are part of what it begins with.
     Include,
+    /// They are not: it begins with the last commit.
+    Ignore,
+    /// The same as `ignore`: nothing of the checkout is moved, so there is nothing to bring back.
+    Stash,
+}
+
+impl Dirty {
+    /// Whether a campaign begins with the last commit, whatever was changed since.
+    pub fn is_left_out(self) -> bool {
+        matches!(self, Self::Ignore | Self::Stash)
+    }
 }
 
 /// Which files agents may change.
@@ -77,6 +88,10 @@ pub struct ScopeFile {
     /// Files and patterns that may be changed where `--approve` names them.
     #[serde(default)]
     pub approve: Vec<Spanned<String>>,
+    /// Files and folders that are no part of the project, such as a virtual environment or data:
+    /// each copy of the project gets them, read-only.
+    #[serde(default)]
+    pub carry: Vec<Spanned<String>>,
 }
 
 /// Who proposes changes: `run` or `replay`.

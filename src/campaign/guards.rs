@@ -106,6 +106,8 @@ fn one(guard: &Guard, place: Place<'_>) -> Result<Option<String>, No> {
     let mut spec = CommandSpec::new(program, place.tree, marker);
     spec.args = args.iter().map(OsString::from).collect();
     spec.env = place.env.to_vec();
+    let above = place.tree.parent().unwrap_or(place.tree);
+    spec.env.push((crate::tree::CEILING.into(), above.into()));
     spec.timeout = Some(guard.timeout);
     let finished = process::run(&spec, place.cancel);
     let finished = finished.map_err(|e| no(Why::NotStarted(e.to_string())))?;

@@ -14,6 +14,7 @@
 
 pub mod agent;
 pub mod anchored;
+mod begun;
 pub mod collect;
 pub mod derived;
 pub mod diary;

@@ -205,6 +205,7 @@ fn first(tree: &Path, scoring: Scoring, report: &RunReport) -> Option<Baseline> 
         better: scoring.better,
         value,
         artifact: artifact(tree, stage).unwrap_or_default(),
+        matches: stage.detail.as_ref().and_then(StageRecord::matches),
         device: device(tree, stage),
         bounds: bounds(stage),
         ..Baseline::default()
@@ -276,6 +277,9 @@ fn judgement(tree: &Path, baseline: &Baseline, report: &RunReport) -> Result<Jud
             ..Judgement::of(outcome_of(failure)?)
         });
     }
+    if let Some(forged) = forged(tree, baseline, report) {
+        return Ok(forged);
+    }
     let mut backwards = report.stages.iter().rev();
     if let Some((stage, decided)) = backwards.find_map(|s| Some((s, s.decision.as_ref()?))) {
         let outcome = match decided.decision {
@@ -324,6 +328,21 @@ fn share(compared: &ComparisonRecord, gain: f64) -> Option<f64> {
         Scale::Log => Some(gain),
         Scale::Difference => None,
     }
+}
+
+/// A candidate that prints the metric more or less often than the unchanged project did: the line
+/// that counts may be its own.
+fn forged(tree: &Path, baseline: &Baseline, report: &RunReport) -> Option<Judgement> {
+    let stage = report.stages.iter().find(|stage| stage.stage == baseline.stage)?;
+    let (then, now) = (baseline.matches?, stage.detail.as_ref().and_then(StageRecord::matches)?);
+    let reason = format!(
+        "`{}` is printed {now} times, and {then} times by the project as it was: the one that counts \
+         need not be the harness's",
+        baseline.metric
+    );
+    let artifact = artifact(tree, stage);
+    let judgement = Judgement { artifact, reason, ..Judgement::of(Outcome::Guard) };
+    (now != then).then_some(judgement)
 }
 
 /// Whose fault a failure is.

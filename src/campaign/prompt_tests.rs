@@ -46,6 +46,7 @@ fn history(outcomes: &[(Outcome, f64, &str)]) -> History {
         pipeline: "p.toml".to_owned(),
         base: "0123abcd".to_owned(),
         head: None,
+        ..Begun::default()
     }));
     apply(Event::Baseline(Baseline {
         metric: "median_us".to_owned(),

@@ -32,6 +32,7 @@ fn events() -> Vec<Event> {
             pipeline: "candidate.toml".to_owned(),
             base: "aaaa000".to_owned(),
             head: Some("1234567".to_owned()),
+            ..Begun::default()
         }),
         Event::Limited(Limits {
             iterations: Some(20),
@@ -50,6 +51,7 @@ fn events() -> Vec<Event> {
             device: Some("a cpu".to_owned()),
             bounds: Vec::new(),
             seconds: 0.0,
+            matches: None,
         }),
     ];
     all.extend(iteration(1, "vectorise the sum", &judged(Outcome::Better, 6.0, 0.25)));

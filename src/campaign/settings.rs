@@ -2,6 +2,7 @@
 
 mod agent;
 mod asked;
+mod carry;
 pub mod given;
 mod guard;
 mod keep;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub dirty: Dirty,
     /// Which files may be changed; `edit` is empty where the pipeline's kernel files are meant.
     pub patterns: Patterns,
+    /// Paths that each copy of the project gets beside it.
+    pub carry: Vec<String>,
     /// Who proposes.
     pub agent: AgentSettings,
     /// What must succeed with every candidate.
@@ -124,6 +127,7 @@ impl Checker<'_> {
         let agent = file.agent.as_ref().and_then(|agent| self.agent(agent));
         let guards: Vec<Option<Guard>> = file.guard.iter().map(|guard| self.guard(guard)).collect();
         let patterns = self.patterns(file);
+        let carry = self.carry(&file.scope);
         let retry = self.retry(file, agent.as_ref());
         let rules = Rules { agent_retries: retry.agent, ..self.rules(file) };
         Some(Settings {
@@ -132,6 +136,7 @@ impl Checker<'_> {
             pipeline: pipeline?,
             dirty: file.dirty.as_ref().map_or(Dirty::Fail, |dirty| dirty.value),
             patterns,
+            carry,
             agent: agent?,
             guards: guards.into_iter().collect::<Option<Vec<Guard>>>()?,
             rules,

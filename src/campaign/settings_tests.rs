@@ -11,6 +11,7 @@ target = 5.0
 [scope]
 edit = ["k.c"]
 protect = ["tests/**"]
+carry = [".venv", "./data/"]
 [agent]
 run = ["my-agent", "--headless"]
 timeout = "30m"
@@ -58,6 +59,7 @@ fn every_key_reaches_its_setting() {
     let settings = loaded(WHOLE).settings.expect("it is whole");
     assert_eq!((&settings.name[..], &settings.goal[..]), ("softmax", "faster"));
     assert_eq!(settings.patterns.protect, ["tests/**"]);
+    assert_eq!(settings.carry, [".venv", "data"]);
     let run = vec!["my-agent".to_owned(), "--headless".to_owned()];
     assert_eq!(settings.agent.kind, AgentKind::Command { run, prompt: PromptBy::Stdin });
     assert_eq!(settings.agent.timeout, Duration::from_mins(30));
@@ -98,6 +100,7 @@ fn all_mistakes_are_reported_at_once_at_their_places() {
     let text = WHOLE
         .replace("\"softmax\"", "\"soft max\"")
         .replace("\"k.c\"", "\"../k.c\", \"a[\"")
+        .replace("\".venv\"", "\"/usr\", \"..\", \"*.so\", \".git\"")
         .replace("\"30m\"", "\"soon\"")
         .replace("\"MY_TOKEN\"", "\"MY_TOKEN=1\"")
         .replace("\"popcorn-cli\"", "\"bin/popcorn-cli\"")
@@ -105,7 +108,7 @@ fn all_mistakes_are_reported_at_once_at_their_places() {
         .replace(r"(\d+)", r"(\d+");
     let told = loaded(&text).diagnostics;
     let lines: Vec<usize> = told.iter().filter_map(|t| Some(t.location()?.line)).collect();
-    assert_eq!(lines, [2, 8, 8, 12, 15, 16, 17, 24], "{told:?}");
+    assert_eq!(lines, [2, 8, 8, 10, 10, 10, 10, 13, 16, 17, 18, 25], "{told:?}");
 }
 
 #[test]

@@ -18,6 +18,7 @@ fn begun() -> History {
         pipeline: "p.toml".to_owned(),
         base: "base".to_owned(),
         head: None,
+        ..Begun::default()
     };
     history.apply(&Event::Begun(begun)).expect("it begins");
     history

@@ -3,79 +3,105 @@
 //!
 //! Nothing is shared with the user's checkout, which is read once, at the start.
 
-use std::collections::BTreeSet;
+mod error;
+mod space;
+mod take;
+
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::collect::{self, Collected};
+use super::collect::{self, Collected, Project};
 use super::event::{Changed, How};
 use super::scope::Scope;
-use crate::git::{self, FileChange, Private, own_repository};
-use crate::tree::{Listing, Swap, Tree};
+use crate::git::{FileChange, OwnWanted, Private};
+use crate::tree::{Changes, Listing, Stat, Swap, Tree, tick};
+
+pub use error::TreeError;
+use error::files;
+pub use take::{Source, Taken};
 
 /// The folders of one campaign.
 pub struct Trees {
     folder: PathBuf,
     /// Every state that was judged, as commits.
     pub repository: Private,
+    /// Where carried files are copied from.
+    root: PathBuf,
+    carry: Vec<String>,
+    /// The commit that the campaign began with.
+    base: String,
+    /// The commit of the best.
+    best: String,
+    /// The files of the best, and what is carried beside them.
+    project: Listing,
+    /// The commits that the trees' indexes are of, by the trees' names.
+    indexed: HashMap<&'static str, String>,
+    /// In which files the agent's copy differed from the best when the agent got it.
+    reworked: HashSet<PathBuf>,
 }
 
-/// Why a tree is not what it should be.
-#[derive(Debug, thiserror::Error)]
-pub enum TreeError {
-    /// Files could not be read or written.
-    #[error("{doing}: {source}")]
-    Files {
-        /// What was done.
-        doing: String,
-        /// Why it failed.
-        source: io::Error,
-    },
-    /// The campaign's repository could not be read or written.
-    #[error(transparent)]
-    Repository(#[from] git::Error),
-}
-
-fn files(doing: &str) -> impl FnOnce(io::Error) -> TreeError {
-    let doing = doing.to_owned();
-    move |source| TreeError::Files { doing, source }
+/// What a campaign that is taken up has.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// The user's project.
+    pub root: &'a Path,
+    /// The commit that it began with.
+    pub base: &'a str,
+    /// The commit of the best.
+    pub best: &'a str,
+    /// Paths that each tree gets beside the project.
+    pub carry: &'a [String],
 }
 
 /// The branch that stands for the best.
 const BEST: &str = "best";
+/// The agent's copy, and where candidates are judged.
+const LANE: &str = "lane";
+const JUDGE: &str = "judge";
+/// What git ignores in every tree.
+const IGNORED: [&str; 2] = [".optloop", super::agent::ANSWER];
 
 impl Trees {
-    /// Takes a snapshot of the project at `root`, without its repositories and what it ignores, into
-    /// a new campaign's folder; also the commit that holds it.
+    /// Takes the user's project into a new campaign's folder.
     ///
     /// # Errors
     /// When the project cannot be read, or the folder cannot be written.
-    pub fn begin(folder: &Path, root: &Path) -> Result<(Self, String), TreeError> {
+    pub fn begin(folder: &Path, source: &Source<'_>) -> Result<(Self, Taken), TreeError> {
         let repository = Private::create(&folder.join("repo"))?;
-        let listing = Listing::of(root, &[]).map_err(files("reading the project"))?;
-        let taken = listing
-            .names()
-            .map(|path| FileChange { path: path.to_owned(), from: Some(root.join(path)) });
-        let taken: Vec<FileChange> = taken.collect();
-        let base = repository.snapshot(&taken, "The project as the campaign found it")?;
-        repository.set_branch("base", &base)?;
-        repository.set_branch(BEST, &base)?;
-        let trees = Self { folder: folder.to_owned(), repository };
-        trees.repository.write_to(&base, &trees.best())?;
-        Ok((trees, base))
+        let taken = take::take(&repository, source, &folder.join("taking"))?;
+        repository.set_branch("base", &taken.base)?;
+        let (base, carry) = (&taken.base, &taken.carry);
+        let known = Known { root: source.root, base, best: base, carry };
+        Ok((Self::of(folder, repository, known)?, taken))
     }
 
-    /// Takes a campaign up whose best is this commit: whatever a kill left half done is put right.
+    /// Takes a campaign up: whatever a kill left half done is put right.
     ///
     /// # Errors
     /// When its repository cannot be read, or the folder cannot be written.
-    pub fn resume(folder: &Path, best: &str) -> Result<Self, TreeError> {
-        let repository = Private::take_over(&folder.join("repo"))?;
-        let trees = Self { folder: folder.to_owned(), repository };
-        trees.repository.set_branch(BEST, best)?;
-        trees.repository.write_to(best, &trees.best())?;
-        Ok(trees)
+    pub fn resume(folder: &Path, known: Known<'_>) -> Result<Self, TreeError> {
+        Self::of(folder, Private::take_over(&folder.join("repo"))?, known)
+    }
+
+    fn of(folder: &Path, repository: Private, known: Known<'_>) -> Result<Self, TreeError> {
+        let place = folder.join("best");
+        repository.set_branch(BEST, known.best)?;
+        repository.write_to(known.best, &place)?;
+        let project = project(&repository, &place, known)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            repository,
+            root: known.root.to_owned(),
+            carry: known.carry.to_vec(),
+            base: known.base.to_owned(),
+            best: known.best.to_owned(),
+            project,
+            indexed: HashMap::new(),
+            reworked: HashSet::new(),
+        })
     }
 
     /// The project with the best that there is; only the engine writes here, and nothing runs here.
@@ -85,12 +111,12 @@ impl Trees {
 
     /// Where the agent works.
     pub fn lane(&self) -> PathBuf {
-        self.folder.join("lane")
+        self.folder.join(LANE)
     }
 
     /// Where candidates are judged.
     pub fn judge(&self) -> PathBuf {
-        self.folder.join("judge")
+        self.folder.join(JUDGE)
     }
 
     /// What belongs to one iteration.
@@ -107,31 +133,41 @@ impl Trees {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn prepare_lane(&self) -> Result<(), TreeError> {
-        self.lane_of(&self.best())
+    pub fn prepare_lane(&mut self) -> Result<(), TreeError> {
+        self.reworked.clear();
+        let (project, best) = (self.project.clone(), self.best.clone());
+        self.fill_lane(&project, &best)
     }
 
     /// Makes the agent's copy what a candidate of an iteration is.
     ///
     /// # Errors
     /// When there is no such commit, or the copy cannot be written.
-    pub fn prepare_rework(&self, number: u32, commit: &str) -> Result<(), TreeError> {
+    pub fn prepare_rework(&mut self, number: u32, commit: &str) -> Result<(), TreeError> {
+        let doing = "preparing the agent's copy";
         let candidate = self.iteration(number).join("candidate");
+        let differing = self.repository.differing(&self.best, commit)?;
         self.repository.write_to(commit, &candidate)?;
-        let prepared = self.lane_of(&candidate);
+        let swap = |name: &PathBuf| Swap { name: name.clone(), from: candidate.join(name) };
+        let swaps: Vec<Swap> = differing.there.iter().map(swap).collect();
+        let project = self.project.with(&swaps).map_err(files(doing))?.without(&differing.gone);
+        self.reworked = differing.there.into_iter().chain(differing.gone).collect();
+        self.fill_lane(&project, commit)?;
         // It takes room only.
         drop(fs::remove_dir_all(candidate));
-        prepared
+        Ok(())
     }
 
-    fn lane_of(&self, project: &Path) -> Result<(), TreeError> {
+    fn fill_lane(&mut self, project: &Listing, head: &str) -> Result<(), TreeError> {
         let doing = "preparing the agent's copy";
-        let listing = Listing::of(project, &[]).map_err(files(doing))?;
-        let mut lane = self.tree(self.lane(), "lane.list").map_err(files(doing))?;
+        let mut lane = self.tree(LANE).map_err(files(doing))?;
         // What the last one left would be a stray of this one's.
         lane.clean().map_err(files(doing))?;
-        lane.update(&listing, &|| false).map_err(files(doing))?;
-        Ok(own_repository(&self.lane(), "The project at its best")?)
+        let changes = lane.update(project, &|| false).map_err(files(doing))?;
+        self.own_repository(LANE, head, &Filled { tree: &lane, changes })?;
+        // A change in the very instant of the last copy would not show in a file's times.
+        lane.settle();
+        Ok(())
     }
 
     /// What the agent of an iteration changed; the files are kept with the iteration.
@@ -145,10 +181,18 @@ impl Trees {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(files(doing)(e)),
             _ => {}
         }
-        let listing = Listing::of(&best, &[]).map_err(files(doing))?;
-        let names: BTreeSet<PathBuf> = listing.names().map(Path::to_owned).collect();
+        let tree = self.tree(LANE).map_err(files(doing))?;
         let places = collect::Places { project: &best, lane: &lane, kept: &kept };
-        collect::collect(places, &names, scope).map_err(files(doing))
+        let lay: HashMap<&Path, Stat> = tree.copies().map(|copy| (copy.name, copy.stat)).collect();
+        let copy = |name: &'_ Path| {
+            // What a candidate changed before is no copy of the best's: its bytes count.
+            let is_copy = !self.reworked.contains(name);
+            lay.get(name).copied().filter(|_| is_copy).unwrap_or_default()
+        };
+        let names = self.project.names();
+        let copies = names.map(|name| (name.as_os_str().as_bytes(), copy(name))).collect();
+        let project = Project { copies, carry: &self.carry };
+        collect::collect(places, &project, scope).map_err(files(doing))
     }
 
     /// Commits an iteration's changes on top of the best, on a branch of its own.
@@ -161,8 +205,7 @@ impl Trees {
         changed: &[Changed],
         message: &str,
     ) -> Result<String, TreeError> {
-        let best = self.repository.branch(BEST).unwrap_or_default();
-        let commit = self.repository.commit(&best, &self.changes(number, changed), message)?;
+        let commit = self.repository.commit(&self.best, &self.changes(number, changed), message)?;
         self.repository.set_branch(&format!("iter/{number:04}"), &commit)?;
         Ok(commit)
     }
@@ -180,36 +223,101 @@ impl Trees {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn prepare_judge(&self, number: u32, changed: &[Changed]) -> Result<PathBuf, TreeError> {
+    pub fn prepare_judge(
+        &mut self,
+        number: u32,
+        changed: &[Changed],
+    ) -> Result<PathBuf, TreeError> {
         let doing = "preparing the judge's tree";
-        let listing = Listing::of(&self.best(), &[]).map_err(files(doing))?;
         let kept = self.kept(number);
         let (gone, there): (Vec<&Changed>, Vec<&Changed>) =
             changed.iter().partition(|file| file.how == How::Removed);
         let swaps = there
             .iter()
             .map(|file| Swap { name: PathBuf::from(&file.path), from: kept.join(&file.path) });
-        let listing = listing.with(&swaps.collect::<Vec<_>>()).map_err(files(doing))?;
+        let listing = self.project.with(&swaps.collect::<Vec<_>>()).map_err(files(doing))?;
         let gone: Vec<PathBuf> = gone.iter().map(|file| PathBuf::from(&file.path)).collect();
-        let mut tree = self.tree(self.judge(), "judge.list").map_err(files(doing))?;
+        let mut tree = self.tree(JUDGE).map_err(files(doing))?;
         tree.update(&listing.without(&gone), &|| false).map_err(files(doing))?;
+        let base = self.base.clone();
+        // What candidates change is not in the index: git reads these files again.
+        self.own_repository(JUDGE, &base, &Filled { tree: &tree, changes: Changes::default() })?;
         // It is a project of its own, whatever lies around it.
         fs::create_dir_all(self.judge().join(".optloop")).map_err(files(doing))?;
         Ok(self.judge())
     }
 
-    fn tree(&self, place: PathBuf, list: &str) -> io::Result<Tree> {
-        Tree::open(place, self.folder.join(list))
+    fn tree(&self, name: &str) -> io::Result<Tree> {
+        let list = self.folder.join(format!("{name}.list"));
+        Ok(Tree::open(self.folder.join(name), list)?.without_repository())
+    }
+
+    /// Gives a tree a repository of its own with this commit as HEAD, whatever was made of the last
+    /// one.
+    fn own_repository(
+        &mut self,
+        name: &'static str,
+        head: &str,
+        filled: &Filled<'_>,
+    ) -> Result<(), TreeError> {
+        let doing = "making a repository of a copy";
+        let template = self.folder.join(format!("{name}.git"));
+        let ignored = IGNORED.iter().copied().chain(self.carry.iter().map(String::as_str));
+        let ignored: Vec<String> = ignored.map(str::to_owned).collect();
+        let wanted = OwnWanted { head, ignored: &ignored, template: &template };
+        let mut own = self.repository.own(wanted)?;
+        let index = template.join("index");
+        let is_known = self.indexed.get(name).is_some_and(|known| known == head);
+        if !is_known || filled.changes != Changes::default() {
+            self.repository.write_index(head, filled.tree.copies(), &index)?;
+            self.indexed.insert(name, head.to_owned());
+        }
+        own.push(Swap { name: "index".into(), from: index });
+        let place = filled.tree.place().join(".git");
+        // The list says nothing of a link that took the folder's place.
+        if place.symlink_metadata().is_ok_and(|there| !there.is_dir()) {
+            fs::remove_file(&place).map_err(files(doing))?;
+        }
+        let list = self.folder.join(format!("{name}.git.list"));
+        let mut tree = Tree::open(place, list).map_err(files(doing))?.without_repository();
+        tree.clean().map_err(files(doing))?;
+        let listing = Listing::exactly(&template, &own).map_err(files(doing))?;
+        tree.update(&listing, &|| false).map(drop).map_err(files(doing))
     }
 
     /// Makes a commit the best.
     ///
     /// # Errors
     /// When the repository or the folder cannot be written; doing it again ends it.
-    pub fn promote(&self, commit: &str) -> Result<(), TreeError> {
-        self.repository.write_to(commit, &self.best())?;
-        Ok(self.repository.set_branch(BEST, commit)?)
+    pub fn promote(&mut self, commit: &str) -> Result<(), TreeError> {
+        let place = self.best();
+        self.repository.write_changes(&self.best, commit, &place)?;
+        self.repository.set_branch(BEST, commit)?;
+        commit.clone_into(&mut self.best);
+        let (root, base, carry) = (&self.root, &self.base, &self.carry);
+        let known = Known { root, base, best: commit, carry };
+        self.project = project(&self.repository, &place, known)?;
+        Ok(())
     }
+}
+
+/// A tree after an update.
+struct Filled<'a> {
+    tree: &'a Tree,
+    changes: Changes,
+}
+
+/// The files of the best, which lie at `place`, and what is carried beside them.
+fn project(repository: &Private, place: &Path, known: Known<'_>) -> Result<Listing, TreeError> {
+    let doing = "reading the project at its best";
+    let own = repository.paths(known.best)?;
+    let swap = |name: PathBuf| Swap { from: place.join(&name), name };
+    let own: Vec<Swap> = own.into_iter().map(swap).collect();
+    // Files of this very moment would be read again and again: their times do not show changes.
+    tick();
+    let listing = Listing::exactly(place, &own).map_err(files(doing))?;
+    let names: Vec<PathBuf> = known.carry.iter().map(PathBuf::from).collect();
+    listing.carrying(known.root, &names).map_err(files("reading what is carried"))
 }
 
 /// The repository of a campaign.
@@ -227,3 +335,7 @@ pub fn open_repository(folder: &Path) -> Result<Private, TreeError> {
 pub fn patch(folder: &Path, from: &str, to: &str) -> Result<String, TreeError> {
     Ok(Private::open(&folder.join("repo"))?.diff(from, to)?)
 }
+
+#[cfg(test)]
+#[path = "trees_tests.rs"]
+mod tests;

@@ -3,20 +3,23 @@
 //! It has no working tree, remote, hook or filter, so that files come out as they went in, and
 //! nothing of the user's git configuration reaches it.
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use git2::build::{CheckoutBuilder, TreeUpdateBuilder};
-use git2::{FileMode, Oid, RepositoryInitOptions, Signature, TreeWalkMode, TreeWalkResult};
+use git2::build::TreeUpdateBuilder;
+use git2::{Delta, FileMode, Oid, RepositoryInitOptions, Signature};
 
 use super::Error;
+use super::content::{Content, content, remove};
 
 /// The repository.
 pub struct Private {
-    repository: git2::Repository,
-    folder: PathBuf,
+    pub(super) repository: git2::Repository,
+    pub(super) folder: PathBuf,
 }
 
 /// One file of a commit to be.
@@ -26,6 +29,30 @@ pub struct FileChange {
     pub path: PathBuf,
     /// The file on disk (or link) that it becomes; none removes it.
     pub from: Option<PathBuf>,
+}
+
+/// The files in which one commit differs from another.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Differing {
+    /// Those that it has, changed or new.
+    pub there: Vec<PathBuf>,
+    /// Those that it has no longer.
+    pub gone: Vec<PathBuf>,
+}
+
+/// What lies at a path of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) path: PathBuf,
+    pub(super) id: Oid,
+    pub(super) mode: i32,
+}
+
+impl Entry {
+    /// Whether it is a file or a link, and no submodule.
+    pub(super) fn is_file(&self) -> bool {
+        self.mode != i32::from(FileMode::Commit)
+    }
 }
 
 impl Private {
@@ -64,6 +91,11 @@ impl Private {
             fs::remove_file(&lock).map_err(Error::failed(doing()))?;
         }
         Ok(private)
+    }
+
+    /// Where it lies.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// A commit of exactly these files, without a parent; its id.
@@ -122,13 +154,75 @@ impl Private {
     /// # Errors
     /// When the commit is not there or the folder cannot be written.
     pub fn write_to(&self, commit: &str, folder: &Path) -> Result<(), Error> {
-        let tree = self.found(commit)?;
-        fs::create_dir_all(folder).map_err(Error::failed(writing(folder)))?;
-        let mut how = CheckoutBuilder::new();
-        how.force().remove_untracked(true).remove_ignored(true).update_index(false);
-        how.disable_filters(true).target_dir(folder);
-        let written = self.repository.checkout_tree(tree.as_object(), Some(&mut how));
-        written.map_err(|e| Error::failed(writing(folder))(e.message().to_owned()))
+        let failed = || Error::failed(writing(folder));
+        fs::create_dir_all(folder).map_err(failed())?;
+        let mut wanted = self.entries(commit)?;
+        wanted.retain(Entry::is_file);
+        let names: HashSet<&Path> = wanted.iter().map(|entry| entry.path.as_path()).collect();
+        for other in walkdir::WalkDir::new(folder).min_depth(1).contents_first(true) {
+            let other = other.map_err(|e| Error::failed(writing(folder))(e.to_string()))?;
+            let name = other.path().strip_prefix(folder).unwrap_or(other.path());
+            if other.file_type().is_dir() {
+                // One that still holds something stays.
+                drop(fs::remove_dir(other.path()));
+            } else if !names.contains(name) {
+                fs::remove_file(other.path()).map_err(failed())?;
+            }
+        }
+        for entry in &wanted {
+            let blob = self.repository.find_blob(entry.id).map_err(self.failed("reading"))?;
+            let file = Content { bytes: blob.content(), mode: entry.mode };
+            let place = folder.join(&entry.path);
+            if !file.lies_at(&place) {
+                file.put(&place).map_err(failed())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a folder that holds the files of one commit hold those of another: no file that they
+    /// share is touched.
+    ///
+    /// # Errors
+    /// When one of them is not there or the folder cannot be written; [`Private::write_to`] puts
+    /// right what is left half done then.
+    pub fn write_changes(&self, from: &str, to: &str, folder: &Path) -> Result<(), Error> {
+        let differing = self.differing(from, to)?;
+        // A file may make room for a folder.
+        for path in &differing.gone {
+            remove(folder, path).map_err(Error::failed(writing(folder)))?;
+        }
+        let tree = self.found(to)?.tree().map_err(self.failed("reading"))?;
+        for path in &differing.there {
+            let entry = tree.get_path(path).map_err(self.failed("reading"))?;
+            let blob = self.repository.find_blob(entry.id()).map_err(self.failed("reading"))?;
+            let made = Content { bytes: blob.content(), mode: entry.filemode() };
+            made.put(&folder.join(path)).map_err(Error::failed(writing(folder)))?;
+        }
+        Ok(())
+    }
+
+    /// The files in which a commit differs from another.
+    ///
+    /// # Errors
+    /// When one of them is not there.
+    pub fn differing(&self, from: &str, to: &str) -> Result<Differing, Error> {
+        let doing = "comparing commits of";
+        let from = self.found(from)?.tree().map_err(self.failed(doing))?;
+        let to = self.found(to)?.tree().map_err(self.failed(doing))?;
+        let diff = self.repository.diff_tree_to_tree(Some(&from), Some(&to), None);
+        let diff = diff.map_err(self.failed(doing))?;
+        let mut found = Differing::default();
+        for delta in diff.deltas() {
+            let is_gone = delta.status() == Delta::Deleted;
+            let file = if is_gone { delta.old_file() } else { delta.new_file() };
+            let Some(path) = file.path().filter(|_| file.mode() != FileMode::Commit) else {
+                continue;
+            };
+            let list = if is_gone { &mut found.gone } else { &mut found.there };
+            list.push(path.to_owned());
+        }
+        Ok(found)
     }
 
     /// The paths of a commit's files.
@@ -136,17 +230,33 @@ impl Private {
     /// # Errors
     /// When the commit is not there.
     pub fn paths(&self, commit: &str) -> Result<Vec<PathBuf>, Error> {
+        let files = self.entries(commit)?.into_iter().filter(Entry::is_file);
+        Ok(files.map(|entry| entry.path).collect())
+    }
+
+    /// All that a commit holds, folders apart.
+    pub(super) fn entries(&self, commit: &str) -> Result<Vec<Entry>, Error> {
         let tree = self.found(commit)?.tree().map_err(self.failed("reading"))?;
-        let mut paths = Vec::new();
-        let walked = tree.walk(TreeWalkMode::PreOrder, |folder, entry| {
-            if entry.kind() == Some(git2::ObjectType::Blob) {
-                let name = std::ffi::OsStr::from_bytes(entry.name_bytes());
-                paths.push(Path::new(folder).join(name));
+        let mut found = Vec::new();
+        self.descend(&tree, Path::new(""), &mut found).map_err(self.failed("reading"))?;
+        Ok(found)
+    }
+
+    fn descend(
+        &self,
+        tree: &git2::Tree<'_>,
+        above: &Path,
+        found: &mut Vec<Entry>,
+    ) -> Result<(), git2::Error> {
+        for entry in tree {
+            let path = above.join(OsStr::from_bytes(entry.name_bytes()));
+            if entry.kind() == Some(git2::ObjectType::Tree) {
+                self.descend(&self.repository.find_tree(entry.id())?, &path, found)?;
+            } else {
+                found.push(Entry { path, id: entry.id(), mode: entry.filemode() });
             }
-            TreeWalkResult::Ok
-        });
-        walked.map_err(self.failed("reading"))?;
-        Ok(paths)
+        }
+        Ok(())
     }
 
     /// How one commit differs from another, as a patch.
@@ -172,14 +282,18 @@ impl Private {
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
-    fn found(&self, commit: &str) -> Result<git2::Commit<'_>, Error> {
+    pub(super) fn found(&self, commit: &str) -> Result<git2::Commit<'_>, Error> {
         let object = self.repository.revparse_single(commit);
         let found = object.and_then(|object| object.peel_to_commit());
         found.map_err(self.failed("reading a commit of"))
     }
 
     /// The tree that a base becomes by the changes.
-    fn changed(&self, base: &git2::Tree<'_>, files: &[FileChange]) -> Result<Oid, Error> {
+    pub(super) fn changed(
+        &self,
+        base: &git2::Tree<'_>,
+        files: &[FileChange],
+    ) -> Result<Oid, Error> {
         let mut update = TreeUpdateBuilder::new();
         for file in files {
             match &file.from {
@@ -194,22 +308,22 @@ impl Private {
         made.map_err(self.failed("writing to"))
     }
 
-    fn blob(&self, from: &Path) -> Result<(Oid, FileMode), Error> {
+    pub(super) fn blob(&self, from: &Path) -> Result<(Oid, FileMode), Error> {
         let reading = || format!("reading `{}`", from.display());
         let metadata = fs::symlink_metadata(from).map_err(Error::failed(reading()))?;
-        let (bytes, mode) = if metadata.is_symlink() {
-            let to = fs::read_link(from).map_err(Error::failed(reading()))?;
-            (to.as_os_str().as_bytes().to_vec(), FileMode::Link)
+        let mode = if metadata.is_symlink() {
+            FileMode::Link
+        } else if metadata.permissions().mode() & 0o100 != 0 {
+            FileMode::BlobExecutable
         } else {
-            let is_executable = metadata.permissions().mode() & 0o100 != 0;
-            let mode = if is_executable { FileMode::BlobExecutable } else { FileMode::Blob };
-            (fs::read(from).map_err(Error::failed(reading()))?, mode)
+            FileMode::Blob
         };
+        let bytes = content(from).map_err(Error::failed(reading()))?;
         let id = self.repository.blob(&bytes).map_err(self.failed("writing to"))?;
         Ok((id, mode))
     }
 
-    fn write(
+    pub(super) fn write(
         &self,
         tree: Oid,
         parents: &[&git2::Commit<'_>],
@@ -221,7 +335,7 @@ impl Private {
         Ok(id.to_string())
     }
 
-    fn failed(&self, doing: &str) -> impl FnOnce(git2::Error) -> Error {
+    pub(super) fn failed(&self, doing: &str) -> impl FnOnce(git2::Error) -> Error {
         failed(doing, &self.folder)
     }
 }
@@ -235,134 +349,6 @@ fn writing(folder: &Path) -> String {
     format!("writing `{}`", folder.display())
 }
 
-/// Makes a folder a repository of its own whose one commit holds everything in it, for programs
-/// that want git. One that is there is made anew: it may hold anything.
-///
-/// # Errors
-/// When it cannot be written.
-pub fn own_repository(folder: &Path, message: &str) -> Result<(), Error> {
-    let place = folder.join(".git");
-    let removed = match fs::symlink_metadata(&place) {
-        Ok(there) if there.is_dir() => fs::remove_dir_all(&place),
-        Ok(_) => fs::remove_file(&place),
-        Err(_) => Ok(()),
-    };
-    removed.map_err(Error::failed(format!("removing `{}`", place.display())))?;
-    let make = || {
-        let mut options = RepositoryInitOptions::new();
-        options.no_reinit(true).external_template(false).initial_head("main");
-        let repository = git2::Repository::init_opts(folder, &options)?;
-        let mut index = repository.index()?;
-        index.add_all(["*"], git2::IndexAddOption::FORCE, None)?;
-        index.write()?;
-        let tree = repository.find_tree(index.write_tree()?)?;
-        let who = Signature::now("optloop", "optloop@localhost")?;
-        repository.commit(Some("HEAD"), &who, &who, message, &tree, &[])?;
-        Ok(())
-    };
-    make().map_err(failed("making", folder))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct World {
-        dir: tempfile::TempDir,
-        private: Private,
-    }
-
-    impl World {
-        fn new() -> Self {
-            let dir = tempfile::tempdir().expect("a folder");
-            let private = Private::create(&dir.path().join("repo")).expect("made");
-            Self { dir, private }
-        }
-
-        fn file(&self, path: &str, text: &str) -> FileChange {
-            let from = self.dir.path().join("files").join(path);
-            fs::create_dir_all(from.parent().expect("a folder")).expect("made");
-            fs::write(&from, text).expect("written");
-            FileChange { path: path.into(), from: Some(from) }
-        }
-
-        fn out(&self, commit: &str) -> PathBuf {
-            let folder = self.dir.path().join("out");
-            self.private.write_to(commit, &folder).expect("written");
-            folder
-        }
-    }
-
-    #[test]
-    fn files_come_out_as_they_went_in_whatever_attributes_say() {
-        let world = World::new();
-        let script = world.file("bin/run.sh", "#!/bin/sh\n");
-        let path = script.from.clone().expect("a file");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("set");
-        let link = world.dir.path().join("files/link");
-        std::os::unix::fs::symlink("bin/run.sh", &link).expect("linked");
-        let files = [
-            script,
-            world.file(".gitattributes", "* text eol=crlf ident\n"),
-            world.file("k.c", "int a; // $Id$\n"),
-            FileChange { path: "link".into(), from: Some(link) },
-        ];
-        let base = world.private.snapshot(&files, "base").expect("a commit");
-        let out = world.out(&base);
-        assert_eq!(fs::read_to_string(out.join("k.c")).expect("read"), "int a; // $Id$\n");
-        let mode = fs::metadata(out.join("bin/run.sh")).expect("there").permissions().mode();
-        assert_eq!(mode & 0o100, 0o100);
-        assert_eq!(fs::read_link(out.join("link")).expect("a link"), Path::new("bin/run.sh"));
-        let mut paths = world.private.paths(&base).expect("paths");
-        paths.sort();
-        let wanted = [".gitattributes", "bin/run.sh", "k.c", "link"];
-        assert_eq!(paths, wanted.map(PathBuf::from));
-    }
-
-    #[test]
-    fn a_commit_changes_adds_and_removes_and_its_files_replace_all_others() {
-        let world = World::new();
-        let files = [world.file("a/k.c", "one\n"), world.file("b.c", "b\n")];
-        let base = world.private.snapshot(&files, "base").expect("a commit");
-        let out = world.out(&base);
-        fs::write(out.join("stray"), "x").expect("written");
-        let changes = [
-            world.file("a/k.c", "two\n"),
-            world.file("new/n.c", "n\n"),
-            FileChange { path: "b.c".into(), from: None },
-        ];
-        let next = world.private.commit(&base, &changes, "faster").expect("a commit");
-        let out = world.out(&next);
-        assert_eq!(fs::read_to_string(out.join("a/k.c")).expect("read"), "two\n");
-        assert!(out.join("new/n.c").is_file());
-        assert!(!out.join("b.c").exists() && !out.join("stray").exists());
-        let diff = world.private.diff(&base, &next).expect("a patch");
-        assert!(diff.contains("-one\n+two\n") && diff.contains("deleted file mode"), "{diff}");
-        world.private.set_branch("best", &next).expect("moved");
-        assert_eq!(world.private.branch("best"), Some(next.clone()));
-        assert_eq!(world.private.branch("other"), None);
-        // A lock that a kill left on the branch is in nobody's way.
-        fs::write(world.dir.path().join("repo/refs/heads/best.lock"), "").expect("written");
-        assert!(world.private.set_branch("best", &base).is_err());
-        let taken = Private::take_over(&world.dir.path().join("repo")).expect("opened");
-        taken.set_branch("best", &next).expect("moved");
-        // All of it is on disk.
-        let again = Private::open(&world.dir.path().join("repo")).expect("opened");
-        assert_eq!(again.branch("best"), Some(next));
-    }
-
-    #[test]
-    fn a_folder_becomes_a_repository_of_its_own_again_and_again() {
-        let dir = tempfile::tempdir().expect("a folder");
-        fs::write(dir.path().join("k.c"), "one\n").expect("written");
-        for text in ["one\n", "two\n"] {
-            fs::write(dir.path().join("k.c"), text).expect("written");
-            own_repository(dir.path(), "the project").expect("made");
-            let repository = git2::Repository::open(dir.path()).expect("opened");
-            assert!(repository.statuses(None).expect("statuses").is_empty());
-            let head = repository.head().expect("HEAD").peel_to_commit().expect("a commit");
-            assert_eq!(head.parent_count(), 0);
-            fs::write(dir.path().join(".git/config"), "[core]\n\tworktree = /\n").expect("planted");
-        }
-    }
-}
+#[path = "private_tests.rs"]
+mod tests;

@@ -24,6 +24,10 @@ pub(super) fn file(item: &Item, to: &Path, mtime_ns: i64) -> io::Result<()> {
 /// Where the copy of a link leads: to the copy of what lies in the project, and to the very same
 /// file elsewhere.
 pub(super) fn target(item: &Item, root: &Path, place: &Path) -> io::Result<PathBuf> {
+    // What is carried has a root of its own.
+    let depth = item.name.components().count();
+    let own = item.from.ancestors().nth(depth).filter(|own| own.join(&item.name) == item.from);
+    let root = own.unwrap_or(root);
     let target = fs::read_link(&item.from)?;
     let folder = item.from.parent().unwrap_or(root);
     let led_to = plain(&folder.join(&target));

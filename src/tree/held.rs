@@ -54,6 +54,10 @@ impl Held {
         &self.name
     }
 
+    pub(super) fn copied(&self) -> Stat {
+        self.copy
+    }
+
     /// Whether nobody changed the copy since it was made.
     pub(super) fn is_untouched(&self, place: &Path) -> bool {
         Stat::at(place).is_ok_and(|copy| copy == self.copy)

@@ -1,6 +1,7 @@
 //! Which files belong to a project.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use ignore::{DirEntry, WalkBuilder, WalkState};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::times;
@@ -32,7 +34,8 @@ pub struct Stat {
 }
 
 impl Stat {
-    pub(super) fn of(found: &fs::Metadata) -> Self {
+    /// The fields of a file.
+    pub fn of(found: &fs::Metadata) -> Self {
         let ns = |seconds: i64, ns: i64| seconds.saturating_mul(1_000_000_000).saturating_add(ns);
         Self {
             mode: found.mode(),
@@ -120,6 +123,32 @@ impl Listing {
         Ok(Self { root: root.to_owned(), items, seen_ns })
     }
 
+    /// Exactly these files, whatever lies beside them; `root` is where links may lead.
+    ///
+    /// # Errors
+    /// When one of them is not there.
+    pub fn exactly(root: &Path, files: &[Swap]) -> io::Result<Self> {
+        let seen_ns = times::clock_ns();
+        let item = |file: &Swap| {
+            let stat = Stat::at(&file.from).map_err(|e| {
+                io::Error::new(e.kind(), format!("cannot read {}: {e}", file.from.display()))
+            })?;
+            let (name, from) = (file.name.clone(), file.from.clone());
+            Ok(Item { name, from, mode: stat.mode, stat, replaced: false })
+        };
+        let items: io::Result<Vec<Item>> = files.par_iter().map(item).collect();
+        let mut items = items?;
+        let folders: BTreeSet<&Path> = files
+            .iter()
+            .flat_map(|file| file.name.ancestors().skip(1))
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .collect();
+        items.extend(folders.into_iter().map(|name| Item { name: name.into(), ..Item::folder() }));
+        items.sort_unstable_by(|a, b| by_bytes(&a.name, &b.name));
+        items.dedup_by(|a, b| a.name.as_os_str() == b.name.as_os_str());
+        Ok(Self { root: root.to_owned(), items, seen_ns })
+    }
+
     /// The same with the bytes of other files in some places.
     ///
     /// # Errors
@@ -141,6 +170,27 @@ impl Listing {
             listing.put(Item { name, from, stat, mode, replaced: true });
         }
         Ok(listing)
+    }
+
+    /// The same with files and folders of another root, read-only: those that are there already stay
+    /// as they are.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn carrying(mut self, root: &Path, names: &[PathBuf]) -> io::Result<Self> {
+        let mut carried = Vec::new();
+        for name in names {
+            add(root, &plain(name), &mut carried)?;
+        }
+        // What is another repository's would be written to by commands of git.
+        carried.retain(|item| item.name.iter().all(|part| part != ".git"));
+        for item in &mut carried {
+            item.mode &= !0o222;
+        }
+        self.items.extend(carried);
+        self.items.sort_by(|a, b| by_bytes(&a.name, &b.name));
+        self.items.dedup_by(|a, b| a.name.as_os_str() == b.name.as_os_str());
+        Ok(self)
     }
 
     /// The same without the files of these names.

@@ -28,7 +28,8 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use held::Held;
-pub use listing::{Item, Listing, Swap};
+pub use listing::{Item, Listing, Stat, Swap};
+pub use times::tick;
 
 /// The variable that keeps git from looking for a repository above the folders that it names.
 pub const CEILING: &str = "GIT_CEILING_DIRECTORIES";
@@ -40,6 +41,25 @@ pub struct Tree {
     /// The file that says what the last update left in it.
     list: PathBuf,
     held: Vec<Held>,
+    git: Git,
+}
+
+/// Who makes the tree's own repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Git {
+    /// The tree: an empty one, so that the user's is not found.
+    Empty,
+    /// The caller.
+    Apart,
+}
+
+/// A copy as the last update left it.
+#[derive(Debug, Clone, Copy)]
+pub struct Copied<'a> {
+    /// Its path below the tree.
+    pub name: &'a Path,
+    /// Its stat fields.
+    pub stat: Stat,
 }
 
 fn bytes(name: &Path) -> &[u8] {
@@ -76,7 +96,18 @@ impl Tree {
         if held.is_empty() {
             copy::remove(&place)?;
         }
-        Ok(Self { place, list, held })
+        Ok(Self { place, list, held, git: Git::Empty })
+    }
+
+    /// The same, whose `.git` is the caller's: it is neither made nor cleaned.
+    #[must_use]
+    pub fn without_repository(self) -> Self {
+        Self { git: Git::Apart, ..self }
+    }
+
+    /// All copies as the last update left them.
+    pub fn copies(&self) -> impl Iterator<Item = Copied<'_>> {
+        self.held.iter().map(|held| Copied { name: held.name(), stat: held.copied() })
     }
 
     /// Where it lies.
@@ -168,8 +199,13 @@ impl Tree {
     /// When something cannot be removed.
     pub fn clean(&mut self) -> io::Result<()> {
         let held: HashSet<&[u8]> = self.held.iter().map(Held::bytes).collect();
+        let git = self.place.join(".git");
+        let is_cleaned = |path: &Path| self.git == Git::Empty || !path.starts_with(&git);
         for entry in walkdir::WalkDir::new(&self.place).min_depth(1).contents_first(true) {
             let Ok(entry) = entry else { continue };
+            if !is_cleaned(entry.path()) {
+                continue;
+            }
             let name = entry.path().strip_prefix(&self.place).unwrap_or(Path::new(""));
             if entry.file_type().is_dir() {
                 // One that is not empty stays, and the next update makes those that are missing.
@@ -193,7 +229,7 @@ impl Tree {
             }
             fs::create_dir_all(&place)?;
         }
-        copy::bound(&self.place)
+        if self.git == Git::Empty { copy::bound(&self.place) } else { Ok(()) }
     }
 
     /// How the copy of each file is.
@@ -273,12 +309,24 @@ impl Tree {
         })
     }
 
+    /// Waits until a change of a copy shows in its times: the clock of files has ticks of some
+    /// milliseconds.
+    pub fn settle(&self) {
+        let newest_ns = self.held.iter().map(|held| held.copied().ctime_ns).max();
+        let newest_ns = newest_ns.unwrap_or_default();
+        // The clock may have been set back; then nothing is waited for.
+        let ahead_ns = newest_ns.saturating_sub(times::clock_ns());
+        while ahead_ns < 1_000_000_000 && times::clock_ns() <= newest_ns {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
+
     /// A time later than that of every file in the tree.
     fn later_than_all(&self) -> i64 {
         let all = walkdir::WalkDir::new(&self.place).into_iter().flatten();
         let files = all.filter(|entry| entry.file_type().is_file());
         let times = files.filter_map(|entry| entry.metadata().ok());
-        let newest = times.map(|found| listing::Stat::of(&found).mtime_ns).max();
+        let newest = times.map(|found| Stat::of(&found).mtime_ns).max();
         newest.map_or_else(times::now_ns, |newest| times::now_ns().max(newest + 1))
     }
 }

@@ -38,6 +38,14 @@ pub(super) fn clock_ns() -> i64 {
     ns(ClockId::RealtimeCoarse)
 }
 
+/// Waits until files get a later time than those that were written before.
+pub fn tick() {
+    let before = clock_ns();
+    while clock_ns() == before {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 fn ns(clock: ClockId) -> i64 {
     let now = clock_gettime(clock);
     now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec)

@@ -55,15 +55,23 @@ pub(crate) fn project() -> Project {
     for (at, (path, text, _)) in VERSIONS.iter().enumerate() {
         project.write(&format!("versions/{:02}-version/{path}", at + 1), text);
     }
+    drop(commit_all(&project));
+    project
+}
+
+/// A commit of everything, in a repository that is made where there is none.
+pub(crate) fn commit_all(project: &Project) -> git2::Repository {
     let repository = git2::Repository::init(project.root()).expect("a repository");
     let mut index = repository.index().expect("an index");
     index.add_all(["*"], git2::IndexAddOption::DEFAULT, None).expect("added");
     index.write().expect("written");
     let tree = repository.find_tree(index.write_tree().expect("a tree")).expect("a tree");
     let who = git2::Signature::now("Tess Ter", "tess@example.org").expect("a name");
-    repository.commit(Some("HEAD"), &who, &who, "first", &tree, &[]).expect("a commit");
-    drop(tree);
-    project
+    let parent = repository.head().ok().and_then(|head| head.peel_to_commit().ok());
+    let parents: Vec<&git2::Commit<'_>> = parent.iter().collect();
+    repository.commit(Some("HEAD"), &who, &who, "all", &tree, &parents).expect("a commit");
+    drop((tree, parent));
+    repository
 }
 
 /// Every file of the user's, git's own among them.

@@ -237,6 +237,7 @@ fn without_a_kernel_there_is_nothing_to_compare() {
 /// kernel from there and prints the cycles of each test.
 mod exercise {
     use super::*;
+    use crate::exercise::{PROBLEM, has_python, kernel};
 
     const HARNESS: &str = r#"
 import inspect, os, sys, unittest
@@ -274,25 +275,6 @@ if __name__ == "__main__":
     unittest.main()
 "#;
 
-    const PROBLEM: &str = r"
-class Machine:
-    def __init__(self, instrs):
-        self.instrs, self.cycle, self.total = instrs, 0, 0
-
-    def run(self):
-        for cost, value in self.instrs:
-            self.cycle += cost
-            self.total += value
-";
-
-    fn kernel(cost: u32, words: &str) -> String {
-        format!(
-            "class KernelBuilder:\n    def __init__(self):\n        self.instrs = []\n\n    \
-             def build_kernel(self, rounds):\n        # {words}\n        \
-             self.instrs = [({cost}, i) for i in range(rounds)]\n"
-        )
-    }
-
     const PIPELINE: &str = r#"
 kernel = "perf_takehome.py"
 [stages.cycles]
@@ -301,19 +283,6 @@ inputs = ["*.py", "tests/*.py"]
 incumbent = "best"
 metric = { name = "cycles", regex = 'CYCLES:\s+(\d+)' }
 "#;
-
-    /// Whether there is a python3 that runs in the environment of these tests.
-    #[expect(clippy::disallowed_methods, reason = "which tools must be there is told by it")]
-    fn has_python(project: &Project) -> bool {
-        project.write_pipeline("[stages.a]\nrun = \"python3 -c 1\"\n");
-        let there = project.run_with(["--format", "json"]).outcomes()["a"] == "ran";
-        if !there {
-            let required = std::env::var("OPTLOOP_REQUIRE").unwrap_or_default();
-            let named = required.split(',').any(|tool| tool == "python3");
-            assert!(!named, "OPTLOOP_REQUIRE: there is no python3");
-        }
-        there
-    }
 
     #[test]
     fn fewer_cycles_are_kept_in_four_runs_equal_ones_are_no_difference_and_more_go_back() {

@@ -18,6 +18,7 @@ mod depends;
 #[path = "../cuda/mod.rs"]
 mod driver;
 mod embed;
+mod exercise;
 mod explain;
 mod graph;
 mod inspect;

@@ -108,7 +108,7 @@ fn why_the_driver_could_not_go_on_is_in_the_log_until_it_goes_on() {
         secrets: &Secrets::default(),
         cancel: &Cancel::default(),
     };
-    let mut driver = Driver::begin(parts, &world.at("project"), begun()).expect("begun");
+    let mut driver = Driver::begin(parts, &source(&world.at("project")), begun()).expect("begun");
     let error = driver.run().expect_err("the guard says no").to_string();
     assert_eq!(driver.history().halted, Some(error));
     let (history, events) = world.drive("c", &world.settings(Rules::default()));

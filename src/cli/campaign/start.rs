@@ -18,6 +18,7 @@ use crate::campaign::secrets::Secrets;
 use crate::campaign::settings::given::{Given, Setting};
 use crate::campaign::settings::{self, AgentKind, Settings};
 use crate::campaign::store::{ABOUT_VERSION, About, Driven, Stored};
+use crate::campaign::trees::Source;
 use crate::cli::args::{Format, StartArgs, WhichCampaign};
 use crate::cli::exit::{self, Exit};
 use crate::cli::refusal::Refusal;
@@ -182,7 +183,10 @@ fn preconditions(ready: &Ready) -> Result<Option<String>, Refusal> {
     let names: Vec<String> = changed.take(10).map(|path| path.display().to_string()).collect();
     if ready.settings.dirty == Dirty::Fail && !names.is_empty() {
         let what = format!("the checkout has changes that are not committed: {}", names.join(", "));
-        let hint = "commit them, or write dirty = \"include\" to begin with them".to_owned();
+        let hint =
+            "commit them, or write dirty = \"include\" to begin with them, or \"ignore\" to \
+                    begin with the last commit"
+                .to_owned();
         return Err(Refusal::Words(what, Some(hint), Exit::User));
     }
     let agent = &ready.settings.agent;
@@ -272,10 +276,17 @@ fn drive(stored: &Stored, ready: &Ready, begin: Begin, ui: &Ui) -> Result<Exit, 
                 id: stored.id.clone(),
                 goal: ready.settings.goal.clone(),
                 pipeline: ready.pipeline.to_string_lossy().into_owned(),
-                base: String::new(),
                 head,
+                ..Begun::default()
             };
-            Driver::begin(parts, &ready.project.root, begun).map_err(|error| refused(&error))?
+            let outside = Outside::of(&Disk, cancel.clone());
+            let source = Source {
+                root: &ready.project.root,
+                dirty: ready.settings.dirty,
+                carry: &ready.settings.carry,
+                outside: &outside,
+            };
+            Driver::begin(parts, &source, begun).map_err(|error| refused(&error))?
         }
         Begin::Again => {
             let (driver, torn) = Driver::resume(parts).map_err(|error| refused(&error))?;

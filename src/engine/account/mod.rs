@@ -154,6 +154,14 @@ impl StageRecord {
         }
     }
 
+    /// How often a command printed its metric; none where there is no command.
+    pub fn matches(&self) -> Option<usize> {
+        match self {
+            Self::Command(command) => Some(command.matches),
+            _ => None,
+        }
+    }
+
     /// How much identical code was found to differ.
     pub fn calibration(&self) -> Option<&CalibrationRecord> {
         self.bench()?.calibration.as_ref()
