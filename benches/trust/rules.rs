@@ -85,9 +85,11 @@ fn ours(rule: &Rule, machine: &mut Machine<'_, impl Rng>, d: f64, r: usize) -> O
     loop {
         match rule.next(&pairs) {
             Next::GoOn { .. } => launches += measure(machine, d, r, &mut pairs),
-            Next::Confirm { pairs: wanted } => {
-                while confirm.len() < wanted as usize {
-                    launches += measure(machine, d, r, &mut confirm);
+            Next::Confirm { .. } => {
+                while let Some(wanted) = rule.wanted_to_confirm(&pairs, &confirm) {
+                    while confirm.len() < wanted as usize {
+                        launches += measure(machine, d, r, &mut confirm);
+                    }
                 }
                 break;
             }

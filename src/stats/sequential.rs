@@ -21,7 +21,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use super::signed_rank::{Walsh, k};
+use super::signed_rank::{MAX, Walsh, k};
 pub use validity::BadRule;
 pub use verdict::{Confirmed, Look, Reason, Verdict, gain};
 
@@ -63,19 +63,38 @@ pub struct Confirm {
     pub fewest: u32,
     /// The share of the minimum effect that their estimate must reach.
     pub threshold: f64,
+    /// How often so many new pairs are taken at most: again while 0 lies in the 95 % interval of all of
+    /// them, and nothing is kept whose interval holds 0 to the end. 0, as in records of earlier
+    /// versions: once, and the interval is not asked.
+    #[serde(default)]
+    pub rounds: u32,
 }
 
 impl Default for Confirm {
     fn default() -> Self {
-        Self { fraction: 0.5, fewest: 8, threshold: 0.5 }
+        Self { fraction: 0.5, fewest: 8, threshold: 0.5, rounds: 2 }
     }
 }
 
 impl Confirm {
-    /// The new pairs that a gain seen after this many asks for.
+    /// The new pairs that a gain seen after this many asks for at first.
     pub fn pairs(&self, after: u32) -> u32 {
         // A share that is no number asks for none; a cast saturates.
         self.fewest.max((self.fraction * f64::from(after)).ceil() as u32)
+    }
+
+    /// How often they are taken at most: more than [`MAX`] pairs have no bounds.
+    fn last_round(&self, after: u32) -> u32 {
+        self.rounds.min(MAX as u32 / self.pairs(after).max(1)).max(1)
+    }
+
+    /// Whether new pairs bear the gain out; none while that takes more of them.
+    fn holds(&self, confirmed: &Confirmed, minimum_effect: f64) -> Option<bool> {
+        if confirmed.estimate < self.threshold * minimum_effect {
+            return Some(false);
+        }
+        let is_clear = confirmed.interval.is_none_or(|interval| interval.lower > 0.0);
+        (self.rounds == 0 || is_clear).then_some(true)
     }
 }
 
@@ -191,6 +210,17 @@ impl Rule {
         Verdict { pairs, ..Verdict::ended(Reason::Inconclusive, looks) }
     }
 
+    /// How many new pairs there must be in all before it is known whether they confirm the gain that
+    /// was seen in `d`; none when those at hand suffice, or none are needed.
+    pub fn wanted_to_confirm(&self, d: &[f64], confirm: &[f64]) -> Option<u32> {
+        let verdict = self.judge(d, confirm);
+        let confirming = self.confirm.as_ref().filter(|_| verdict.pending)?;
+        let a_round = confirming.pairs(verdict.pairs).max(1);
+        let round = confirm.len() as u32 / a_round + 1;
+        // Pairs that are no numbers leave it open for good.
+        (round <= confirming.last_round(verdict.pairs)).then_some(round.saturating_mul(a_round))
+    }
+
     /// Whether any look has a lower bound: without one, nothing can ever be kept.
     pub fn can_keep(&self) -> bool {
         let levels = self.looks.iter().zip(&self.lower_levels);
@@ -253,11 +283,17 @@ impl Rule {
     fn confirmed(&self, looks: Vec<Look>, after: u32, pairs: &[f64]) -> Verdict {
         let seen = Verdict::ended(Reason::Faster, looks);
         let Some(confirm) = &self.confirm else { return seen };
-        let confirmed = pairs.get(..confirm.pairs(after) as usize).and_then(Confirmed::of);
-        let Some(confirmed) = confirmed else { return Verdict { pending: true, ..seen } };
-        let holds = confirmed.estimate >= confirm.threshold * self.minimum_effect;
-        let reason = if holds { Reason::Faster } else { Reason::NotConfirmed };
-        Verdict { reason, confirmed: Some(confirmed), ..seen }
+        let last = confirm.last_round(after);
+        for round in 1..=last {
+            let wanted = confirm.pairs(after).saturating_mul(round) as usize;
+            let Some(confirmed) = pairs.get(..wanted).and_then(Confirmed::of) else { break };
+            let holds = confirm.holds(&confirmed, self.minimum_effect);
+            if let Some(holds) = holds.or_else(|| (round == last).then_some(false)) {
+                let reason = if holds { Reason::Faster } else { Reason::NotConfirmed };
+                return Verdict { reason, confirmed: Some(confirmed), ..seen };
+            }
+        }
+        Verdict { pending: true, ..seen }
     }
 }
 

@@ -42,6 +42,7 @@ struct Parts {
     fraction: Option<f64>,
     fewest: Option<u32>,
     threshold: Option<f64>,
+    rounds: Option<u32>,
 }
 
 /// The default rule with these changes.
@@ -87,6 +88,7 @@ fn confirm(changes: &Map<String, Value>) -> Result<Option<Confirm>, String> {
             set(&mut confirm.fewest, parts.fewest);
             set(&mut confirm.fraction, parts.fraction);
             set(&mut confirm.threshold, parts.threshold);
+            set(&mut confirm.rounds, parts.rounds);
         }
     }
     Ok(Some(confirm))

@@ -70,7 +70,7 @@ pub fn decide(
     let mut trial =
         Trial { terms, source: pairs, elapsed, hear, began, rng, pairs: Vec::new(), d: Vec::new() };
     let (confirm, cut) = match trial.search()? {
-        Found::Gain { pairs } => (trial.confirm(pairs)?, None),
+        Found::Gain => (trial.confirm()?, None),
         Found::Nothing => (Vec::new(), None),
         Found::Cut(cut) => (Vec::new(), Some(cut)),
     };
@@ -94,10 +94,8 @@ pub fn decide(
 
 /// How a search ended.
 enum Found {
-    /// A gain, to be confirmed with so many pairs.
-    Gain {
-        pairs: u32,
-    },
+    /// A gain, to be confirmed.
+    Gain,
     Nothing,
     Cut(Cut),
 }
@@ -126,7 +124,7 @@ impl Trial<'_> {
                 return Ok(Found::Cut(Cut::TooSlow));
             }
             match next {
-                Next::Confirm { pairs } => return Ok(Found::Gain { pairs }),
+                Next::Confirm { .. } => return Ok(Found::Gain),
                 Next::GoOn { until } if self.at_look() && self.is_too_long(until) => {
                     return Ok(Found::Cut(Cut::OutOfTime));
                 }
@@ -153,11 +151,16 @@ impl Trial<'_> {
     }
 
     /// New pairs from fresh processes.
-    fn confirm(&mut self, of: u32) -> Result<Vec<Pair>, Stop> {
-        let mut confirm = Vec::with_capacity(of as usize);
-        while (confirm.len() as u32) < of {
-            confirm.extend(self.group(of - confirm.len() as u32)?);
-            (self.hear)(&Heard::Confirming { pairs: confirm.len() as u32, of });
+    fn confirm(&mut self) -> Result<Vec<Pair>, Stop> {
+        let mut confirm = Vec::new();
+        let mut d = Vec::new();
+        while let Some(of) = self.terms.rule.wanted_to_confirm(&self.d, &d) {
+            while (confirm.len() as u32) < of {
+                let group = self.group(of - confirm.len() as u32)?;
+                d.extend(self.scores(&group)?);
+                confirm.extend(group);
+                (self.hear)(&Heard::Confirming { pairs: confirm.len() as u32, of });
+            }
         }
         Ok(confirm)
     }

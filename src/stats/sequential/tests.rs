@@ -140,6 +140,30 @@ fn new_pairs_are_half_of_the_old_ones_and_at_least_eight() {
 }
 
 #[test]
+fn nothing_is_kept_while_0_lies_in_the_interval_that_is_shown() {
+    let rule = Rule::default();
+    let seen = [0.02; 8];
+    let wide = [0.03, -0.02, 0.04, -0.01, 0.02, -0.02, 0.03, 0.01];
+    assert_eq!(rule.wanted_to_confirm(&seen, &[]), Some(8));
+    assert_eq!(rule.wanted_to_confirm(&seen, &[0.02; 8]), None);
+    // As many again.
+    assert!(rule.judge(&seen, &wide).pending);
+    assert_eq!(rule.wanted_to_confirm(&seen, &wide), Some(16));
+    let kept = rule.judge(&seen, &[wide, [0.02; 8]].concat());
+    assert_eq!((kept.reason, kept.confirmed.unwrap().pairs), (Reason::Faster, 16));
+    assert!(kept.confirmed.unwrap().interval.unwrap().lower > 0.0);
+    let held = [wide, wide].concat();
+    let verdict = rule.judge(&seen, &held);
+    assert!(verdict.confirmed.unwrap().estimate > 0.005, "{verdict:?}");
+    assert_eq!(verdict.reason, Reason::NotConfirmed);
+    assert_eq!(rule.wanted_to_confirm(&seen, &held), None);
+    // Records of earlier versions are judged as they were.
+    let confirm = serde_json::from_str(r#"{"fraction": 0.5, "fewest": 8, "threshold": 0.5}"#);
+    let before = Rule { confirm: Some(confirm.unwrap()), ..Rule::default() };
+    assert!(before.judge(&seen, &wide).is_keep());
+}
+
+#[test]
 fn grossly_slower_code_ends_after_two_pairs() {
     let rule = Rule::default();
     assert_eq!(rule.next(&[-0.3]), Next::GoOn { until: 4 });
@@ -252,8 +276,14 @@ proptest! {
         prop_assert_eq!(verdict.pairs as usize, n);
         match next {
             Next::Confirm { pairs } => {
-                prop_assert_eq!(verdict.confirmed.unwrap().pairs, pairs);
-                let exact = rule.judge(&d[..n], &confirm[..pairs as usize]);
+                let mut had = 0;
+                while let Some(wanted) = rule.wanted_to_confirm(&d[..n], &confirm[..had]) {
+                    prop_assert!(wanted as usize > had);
+                    had = wanted as usize;
+                }
+                prop_assert!(had >= pairs as usize);
+                prop_assert_eq!(verdict.confirmed.unwrap().pairs as usize, had);
+                let exact = rule.judge(&d[..n], &confirm[..had]);
                 prop_assert_eq!(exact, verdict);
             }
             Next::End(reason) => prop_assert_eq!(reason, verdict.reason),

@@ -35,6 +35,7 @@ pub(super) fn rule(work: &RuleWork, looks: &[u32], cases: usize) -> Rule {
         fraction: work.confirm_fraction,
         fewest: work.confirm_fewest,
         threshold: work.confirm_threshold,
+        ..Confirm::default()
     });
     rule
 }
