@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +65,19 @@ fn has_begun(folder: &Path) -> bool {
     fs::read(folder.join(log::FILE)).is_ok_and(|log| log.contains(&b'\n'))
 }
 
+/// Removes a folder. A `git` that outlived its driver may still write there for a moment, until it finds
+/// that its place is gone; what cannot be removed takes room only.
+fn remove(folder: &Path) {
+    for _ in 0..50 {
+        match fs::remove_dir_all(folder) {
+            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            _ => return,
+        }
+    }
+}
+
 impl Stored {
     /// A new one of this name; its folder is not made yet.
     pub fn new(state: &Path, name: &str, now: jiff::Timestamp) -> Self {
@@ -75,7 +89,7 @@ impl Stored {
                 return Self { id, folder };
             }
             // Another one began in the same second.
-            at += std::time::Duration::from_secs(1);
+            at += Duration::from_secs(1);
         }
     }
 
@@ -85,8 +99,7 @@ impl Stored {
             let folder = entry.path();
             let lock = Lock::try_take(&folder.join(LOCK));
             if !has_begun(&folder) && matches!(lock, Ok(TryLock::Taken(_))) {
-                // What cannot be removed takes room only.
-                drop(fs::remove_dir_all(folder));
+                remove(&folder);
             }
         }
     }

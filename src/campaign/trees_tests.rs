@@ -151,6 +151,19 @@ fn both_trees_have_the_history_tags_and_branches_of_origin_and_no_remote() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the tests ask git itself")]
+fn an_agent_can_commit_although_its_home_has_no_name_for_it() {
+    let world = World::new();
+    let (mut trees, _) = world.begin();
+    trees.prepare_lane().expect("a lane");
+    fs::write(trees.lane().join("k.c"), "tri\n").expect("written");
+    let mut command = std::process::Command::new("git");
+    let nameless = [("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_SYSTEM", "/dev/null")];
+    command.args(["commit", "-qam", "mine"]).envs(nameless).current_dir(trees.lane());
+    assert!(command.status().expect("git").success());
+}
+
+#[test]
 fn whatever_was_made_of_a_trees_repository_it_is_as_before_in_the_next_iteration() {
     let world = World::new();
     let (mut trees, taken) = world.begin();

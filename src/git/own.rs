@@ -18,7 +18,9 @@ use crate::tree::{Copied, Swap};
 const BRANCH: &str = "optloop";
 /// Files are what commits say, byte by byte.
 const ATTRIBUTES: &str = "* -text -eol -ident -filter -working-tree-encoding\n";
-const CONFIG: &str = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n";
+/// With a name for commits that the agent makes: its own home may have none.
+const CONFIG: &str = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n\
+                      [user]\n\tname = agent\n\temail = agent@localhost\n";
 
 /// What a tree's `.git` is to say.
 #[derive(Debug, Clone, Copy)]
