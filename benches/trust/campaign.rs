@@ -135,6 +135,7 @@ fn study(versions: &[Version]) {
     let records: Vec<Value> =
         records.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     table(versions, &records);
+    steps(&records);
     println!("\n{:.0} s in all, {:.2} s an iteration.\n", seconds, seconds / versions.len() as f64);
     let anchor =
         optloop(&campaign.join("judge"), &["compare", "--anchor", "--pipeline", "pipeline.toml"]);
@@ -169,6 +170,28 @@ fn optloop(dir: &Path, args: &[&str]) -> String {
 
 fn only_folder(place: &Path) -> Option<PathBuf> {
     fs::read_dir(place).ok()?.flatten().map(|entry| entry.path()).find(|path| path.is_dir())
+}
+
+/// How many times better the kept steps say the best is, with what their own intervals leave open: errors
+/// of steps are independent, so their squares add up on the scale of logarithms.
+fn steps(records: &[Value]) {
+    let d = |gain: &Value| gain.as_f64().map(|gain| -(-gain).ln_1p());
+    let mut sum = 0.0;
+    let mut squares = [0.0; 2];
+    for kept in records.iter().filter(|record| record["status"] == "kept") {
+        let Some(gain) = d(&kept["gain"]) else { continue };
+        sum += gain;
+        for (square, end) in squares.iter_mut().zip([&kept["lower"], &kept["upper"]]) {
+            *square += d(end).map_or(0.0, |end| (end - gain).powi(2));
+        }
+    }
+    let [below, above] = squares.map(f64::sqrt);
+    println!(
+        "\nThe kept steps together: {:.3} x ({:.3} .. {:.3}).",
+        sum.exp(),
+        (sum - below).exp(),
+        (sum + above).exp()
+    );
 }
 
 /// What came of candidates whose true gain beside the best of their time lies in a range.
