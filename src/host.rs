@@ -11,9 +11,11 @@ use std::path::{Path, PathBuf};
 
 mod device;
 mod memory;
+mod with;
 
 pub use device::{ClockPolicy, DeviceIdentity, DeviceKind};
 pub use memory::MemoryHost;
+pub use with::WithVariable;
 
 /// Under this name keys hold what [`Host::sandbox`] says.
 pub const SANDBOX: &str = "sandbox";

@@ -29,6 +29,13 @@ pub struct Begun {
     pub root: Option<PathBuf>,
 }
 
+impl Begun {
+    /// The commit `head`, where it is another than the one at the beginning.
+    pub(super) fn moved_to(&self, head: &str) -> Option<String> {
+        (self.head.as_deref() != Some(head)).then(|| head.to_owned())
+    }
+}
+
 /// What a campaign's trees have of the user's repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]

@@ -90,6 +90,10 @@ pub fn changes_records(event: &Event) -> bool {
         | Event::AskedAgain { .. }
         | Event::Judged { .. }
         | Event::Confirmed { .. }
+        | Event::Held { .. }
+        | Event::NotHeld { .. }
+        | Event::Announced(_)
+        | Event::Moved { .. }
         | Event::Resumed
         | Event::Halted { .. } => false,
     }

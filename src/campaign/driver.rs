@@ -14,8 +14,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::agent::Agent;
+use super::announce::Announcer;
 use super::derived;
-use super::event::{Baseline, Begun, Entry, Event, LOG_VERSION, Proposal, Status};
+use super::event::{Announced, Baseline, Begun, Entry, Event, LOG_VERSION, Proposal, Status};
 use super::guards::Place;
 use super::history::{History, Iteration};
 use super::inbox::{INBOX, STOP};
@@ -27,6 +28,7 @@ use super::settings::Settings;
 use super::step::{Action, Wish, step};
 use super::trees::{Known, Source, Taken, Trees};
 use crate::process::Cancel;
+use crate::process::hold::{Held, HoldError};
 pub use error::DriverError;
 use files::make_folder;
 
@@ -71,6 +73,7 @@ pub struct Driver<'a> {
     trees: Trees,
     log: Log,
     scope: Scope,
+    announcer: Option<Box<dyn Announcer + 'a>>,
     /// When the present iteration began, or was taken up.
     since: Instant,
 }
@@ -91,7 +94,7 @@ impl<'a> Driver<'a> {
         let scope = Scope::new(&parts.settings.patterns)?;
         let (trees, taken) = Trees::begin(parts.folder, source)?;
         let (log, _torn) = Log::open(parts.folder)?;
-        let mut driver = Self { parts, trees, log, scope, since: Instant::now() };
+        let mut driver = Self { parts, trees, log, scope, announcer: None, since: Instant::now() };
         let Taken { base, ancestry, carry } = taken;
         let root = Some(source.root.to_owned());
         driver.note(Event::Begun(Begun { base, ancestry, carry, root, ..begun }))?;
@@ -115,10 +118,52 @@ impl<'a> Driver<'a> {
             carry: &begun.carry,
         };
         let trees = Trees::resume(parts.folder, known)?;
-        let mut driver = Self { parts, trees, log, scope, since: Instant::now() };
+        let mut driver = Self { parts, trees, log, scope, announcer: None, since: Instant::now() };
         driver.note(Event::Resumed)?;
         driver.note_limits()?;
         Ok((driver, torn))
+    }
+
+    /// With one who follows each new best.
+    #[must_use]
+    pub fn announced_by(mut self, announcer: Box<dyn Announcer + 'a>) -> Self {
+        self.announcer = Some(announcer);
+        self
+    }
+
+    /// Writes down what is held.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn note_hold(&mut self, held: Result<&Held, &HoldError>) -> Result<(), DriverError> {
+        self.note(match held {
+            Ok(held) => Event::Held { name: held.name.clone() },
+            Err(why) => Event::NotHeld { message: self.parts.secrets.redact(&why.to_string()) },
+        })
+    }
+
+    /// Looks at the commit that the user has checked out now: another one than before is noted.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn look_at_head(&mut self, head: Option<&str>) -> Result<(), DriverError> {
+        let history = self.history();
+        let begun = history.begun.as_ref().and_then(|begun| begun.head.as_deref());
+        let known = history.moved.as_deref().or(begun);
+        match (known, head) {
+            (Some(known), Some(head)) if known != head && history.end.is_none() => {
+                self.note(Event::Moved { head: head.to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn announce(&mut self) -> Result<(), DriverError> {
+        let history = self.log.history();
+        let iteration = history.best.as_ref().map_or(0, |best| best.iteration);
+        let said = self.announcer.as_mut().map(|announcer| announcer.announce(history));
+        let said = said.unwrap_or(Announced { iteration, ..Announced::default() });
+        self.note(Event::Announced(said))
     }
 
     /// What is known of it.
@@ -178,6 +223,7 @@ impl<'a> Driver<'a> {
             Action::Judge(iteration) => return self.judge(iteration),
             Action::Promote(iteration) => return self.promote(iteration),
             Action::Close(iteration, status) => self.close(iteration, status)?,
+            Action::Announce => self.announce()?,
             Action::Confirm => return self.confirm(),
             Action::Anchor => return self.anchor(),
             Action::Steer => self.steer()?,

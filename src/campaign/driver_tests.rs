@@ -2,11 +2,13 @@ use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::campaign::agent::{self, Surroundings};
 use crate::campaign::anchored::Anchored;
 use crate::campaign::event::{Better, End, Judgement, Outcome};
-use crate::campaign::file::{AgentSandbox, Dirty, OnInfra, PromptBy};
+use crate::campaign::file::{AgentSandbox, Dirty, OnInfra, PromptBy, Publish};
 use crate::campaign::keep::KeepRules;
 use crate::campaign::prompt::Asking;
 use crate::campaign::scope::Patterns;
@@ -152,6 +154,9 @@ impl World {
             rules,
             asking: Asking::default(),
             retry: Retry { judge: 1, ..Retry::default() },
+            hold: None,
+            publish: Publish::None,
+            on_best: Vec::new(),
         }
     }
 
@@ -187,7 +192,7 @@ impl World {
 
     /// Drives a campaign, and copies its folder as it is after each event; how many there are.
     fn cut_everywhere(&self, settings: &Settings) -> (History, usize) {
-        let cutter = Cutter { dir: self.dir.path(), count: Cell::new(0) };
+        let cutter = Cutter { dir: self.dir.path(), count: Cell::new(0), cuts: &|_| true };
         (self.watched("whole", settings, &cutter), cutter.count.get())
     }
 
@@ -215,12 +220,16 @@ impl World {
 struct Cutter<'a> {
     dir: &'a Path,
     count: Cell<usize>,
+    /// After which events it copies.
+    cuts: &'a dyn Fn(usize) -> bool,
 }
 
 impl Observer for Cutter<'_> {
     fn event(&self, _: &Entry, _: &History) {
         self.count.set(self.count.get() + 1);
-        copy(&self.dir.join("whole"), &self.dir.join(format!("cut-{}", self.count.get())));
+        if (self.cuts)(self.count.get()) {
+            copy(&self.dir.join("whole"), &self.dir.join(format!("cut-{}", self.count.get())));
+        }
     }
 }
 
@@ -648,6 +657,63 @@ fn what_a_guard_prints_of_a_secret_is_not_written_down() {
     for file in ["events.jsonl", "report.md", "experiments.jsonl"] {
         let text = fs::read_to_string(folder.join(file)).expect("there");
         assert!(text.contains("[redacted: MY_KEY]") && !text.contains("sesame"), "{text}");
+    }
+}
+
+/// A version, as a text of the kernel that is kept, reverted, refused by the guard or crashes, or as
+/// another file.
+fn version() -> impl Strategy<Value = Vec<(&'static str, String)>> {
+    let kernel = |text: String| vec![("k.c", text)];
+    prop_oneof![
+        4 => (1..150_u32).prop_map(move |value| kernel(format!("// {value}\n"))),
+        3 => (1..150_u32).prop_map(move |value| kernel(format!("// {value}\n// bad\n"))),
+        1 => Just(kernel("crash\n".to_owned())),
+        1 => Just(vec![("k.c", "// 1\n".to_owned()), ("tests/t.sh", "exit 0 # easier\n".to_owned())]),
+        1 => Just(vec![("notes.md", "a stray\n".to_owned())]),
+    ]
+}
+
+fn some_rules() -> impl Strategy<Value = Rules> {
+    let no_gain = proptest::option::of(1..4_u32);
+    let target = proptest::option::of(20.0..100.0_f64);
+    (0..3_u32, no_gain, target, 1..8_u32).prop_map(|(rework, no_gain, target, iterations)| Rules {
+        keep: KeepRules { rework, ..KeepRules::default() },
+        no_gain,
+        target,
+        iterations: Some(iterations),
+        ..Rules::default()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
+
+    /// Whatever is proposed, and wherever a campaign is cut off, it ends as the unbroken one.
+    #[test]
+    fn any_campaign_cut_off_anywhere_ends_as_the_unbroken_one(
+        versions in proptest::collection::vec((version(), proptest::option::of(version())), 1..5),
+        rules in some_rules(),
+        cuts in proptest::collection::btree_set(1..30_usize, 2),
+    ) {
+        let world = World::new(&[]);
+        for (at, (version, mend)) in versions.iter().enumerate() {
+            for (name, text) in version {
+                world.write(&format!("versions/{:02}-v/{name}", at + 1), text);
+            }
+            for (name, text) in mend.iter().flatten() {
+                world.write(&format!("versions/{:02}-v.rework1/{name}", at + 1), text);
+            }
+        }
+        let settings = world.settings(rules);
+        let cutter = Cutter {
+            dir: world.dir.path(),
+            count: Cell::new(0),
+            cuts: &|event| cuts.contains(&event),
+        };
+        let whole = world.watched("whole", &settings, &cutter);
+        for cut in cuts.iter().filter(|cut| **cut < cutter.count.get()) {
+            world.ends_the_same(&settings, &whole, *cut);
+        }
     }
 }
 

@@ -21,6 +21,8 @@ pub enum End {
     Exhausted,
     /// The machine failed, and the campaign is to stop then.
     Infrastructure,
+    /// Another commit is checked out, and the campaign is to stop then.
+    Moved,
 }
 
 impl End {
@@ -33,6 +35,7 @@ impl End {
             Self::Stopped => "stopped on request",
             Self::Blocked => "the failures used up what `budget.failures` allows",
             Self::Exhausted => "there is no further version to replay",
+            Self::Moved => "another commit is checked out, and `on_moved` says to stop then",
             Self::Infrastructure => "the machine failed, and `on_infra` says to stop then",
         }
     }

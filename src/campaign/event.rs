@@ -97,6 +97,23 @@ pub enum Event {
     },
     /// The best was compared with the first baseline, in pairs.
     Anchored(Anchored),
+    /// A device is held from now on.
+    Held {
+        /// What it is called.
+        name: String,
+    },
+    /// No device could be held, and the campaign goes on without one.
+    NotHeld {
+        /// Why.
+        message: String,
+    },
+    /// What follows a new best was done.
+    Announced(Announced),
+    /// The user's repository has another commit checked out than at the beginning.
+    Moved {
+        /// Which.
+        head: String,
+    },
     /// A driver takes up what another one left.
     Resumed,
     /// What ends the campaign, by its file: when it begins, and where that has changed since.
@@ -113,6 +130,19 @@ pub enum Event {
         /// Why.
         end: End,
     },
+}
+
+/// What followed a new best.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Announced {
+    /// The iteration that the best came from.
+    pub iteration: u32,
+    /// The branch of the user's repository that has it now.
+    pub branch: Option<String>,
+    /// Its commit there.
+    pub commit: Option<String>,
+    /// What did not succeed; it changes nothing about the best.
+    pub warnings: Vec<String>,
 }
 
 /// A request that was answered.

@@ -1,13 +1,17 @@
 //! The exact image of a campaign file, with places. The doc comments become the JSON schema that
 //! editors show.
 
+mod hold;
 mod keep;
+mod publish;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Spanned;
+pub use hold::{HoldFile, HoldPolicy};
 pub use keep::{Failures, KeepFile, OnInfra, Preset, RetryFile};
+pub use publish::{OnMoved, Publish};
 
 /// A goal, who works towards it, what judges, and what may be spent.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -45,12 +49,24 @@ pub struct CampaignFile {
     /// Which candidates stay.
     #[serde(default)]
     pub keep: KeepFile,
+    /// A device that is held meanwhile.
+    pub hold: Option<HoldFile>,
     /// What is tried again.
     #[serde(default)]
     pub retry: RetryFile,
     /// What becomes of a candidate that cannot be judged for reasons of the machine; `count` without
     /// it.
     pub on_infra: Option<OnInfra>,
+    /// `branch`: each kept change becomes a commit on the branch `optloop/ID` of the user's
+    /// repository, whose files, index and HEAD stay as they are.
+    pub publish: Option<Publish>,
+    /// A command that is run after each new best, in a clone of the user's repository with the
+    /// campaign's branch; when it fails, that is a warning.
+    #[schemars(length(min = 1))]
+    pub on_best: Option<Vec<Spanned<String>>>,
+    /// What happens when another commit is checked out while the campaign is interrupted; `ignore`
+    /// without it.
+    pub on_moved: Option<OnMoved>,
     /// Defaults for campaigns that nobody watches.
     pub preset: Option<Preset>,
 }

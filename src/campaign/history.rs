@@ -5,6 +5,7 @@ use super::event::{
     AskedFor, Baseline, Begun, Better, End, Entry, Event, Holds, Judgement, Limits, Outcome,
     Proposal, Status, Steered,
 };
+use super::misplaced::{Misplaced, OutOfOrder};
 use super::steering::{Directive, Steering};
 
 /// A campaign up to some event.
@@ -40,6 +41,10 @@ pub struct History {
     pub baseline_at: Option<String>,
     /// When the last event was written.
     pub last_at: String,
+    /// The commit that the user has checked out meanwhile; none while it is that of the beginning.
+    pub moved: Option<String>,
+    /// The iteration of the last best that was announced; 0 for none.
+    pub announced: u32,
     /// How long it took to confirm targets, s.
     pub confirming_s: f64,
 }
@@ -91,50 +96,6 @@ pub struct SentBack {
     pub commit: String,
     /// What was said of it.
     pub judgement: Judgement,
-}
-
-/// An event that cannot follow those before it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("event {number} of the log cannot stand there: {why}")]
-pub struct OutOfOrder {
-    /// Which, from 1.
-    pub number: usize,
-    /// Why.
-    pub why: Misplaced,
-}
-
-/// Why an event cannot follow those before it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Misplaced {
-    /// Nothing follows an end.
-    #[error("the campaign had ended")]
-    AfterTheEnd,
-    /// A baseline belongs to a campaign.
-    #[error("the campaign has not begun")]
-    NotBegun,
-    /// Iterations come after the baseline.
-    #[error("nothing was measured yet")]
-    NotMeasured,
-    /// One iteration at a time.
-    #[error("iteration {0} has not ended")]
-    StillOpen(u32),
-    /// Numbers have no gaps.
-    #[error("iteration {found} cannot follow {last}")]
-    Gap {
-        /// The number that was found.
-        found: u32,
-        /// The one before it.
-        last: u32,
-    },
-    /// It is about an iteration that has ended, or was not opened.
-    #[error("iteration {0} is not under way")]
-    NotUnderWay(u32),
-    /// What was kept was committed and measured.
-    #[error("what was kept has no commit or no value")]
-    NothingToKeep,
-    /// What goes back to the agent was committed and judged.
-    #[error("what goes back to the agent has no commit or was not judged")]
-    NothingToSendBack,
 }
 
 impl History {
@@ -208,13 +169,19 @@ impl History {
                 self.anchor = Some(anchored.clone());
                 self.unanchored = 0;
             }
-            Event::Resumed => {}
             Event::Limited(limits) => self.limits = limits.clone(),
             Event::Steered(steered) => self.steer(steered),
             Event::Halted { message } => self.halted = Some(message.clone()),
+            Event::Held { .. } | Event::NotHeld { .. } | Event::Resumed => {}
+            Event::Moved { head } => self.moved_to(head),
+            Event::Announced(said) => self.announced = said.iteration,
             Event::Finished { end } => self.end = Some(*end),
         }
         Ok(())
+    }
+
+    fn moved_to(&mut self, head: &str) {
+        self.moved = self.begun.as_ref().and_then(|begun| begun.moved_to(head));
     }
 
     fn take_baseline(&mut self, baseline: &Baseline) -> Result<(), Misplaced> {

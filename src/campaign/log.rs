@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::event::{Entry, Event, LOG_VERSION};
-use super::history::{History, OutOfOrder};
+use super::history::History;
+use super::misplaced::OutOfOrder;
 use crate::record::{RecordError, lines};
 
 /// The file in a campaign's folder.

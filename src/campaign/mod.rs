@@ -8,12 +8,13 @@
 //! - [`report`], [`standing`], [`summary`], [`diary`], [`export`]: what is made of it, for people and programs;
 //!   [`derived`], [`lint`]: the files that hold that;
 //! - [`agent`]: who proposes; [`judge`], [`pipeline_judge`]: who decides; [`trees`]: where the project's files lie
-//!   meanwhile; [`driver`]: all of it, one step after another.
+//!   meanwhile; [`publish`], [`announce`]: what follows a new best; [`driver`]: all of it, one step after another.
 //!
 //! Not for: measuring, or printing.
 
 pub mod agent;
 pub mod anchored;
+pub mod announce;
 mod begun;
 pub mod collect;
 pub mod derived;
@@ -25,15 +26,18 @@ pub mod export;
 pub mod file;
 pub mod guards;
 pub mod history;
+pub mod hold;
 pub mod inbox;
 pub mod judge;
 pub mod judgement;
 pub mod keep;
 pub mod lint;
 pub mod log;
+pub mod misplaced;
 pub mod pipeline_judge;
 pub mod prompt;
 pub mod proposal;
+pub mod publish;
 pub mod report;
 #[cfg(test)]
 mod samples;

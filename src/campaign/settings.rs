@@ -5,6 +5,7 @@ mod asked;
 mod carry;
 pub mod given;
 mod guard;
+mod hold;
 mod keep;
 mod limits;
 mod scope;
@@ -18,7 +19,7 @@ use regex::Regex;
 
 pub use asked::{AgentKind, AgentSettings};
 
-use super::file::{CampaignFile, Dirty};
+use super::file::{CampaignFile, Dirty, HoldPolicy, Publish};
 use super::prompt::Asking;
 use super::scope::Patterns;
 use super::step::Rules;
@@ -51,6 +52,29 @@ pub struct Settings {
     pub asking: Asking,
     /// What is tried again.
     pub retry: Retry,
+    /// What is held meanwhile.
+    pub hold: Option<Hold>,
+    /// Where kept changes go.
+    pub publish: Publish,
+    /// What is run after each new best; empty for nothing.
+    pub on_best: Vec<String>,
+}
+
+/// A device that is held meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// Commands of which one takes it.
+    pub pools: Vec<Vec<String>>,
+    /// The command that gives it back.
+    pub release: Vec<String>,
+    /// How often all are tried.
+    pub attempts: u32,
+    /// Before they are tried again.
+    pub pause: Duration,
+    /// How long one may take.
+    pub timeout: Duration,
+    /// Whether it goes on without.
+    pub policy: HoldPolicy,
 }
 
 /// What is tried again, how often, and after which pause.
@@ -142,6 +166,9 @@ impl Checker<'_> {
             rules,
             asking: Asking::default(),
             retry,
+            hold: self.hold(file),
+            publish: file.publish.unwrap_or_default(),
+            on_best: file.on_best.iter().flatten().map(|word| word.value.clone()).collect(),
         })
     }
 

@@ -1,10 +1,15 @@
 use super::*;
+use crate::campaign::file::OnMoved;
 use crate::campaign::file::{DirectivePreset, OnInfra, PromptBy};
 use crate::campaign::keep::KeepRules;
+use crate::campaign::step::Announce;
 
 const WHOLE: &str = r#"
 name = "softmax"
 on_infra = "keep-pending"
+on_moved = "stop"
+publish = "branch"
+on_best = ["sh", "-c", "x"]
 goal = "faster"
 pipeline = "candidate.toml"
 target = 5.0
@@ -34,6 +39,13 @@ device_minutes = 30
 failures = 3
 [stop]
 no_gain = 8
+[hold]
+allocate = [["lab", "take"], ["other", "take"]]
+release = ["lab", "give"]
+attempts = 3
+pause = "5s"
+timeout = "1m"
+policy = "best-effort"
 [keep]
 rework = 1
 min_gain = 0.002
@@ -84,7 +96,13 @@ fn every_key_reaches_its_setting() {
         keep: KeepRules { rework: 1, min_gain: 0.002, max_lines: 80 },
         agent_retries: 3,
         on_infra: OnInfra::KeepPending,
+        announce: Announce::EachBest,
+        on_moved: OnMoved::Stop,
     };
+    assert_eq!(settings.on_best, ["sh", "-c", "x"]);
+    let hold = settings.hold.as_ref().expect("a device is held");
+    assert_eq!((hold.pools.len(), hold.attempts, hold.policy), (2, 3, HoldPolicy::BestEffort));
+    assert_eq!((hold.pause, hold.timeout), (Duration::from_secs(5), Duration::from_mins(1)));
     assert_eq!(settings.rules, rules);
     let retry = Retry {
         agent: 3,
@@ -108,7 +126,7 @@ fn all_mistakes_are_reported_at_once_at_their_places() {
         .replace(r"(\d+)", r"(\d+");
     let told = loaded(&text).diagnostics;
     let lines: Vec<usize> = told.iter().filter_map(|t| Some(t.location()?.line)).collect();
-    assert_eq!(lines, [2, 8, 8, 10, 10, 10, 10, 13, 16, 17, 18, 25], "{told:?}");
+    assert_eq!(lines, [2, 11, 11, 13, 13, 13, 13, 16, 19, 20, 21, 28], "{told:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! else.
 
 use super::event::{AgentEnd, AskedFor, End, Limits, Outcome, Proposal, Status};
-use super::file::OnInfra;
+use super::file::{OnInfra, OnMoved};
 use super::history::{Best, History, Iteration};
 use super::keep::KeepRules;
 use super::steering::Steering;
@@ -31,6 +31,20 @@ pub struct Rules {
     pub agent_retries: u32,
     /// What becomes of a candidate that cannot be judged for reasons of the machine.
     pub on_infra: OnInfra,
+    /// Whether anything follows a new best.
+    pub announce: Announce,
+    /// What happens when another commit is checked out meanwhile.
+    pub on_moved: OnMoved,
+}
+
+/// Whether anything follows a new best.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Announce {
+    /// Nothing does.
+    #[default]
+    Never,
+    /// A branch, or a command.
+    EachBest,
 }
 
 impl Rules {
@@ -95,6 +109,8 @@ pub enum Action {
     Promote(u32),
     /// The iteration ends.
     Close(u32, Status),
+    /// What follows a new best is done.
+    Announce,
     /// The best, which reached the target, is measured again.
     Confirm,
     /// The best is compared with the first baseline.
@@ -188,6 +204,12 @@ fn refused(iteration: &Iteration, proposal: &Proposal) -> Option<Status> {
 }
 
 fn between(history: &History, rules: &Rules, wish: Wish, best: &Best) -> Action {
+    if rules.on_moved == OnMoved::Stop && history.moved.is_some() {
+        return Action::Finish(End::Moved);
+    }
+    if rules.announce == Announce::EachBest && best.iteration > history.announced {
+        return Action::Announce;
+    }
     if wish == Wish::Steer {
         return Action::Steer;
     }

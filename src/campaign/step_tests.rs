@@ -3,7 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::campaign::anchored::Anchored;
 use crate::campaign::event::{
-    Baseline, Begun, Better, Changed, Event, Holds, How, Judgement, Outcome, Rule, Violation,
+    Announced, Baseline, Begun, Better, Changed, Event, Holds, How, Judgement, Outcome, Rule,
+    Violation,
 };
 
 fn judgement(outcome: Outcome, value: f64) -> Judgement {
@@ -295,6 +296,40 @@ fn the_best_is_compared_with_the_baseline_every_so_many_keeps_and_before_the_end
     let never = Rules { anchor: None, ..rules };
     keep(&mut history, 60.0);
     assert_eq!(step(&history, &never, Wish::GoOn), Action::Finish(End::Budget));
+}
+
+#[test]
+fn each_new_best_is_announced_once_also_where_the_campaign_is_to_stop() {
+    let rules = Rules { announce: Announce::EachBest, ..Rules::default() };
+    let mut history = measured();
+    assert_eq!(step(&history, &rules, Wish::GoOn), Action::Open(1));
+    iterate(&mut history, &proposal(&["k.c"]), &judgement(Outcome::Better, 90.0));
+    assert_eq!(step(&history, &rules, Wish::Stop), Action::Announce);
+    assert_eq!(step(&history, &Rules::default(), Wish::GoOn), Action::Open(2));
+    let said = Announced { iteration: 1, warnings: vec!["no".to_owned()], ..Announced::default() };
+    history.apply(&Event::Announced(said)).expect("it follows");
+    assert_eq!(step(&history, &rules, Wish::GoOn), Action::Open(2));
+}
+
+#[test]
+fn a_head_that_moved_ends_a_campaign_that_asks_for_it_and_one_that_came_back_does_not() {
+    let mut history = History::default();
+    let begun = Begun {
+        id: "c".to_owned(),
+        goal: "g".to_owned(),
+        pipeline: "p.toml".to_owned(),
+        base: "base".to_owned(),
+        head: Some("one".to_owned()),
+        ..Begun::default()
+    };
+    history.apply(&Event::Begun(begun)).expect("it begins");
+    history.apply(&Event::Baseline(Baseline::default())).expect("it is measured");
+    history.apply(&Event::Moved { head: "two".to_owned() }).expect("it follows");
+    let stop = Rules { on_moved: OnMoved::Stop, ..Rules::default() };
+    assert_eq!(step(&history, &stop, Wish::GoOn), Action::Finish(End::Moved));
+    assert_eq!(step(&history, &Rules::default(), Wish::GoOn), Action::Open(1));
+    history.apply(&Event::Moved { head: "one".to_owned() }).expect("it follows");
+    assert_eq!(step(&history, &stop, Wish::GoOn), Action::Open(1));
 }
 
 #[test]

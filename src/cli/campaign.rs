@@ -1,8 +1,10 @@
 //! `optloop loop`: campaigns, started, taken up, looked at and stopped.
 
 mod given;
+mod held;
 mod live;
 mod log;
+mod publish;
 mod show;
 mod start;
 mod status;
@@ -25,6 +27,7 @@ pub(super) fn run(command: &LoopCommand, ui: &Ui) -> Exit {
         LoopCommand::Results(which) => show::results(which, ui),
         LoopCommand::Diff(args) => show::diff(args, ui),
         LoopCommand::Log(command) => log::run(command, ui),
+        LoopCommand::Publish(which) => publish::publish(which, ui),
         LoopCommand::Stop(which) => stop(which, ui),
         LoopCommand::Steer(args) => steer::steer(args, ui),
     };

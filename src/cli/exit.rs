@@ -120,7 +120,7 @@ pub(super) fn of_campaign(end: End) -> Exit {
         End::Target | End::Exhausted => Exit::Ok,
         End::Budget => Exit::Budget,
         End::Plateau => Exit::Plateau,
-        End::Stopped => Exit::Stopped,
+        End::Stopped | End::Moved => Exit::Stopped,
         End::Blocked | End::Infrastructure => Exit::Blocked,
     }
 }

@@ -9,7 +9,9 @@ pub(super) mod machine;
 
 use serde::Serialize;
 
-use self::campaign::{CampaignDiffLine, CampaignStatusLine, CampaignSteeredLine};
+use self::campaign::{
+    CampaignDiffLine, CampaignPublishedLine, CampaignStatusLine, CampaignSteeredLine,
+};
 pub(super) use self::forecast::{FORECAST_VERSION, ForecastLine, WouldLine};
 use self::inspected::{
     AsmDiffLine, AsmLine, DeviceCodeDiffLine, DeviceCodeLine, EntryDiffLine, EntryLine,
@@ -131,6 +133,8 @@ pub(super) enum Line {
     CampaignFinding(Finding),
     /// A request was left for a campaign.
     CampaignSteered(CampaignSteeredLine),
+    /// What a campaign has kept is on a branch.
+    CampaignPublished(CampaignPublishedLine),
 }
 
 impl Line {

@@ -9,6 +9,7 @@ mod capture;
 mod errno;
 mod finished;
 mod full;
+pub mod hold;
 pub mod jobserver;
 mod leader;
 mod limits;

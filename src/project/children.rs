@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use super::host::Disk;
 use crate::backend::{cpu, cuda};
-use crate::process::sandbox;
+use crate::host::Host as _;
+use crate::process::{hold, sandbox};
 
 /// Serves as the child that the first argument names; `None` when it names none.
 pub fn serve() -> Option<ExitCode> {
@@ -20,6 +21,7 @@ pub fn serve() -> Option<ExitCode> {
         cuda::inspect::replay::CUDA_REPLAY_COMMAND => replay(&args.collect::<Vec<_>>()),
         cuda::compiler::nvrtc::NVRTC_COMMAND => nvrtc(args),
         cuda::clocks::CLOCKS_COMMAND => cuda::clocks::main(args.next(), &Disk),
+        hold::HOLD_COMMAND => hold::main(&args.collect::<Vec<_>>(), &Disk.vars()),
         sandbox::agent::AGENT_COMMAND => agent(&args.collect::<Vec<_>>()),
         _ => return None,
     })

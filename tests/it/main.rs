@@ -8,6 +8,7 @@ mod campaign;
 mod campaign_agents;
 mod campaign_init;
 mod campaign_log;
+mod campaign_publish;
 mod clocks;
 mod codes;
 mod command;

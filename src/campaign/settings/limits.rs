@@ -1,8 +1,8 @@
 //! When a campaign ends.
 
 use super::Checker;
-use crate::campaign::file::CampaignFile;
-use crate::campaign::step::Rules;
+use crate::campaign::file::{CampaignFile, Publish};
+use crate::campaign::step::{Announce, Rules};
 use crate::project::promotion::EVERY;
 
 impl Checker<'_> {
@@ -39,6 +39,11 @@ impl Checker<'_> {
                 .filter(|every| *every > 0),
             device_seconds: budget.device_minutes.as_ref().map(|minutes| minutes.value * 60.0),
             keep: self.keep(file),
+            announce: match (file.publish, &file.on_best) {
+                (None | Some(Publish::None), None) => Announce::Never,
+                _ => Announce::EachBest,
+            },
+            on_moved: file.on_moved.unwrap_or_default(),
             agent_retries: 0,
             on_infra: file.on_infra.unwrap_or_default(),
         }

@@ -20,6 +20,10 @@ pub(in crate::cli) enum LoopCommand {
     Steer(SteerArgs),
     /// Show what was tried, and what came of it.
     Results(WhichCampaign),
+    /// Make a commit of each kept change on the branch `optloop/ID` of this repository.
+    ///
+    /// Files, index and HEAD stay as they are; what the branch has already is not made again.
+    Publish(WhichCampaign),
     /// Show, check, export and make anew what is recorded of a campaign.
     #[command(subcommand)]
     Log(LogCommand),

@@ -4,14 +4,17 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::given::given;
+use super::held;
 use super::live::Live;
 use super::which::{chosen, shown, unwritable};
 use super::words;
 use crate::campaign::agent::{self, Surroundings};
+use crate::campaign::announce::Announcing;
 use crate::campaign::driver::{Driver, DriverError, Observer, Parts, Ran};
 use crate::campaign::event::{Begun, Entry};
 use crate::campaign::file::{AgentSandbox, Dirty};
 use crate::campaign::history::History;
+use crate::campaign::hold::Place;
 use crate::campaign::pipeline_judge::PipelineJudge;
 use crate::campaign::prompt::{Asking, AskingError, Brief};
 use crate::campaign::secrets::Secrets;
@@ -25,8 +28,9 @@ use crate::cli::refusal::Refusal;
 use crate::cli::ui::Ui;
 use crate::engine::EngineError;
 use crate::git::{Outside, State};
-use crate::host::Host as _;
+use crate::host::{Host, WithVariable};
 use crate::pipeline::Overrides;
+use crate::process::hold::HELD;
 use crate::process::{self, Cancel, sandbox};
 use crate::project::host::Disk;
 use crate::project::{Access, Project};
@@ -189,6 +193,8 @@ fn preconditions(ready: &Ready) -> Result<Option<String>, Refusal> {
                 .to_owned();
         return Err(Refusal::Words(what, Some(hint), Exit::User));
     }
+    let head = state.and_then(|state| state.head);
+    held::needs_commit(&ready.settings, head.as_deref())?;
     let agent = &ready.settings.agent;
     if let Some(what) = agent::missing(agent, &surroundings(ready), &ready.project.root) {
         let hint = "mend [agent] in the campaign file".to_owned();
@@ -202,7 +208,7 @@ fn preconditions(ready: &Ready) -> Result<Option<String>, Refusal> {
         let hint = "write [agent] sandbox = \"none\" to run it without, or use Linux 5.13 or later";
         return Err(Refusal::Words(what.to_owned(), Some(hint.to_owned()), Exit::User));
     }
-    Ok(state.and_then(|state| state.head))
+    Ok(head)
 }
 
 /// What would be done.
@@ -250,14 +256,25 @@ fn drive(stored: &Stored, ready: &Ready, begin: Begin, ui: &Ui) -> Result<Exit, 
         }
     };
     let cancel = process::install().unwrap_or_default();
-    let surroundings = surroundings(ready);
+    let mut surroundings = surroundings(ready);
+    let place = Place {
+        program: Disk.program(),
+        dir: &ready.project.root,
+        env: &surroundings.env,
+        cancel: &cancel,
+    };
+    let held = held::held(&ready.settings, place)?;
+    let name = held.as_ref().and_then(|held| Some(held.as_ref().ok()?.name.clone()));
+    surroundings.env.extend(name.iter().map(|name| (HELD.into(), name.into())));
+    let with = name.map(|name| WithVariable { host: &Disk, name: HELD, value: name.into() });
+    let host = with.as_ref().map_or(&Disk as &dyn Host, |with| with);
     let (env, secrets) = (surroundings.env.clone(), surroundings.secrets.clone());
     let is_secret = |name: &OsString| Secrets::is_secret(&name.to_string_lossy());
     let harmless: Vec<_> = env.iter().filter(|(name, _)| !is_secret(name)).cloned().collect();
     let mut agent = agent::of(&ready.settings.agent, surroundings);
     let quiet = Silent;
     let mut judge =
-        PipelineJudge { host: &Disk, pipeline: &ready.pipeline, observer: &quiet, cancel: &cancel };
+        PipelineJudge { host, pipeline: &ready.pipeline, observer: &quiet, cancel: &cancel };
     let live = Live::new(ui, &stored.folder);
     let observer = Follower { ui, settings: &ready.settings, live: &live };
     let parts = Parts {
@@ -270,7 +287,7 @@ fn drive(stored: &Stored, ready: &Ready, begin: Begin, ui: &Ui) -> Result<Exit, 
         secrets: &secrets,
         cancel: &cancel,
     };
-    let mut driver = match begin {
+    let driver = match begin {
         Begin::New { head } => {
             let begun = Begun {
                 id: stored.id.clone(),
@@ -289,13 +306,29 @@ fn drive(stored: &Stored, ready: &Ready, begin: Begin, ui: &Ui) -> Result<Exit, 
             Driver::begin(parts, &source, begun).map_err(|error| refused(&error))?
         }
         Begin::Again => {
-            let (driver, torn) = Driver::resume(parts).map_err(|error| refused(&error))?;
+            let (mut driver, torn) = Driver::resume(parts).map_err(|error| refused(&error))?;
             if let Some(torn) = torn {
                 ui.complain(&format!("warning: {torn}"));
             }
+            let head = held::head(&ready.project.root, &cancel);
+            driver.look_at_head(head.as_deref()).map_err(|error| refused(&error))?;
             driver
         }
     };
+    let follows = Announcing {
+        folder: &stored.folder,
+        root: &ready.project.root,
+        publish: ready.settings.publish,
+        on_best: &ready.settings.on_best,
+        env: &env,
+        secrets: &secrets,
+        outside: Outside::of(&Disk, cancel.clone()),
+        cancel: &cancel,
+    };
+    let mut driver = driver.announced_by(Box::new(follows));
+    if let Some(held) = &held {
+        driver.note_hold(held.as_ref()).map_err(|error| refused(&error))?;
+    }
     let ran = driver.run().map_err(|error| refused(&error).with_resume(&stored.id));
     live.end();
     let ran = ran?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::campaign::event::{AskedFor, Event, Holds, Status, Steered};
+use crate::campaign::event::{Announced, AskedFor, Event, Holds, Status, Steered};
 use crate::campaign::file::AgentSandbox;
 use crate::campaign::history::{History, Iteration};
 use crate::campaign::prompt::one_line;
@@ -34,6 +34,16 @@ pub(super) fn event(event: &Event, history: &History, settings: &Settings) -> Op
         Event::AskedAgain { why: AskedFor::FailedCall, .. } => {
             Some("  the agent failed, and is asked once more".to_owned())
         }
+        Event::Moved { head } => Some(format!(
+            "another commit is checked out now, {}: the campaign knows the project as it was when it \
+             began; `on_moved` can stop it",
+            head.get(..10).unwrap_or(head)
+        )),
+        Event::Held { name } => Some(format!("  holds      {name}")),
+        Event::NotHeld { message } => {
+            Some(format!("  warning    no device is held, and it goes on without one: {message}"))
+        }
+        Event::Announced(said) => announced(said),
         Event::Resumed => Some("taken up where it was left".to_owned()),
         Event::Steered(steered) => Some(self::steered(steered)),
         Event::Proposed { .. }
@@ -50,6 +60,14 @@ fn steered(steered: &Steered) -> String {
         None => format!("  steered    {}", steered.asks.words()),
         Some(why) => format!("  steered    not followed: {why} ({})", steered.request),
     }
+}
+
+/// What followed a new best, with what did not succeed.
+fn announced(said: &Announced) -> Option<String> {
+    let branch = said.branch.as_ref().map(|branch| format!("  published  {branch}"));
+    let warnings = said.warnings.iter().map(|warning| format!("  warning    {warning}"));
+    let lines: Vec<String> = branch.into_iter().chain(warnings).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 /// The line above an iteration.

@@ -44,3 +44,14 @@ pub(in crate::cli) struct CampaignSteeredLine {
     /// What is asked for.
     pub(in crate::cli) asks: Steering,
 }
+
+/// What was published.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct CampaignPublishedLine {
+    /// The branch of the user's repository.
+    pub(in crate::cli) branch: String,
+    /// Its last commit.
+    pub(in crate::cli) commit: String,
+    /// How many commits are new.
+    pub(in crate::cli) added: u32,
+}
