@@ -139,7 +139,10 @@ impl Private {
         let known: HashMap<&[u8], Copied<'_>> =
             copies.map(|copy| (copy.name.as_os_str().as_bytes(), copy)).collect();
         let beside = to.with_extension("new");
-        remove(&beside).map_err(Error::failed(format!("writing `{}`", beside.display())))?;
+        // A driver that was killed can have left libgit2's lock, too.
+        for left in [beside.clone(), to.with_extension("new.lock")] {
+            remove(&left).map_err(Error::failed(format!("removing `{}`", left.display())))?;
+        }
         let mut index = Index::open(&beside).map_err(doing())?;
         for entry in self.entries(commit)? {
             let path = entry.path.as_os_str().as_bytes();
