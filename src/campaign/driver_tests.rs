@@ -160,6 +160,29 @@ impl World {
         }
     }
 
+    /// Begins a campaign whose machine fails so often.
+    fn begin<R>(
+        &self,
+        folder: &str,
+        settings: &Settings,
+        trouble: u32,
+        then: impl FnOnce(Driver<'_>) -> R,
+    ) -> R {
+        let folder = self.at(folder);
+        let mut agent = agent::of(&settings.agent, Surroundings::default());
+        let parts = Parts {
+            settings,
+            folder: &folder,
+            agent: &mut *agent,
+            judge: &mut Numbers { folder: &folder, trouble },
+            observer: &Seen::default(),
+            env: &[("PATH".into(), "/usr/bin:/bin".into())],
+            secrets: &Secrets::default(),
+            cancel: &Cancel::default(),
+        };
+        then(Driver::begin(parts, &source(&self.at("project")), begun()).expect("begun"))
+    }
+
     fn drive(&self, folder: &str, settings: &Settings) -> (History, Vec<Event>) {
         let seen = Seen::default();
         (self.watched(folder, settings, &seen), seen.0.into_inner())
@@ -400,25 +423,11 @@ fn infrastructure_is_tried_again_and_never_blamed_on_the_candidate() {
     for (trouble, wanted, end) in
         [(1, vec!["kept", "reverted"], End::Exhausted), (2, vec!["infrastructure"], End::Blocked)]
     {
-        let folder = world.at(&format!("c{trouble}"));
-        let mut agent = agent::of(&settings.agent, Surroundings::default());
-        let mut judge = Numbers { folder: &folder, trouble };
-        let env = [("PATH".into(), "/usr/bin:/bin".into())];
-        let parts = Parts {
-            settings: &settings,
-            folder: &folder,
-            agent: &mut *agent,
-            judge: &mut judge,
-            observer: &Seen::default(),
-            env: &env,
-            secrets: &Secrets::default(),
-            cancel: &Cancel::default(),
-        };
-        let begun = Driver::begin(parts, &source(&world.at("project")), begun());
-        let mut driver = begun.expect("begun");
-        assert_eq!(driver.run().expect("it runs"), Ran::ToItsEnd);
-        assert_eq!(statuses(driver.history()), wanted);
-        assert_eq!(driver.history().end, Some(end));
+        world.begin(&format!("c{trouble}"), &settings, trouble, |mut driver| {
+            assert_eq!(driver.run().expect("it runs"), Ran::ToItsEnd);
+            assert_eq!(statuses(driver.history()), wanted);
+            assert_eq!(driver.history().end, Some(end));
+        });
     }
 }
 
@@ -427,23 +436,10 @@ fn a_candidate_that_waits_for_the_machine_is_judged_when_the_campaign_is_resumed
     let world = World::new(&VERSIONS[..2]);
     let rules = Rules { on_infra: OnInfra::KeepPending, ..Rules::default() };
     let settings = world.settings(rules);
-    let folder = world.at("c");
-    let mut agent = agent::of(&settings.agent, Surroundings::default());
-    let env = [("PATH".into(), "/usr/bin:/bin".into())];
-    let parts = Parts {
-        settings: &settings,
-        folder: &folder,
-        agent: &mut *agent,
-        judge: &mut Numbers { folder: &folder, trouble: 2 },
-        observer: &Seen::default(),
-        env: &env,
-        secrets: &Secrets::default(),
-        cancel: &Cancel::default(),
-    };
-    let mut driver = Driver::begin(parts, &source(&world.at("project")), begun()).expect("begun");
-    let stopped = driver.run().expect_err("the machine fails");
-    assert!(matches!(stopped, DriverError::Pending(_)), "{stopped}");
-    drop(driver);
+    world.begin("c", &settings, 2, |mut driver| {
+        let stopped = driver.run().expect_err("the machine fails");
+        assert!(matches!(stopped, DriverError::Pending(_)), "{stopped}");
+    });
     let (history, events) = world.drive("c", &settings);
     assert_eq!(statuses(&history), ["kept", "reverted"]);
     let asked = events.iter().filter(|event| matches!(event, Event::Proposed { .. }));

@@ -9,7 +9,7 @@ use super::standing::Standing;
 
 /// In place of a figure that nobody gave.
 const MISSING: &str = "not reported";
-/// The order in which outcomes are told.
+/// The order in which outcomes are listed.
 const OUTCOMES: [Status; 9] = [
     Status::Vetoed,
     Status::Undecided,

@@ -5,6 +5,7 @@
 //! all is done.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::checkout::Checkout;
@@ -130,14 +131,25 @@ impl Publisher<'_> {
         self.target.scratch.join("work")
     }
 
-    /// Removes the worktree, also one that a kill left.
+    /// Removes the worktree, also one that a kill left, and none of the user's: `git worktree prune`
+    /// would forget those that lie on a disk which is not mounted now.
     fn remove_scratch(&self) -> Result<(), Error> {
-        let scratch = self.target.scratch;
-        if scratch.exists() {
-            let doing = format!("removing `{}`", scratch.display());
-            fs::remove_dir_all(scratch).map_err(Error::failed(doing))?;
+        let work = self.work();
+        if self.knows(&work)? {
+            self.run(&["worktree", "remove", "--force", "--force", &work.to_string_lossy()])?;
         }
-        self.run(&["worktree", "prune", "--expire", "now"])
+        let doing = format!("removing `{}`", self.target.scratch.display());
+        match fs::remove_dir_all(self.target.scratch) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::failed(doing)(e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the user's repository has this worktree, be it there or not.
+    fn knows(&self, work: &Path) -> Result<bool, Error> {
+        let listed = self.git.read(&["worktree", "list", "--porcelain"], &[])?;
+        let line = format!("worktree {}", real(work).display());
+        Ok(String::from_utf8_lossy(&listed).lines().any(|listed| listed == line))
     }
 
     /// Makes the commits in the worktree; the last one.
@@ -176,6 +188,15 @@ impl Publisher<'_> {
         let words = ["commit", "--quiet", "--allow-empty", "--cleanup=whitespace", &text];
         let said = git.run_with_hooks(&words, &[])?;
         if said.is_fine() { Ok(()) } else { Err(said.blocked("commit")) }
+    }
+}
+
+/// A path as git names it, whose last parts may be gone.
+fn real(path: &Path) -> PathBuf {
+    match (path.canonicalize(), path.parent(), path.file_name()) {
+        (Ok(there), ..) => there,
+        (Err(_), Some(parent), Some(name)) => real(parent).join(name),
+        _ => path.to_owned(),
     }
 }
 

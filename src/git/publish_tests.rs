@@ -65,6 +65,25 @@ impl World {
 }
 
 #[test]
+fn a_worktree_of_the_users_that_is_not_there_now_stays_theirs_and_ours_that_a_kill_left_goes() {
+    let world = world();
+    let theirs = world.beside().join("unplugged");
+    let ours = world.beside().join("scratch/work");
+    for place in [&theirs, &ours] {
+        let repository = world.repository();
+        fs::create_dir_all(place.parent().expect("a folder")).expect("made");
+        let name = place.file_name().expect("a name").to_string_lossy().into_owned();
+        repository.worktree(&name, place, None).expect("a worktree");
+        fs::remove_dir_all(place).expect("removed");
+    }
+    let steps = [step("c/1", "k.c", Some(LINES), Some("1\n"))];
+    published(&world, &steps).expect("published");
+    let left = world.repository().worktrees().expect("listed");
+    let left: Vec<&str> = left.iter().flatten().flatten().collect();
+    assert_eq!(left, ["unplugged"]);
+}
+
+#[test]
 fn commits_go_to_a_branch_once_and_the_checkout_stays_as_it_is() {
     let world = world();
     let before = world.own();

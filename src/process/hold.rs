@@ -90,8 +90,8 @@ impl Held {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
         let (socket, theirs) = pair.map_err(io::Error::from)?;
-        // Not below the mark of any state: whoever cleans up after a killed process must not kill
-        // what is just giving something back.
+        // Not below the mark of any state: cleaning up after a killed process must not kill what is just
+        // giving something back.
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let marker = format!("hold.{}.{number}", std::process::id());
         let mut spec = CommandSpec::new(request.program, request.dir, marker);

@@ -95,22 +95,10 @@ fn why_the_driver_could_not_go_on_is_in_the_log_until_it_goes_on() {
     let world = World::new(&VERSIONS[..1]);
     let mut settings = world.settings(Rules::default());
     settings.guards[0].expect = Some(regex::Regex::new("Ran 9 tests").expect("an expression"));
-    let folder = world.at("c");
-    let mut agent = agent::of(&settings.agent, Surroundings::default());
-    let env = [("PATH".into(), "/usr/bin:/bin".into())];
-    let parts = Parts {
-        settings: &settings,
-        folder: &folder,
-        agent: &mut *agent,
-        judge: &mut Numbers { folder: &folder, trouble: 0 },
-        observer: &Seen::default(),
-        env: &env,
-        secrets: &Secrets::default(),
-        cancel: &Cancel::default(),
-    };
-    let mut driver = Driver::begin(parts, &source(&world.at("project")), begun()).expect("begun");
-    let error = driver.run().expect_err("the guard says no").to_string();
-    assert_eq!(driver.history().halted, Some(error));
+    world.begin("c", &settings, 0, |mut driver| {
+        let error = driver.run().expect_err("the guard says no").to_string();
+        assert_eq!(driver.history().halted, Some(error));
+    });
     let (history, events) = world.drive("c", &world.settings(Rules::default()));
     assert_eq!((statuses(&history), history.halted), (vec!["kept"], None));
     assert_eq!(events[0], Event::Resumed);
