@@ -514,11 +514,7 @@ fn agents_end_as_documented_whatever_they_do() {
 #[test]
 fn silence_of_an_agent_ends_it_long_before_its_time_is_up() {
     let (short, long) = (Some(Duration::from_millis(300)), Duration::from_mins(1));
-    for (script, first_event, idle, wanted) in [
-        ("exec sleep 60", short, None, "it printed nothing within 0.3 s"),
-        ("echo working; exec sleep 60", short, short, "it printed nothing more for 0.3 s"),
-        ("trap '' INT TERM; echo a; sleep 60; sleep 60", None, short, "nothing more for 0.3 s"),
-    ] {
+    let silent = |(script, first_event, idle, wanted): (&str, _, _, &str)| {
         let world = World::new(&[]);
         let mut settings = command(&world, script, long);
         (settings.agent.first_event, settings.agent.idle) = (first_event, idle);
@@ -527,8 +523,22 @@ fn silence_of_an_agent_ends_it_long_before_its_time_is_up() {
         let end = history.iterations[0].proposal.clone().expect("a proposal").agent;
         assert!(end.message().is_some_and(|message| message.contains(wanted)), "{end:?}");
         assert!(history.seconds() < 10.0);
-    }
-    // It prints all the time, and is left alone.
+    };
+    // They wait, and do it at the same time.
+    std::thread::scope(|scope| {
+        for case in [
+            ("exec sleep 60", short, None, "it printed nothing within 0.3 s"),
+            ("echo working; exec sleep 60", short, short, "it printed nothing more for 0.3 s"),
+            ("trap '' INT TERM; echo a; sleep 60; sleep 60", None, short, "nothing more for 0.3 s"),
+        ] {
+            scope.spawn(move || silent(case));
+        }
+        scope.spawn(|| prints_all_the_time(long));
+    });
+}
+
+/// And is left alone.
+fn prints_all_the_time(long: Duration) {
     let world = World::new(&[]);
     let script = "for i in 1 2 3 4 5; do echo $i; sleep 0.2; done; echo '// 90' > k.c";
     let mut settings = command(&world, script, long);

@@ -2,12 +2,14 @@
 #![expect(clippy::disallowed_methods, reason = "tests start the program as a user does")]
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
@@ -267,7 +269,7 @@ impl Call<'_> {
         command
             .args(&self.args)
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("PATH", path_of_tools())
             .env("HOME", dir.join("home"))
             .env("TMPDIR", dir.join("tmp"))
             // Tests must not wait for each other's devices.
@@ -532,4 +534,22 @@ pub(crate) fn optloop() -> Command {
     let mut command = Command::new("/usr/bin/env");
     command.args(["--default-signal=HUP,INT", PROGRAM]);
     command
+}
+
+/// The PATH with the folder of the Python itself in front. What stands in the PATH may be a version
+/// manager's script, which takes longer than what the tests start it for.
+fn path_of_tools() -> &'static OsStr {
+    static PATH: OnceLock<OsString> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let asked =
+            "import os, sys; print(os.path.dirname(os.path.realpath(sys.executable)), end='')";
+        let python = Command::new("python3").args(["-c", asked]).output();
+        let Some(said) = python.ok().filter(|out| out.status.success()) else {
+            return path;
+        };
+        let folder = PathBuf::from(OsString::from_vec(said.stdout));
+        let folders = std::iter::once(folder).chain(std::env::split_paths(&path));
+        std::env::join_paths(folders).unwrap_or(path)
+    })
 }
