@@ -6,7 +6,7 @@ use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use optloop::cache::index::Node;
-use optloop::cache::{Index, Kind, entry};
+use optloop::cache::{EntryId, Index, Kind, entry};
 use optloop::host::MemoryHost;
 use rustix::fd::AsFd;
 use rustix::fs::{Mode, OFlags};
@@ -29,11 +29,11 @@ fn known(dir: &Path) -> Index {
             index.see(id, stat, digest, i64::MAX).expect("entry");
         }
     }
-    for stage in 0..STAGES as u32 {
-        let (name, name_len) = index.add_text(&format!("s{stage}"));
-        let inputs = index.add_links(&[stage]);
-        let outputs = index.add_links(&[stage + STAGES as u32]);
-        index.nodes.push(Node { name, name_len, inputs, outputs, status: 1, ..Node::default() });
+    for stage in 0..STAGES {
+        let name = index.add_text(&format!("s{stage}"));
+        let inputs = index.add_entries(&[EntryId::at(stage)]);
+        let outputs = index.add_entries(&[EntryId::at(stage + STAGES)]);
+        index.nodes.push(Node { name, inputs, outputs, status: 1, ..Node::default() });
     }
     index
 }

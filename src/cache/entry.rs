@@ -14,6 +14,7 @@ use std::path::Path;
 use bytemuck::{Pod, Zeroable};
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 
+use super::id::EntryId;
 use crate::digest::Digest;
 use crate::host::{Host, SANDBOX};
 
@@ -167,24 +168,31 @@ pub fn stat_path(root: BorrowedFd<'_>, name: &str) -> io::Result<Stat> {
 /// Entries should be sorted by name: runs in one folder are looked up relative to that folder's
 /// descriptor, which spares the kernel the walk. Above a few thousand entries the work is split
 /// over two threads; more gain nothing on a null run that is over in milliseconds.
-pub fn doubtful(root: BorrowedFd<'_>, entries: &[Entry], text: &[u8]) -> Vec<u32> {
+pub fn doubtful(root: BorrowedFd<'_>, entries: &[Entry], text: &[u8]) -> Vec<EntryId> {
     const SPLIT: usize = 2048;
     if entries.len() < SPLIT {
         return doubtful_part(root, entries, text, 0);
     }
     let (left, right) = entries.split_at(entries.len() / 2);
-    let offset = left.len() as u32;
+    let offset = left.len();
     std::thread::scope(|scope| {
         let other = scope.spawn(move || doubtful_part(root, right, text, offset));
         let mut found = doubtful_part(root, left, text, 0);
         found.extend(
-            other.join().unwrap_or_else(|_| (offset..offset + right.len() as u32).collect()),
+            other
+                .join()
+                .unwrap_or_else(|_| (offset..offset + right.len()).map(EntryId::at).collect()),
         );
         found
     })
 }
 
-fn doubtful_part(root: BorrowedFd<'_>, entries: &[Entry], text: &[u8], base: u32) -> Vec<u32> {
+fn doubtful_part(
+    root: BorrowedFd<'_>,
+    entries: &[Entry],
+    text: &[u8],
+    base: usize,
+) -> Vec<EntryId> {
     let mut found = Vec::new();
     let mut folder = Folder::default();
     for (i, entry) in entries.iter().enumerate() {
@@ -199,7 +207,7 @@ fn doubtful_part(root: BorrowedFd<'_>, entries: &[Entry], text: &[u8], base: u32
             stat_at(at, tail).is_ok_and(|now| now == entry.stat)
         });
         if !same || entry.is_racy() {
-            found.push(base + i as u32);
+            found.push(EntryId::at(base + i));
         }
     }
     found
@@ -432,11 +440,11 @@ mod tests {
             let (stat, digest) = measure(fd.as_fd(), Kind::File, n, &host()).expect("measure");
             (e.stat, e.digest, e.stamp_ns) = (stat, digest, stat.newest_ns() + 1);
         }
-        assert_eq!(doubtful(fd.as_fd(), &entries, &text), Vec::<u32>::new());
+        assert_eq!(doubtful(fd.as_fd(), &entries, &text), Vec::new());
         fs::write(dir.path().join(sorted[7]), "other").expect("write");
         fs::remove_file(dir.path().join(sorted[2500])).expect("remove");
         entries[1000].stamp_ns = entries[1000].stat.newest_ns();
-        assert_eq!(doubtful(fd.as_fd(), &entries, &text), vec![7, 1000, 2500]);
+        assert_eq!(doubtful(fd.as_fd(), &entries, &text), [7, 1000, 2500].map(EntryId::at));
     }
 
     #[test]

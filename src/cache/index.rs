@@ -13,7 +13,8 @@ use bytemuck::{Pod, Zeroable};
 
 use super::CacheError;
 use super::entry::{Entry, Kind, Stat};
-pub use super::node::{Finish, Links, Node, Status, flag};
+use super::id::{EntryId, EntryList, NodeId, NodeList, TextRange};
+pub use super::node::{Finish, Node, Status, flag};
 use super::users::Users;
 use crate::digest::Digest;
 
@@ -33,9 +34,9 @@ struct Header {
     nodes: u32,
     links: u32,
     text: u32,
-    plan_inputs: Links,
-    title: Links,
-    origin: Links,
+    plan_inputs: EntryList,
+    title: TextRange,
+    origin: TextRange,
 }
 
 /// The index in memory: the same arrays as on disk.
@@ -45,16 +46,16 @@ pub struct Index {
     pub entries: Vec<Entry>,
     /// Nodes in an order in which everything comes after what it needs.
     pub nodes: Vec<Node>,
-    /// Ids that [`Links`] point into.
-    pub links: Vec<u32>,
+    /// The ids of all lists.
+    pub(super) links: Vec<u32>,
     /// Names, each followed by a NUL.
     pub text: Vec<u8>,
     /// Entries that the plan itself was made from.
-    pub plan_inputs: Links,
-    /// The pipeline's name: start and length in the text.
-    pub title: Links,
+    pub plan_inputs: EntryList,
+    /// The pipeline's name.
+    pub title: TextRange,
     /// Where the plan comes from, as its maker encodes it.
-    pub origin: Links,
+    pub origin: TextRange,
     /// Rises with each write: ties the journal to the index it continues.
     pub generation: u64,
     /// What the plan was made by: the program's version and what the command line changed.
@@ -68,8 +69,14 @@ impl Index {
     /// writes it becomes one to look at again.
     ///
     /// Returns false when that was known already; `None` when there is no such entry.
-    pub fn see(&mut self, entry: u32, stat: Stat, digest: Digest, stamp_ns: i64) -> Option<bool> {
-        let e = self.entries.get_mut(entry as usize)?;
+    pub fn see(
+        &mut self,
+        entry: EntryId,
+        stat: Stat,
+        digest: Digest,
+        stamp_ns: i64,
+    ) -> Option<bool> {
+        let e = self.entries.get_mut(entry.place())?;
         if (e.stat, e.digest, e.stamp_ns, e.fresh) == (stat, digest, stamp_ns, 0) {
             return Some(false);
         }
@@ -78,7 +85,7 @@ impl Index {
         if changed {
             let users = self.take_users();
             for node in users.of_entry(entry) {
-                self.nodes[node as usize].status = Status::Unknown as u32;
+                self.node_mut(node).status = Status::Unknown as u32;
             }
             self.users = OnceLock::from(users);
         }
@@ -89,9 +96,9 @@ impl Index {
     ///
     /// Returns `None` when there is no such node.
     pub fn end(&mut self, finish: &Finish) -> Option<()> {
-        let discovered = self.add_links(&finish.discovered);
+        let discovered = self.add_entries(&finish.discovered);
         let mut users = self.take_users();
-        let node = self.nodes.get_mut(finish.node as usize)?;
+        let node = self.nodes.get_mut(finish.node.place())?;
         let differs = node.key != finish.key || node.status() != finish.status;
         node.status = finish.status as u32;
         if finish.status == Status::Passed {
@@ -113,11 +120,10 @@ impl Index {
     }
 
     /// What follows the result of `node` is to be looked at again.
-    fn tell_followers(&mut self, users: &Users, node: u32) {
+    fn tell_followers(&mut self, users: &Users, node: NodeId) {
         for &follower in &users.followers {
-            let needs = self.nodes[follower as usize].needs;
-            if follower != node && self.ids(needs).contains(&node) {
-                self.nodes[follower as usize].status = Status::Unknown as u32;
+            if follower != node && self.needs(follower).contains(&node) {
+                self.node_mut(follower).status = Status::Unknown as u32;
             }
         }
     }
@@ -222,61 +228,120 @@ impl Index {
         .map_err(CacheError::io("cannot write", path))
     }
 
-    /// The text of a name.
-    pub fn name(&self, start: u32, len: u32) -> &str {
-        let bytes = self.text.get(start as usize..(start + len) as usize).unwrap_or(b"?");
+    /// A piece of the text.
+    pub fn text_of(&self, range: TextRange) -> &str {
+        let (start, len) = (range.start as usize, range.len as usize);
+        let bytes = self.text.get(start..start + len).unwrap_or(b"?");
         std::str::from_utf8(bytes).unwrap_or("?")
     }
 
+    /// A node of this index.
+    pub fn node(&self, node: NodeId) -> &Node {
+        &self.nodes[node.place()]
+    }
+
+    /// A node of this index, to be changed.
+    pub fn node_mut(&mut self, node: NodeId) -> &mut Node {
+        &mut self.nodes[node.place()]
+    }
+
+    /// An entry of this index.
+    pub fn entry(&self, entry: EntryId) -> &Entry {
+        &self.entries[entry.place()]
+    }
+
+    /// All nodes, each after those that it needs.
+    pub fn node_ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
+        (0..self.nodes.len()).map(NodeId::at)
+    }
+
+    /// All entries.
+    pub fn entry_ids(&self) -> impl DoubleEndedIterator<Item = EntryId> + use<> {
+        (0..self.entries.len()).map(EntryId::at)
+    }
+
     /// A node's name.
-    pub fn node_name(&self, node: u32) -> &str {
-        let n = &self.nodes[node as usize];
-        self.name(n.name, n.name_len)
+    pub fn node_name(&self, node: NodeId) -> &str {
+        self.text_of(self.node(node).name)
     }
 
     /// An entry's kind and name.
-    pub fn entry_name(&self, entry: u32) -> (Kind, &str) {
-        let e = &self.entries[entry as usize];
-        (Kind::from_byte(e.kind as u8).unwrap_or(Kind::File), self.name(e.name, e.name_len))
+    pub fn entry_name(&self, entry: EntryId) -> (Kind, &str) {
+        let e = self.entry(entry);
+        let name = TextRange { start: e.name, len: e.name_len };
+        (Kind::from_byte(e.kind as u8).unwrap_or(Kind::File), self.text_of(name))
     }
 
-    /// The ids of a range.
-    pub fn ids(&self, links: Links) -> &[u32] {
-        links.of(&self.links)
+    /// The nodes that must pass before a node.
+    pub fn needs(&self, node: NodeId) -> &[NodeId] {
+        self.node(node).needs.of(&self.links)
+    }
+
+    /// The entries that a node declares to read.
+    pub fn inputs(&self, node: NodeId) -> &[EntryId] {
+        self.node(node).inputs.of(&self.links)
+    }
+
+    /// The entries that a node was seen to read.
+    pub fn discovered(&self, node: NodeId) -> &[EntryId] {
+        self.node(node).discovered.of(&self.links)
+    }
+
+    /// The entries that a node writes.
+    pub fn outputs(&self, node: NodeId) -> &[EntryId] {
+        self.node(node).outputs.of(&self.links)
+    }
+
+    /// Kinds and names of a list of entries.
+    pub fn list_names(&self, list: EntryList) -> impl Iterator<Item = (Kind, &str)> {
+        list.of(&self.links).iter().map(|&entry| self.entry_name(entry))
+    }
+
+    /// Names of a list of nodes.
+    pub fn list_node_names(&self, list: NodeList) -> impl Iterator<Item = &str> {
+        list.of(&self.links).iter().map(|&node| self.node_name(node))
+    }
+
+    /// The entries that the plan itself was made from.
+    pub fn plan_inputs(&self) -> &[EntryId] {
+        self.plan_inputs.of(&self.links)
     }
 
     /// The node of a name.
-    pub fn find_node(&self, name: &str) -> Option<u32> {
-        (0..self.nodes.len() as u32).find(|&n| self.node_name(n) == name)
+    pub fn find_node(&self, name: &str) -> Option<NodeId> {
+        self.node_ids().find(|&n| self.node_name(n) == name)
     }
 
     /// Appends an entry that was never looked at; names with a NUL cannot be on disk.
-    pub fn add_entry(&mut self, kind: Kind, name: &str) -> u32 {
-        let (start, len) = self.add_text(name);
+    pub fn add_entry(&mut self, kind: Kind, name: &str) -> EntryId {
+        let TextRange { start, len } = self.add_text(name);
         let entry =
             Entry { name: start, name_len: len, kind: kind as u32, fresh: 1, ..Entry::zeroed() };
         self.entries.push(entry);
-        self.entries.len() as u32 - 1
+        EntryId::at(self.entries.len() - 1)
     }
 
     /// Appends a name and its NUL.
-    pub fn add_text(&mut self, name: &str) -> (u32, u32) {
+    pub fn add_text(&mut self, name: &str) -> TextRange {
         let start = self.text.len() as u32;
         self.text.extend_from_slice(name.as_bytes());
         self.text.push(0);
-        (start, name.len() as u32)
+        TextRange { start, len: name.len() as u32 }
     }
 
-    /// Appends ids.
-    pub fn add_links(&mut self, ids: &[u32]) -> Links {
-        let start = self.links.len() as u32;
-        self.links.extend_from_slice(ids);
-        Links { start, len: ids.len() as u32 }
+    /// Appends a list of entries.
+    pub fn add_entries(&mut self, ids: &[EntryId]) -> EntryList {
+        EntryList::append(&mut self.links, ids)
+    }
+
+    /// Appends a list of nodes.
+    pub fn add_nodes(&mut self, ids: &[NodeId]) -> NodeList {
+        NodeList::append(&mut self.links, ids)
     }
 
     /// Everything a node reads: declared, then discovered.
-    pub fn reads(&self, node: u32) -> impl Iterator<Item = u32> + use<'_> {
-        self.nodes[node as usize].reads(&self.links)
+    pub fn reads(&self, node: NodeId) -> impl Iterator<Item = EntryId> + use<'_> {
+        self.node(node).reads(&self.links)
     }
 }
 
@@ -329,10 +394,10 @@ mod tests {
         let mut index = Index { generation: 7, plan: Digest::of(b"plan"), ..Index::default() };
         let a = index.add_entry(Kind::File, "in/a");
         let b = index.add_entry(Kind::Env, "CC");
-        let (name, name_len) = index.add_text("build");
-        let inputs = index.add_links(&[a, b]);
+        let name = index.add_text("build");
+        let inputs = index.add_entries(&[a, b]);
         let known = Node { status: 1, flags: flag::LOG, ..Node::zeroed() };
-        index.nodes.push(Node { name, name_len, inputs, ..known });
+        index.nodes.push(Node { name, inputs, ..known });
         index
     }
 
@@ -343,9 +408,9 @@ mod tests {
         sample().write(&path).expect("write");
         let back = Index::read(&path).expect("read").expect("index");
         assert_eq!(back.generation, 7);
-        assert_eq!(back.node_name(0), "build");
-        assert_eq!(back.entry_name(1), (Kind::Env, "CC"));
-        assert_eq!(back.reads(0).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(back.node_name(NodeId::at(0)), "build");
+        assert_eq!(back.entry_name(EntryId::at(1)), (Kind::Env, "CC"));
+        assert_eq!(back.reads(NodeId::at(0)).collect::<Vec<_>>(), [0, 1].map(EntryId::at));
         assert_eq!(back.nodes[0].status(), Status::Passed);
         assert!(back.nodes[0].has(flag::LOG) && !back.nodes[0].has(flag::WHEN));
     }

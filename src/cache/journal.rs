@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CacheError;
 use super::entry::{Kind, Stat};
+use super::id::{EntryId, NodeId};
 use super::index::{Finish, Index, Status};
 use crate::digest::Digest;
 
@@ -22,7 +23,7 @@ pub enum Record {
     /// An entry was looked at.
     Seen {
         /// Which.
-        entry: u32,
+        entry: EntryId,
         /// Its stat fields then.
         stat: Stat,
         /// Its digest.
@@ -40,7 +41,7 @@ pub enum Record {
     /// A node's command is about to start.
     Started {
         /// Which.
-        node: u32,
+        node: NodeId,
     },
     /// A node ended.
     Finished(Finish),
@@ -178,7 +179,7 @@ impl Journal {
 #[derive(Debug, Default)]
 pub struct Replayed {
     /// Nodes that started and never finished.
-    pub unfinished: Vec<u32>,
+    pub unfinished: Vec<NodeId>,
     /// True when the end was torn.
     pub torn: bool,
     /// True when what ends it is no torn end, as a kill leaves it, but a whole record that is
@@ -223,7 +224,7 @@ fn apply(record: Record, index: &mut Index, replayed: &mut Replayed) -> Option<(
             index.add_entry(kind, &name);
         }
         Record::Started { node } => {
-            index.nodes.get_mut(node as usize)?.status = Status::Started as u32;
+            index.nodes.get_mut(node.place())?.status = Status::Started as u32;
             replayed.unfinished.push(node);
         }
         Record::Finished(finish) => {
@@ -250,19 +251,19 @@ mod tests {
 
     fn records() -> Vec<Record> {
         let finish = Finish {
-            node: 0,
+            node: NodeId::at(0),
             status: Status::Passed,
             key: Digest::of(b"k"),
             duration_us: 5,
             finished_ms: 9,
             has_log: true,
-            discovered: vec![1],
+            discovered: vec![EntryId::at(1)],
         };
         vec![
-            Record::Started { node: 0 },
+            Record::Started { node: NodeId::at(0) },
             Record::Discovered { kind: Kind::File, name: "b.h".to_owned() },
             Record::Finished(finish),
-            Record::Started { node: 1 },
+            Record::Started { node: NodeId::at(1) },
         ]
     }
 
@@ -285,9 +286,9 @@ mod tests {
         assert_eq!(index.nodes[0].status(), Status::Passed);
         assert_eq!(index.nodes[0].key, Digest::of(b"k"));
         assert_eq!(index.nodes[1].status(), Status::Started);
-        assert_eq!(replayed.unfinished, [1]);
-        assert_eq!(index.reads(0).collect::<Vec<_>>(), [1]);
-        assert_eq!(index.entry_name(1).1, "b.h");
+        assert_eq!(replayed.unfinished, [NodeId::at(1)]);
+        assert_eq!(index.reads(NodeId::at(0)).collect::<Vec<_>>(), [EntryId::at(1)]);
+        assert_eq!(index.entry_name(EntryId::at(1)).1, "b.h");
     }
 
     #[test]
@@ -295,10 +296,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("tempdir");
         let path = dir.path().join("journal");
         let mut index = base();
-        index.nodes[0].inputs = index.add_links(&[0]);
+        index.nodes[0].inputs = index.add_entries(&[EntryId::at(0)]);
         index.nodes[0].status = Status::Passed as u32;
         let (mut journal, _) = Journal::replay(&path, &mut index.clone()).expect("journal");
-        let seen = |digest| Record::Seen { entry: 0, stat: Stat::default(), digest, stamp_ns: 1 };
+        let entry = EntryId::at(0);
+        let seen = |digest| Record::Seen { entry, stat: Stat::default(), digest, stamp_ns: 1 };
         journal.append(&seen(Digest::of(b"new")));
         journal.flush().expect("flush");
         Journal::replay(&path, &mut index.clone()).expect("journal");
@@ -323,7 +325,7 @@ mod tests {
             std::fs::write(&path, &whole[..len]).expect("write");
             let mut index = base();
             let (mut journal, _) = Journal::replay(&path, &mut index).expect("journal");
-            journal.append(&Record::Started { node: 1 });
+            journal.append(&Record::Started { node: NodeId::at(1) });
             journal.flush().expect("flush");
             let mut again = base();
             let (_, replayed) = Journal::replay(&path, &mut again).expect("journal");

@@ -11,6 +11,7 @@
 
 mod action;
 pub mod entry;
+mod id;
 pub mod index;
 pub mod journal;
 pub mod lock;
@@ -21,6 +22,7 @@ mod users;
 
 pub use action::{ACTION_VERSION, Action, Output};
 pub use entry::{Entry, Kind, Stat};
+pub use id::{EntryId, NodeId, PerNode};
 pub use index::Index;
 pub use journal::{Journal, Record};
 pub use node::{Finish, Node, Status};

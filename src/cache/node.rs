@@ -2,6 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::id::{EntryId, EntryList, NodeId, NodeList, TextRange};
 use crate::digest::Digest;
 
 /// How a node ended last.
@@ -18,28 +19,11 @@ pub enum Status {
     Started = 3,
 }
 
-/// A range of the index's link array.
-#[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
-#[repr(C)]
-pub struct Links {
-    /// First element.
-    pub start: u32,
-    /// How many.
-    pub len: u32,
-}
-
-impl Links {
-    /// The ids of the range in a link array; none where it does not fit.
-    pub fn of(self, links: &[u32]) -> &[u32] {
-        links.get(self.start as usize..(self.start + self.len) as usize).unwrap_or(&[])
-    }
-}
-
 /// How a node ended.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Finish {
     /// Which.
-    pub node: u32,
+    pub node: NodeId,
     /// How.
     pub status: Status,
     /// Under which key.
@@ -51,7 +35,7 @@ pub struct Finish {
     /// True when its recorded output is not empty.
     pub has_log: bool,
     /// Entries it was seen to read.
-    pub discovered: Vec<u32>,
+    pub discovered: Vec<EntryId>,
 }
 
 /// One node of the plan with what is known of its last run.
@@ -68,10 +52,8 @@ pub struct Node {
     pub duration_us: u64,
     /// When it ended, ms since the epoch.
     pub finished_ms: i64,
-    /// Name: where in the text.
-    pub name: u32,
-    /// Its length.
-    pub name_len: u32,
+    /// Name.
+    pub name: TextRange,
     /// Length of the definition.
     pub def_len: u32,
     /// [`Status`] as a number.
@@ -81,13 +63,13 @@ pub struct Node {
     /// Zero.
     pub reserved: u32,
     /// Entries it declares to read.
-    pub inputs: Links,
+    pub inputs: EntryList,
     /// Entries it was seen to read (includes).
-    pub discovered: Links,
+    pub discovered: EntryList,
     /// Entries it writes.
-    pub outputs: Links,
+    pub outputs: EntryList,
     /// Nodes that must pass first.
-    pub needs: Links,
+    pub needs: NodeList,
 }
 
 /// Bits of [`Node::flags`].
@@ -124,7 +106,7 @@ impl Node {
     }
 
     /// Everything it reads: declared, then discovered.
-    pub fn reads<'a>(&self, links: &'a [u32]) -> impl Iterator<Item = u32> + use<'a> {
+    pub fn reads<'a>(&self, links: &'a [u32]) -> impl Iterator<Item = EntryId> + use<'a> {
         self.inputs.of(links).iter().chain(self.discovered.of(links)).copied()
     }
 

@@ -1,16 +1,17 @@
 //! Which nodes read or write an entry; made when the first entry changes.
 
+use super::id::{EntryId, NodeId};
 use super::node::{Node, flag};
 
 /// Which nodes read or write an entry, and which follow the results of others.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Users {
     pub(super) starts: Vec<u32>,
-    nodes: Vec<u32>,
+    nodes: Vec<NodeId>,
     /// Found later: entry and node.
-    pub(super) more: Vec<(u32, u32)>,
+    pub(super) more: Vec<(EntryId, NodeId)>,
     /// Nodes whose result follows from results of what they need.
-    pub(super) followers: Vec<u32>,
+    pub(super) followers: Vec<NodeId>,
 }
 
 impl Users {
@@ -18,26 +19,27 @@ impl Users {
         let uses = |node: &Node| node.reads(links).chain(node.outputs.of(links).iter().copied());
         let mut starts = vec![0u32; entries + 1];
         for entry in nodes.iter().flat_map(uses) {
-            starts[entry as usize + 1] += 1;
+            starts[entry.place() + 1] += 1;
         }
         for i in 1..starts.len() {
             starts[i] += starts[i - 1];
         }
         let mut next = starts.clone();
-        let mut users = vec![0; starts.last().copied().unwrap_or(0) as usize];
-        for (id, node) in (0..).zip(nodes) {
+        let mut users = vec![NodeId::at(0); starts.last().copied().unwrap_or(0) as usize];
+        for (id, node) in (0..).map(NodeId::at).zip(nodes) {
             for entry in uses(node) {
-                users[next[entry as usize] as usize] = id;
-                next[entry as usize] += 1;
+                users[next[entry.place()] as usize] = id;
+                next[entry.place()] += 1;
             }
         }
-        let follows = |(_, node): &(u32, &Node)| node.has(flag::WHEN | flag::FOLLOWS);
-        let followers = (0..).zip(nodes).filter(follows).map(|(id, _)| id).collect();
+        let follows = |(_, node): &(NodeId, &Node)| node.has(flag::WHEN | flag::FOLLOWS);
+        let followers =
+            (0..).map(NodeId::at).zip(nodes).filter(follows).map(|(id, _)| id).collect();
         Self { starts, nodes: users, more: Vec::new(), followers }
     }
 
-    pub(super) fn of_entry(&self, entry: u32) -> impl Iterator<Item = u32> + '_ {
-        let at = entry as usize;
+    pub(super) fn of_entry(&self, entry: EntryId) -> impl Iterator<Item = NodeId> + '_ {
+        let at = entry.place();
         let range = match (self.starts.get(at), self.starts.get(at + 1)) {
             (Some(&a), Some(&b)) => a as usize..b as usize,
             _ => 0..0,

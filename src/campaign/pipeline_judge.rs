@@ -176,10 +176,10 @@ fn in_words(mistake: &Diagnostic) -> String {
 /// The stages that are to be compared with the best while there is none, the last one first.
 fn scoring(opened: &Opened<'_>) -> Vec<Scoring> {
     let index = &opened.state.index;
-    let nodes = (0..index.nodes.len() as u32).rev();
+    let nodes = index.node_ids().rev();
     let found = nodes.filter_map(|node| {
         let stored = opened.state.definition(node).ok()?;
-        let question = stored.question.filter(|_| index.nodes[node as usize].has(flag::FIRST))?;
+        let question = stored.question.filter(|_| index.node(node).has(flag::FIRST))?;
         let better = match stored.definition {
             Definition::Command(command) => command.metric.map(|metric| metric.better),
             _ => None,

@@ -7,6 +7,7 @@ use super::lines::Line;
 use super::refusal::Refusal;
 use super::ui::Ui;
 use super::words;
+use crate::cache::NodeId;
 use crate::engine::explain::{Answer, Cause, Explanation, Field, Why};
 use crate::project::Access;
 
@@ -25,16 +26,16 @@ fn try_run(args: &ExplainArgs, ui: &Ui) -> Result<(), Refusal> {
     let selected = opened.select(&wanted)?;
     let forecast = opened.forecast(&selected)?;
     let index = &opened.state.index;
-    let shown: Vec<u32> = match &args.stage {
+    let shown: Vec<NodeId> = match &args.stage {
         Some(name) => {
             let member = format!("{name}[");
-            let of = |n: &u32| {
+            let of = |n: &NodeId| {
                 let node = index.node_name(*n);
                 node == name || node.starts_with(&member)
             };
-            (0..index.nodes.len() as u32).filter(of).collect()
+            index.node_ids().filter(of).collect()
         }
-        None => (0..index.nodes.len() as u32).collect(),
+        None => index.node_ids().collect(),
     };
     begin(Line::ExplainStarted, opened.title(), shown.len(), ui);
     for node in shown {

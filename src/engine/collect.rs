@@ -34,11 +34,11 @@ impl Collector<'_> {
     ///
     /// # Errors
     /// The failure that an output is which is missing, is a folder or keeps changing.
-    pub(super) fn keep_outputs(&self) -> Result<Vec<(Seen, Output)>, Failure> {
+    pub(super) fn keep_outputs(&self) -> Result<Vec<(Option<Seen>, Output)>, Failure> {
         self.job.outputs.iter().map(|known| self.keep_output(known)).collect()
     }
 
-    fn keep_output(&self, known: &Known) -> Result<(Seen, Output), Failure> {
+    fn keep_output(&self, known: &Known) -> Result<(Option<Seen>, Output), Failure> {
         const TRIES: u32 = 4;
         let place = self.shared.root.join(&known.name);
         let failed = |message: String| Failure { class: FailureClass::Failed, message };
@@ -62,7 +62,7 @@ impl Collector<'_> {
             let (digest, mode) = kept.map_err(|e| Failure::of_cache("", &e))?;
             let after = entry::stat_path(self.shared.root_fd, &known.name);
             if after.is_ok_and(|after| after == stat) {
-                let seen = Seen { entry: known.entry, stat, digest, stamp_ns };
+                let seen = Known { stat, digest, stamp_ns, ..known.clone() }.seen();
                 let link = std::fs::read_link(&place).ok();
                 return Ok((seen, Output { path: known.name.clone(), digest, mode, link }));
             }

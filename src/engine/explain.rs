@@ -15,7 +15,7 @@ use super::own;
 use super::state::State;
 use super::subject::{Eyes, Hit, Job, Known, Readable, lost_artifact};
 use crate::cache::index::flag;
-use crate::cache::{Kind, Status};
+use crate::cache::{EntryId, Kind, NodeId, PerNode, Status};
 use crate::digest::Digest;
 use crate::host::Host;
 use crate::plan::key::{Change, Walk};
@@ -25,11 +25,11 @@ pub struct Forecast<'a> {
     pub(super) state: &'a State,
     host: &'a dyn Host,
     /// `None` for nodes that are not selected.
-    pub(super) fates: Vec<Option<Fate>>,
+    pub(super) fates: PerNode<Option<Fate>>,
     /// Files that would be put back.
     pub(super) given: HashMap<String, (Digest, u32)>,
     /// Entries that would be written anew, and by whom.
-    pub(super) written: HashMap<u32, u32>,
+    pub(super) written: HashMap<EntryId, NodeId>,
 }
 
 impl<'a> Forecast<'a> {
@@ -40,26 +40,26 @@ impl<'a> Forecast<'a> {
     pub fn of(
         state: &'a State,
         host: &'a dyn Host,
-        selected: &[bool],
+        selected: &PerNode<bool>,
     ) -> Result<Self, EngineError> {
-        let fates = vec![None; selected.len()];
+        let fates = PerNode::new(None, state.index.nodes.len());
         let (given, written) = (HashMap::new(), HashMap::new());
         let mut forecast = Self { state, host, fates, given, written };
-        for node in (0..selected.len() as u32).filter(|&n| selected[n as usize]) {
+        for node in state.index.node_ids().filter(|&n| selected[n]) {
             let mut fate = forecast.one(node)?;
             forecast.given.extend(std::mem::take(&mut fate.given));
             if fate.moves() {
-                let outputs = state.index.ids(state.index.nodes[node as usize].outputs);
+                let outputs = state.index.outputs(node);
                 forecast.written.extend(outputs.iter().map(|&e| (e, node)));
             }
-            forecast.fates[node as usize] = Some(fate);
+            forecast.fates[node] = Some(fate);
         }
         Ok(forecast)
     }
 
     /// Selected nodes of which a run would do more than say that they are known.
-    pub fn notable(&self) -> impl Iterator<Item = u32> + '_ {
-        (0u32..).zip(&self.fates).filter_map(|(node, fate)| {
+    pub fn notable(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.fates.iter().filter_map(|(node, fate)| {
             let known = fate.as_ref().is_none_or(|f| f.answer == Answer::Known);
             (!known).then_some(node)
         })
@@ -68,7 +68,7 @@ impl<'a> Forecast<'a> {
     /// How many there are of each answer.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
-        for fate in self.fates.iter().flatten() {
+        for fate in self.fates.values().flatten() {
             *match fate.answer {
                 Answer::Known => &mut counts.known,
                 Answer::PutBack { .. } => &mut counts.put_back,
@@ -82,15 +82,15 @@ impl<'a> Forecast<'a> {
     }
 
     /// The whole explanation of a selected node.
-    pub fn explanation(&self, node: u32) -> Explanation {
+    pub fn explanation(&self, node: NodeId) -> Explanation {
         Explanation { causes: self.causes(node), ..self.brief(node) }
     }
 
     /// The explanation of a selected node without its causes, which take long to find for many.
-    pub fn brief(&self, node: u32) -> Explanation {
+    pub fn brief(&self, node: NodeId) -> Explanation {
         let index = &self.state.index;
-        let n = &index.nodes[node as usize];
-        let fate = self.fates[node as usize].clone();
+        let n = index.node(node);
+        let fate = self.fates[node].clone();
         let fate = fate.unwrap_or_else(|| Fate::of(Answer::Known, n.key));
         Explanation {
             stage: self.name(node),
@@ -105,39 +105,39 @@ impl<'a> Forecast<'a> {
     }
 
     /// The stage upstream with which the first chain to a node begins.
-    pub fn first_cause(&self, node: u32) -> Option<String> {
-        let first = |n: u32| self.steps(n).first().map(|s| s.from);
+    pub fn first_cause(&self, node: NodeId) -> Option<String> {
+        let first = |n: NodeId| self.steps(n).first().map(|s| s.from);
         let root = std::iter::successors(Some(node), |&n| first(n)).last()?;
         (root != node).then(|| self.name(root))
     }
 
     /// The fields of the key under which a node's result is kept, when it is.
-    pub fn key_fields(&self, node: u32) -> Option<Vec<(String, String)>> {
-        let fate = self.fates.get(node as usize)?.as_ref()?;
+    pub fn key_fields(&self, node: NodeId) -> Option<Vec<(String, String)>> {
+        let fate = self.fates[node].as_ref()?;
         self.state.store.action(&fate.key).map(|action| action.fields)
     }
 
     /// What an entry would hold after the run; `None` when a stage would write it anew.
-    pub fn content_of(&self, entry: u32) -> Option<Digest> {
+    pub fn content_of(&self, entry: EntryId) -> Option<Digest> {
         if self.written.contains_key(&entry) {
             return None;
         }
         let index = &self.state.index;
         let (_, name) = index.entry_name(entry);
-        let there = index.entries.get(entry as usize).map(|e| e.digest);
+        let there = index.entries.get(entry.place()).map(|e| e.digest);
         self.given.get(name).map(|(digest, _)| *digest).or(there).filter(|digest| !digest.is_none())
     }
 
-    fn steps(&self, node: u32) -> &[Step] {
-        self.fates[node as usize].as_ref().map_or(&[], |f| &f.steps)
+    fn steps(&self, node: NodeId) -> &[Step] {
+        self.fates[node].as_ref().map_or(&[], |f| &f.steps)
     }
 
-    fn name(&self, node: u32) -> String {
+    fn name(&self, node: NodeId) -> String {
         self.state.index.node_name(node).to_owned()
     }
 
     /// Every stage upstream that moves by itself, each with the shortest chain from it.
-    fn causes(&self, node: u32) -> Vec<Cause> {
+    fn causes(&self, node: NodeId) -> Vec<Cause> {
         let mut found = BTreeMap::new();
         let mut seen = HashSet::from([node]);
         let mut next = std::collections::VecDeque::from([(node, Vec::new())]);
@@ -156,8 +156,8 @@ impl<'a> Forecast<'a> {
         found.into_iter().filter_map(|(root, chain)| self.cause(root, chain)).collect()
     }
 
-    fn cause(&self, root: u32, chain: Vec<Link>) -> Option<Cause> {
-        let fate = self.fates[root as usize].as_ref()?;
+    fn cause(&self, root: NodeId, chain: Vec<Link>) -> Option<Cause> {
+        let fate = self.fates[root].as_ref()?;
         let Answer::Runs { why } = &fate.answer else {
             return None;
         };
@@ -165,8 +165,8 @@ impl<'a> Forecast<'a> {
         Some(Cause { stage: self.name(root), why, changes, chain })
     }
 
-    fn one(&self, node: u32) -> Result<Fate, EngineError> {
-        let n = &self.state.index.nodes[node as usize];
+    fn one(&self, node: NodeId) -> Result<Fate, EngineError> {
+        let n = self.state.index.node(node);
         let skipped = self.skipped(node).map(|by| Answer::Skipped { because: self.name(by) });
         if let Some(answer) = skipped {
             return Ok(Fate::of(answer, n.key));
@@ -188,11 +188,11 @@ impl<'a> Forecast<'a> {
     }
 
     /// The needed node whose skipping it follows.
-    fn skipped(&self, node: u32) -> Option<u32> {
-        let n = &self.state.index.nodes[node as usize];
-        let needs = self.state.index.ids(n.needs);
-        let skipped = |n: &&u32| {
-            let fate = self.fates[**n as usize].as_ref();
+    fn skipped(&self, node: NodeId) -> Option<NodeId> {
+        let n = self.state.index.node(node);
+        let needs = self.state.index.needs(node);
+        let skipped = |n: &&NodeId| {
+            let fate = self.fates[**n].as_ref();
             fate.is_some_and(|f| matches!(f.answer, Answer::Skipped { .. }))
         };
         if n.has(flag::FOLLOWS) {
@@ -202,38 +202,38 @@ impl<'a> Forecast<'a> {
     }
 
     /// Whether anything a passed node reads or follows would be other than it is.
-    fn touched(&self, node: u32) -> bool {
+    fn touched(&self, node: NodeId) -> bool {
         let index = &self.state.index;
-        let n = &index.nodes[node as usize];
-        let given = |e: u32| {
+        let n = index.node(node);
+        let given = |e: EntryId| {
             let (kind, name) = index.entry_name(e);
             kind == Kind::File
-                && self.given.get(name).is_some_and(|(d, _)| *d != index.entries[e as usize].digest)
+                && self.given.get(name).is_some_and(|(d, _)| *d != index.entry(e).digest)
         };
         if index.reads(node).any(|e| self.written.contains_key(&e) || given(e)) {
             return true;
         }
         n.has(flag::WHEN | flag::FOLLOWS)
-            && index.ids(n.needs).iter().any(|&need| {
-                let fate = self.fates[need as usize].as_ref();
-                fate.is_some_and(|f| f.moves() || f.key != index.nodes[need as usize].key)
+            && index.needs(node).iter().any(|&need| {
+                let fate = self.fates[need].as_ref();
+                fate.is_some_and(|f| f.moves() || f.key != index.node(need).key)
             })
     }
 
     /// What the node reads, files or results, of nodes that would run.
-    fn upstream(&self, node: u32, when: Option<&str>) -> Vec<Step> {
+    fn upstream(&self, node: NodeId, when: Option<&str>) -> Vec<Step> {
         let index = &self.state.index;
-        let n = &index.nodes[node as usize];
-        let mut reads: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+        let n = index.node(node);
+        let mut reads: BTreeMap<NodeId, Vec<String>> = BTreeMap::new();
         for entry in index.reads(node) {
             if let Some(&writer) = self.written.get(&entry).filter(|w| **w != node) {
                 reads.entry(writer).or_default().push(index.entry_name(entry).1.to_owned());
             }
         }
         let asked = when.map(condition::stages_read).unwrap_or_default();
-        for &need in index.ids(n.needs) {
+        for &need in index.needs(node) {
             let asks = asked.contains(&index.node_name(need).replace('-', "_"));
-            let moves = self.fates[need as usize].as_ref().is_some_and(Fate::moves);
+            let moves = self.fates[need].as_ref().is_some_and(Fate::moves);
             if moves && (n.has(flag::FOLLOWS) || asks) {
                 reads.entry(need).or_default();
             }
@@ -242,26 +242,26 @@ impl<'a> Forecast<'a> {
     }
 
     /// Needed nodes that would run without being read.
-    fn provided(&self, node: u32, steps: &[Step]) -> Vec<u32> {
-        let needs = self.state.index.ids(self.state.index.nodes[node as usize].needs);
-        let moves = |n: &u32| self.fates[*n as usize].as_ref().is_some_and(Fate::moves);
-        let read = |n: &u32| steps.iter().any(|s| s.from == *n);
+    fn provided(&self, node: NodeId, steps: &[Step]) -> Vec<NodeId> {
+        let needs = self.state.index.needs(node);
+        let moves = |n: &NodeId| self.fates[*n].as_ref().is_some_and(Fate::moves);
+        let read = |n: &NodeId| steps.iter().any(|s| s.from == *n);
         needs.iter().copied().filter(|n| moves(n) && !read(n)).collect()
     }
 
     /// What the condition makes of a node; `None` when it holds.
-    fn condition(&self, node: u32, when: String, steps: &[Step]) -> Option<Fate> {
+    fn condition(&self, node: NodeId, when: String, steps: &[Step]) -> Option<Fate> {
         let index = &self.state.index;
-        let key = index.nodes[node as usize].key;
+        let key = index.node(node).key;
         let asked = condition::stages_read(&when);
         let read = |s: &Step| asked.contains(&index.node_name(s.from).replace('-', "_"));
         if steps.iter().any(read) {
             return Some(Fate { condition: Some(when), ..Fate::of(Answer::Waits, key) });
         }
-        let result = |other: u32| {
-            let n = &index.nodes[other as usize];
+        let result = |other: NodeId| {
+            let n = index.node(other);
             let recorded = (n.status() == Status::Passed, n.key);
-            self.fates[other as usize].as_ref().map_or(recorded, |fate| (fate.passed(), fate.key))
+            self.fates[other].as_ref().map_or(recorded, |fate| (fate.passed(), fate.key))
         };
         let readable = Readable { index, store: &self.state.store, result: &result };
         match readable.holds(node, &when) {
@@ -288,9 +288,9 @@ impl<'a> Forecast<'a> {
             }
         }
         if job.flags & flag::FOLLOWS != 0 {
-            let needs = index.ids(index.nodes[job.node as usize].needs);
+            let needs = index.needs(job.node);
             let passed = needs.iter().filter_map(|&need| {
-                let fate = self.fates[need as usize].as_ref().filter(|f| f.passed())?;
+                let fate = self.fates[need].as_ref().filter(|f| f.passed())?;
                 Some((self.name(need), fate.key))
             });
             job.members = passed.collect();

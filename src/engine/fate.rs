@@ -1,12 +1,13 @@
 //! What would become of one node, as far as that can be told yet.
 
 use super::explanation::{Answer, Field};
+use crate::cache::NodeId;
 use crate::digest::Digest;
 
 /// What a node reads of one that would run.
 #[derive(Debug, Clone)]
 pub(super) struct Step {
-    pub(super) from: u32,
+    pub(super) from: NodeId,
     pub(super) reads: Vec<String>,
 }
 
@@ -16,7 +17,7 @@ pub(super) struct Fate {
     pub(super) answer: Answer,
     pub(super) changes: Vec<Field>,
     pub(super) steps: Vec<Step>,
-    pub(super) provided: Vec<u32>,
+    pub(super) provided: Vec<NodeId>,
     pub(super) condition: Option<String>,
     pub(super) key: Digest,
     /// Files that would be put back, with what they would hold.

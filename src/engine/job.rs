@@ -12,7 +12,7 @@ use super::subject::{Hit, Job, Known, lost_artifact, with_discovered};
 use super::{dispatch, own};
 use crate::cache::ACTION_VERSION;
 use crate::cache::index::flag;
-use crate::cache::{Action, CacheError, Record};
+use crate::cache::{Action, CacheError, NodeId, Record};
 use crate::digest::Digest;
 use crate::measure::pairs::Decision;
 use crate::plan::key::Walk;
@@ -20,7 +20,7 @@ use crate::plan::{Definition, StageKind};
 
 /// What became of a job.
 pub(super) struct Done {
-    pub(super) node: u32,
+    pub(super) node: NodeId,
     pub(super) seen: Vec<Seen>,
     /// Files found out about, to become entries.
     pub(super) discovered: Vec<Known>,
@@ -31,7 +31,7 @@ pub(super) struct Done {
 
 impl Done {
     /// What is said of a job that panicked.
-    pub(super) fn defect(node: u32, stage: String, kind: StageKind) -> Self {
+    pub(super) fn defect(node: NodeId, stage: String, kind: StageKind) -> Self {
         let message =
             "a defect of optloop: the lines above say where; please report them".to_owned();
         let failure = Failure { class: FailureClass::Defect, message };
@@ -281,7 +281,7 @@ impl<'a> JobRun<'a> {
         finished.log = String::from_utf8_lossy(&outcome.log).into_owned();
         finished.fields = fields;
         let mut seen = self.seen_inputs();
-        seen.extend(outputs.iter().map(|(s, _)| *s));
+        seen.extend(outputs.iter().filter_map(|(s, _)| *s));
         Done { node: self.job.node, seen, discovered, known, finished }
     }
 

@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 
-use crate::cache::{Index, Kind};
+use crate::cache::{EntryId, Index, Kind};
 
 /// Entry ids by kind and name; made when the first discovery needs it.
 #[derive(Debug, Default)]
-pub(super) struct Names(HashMap<(Kind, String), u32>);
+pub(super) struct Names(HashMap<(Kind, String), EntryId>);
 
 impl Names {
     pub(super) fn of(index: &Index) -> Self {
-        let all = (0..index.entries.len() as u32).map(|id| {
+        let all = index.entry_ids().map(|id| {
             let (kind, name) = index.entry_name(id);
             ((kind, name.to_owned()), id)
         });
@@ -18,7 +18,7 @@ impl Names {
     }
 
     /// The id of an entry and whether it had to be added.
-    pub(super) fn id(&mut self, index: &mut Index, kind: Kind, name: &str) -> (u32, bool) {
+    pub(super) fn id(&mut self, index: &mut Index, kind: Kind, name: &str) -> (EntryId, bool) {
         if let Some(&id) = self.0.get(&(kind, name.to_owned())) {
             return (id, false);
         }

@@ -16,7 +16,7 @@ use super::threads::{self, Work};
 use super::waves::{Stand, Waves};
 use super::{lease, report};
 use crate::cache::index::flag;
-use crate::cache::{Finish, Record, Status};
+use crate::cache::{EntryId, Finish, NodeId, PerNode, Record, Status};
 use crate::digest::Digest;
 use crate::pipeline::Target;
 
@@ -24,7 +24,7 @@ use crate::pipeline::Target;
 pub(super) struct Run<'a> {
     state: &'a mut State,
     /// Nodes asked for, with what they need: true at their positions.
-    selected: &'a [bool],
+    selected: &'a PerNode<bool>,
     shared: &'a Shared<'a>,
     waves: Waves,
     /// How many jobs may be at work.
@@ -44,7 +44,7 @@ pub(super) struct Run<'a> {
 impl<'a> Run<'a> {
     pub(super) fn new(
         state: &'a mut State,
-        selected: &'a [bool],
+        selected: &'a PerNode<bool>,
         shared: &'a Shared<'a>,
         waves: Waves,
     ) -> Self {
@@ -65,8 +65,8 @@ impl<'a> Run<'a> {
     }
 
     /// What nothing casts doubt on is shown too: a run answers with every result.
-    fn tell_known(&self, node: u32) -> Result<(), EngineError> {
-        let n = &self.state.index.nodes[node as usize];
+    fn tell_known(&self, node: NodeId) -> Result<(), EngineError> {
+        let n = self.state.index.node(node);
         if n.has(flag::RESULT) || n.has(flag::LOG) {
             self.shared.tell(&Event::StageFinished(Box::new(self.state.known(node)?)));
         }
@@ -74,8 +74,8 @@ impl<'a> Run<'a> {
     }
 
     fn tell_clean(&self) -> Result<(), EngineError> {
-        let clean = |n: &u32| self.selected[*n as usize] && self.waves.stand(*n) == Stand::Clean;
-        let all = 0..self.state.index.nodes.len() as u32;
+        let clean = |n: &NodeId| self.selected[*n] && self.waves.stand(*n) == Stand::Clean;
+        let all = self.state.index.node_ids();
         all.filter(clean).try_for_each(|n| self.tell_known(n))
     }
 
@@ -99,7 +99,7 @@ impl<'a> Run<'a> {
     /// The lease on the device that a node uses alone, taken before the first one and kept until
     /// another device is asked for. Never two at a time: runs that hold one each could wait for
     /// each other for ever.
-    fn hold_device(&mut self, node: u32) -> Result<bool, EngineError> {
+    fn hold_device(&mut self, node: NodeId) -> Result<bool, EngineError> {
         let host = self.shared.around.host;
         let definition = self.state.definition(node)?.definition;
         let target = definition.target();
@@ -129,11 +129,11 @@ impl<'a> Run<'a> {
     }
 
     /// Decides what becomes of a ready node: blocked, skipped, clean or a job.
-    fn start(&mut self, node: u32) -> Result<(), EngineError> {
+    fn start(&mut self, node: NodeId) -> Result<(), EngineError> {
         if let Some(end) = self.kept_back(node) {
             return self.end_without_job(node, end);
         }
-        let n = &self.state.index.nodes[node as usize];
+        let n = self.state.index.node(node);
         let forced = self.shared.options.rerun || self.shared.options.audit;
         let known = matches!(n.status(), Status::Passed) && !n.has(flag::ALWAYS);
         if known && !forced {
@@ -164,17 +164,17 @@ impl<'a> Run<'a> {
     }
 
     /// Whether something a node needs keeps it from running. The best of a matrix only needs one.
-    fn kept_back(&self, node: u32) -> Option<Outcome> {
+    fn kept_back(&self, node: NodeId) -> Option<Outcome> {
         let index = &self.state.index;
-        let needs = index.ids(index.nodes[node as usize].needs);
-        let name = |n: u32| index.node_name(n).to_owned();
-        let skipped = |n: &&u32| {
+        let needs = index.needs(node);
+        let name = |n: NodeId| index.node_name(n).to_owned();
+        let skipped = |n: &&NodeId| {
             self.waves.stand(**n) == Stand::Skipped
                 || (self.waves.stand(**n) == Stand::Clean
-                    && index.nodes[**n as usize].status() == Status::Skipped)
+                    && index.node(**n).status() == Status::Skipped)
         };
-        let failed = |n: &&u32| self.waves.stand(**n) == Stand::Failed;
-        if index.nodes[node as usize].has(flag::FOLLOWS) {
+        let failed = |n: &&NodeId| self.waves.stand(**n) == Stand::Failed;
+        if index.node(node).has(flag::FOLLOWS) {
             let none = needs.iter().all(|n| skipped(&n) || failed(&n));
             let first = needs.first().copied()?;
             return none.then(|| {
@@ -191,16 +191,16 @@ impl<'a> Run<'a> {
         needs.iter().find(skipped).map(|&n| Outcome::Skipped { because: name(n) })
     }
 
-    fn condition_holds(&self, node: u32, expression: &str) -> Result<bool, ConditionError> {
+    fn condition_holds(&self, node: NodeId, expression: &str) -> Result<bool, ConditionError> {
         let index = &self.state.index;
-        let result = |other: u32| {
-            let n = &index.nodes[other as usize];
+        let result = |other: NodeId| {
+            let n = index.node(other);
             (n.status() == Status::Passed, n.key)
         };
         Readable { index, store: self.shared.store, result: &result }.holds(node, expression)
     }
 
-    fn enter_discoveries(&mut self, found: &[Known]) -> Vec<u32> {
+    fn enter_discoveries(&mut self, found: &[Known]) -> Vec<EntryId> {
         if found.is_empty() {
             return Vec::new();
         }
@@ -247,10 +247,10 @@ impl<'a> Run<'a> {
         Ok(journal.flush()?)
     }
 
-    fn end_without_job(&mut self, node: u32, outcome: Outcome) -> Result<(), EngineError> {
+    fn end_without_job(&mut self, node: NodeId, outcome: Outcome) -> Result<(), EngineError> {
         let kind = self.state.definition(node)?.definition.kind();
         let index = &self.state.index;
-        let n = &index.nodes[node as usize];
+        let n = index.node(node);
         let skipped = matches!(outcome, Outcome::Skipped { .. });
         let finish = Finish {
             node,
@@ -293,7 +293,7 @@ impl<'a> Run<'a> {
             let f = &self.finished;
             f.ran + f.cached + f.failed + f.skipped + f.blocked
         };
-        let selected = self.selected.iter().filter(|s| **s).count();
+        let selected = self.selected.values().filter(|s| **s).count();
         let unstarted = self.waves.unstarted();
         self.finished.blocked += unstarted;
         self.finished.cached += selected.saturating_sub(counted + unstarted);

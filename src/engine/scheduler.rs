@@ -14,16 +14,16 @@ use super::run::Run;
 use super::shared::Shared;
 use super::state::State;
 use super::waves::Waves;
-use crate::cache::Journal;
 use crate::cache::entry::Clock;
+use crate::cache::{Journal, NodeId, PerNode};
 
 /// Runs plans.
 pub struct Engine<'a> {
     state: &'a mut State,
     options: &'a Options,
     around: &'a Surroundings<'a>,
-    /// Nodes asked for, with what they need: true at their positions.
-    selected: Vec<bool>,
+    /// Nodes asked for, with what they need.
+    selected: PerNode<bool>,
 }
 
 impl<'a> Engine<'a> {
@@ -32,10 +32,10 @@ impl<'a> Engine<'a> {
         state: &'a mut State,
         options: &'a Options,
         around: &'a Surroundings<'a>,
-        selected: &[usize],
+        selected: &[NodeId],
     ) -> Self {
         let count = state.index.nodes.len();
-        let mut flags = vec![selected.is_empty(); count];
+        let mut flags = PerNode::new(selected.is_empty(), count);
         for &node in selected {
             flags[node] = true;
         }
@@ -43,12 +43,12 @@ impl<'a> Engine<'a> {
     }
 
     /// Selected nodes that have to be looked at; none means that everything is known.
-    pub fn doubted(&self) -> Vec<u32> {
-        let all = 0..self.state.index.nodes.len() as u32;
+    pub fn doubted(&self) -> Vec<NodeId> {
+        let all = self.state.index.node_ids();
         if self.options.rerun || self.options.audit {
-            return all.filter(|&n| self.selected[n as usize]).collect();
+            return all.filter(|&n| self.selected[n]).collect();
         }
-        self.state.restless().filter(|&n| self.selected[n as usize]).collect()
+        self.state.restless().filter(|&n| self.selected[n]).collect()
     }
 
     /// Runs what is doubted and what follows from it.
@@ -61,13 +61,9 @@ impl<'a> Engine<'a> {
         (self.around.sink)(&Event::RunStarted(RunStarted {
             version: EVENT_VERSION,
             run: self.options.run.clone(),
-            pipeline: self
-                .state
-                .index
-                .name(self.state.index.title.start, self.state.index.title.len)
-                .to_owned(),
+            pipeline: self.state.index.text_of(self.state.index.title).to_owned(),
             at: report::rfc3339(self.around.host.now_ms()),
-            stages: self.selected.iter().filter(|s| **s).count(),
+            stages: self.selected.values().filter(|s| **s).count(),
             doubted: doubted.len(),
         }));
         let mut finished = self.run_nodes(&doubted)?;
@@ -76,7 +72,7 @@ impl<'a> Engine<'a> {
         Ok(finished)
     }
 
-    fn run_nodes(&mut self, doubted: &[u32]) -> Result<RunFinished, EngineError> {
+    fn run_nodes(&mut self, doubted: &[NodeId]) -> Result<RunFinished, EngineError> {
         // Job threads write *started* records while this thread owns the rest of the state.
         let placeholder = Journal::nowhere();
         let journal = Mutex::new(std::mem::replace(&mut self.state.journal, placeholder));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::error::EngineError;
 use crate::cache::entry::{self, Clock};
-use crate::cache::{Index, Kind, Record, Stat};
+use crate::cache::{EntryId, Index, Kind, Record, Stat};
 use crate::digest::Digest;
 use crate::host::Host;
 
@@ -13,7 +13,7 @@ use crate::host::Host;
 #[derive(Debug, Default)]
 pub struct Look {
     /// Entries whose digest is not what it was.
-    pub changed: Vec<u32>,
+    pub changed: Vec<EntryId>,
     /// Entries looked at again, changed or not: new stat fields, digests and stamps.
     pub seen: Vec<Seen>,
 }
@@ -22,7 +22,7 @@ pub struct Look {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
     /// Which.
-    pub entry: u32,
+    pub entry: EntryId,
     /// Its stat fields.
     pub stat: Stat,
     /// Its digest.
@@ -52,9 +52,9 @@ impl Looking<'_> {
         let index = self.index;
         let doubtful = entry::doubtful(self.root_fd, &index.entries, &index.text);
         let mut seen = if doubtful.is_empty() { Vec::new() } else { self.measure_all(&doubtful)? };
-        seen.extend((0..index.entries.len() as u32).filter_map(|id| self.value(id)));
+        seen.extend(index.entry_ids().filter_map(|id| self.value(id)));
         let differs = |s: &&Seen| {
-            let e = &index.entries[s.entry as usize];
+            let e = index.entry(s.entry);
             e.differs(&s.stat, &s.digest) || e.fresh != 0
         };
         let changed = seen.iter().filter(differs).map(|s| s.entry).collect();
@@ -62,8 +62,8 @@ impl Looking<'_> {
     }
 
     /// An entry that is no file, where it is another than it was.
-    fn value(&self, id: u32) -> Option<Seen> {
-        let e = &self.index.entries[id as usize];
+    fn value(&self, id: EntryId) -> Option<Seen> {
+        let e = self.index.entry(id);
         if e.kind != Kind::Env as u32 && e.kind < Kind::Device as u32 {
             return None;
         }
@@ -73,7 +73,7 @@ impl Looking<'_> {
         Some(Seen { entry: id, stat: Stat::default(), digest, stamp_ns: 0 })
     }
 
-    fn measure_all(&self, ids: &[u32]) -> Result<Vec<Seen>, EngineError> {
+    fn measure_all(&self, ids: &[EntryId]) -> Result<Vec<Seen>, EngineError> {
         use rayon::prelude::*;
         const WORTH_THREADS: usize = 64;
         // Without a state folder yet there is no clock; nothing can be trusted by its stat then.
@@ -86,7 +86,7 @@ impl Looking<'_> {
         }
     }
 
-    fn measure(&self, id: u32, stamp_ns: i64) -> Result<Seen, EngineError> {
+    fn measure(&self, id: EntryId, stamp_ns: i64) -> Result<Seen, EngineError> {
         let (kind, name) = self.index.entry_name(id);
         let (stat, digest) = entry::measure(self.root_fd, kind, name, self.host)
             .map_err(|source| EngineError::Unreadable { path: name.to_owned(), source })?;

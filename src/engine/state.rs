@@ -13,9 +13,9 @@ use super::event::{Outcome, StageFinished};
 use super::seen::Looking;
 pub use super::seen::{Look, Seen};
 use super::tags;
-use crate::cache::index::{self, Links, flag};
+use crate::cache::index::{self, flag};
 use crate::cache::journal::Replayed;
-use crate::cache::{Index, Journal, Status, Store};
+use crate::cache::{Index, Journal, NodeId, Status, Store};
 use crate::digest::Digest;
 use crate::host::Host;
 use crate::plan::{Plan, StoredNode, layout};
@@ -126,7 +126,7 @@ impl State {
 
     /// True when there is no plan, or it was made from something that has changed.
     pub fn needs_plan(&self, made_by: Digest, look: &Look) -> bool {
-        let from = self.index.ids(self.index.plan_inputs);
+        let from = self.index.plan_inputs();
         self.index.nodes.is_empty()
             || self.index.plan != made_by
             || look.changed.iter().any(|c| from.contains(c))
@@ -140,10 +140,9 @@ impl State {
         if gone.peek().is_none() {
             return false;
         }
-        let linked = |of: fn(&index::Node) -> Links| -> HashSet<u32> {
-            self.index.nodes.iter().flat_map(|n| self.index.ids(of(n))).copied().collect()
-        };
-        let (inputs, outputs) = (linked(|n| n.inputs), linked(|n| n.outputs));
+        let index = &self.index;
+        let inputs: HashSet<_> = index.node_ids().flat_map(|n| index.inputs(n)).collect();
+        let outputs: HashSet<_> = index.node_ids().flat_map(|n| index.outputs(n)).collect();
         gone.any(|entry| inputs.contains(&entry) && !outputs.contains(&entry))
     }
 
@@ -174,7 +173,7 @@ impl State {
     /// look at again, also after a kill: replaying the journal comes to the same.
     pub fn know(&mut self, seen: &[Seen]) {
         for &Seen { entry, stat, digest, stamp_ns } in seen {
-            if let Some(e) = self.index.entries.get(entry as usize).filter(|e| e.digest != digest) {
+            if let Some(e) = self.index.entries.get(entry.place()).filter(|e| e.digest != digest) {
                 self.replaced.insert(e.digest, e.stat.size);
             }
             if self.index.see(entry, stat, digest, stamp_ns) == Some(true) {
@@ -188,8 +187,8 @@ impl State {
     ///
     /// # Errors
     /// When the definitions on disk are not those the index means.
-    pub fn definition(&self, node: u32) -> Result<StoredNode, EngineError> {
-        let n = &self.index.nodes[node as usize];
+    pub fn definition(&self, node: NodeId) -> Result<StoredNode, EngineError> {
+        let n = self.index.node(node);
         let bytes = match &self.new_defs {
             Some(defs) => {
                 let start = n.def_start as usize;
@@ -205,8 +204,8 @@ impl State {
     ///
     /// # Errors
     /// As [`State::definition`].
-    pub fn known(&self, node: u32) -> Result<StageFinished, EngineError> {
-        let n = &self.index.nodes[node as usize];
+    pub fn known(&self, node: NodeId) -> Result<StageFinished, EngineError> {
+        let n = self.index.node(node);
         let stage = self.index.node_name(node).to_owned();
         let implicit = n.has(flag::IMPLICIT);
         let kind = self.definition(node)?.definition.kind();
@@ -308,10 +307,11 @@ impl State {
     }
 
     /// Nodes that run in this state whatever the entries say.
-    pub fn restless(&self) -> impl Iterator<Item = u32> + '_ {
-        (0u32..).zip(&self.index.nodes).filter_map(|(id, n)| {
+    pub fn restless(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.index.node_ids().filter(|&id| {
+            let n = self.index.node(id);
             let known = matches!(n.status(), Status::Passed | Status::Skipped);
-            (!known || n.has(flag::ALWAYS)).then_some(id)
+            !known || n.has(flag::ALWAYS)
         })
     }
 }

@@ -12,7 +12,7 @@ use super::event::Reason;
 use super::seen::Seen;
 use crate::cache::entry::{self, Clock, Stat};
 use crate::cache::index::flag;
-use crate::cache::{Action, Index, Kind, Status, Store};
+use crate::cache::{Action, EntryId, Index, Kind, NodeId, Status, Store};
 use crate::digest::Digest;
 use crate::host::Host;
 use crate::pipeline::{COMPARED, CommandWork, KernelFile, Reuse};
@@ -22,7 +22,7 @@ use crate::plan::{Bench, Definition, InputRole, StoredNode};
 
 /// A node to be looked at.
 pub(super) struct Job {
-    pub(super) node: u32,
+    pub(super) node: NodeId,
     pub(super) name: String,
     pub(super) stored: StoredNode,
     pub(super) inputs: Vec<Known>,
@@ -39,7 +39,7 @@ pub(super) struct Job {
 /// An entry as the index knows it.
 #[derive(Clone)]
 pub(super) struct Known {
-    pub(super) entry: u32,
+    pub(super) entry: Option<EntryId>,
     pub(super) kind: Kind,
     pub(super) name: String,
     pub(super) stat: Stat,
@@ -119,17 +119,17 @@ impl Eyes<'_> {
 }
 
 impl Known {
-    pub(super) fn new(entry: u32, kind: Kind, name: &str) -> Self {
+    pub(super) fn new(entry: Option<EntryId>, kind: Kind, name: &str) -> Self {
         let (stat, digest) = (Stat::default(), Digest::default());
         Self { entry, kind, name: name.to_owned(), stat, digest, stamp_ns: i64::MIN }
     }
 
-    fn of(index: &Index, entry: u32) -> Self {
+    fn of(index: &Index, entry: EntryId) -> Self {
         let (kind, name) = index.entry_name(entry);
-        let e = &index.entries[entry as usize];
+        let e = index.entry(entry);
         let stamp_ns = if e.fresh == 0 { e.stamp_ns } else { i64::MIN };
         let (stat, digest, name) = (e.stat, e.digest, name.to_owned());
-        Self { entry, kind, name, stat, digest, stamp_ns }
+        Self { entry: Some(entry), kind, name, stat, digest, stamp_ns }
     }
 
     /// What was discovered under this name: a folder's ends with a `/`.
@@ -152,8 +152,8 @@ impl Known {
     /// no entry yet.
     pub(super) fn seen(&self) -> Option<Seen> {
         let changes = self.kind.on_disk() || self.kind == Kind::Loads;
-        (changes && self.entry != u32::MAX).then_some(Seen {
-            entry: self.entry,
+        Some(Seen {
+            entry: self.entry.filter(|_| changes)?,
             stat: self.stat,
             digest: self.digest,
             stamp_ns: if self.kind.on_disk() { self.stamp_ns } else { 0 },
@@ -169,23 +169,23 @@ impl Job {
     }
 
     /// The node as the index knows it.
-    pub(super) fn of(index: &Index, node: u32, stored: StoredNode) -> Self {
-        let n = &index.nodes[node as usize];
-        let all = |links| index.ids(links).iter().map(|&e| Known::of(index, e)).collect();
-        let members = index.ids(n.needs).iter().filter(|_| n.has(flag::FOLLOWS));
+    pub(super) fn of(index: &Index, node: NodeId, stored: StoredNode) -> Self {
+        let n = index.node(node);
+        let all = |entries: &[EntryId]| entries.iter().map(|&e| Known::of(index, e)).collect();
+        let members = index.needs(node).iter().filter(|_| n.has(flag::FOLLOWS));
         Self {
             node,
             name: index.node_name(node).to_owned(),
-            inputs: all(n.inputs),
-            discovered: all(n.discovered),
-            outputs: all(n.outputs),
+            inputs: all(index.inputs(node)),
+            discovered: all(index.discovered(node)),
+            outputs: all(index.outputs(node)),
             old_key: n.key,
             status: n.status(),
             flags: n.flags,
             expected_us: n.duration_us,
             members: members
-                .filter(|&&m| index.nodes[m as usize].status() == Status::Passed)
-                .map(|&m| (index.node_name(m).to_owned(), index.nodes[m as usize].key))
+                .filter(|&&m| index.node(m).status() == Status::Passed)
+                .map(|&m| (index.node_name(m).to_owned(), index.node(m).key))
                 .collect(),
             stored,
         }
@@ -283,7 +283,7 @@ impl Job {
             let (kind, name) = Known::parse(spelled);
             let mut known = known
                 .get(&(kind, name))
-                .map_or_else(|| Known::new(u32::MAX, kind, name), |&k| k.clone());
+                .map_or_else(|| Known::new(None, kind, name), |&k| k.clone());
             eyes.look_again(&mut known)?;
             Ok(known)
         };
@@ -348,21 +348,21 @@ pub(super) struct Readable<'a> {
     pub(super) index: &'a Index,
     pub(super) store: &'a Store,
     /// Whether a node has passed, and its key.
-    pub(super) result: &'a dyn Fn(u32) -> (bool, Digest),
+    pub(super) result: &'a dyn Fn(NodeId) -> (bool, Digest),
 }
 
 impl Readable<'_> {
     /// Whether the condition of `node` holds.
-    pub(super) fn holds(&self, node: u32, expression: &str) -> Result<bool, ConditionError> {
+    pub(super) fn holds(&self, node: NodeId, expression: &str) -> Result<bool, ConditionError> {
         let mut results = Results::new();
         let wanted = condition::stages_read(expression);
-        for other in 0..self.index.nodes.len() as u32 {
+        for other in self.index.node_ids() {
             let name = self.index.node_name(other);
             if other == node || !wanted.contains(&name.replace('-', "_")) {
                 continue;
             }
             let (passed, key) = (self.result)(other);
-            let seconds = self.index.nodes[other as usize].duration_us as f64 / 1e6;
+            let seconds = self.index.node(other).duration_us as f64 / 1e6;
             results.insert(condition::variable(name, "passed"), f64::from(u8::from(passed)));
             results.insert(condition::variable(name, "seconds"), seconds);
             // Where there was nothing to compare with there is no gain.

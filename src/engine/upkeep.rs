@@ -127,7 +127,7 @@ pub fn collect(root: &Path, state_dir: &Path, now_ms: i64) -> Result<Freed, Cach
 
 /// True when every file that the plan was made from is gone.
 fn is_orphan(root: &Path, index: &Index) -> bool {
-    let from = index.ids(index.plan_inputs).iter().map(|&e| index.entry_name(e));
+    let from = index.plan_inputs().iter().map(|&e| index.entry_name(e));
     let mut files = from.filter(|(kind, _)| *kind == Kind::File).peekable();
     files.peek().is_some() && files.all(|(_, name)| !root.join(name).exists())
 }

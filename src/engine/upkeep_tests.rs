@@ -44,7 +44,7 @@ fn kept() -> Kept {
     std::fs::write(dir.path().join("p.toml"), "").expect("write");
     let mut index = Index::default();
     let from = index.add_entry(Kind::File, "p.toml");
-    index.plan_inputs = index.add_links(&[from]);
+    index.plan_inputs = index.add_entries(&[from]);
     index.nodes.push(Node { key: keys[0], ..Node::default() });
     index.write(&own.join("index")).expect("written");
     Kept { dir, keys }

@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use super::key::KEY_VERSION;
 use super::{Origin, Plan, PlanNode};
 use crate::cache::ACTION_VERSION;
-use crate::cache::index::{Links, Node, flag};
-use crate::cache::{Entry, Index, Kind, Status};
+use crate::cache::index::{Node, flag};
+use crate::cache::{Entry, EntryId, Index, Kind, NodeId, Status};
 use crate::digest::Digest;
 
 /// Lays `plan` out. What `old` knew of entries and nodes of the same name is carried over; a node
@@ -15,29 +15,26 @@ use crate::digest::Digest;
 pub fn lay_out(plan: &Plan, made_by: Digest, old: &Index) -> (Index, Vec<u8>) {
     let mut index = Index::default();
     (index.generation, index.plan) = (old.generation + 1, made_by);
-    let (start, len) = index.add_text(&plan.title);
-    index.title = Links { start, len };
+    index.title = index.add_text(&plan.title);
     // Plain data always encodes.
     let origin = serde_json::to_string(&plan.origin).unwrap_or_default();
-    let (start, len) = index.add_text(&origin);
-    index.origin = Links { start, len };
+    index.origin = index.add_text(&origin);
     let entries = Carry::entries(plan, old);
     let ids = entries.fill(&mut index);
     let mut defs = Vec::new();
-    let old_nodes: HashMap<&str, u32> =
-        (0..old.nodes.len() as u32).map(|n| (old.node_name(n), n)).collect();
+    let old_nodes: HashMap<&str, NodeId> = old.node_ids().map(|n| (old.node_name(n), n)).collect();
     for node in &plan.nodes {
         let known = old_nodes.get(node.name.as_str()).copied();
         add_node(&mut index, &mut defs, node, &ids, known.map(|n| (old, n)));
     }
-    let made_from: Vec<u32> = plan.made_from.iter().map(|e| ids[e]).collect();
-    index.plan_inputs = index.add_links(&made_from);
+    let made_from: Vec<EntryId> = plan.made_from.iter().map(|e| ids[e]).collect();
+    index.plan_inputs = index.add_entries(&made_from);
     (index, defs)
 }
 
 /// Where the plan behind an index comes from.
 pub fn origin(index: &Index) -> Origin {
-    let text = index.name(index.origin.start, index.origin.len);
+    let text = index.text_of(index.origin);
     // An index is whole or counts as absent, so this is what was written, or there is no plan.
     serde_json::from_str(text).unwrap_or_default()
 }
@@ -48,7 +45,7 @@ struct Carry<'a> {
     known: HashMap<(Kind, &'a str), &'a Entry>,
 }
 
-type Ids = HashMap<(Kind, String), u32>;
+type Ids = HashMap<(Kind, String), EntryId>;
 
 impl<'a> Carry<'a> {
     fn entries(plan: &Plan, old: &'a Index) -> Self {
@@ -60,15 +57,14 @@ impl<'a> Carry<'a> {
             wanted.insert((name, kind));
         }
         let mut known = HashMap::new();
-        for (id, entry) in old.entries.iter().enumerate() {
-            let (kind, name) = old.entry_name(id as u32);
-            known.insert((kind, name), entry);
+        for id in old.entry_ids() {
+            known.insert(old.entry_name(id), old.entry(id));
         }
         // What was discovered stays known as long as its node does.
         let names: BTreeSet<&str> = plan.nodes.iter().map(|n| n.name.as_str()).collect();
-        for node in 0..old.nodes.len() as u32 {
+        for node in old.node_ids() {
             if names.contains(old.node_name(node)) {
-                for &id in old.ids(old.nodes[node as usize].discovered) {
+                for &id in old.discovered(node) {
                     let (kind, name) = old.entry_name(id);
                     wanted.insert((name.to_owned(), kind));
                 }
@@ -82,7 +78,7 @@ impl<'a> Carry<'a> {
         for (name, kind) in self.wanted {
             let id = index.add_entry(kind, &name);
             if let Some(old) = self.known.get(&(kind, name.as_str())) {
-                let entry = &mut index.entries[id as usize];
+                let entry = &mut index.entries[id.place()];
                 (entry.stat, entry.digest) = (old.stat, old.digest);
                 (entry.stamp_ns, entry.fresh) = (old.stamp_ns, old.fresh);
             }
@@ -97,27 +93,27 @@ fn add_node(
     defs: &mut Vec<u8>,
     node: &PlanNode,
     ids: &Ids,
-    known: Option<(&Index, u32)>,
+    known: Option<(&Index, NodeId)>,
 ) {
     // Writing plain data into memory cannot fail; an empty definition would only cost a replan.
     let mut bytes = postcard::to_stdvec(&node.stored).unwrap_or_default();
     // What is known by another recipe of keys is looked at again. No reader looks behind its end.
     bytes.extend(KEY_VERSION.to_le_bytes());
     bytes.extend(ACTION_VERSION.to_le_bytes());
-    let (name, name_len) = index.add_text(&node.name);
-    let inputs: Vec<u32> = node.inputs.iter().map(|e| ids[e]).collect();
-    let outputs: Vec<u32> = node.outputs.iter().map(|o| ids[&(Kind::File, o.clone())]).collect();
-    let needs: Vec<u32> = node.needs.iter().map(|&n| n as u32).collect();
+    let name = index.add_text(&node.name);
+    let inputs: Vec<EntryId> = node.inputs.iter().map(|e| ids[e]).collect();
+    let outputs: Vec<EntryId> =
+        node.outputs.iter().map(|o| ids[&(Kind::File, o.clone())]).collect();
+    let needs: Vec<NodeId> = node.needs.iter().copied().map(NodeId::at).collect();
     let mut laid = Node {
         def_digest: Digest::of(&bytes),
         def_start: defs.len() as u64,
         def_len: bytes.len() as u32,
         name,
-        name_len,
         flags: node.flags,
-        inputs: index.add_links(&inputs),
-        outputs: index.add_links(&outputs),
-        needs: index.add_links(&needs),
+        inputs: index.add_entries(&inputs),
+        outputs: index.add_entries(&outputs),
+        needs: index.add_nodes(&needs),
         ..Node::default()
     };
     defs.extend_from_slice(&bytes);
@@ -127,32 +123,22 @@ fn add_node(
     index.nodes.push(laid);
 }
 
-fn carry_over(index: &mut Index, node: &mut Node, old: &Index, id: u32, ids: &Ids) {
-    let before = &old.nodes[id as usize];
-    let discovered: Vec<u32> = old
-        .ids(before.discovered)
-        .iter()
-        .filter_map(|&e| {
-            let (kind, name) = old.entry_name(e);
-            ids.get(&(kind, name.to_owned())).copied()
-        })
-        .collect();
-    node.discovered = index.add_links(&discovered);
+fn carry_over(index: &mut Index, node: &mut Node, old: &Index, id: NodeId, ids: &Ids) {
+    let before = old.node(id);
+    let still = |&entry: &EntryId| {
+        let (kind, name) = old.entry_name(entry);
+        ids.get(&(kind, name.to_owned())).copied()
+    };
+    let discovered: Vec<EntryId> = old.discovered(id).iter().filter_map(still).collect();
+    node.discovered = index.add_entries(&discovered);
     node.key = before.key;
     node.duration_us = before.duration_us;
     node.finished_ms = before.finished_ms;
     node.flags |= before.flags & flag::LOG;
-    let names = |of: &Index, links: Links| -> Vec<(Kind, String)> {
-        of.ids(links).iter().map(|&e| of.entry_name(e)).map(|(k, n)| (k, n.to_owned())).collect()
-    };
-    let needs = |of: &Index, links: Links, own: Option<&Index>| -> Vec<String> {
-        let nodes = own.unwrap_or(of);
-        of.ids(links).iter().map(|&n| nodes.node_name(n).to_owned()).collect()
-    };
     let same = before.def_digest == node.def_digest
-        && names(index, node.inputs) == names(old, before.inputs)
-        && names(index, node.outputs) == names(old, before.outputs)
-        && needs(index, node.needs, None) == needs(old, before.needs, None);
+        && index.list_names(node.inputs).eq(old.list_names(before.inputs))
+        && index.list_names(node.outputs).eq(old.list_names(before.outputs))
+        && index.list_node_names(node.needs).eq(old.list_node_names(before.needs));
     node.status = if same { before.status } else { Status::Unknown as u32 };
 }
 
@@ -201,14 +187,15 @@ mod tests {
             node("b", &["in/b", "in/c"], &[1]),
         ]);
         let (index, defs) = lay_out(&second, Digest::of(b"v"), &old);
-        let status = |n: &str| index.nodes[index.find_node(n).expect("node") as usize].status();
+        let status = |n: &str| index.node(index.find_node(n).expect("node")).status();
         assert_eq!(status("new"), Status::Unknown);
         assert_eq!(status("a"), Status::Passed);
         assert_eq!(status("b"), Status::Unknown);
-        let b = &index.nodes[index.find_node("b").expect("node") as usize];
+        let b = index.node(index.find_node("b").expect("node"));
         assert_eq!(b.key, Digest::of(b"key"));
-        let fresh: Vec<&str> = (0..index.entries.len() as u32)
-            .filter(|&e| index.entries[e as usize].fresh == 1)
+        let fresh: Vec<&str> = index
+            .entry_ids()
+            .filter(|&e| index.entry(e).fresh == 1)
             .map(|e| index.entry_name(e).1)
             .collect();
         assert_eq!(fresh, ["in/c", "in/new", "out/new"]);

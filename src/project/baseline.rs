@@ -4,7 +4,7 @@ use super::Opened;
 use super::incumbents;
 use super::promotion::{self, DecisionContext, Former, Measured, PromotionError};
 use crate::cache::index::{Index, flag};
-use crate::cache::{Action, Status};
+use crate::cache::{Action, NodeId, PerNode, Status};
 use crate::plan::layout;
 use crate::record::Place;
 
@@ -21,19 +21,19 @@ pub struct Baseline {
 impl Opened<'_> {
     /// Sets the baseline of each place that has none, from what passed now or is cached. The plan
     /// knows which stages these are, so the pipeline is not read for it.
-    pub(super) fn set_baselines(&self, selected: &[usize]) -> Vec<Baseline> {
+    pub(super) fn set_baselines(&self, selected: &[NodeId]) -> Vec<Baseline> {
         let index = &self.state.index;
-        let wanted = |n: &u32| selected.is_empty() || selected.contains(&(*n as usize));
-        let due = (0..index.nodes.len() as u32).filter(|&n| {
-            index.nodes[n as usize].has(flag::FIRST) && wanted(&n) && passed(index, n)
-        });
+        let wanted = |n: &NodeId| selected.is_empty() || selected.contains(n);
+        let due = index
+            .node_ids()
+            .filter(|&n| index.node(n).has(flag::FIRST) && wanted(&n) && passed(index, n));
         // The last word on a kernel comes from the last of its stages.
         due.rev().filter_map(|node| self.set_baseline(node)).collect()
     }
 
     /// The baseline of a node's place; `None` where there is one already, or nothing to set.
-    fn set_baseline(&self, node: u32) -> Option<Baseline> {
-        let known = self.state.store.action(&self.state.index.nodes[node as usize].key)?;
+    fn set_baseline(&self, node: NodeId) -> Option<Baseline> {
+        let known = self.state.store.action(&self.state.index.node(node).key)?;
         let question = self.state.definition(node).ok().and_then(|stored| stored.question)?;
         let place = incumbents::place(self.project.host, &question);
         let first = self.try_baseline(node, &known, &place).transpose()?;
@@ -42,7 +42,7 @@ impl Opened<'_> {
 
     fn try_baseline(
         &self,
-        node: u32,
+        node: NodeId,
         known: &Action,
         place: &Place,
     ) -> Result<Option<First>, PromotionError> {
@@ -70,17 +70,17 @@ struct First {
 }
 
 /// Whether a node passed, and all that it needs.
-fn passed(index: &Index, node: u32) -> bool {
-    let mut seen = vec![false; index.nodes.len()];
+fn passed(index: &Index, node: NodeId) -> bool {
+    let mut seen = PerNode::new(false, index.nodes.len());
     let mut open = vec![node];
     while let Some(next) = open.pop() {
-        let n = &index.nodes[next as usize];
+        let n = index.node(next);
         if !matches!(n.status(), Status::Passed | Status::Skipped) {
             return false;
         }
-        if !std::mem::replace(&mut seen[next as usize], true) {
-            open.extend(index.ids(n.needs));
+        if !std::mem::replace(&mut seen[next], true) {
+            open.extend(index.needs(next));
         }
     }
-    index.nodes[node as usize].status() == Status::Passed
+    index.node(node).status() == Status::Passed
 }

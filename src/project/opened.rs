@@ -8,6 +8,7 @@ use super::observer::{Notice, Observers, notify};
 use super::{Project, ProjectError, plan, promotion};
 use crate::cache::index::flag;
 use crate::cache::lock::Lock;
+use crate::cache::{NodeId, PerNode};
 use crate::digest::Digest;
 use crate::engine::device;
 use crate::engine::explain::{Answer, Forecast};
@@ -94,39 +95,42 @@ impl Opened<'_> {
     /// The pipeline's name.
     pub fn title(&self) -> &str {
         let index = &self.state.index;
-        index.name(index.title.start, index.title.len)
+        index.text_of(index.title)
     }
 
     /// Names of all nodes and what each needs.
     pub fn names_and_needs(&self) -> (Vec<String>, Vec<Vec<usize>>) {
         let index = &self.state.index;
-        (0..index.nodes.len() as u32)
+        index
+            .node_ids()
             .map(|n| {
-                let needs = index.ids(index.nodes[n as usize].needs);
-                let needs = needs.iter().map(|&n| n as usize).collect();
+                let needs = index.needs(n);
+                let needs = needs.iter().map(|&n| n.place()).collect();
                 (index.node_name(n).to_owned(), needs)
             })
             .unzip()
     }
 
-    /// Positions of the wanted stages and what they need; none, for all, when none is named.
+    /// Nodes of the wanted stages and what they need; none, for all, when none is named.
     ///
     /// # Errors
     /// When there is no such stage.
-    pub fn select(&self, wanted: &[String]) -> Result<Vec<usize>, ProjectError> {
+    pub fn select(&self, wanted: &[String]) -> Result<Vec<NodeId>, ProjectError> {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
         let (names, needs) = self.names_and_needs();
-        crate::plan::build::select(&names, wanted, &needs).map_err(ProjectError::Mistakes)
+        let selected = crate::plan::build::select(&names, wanted, &needs);
+        let selected = selected.map_err(ProjectError::Mistakes)?;
+        Ok(selected.into_iter().map(NodeId::at).collect())
     }
 
     /// What a run of the selected stages (all when none is selected) would do.
     ///
     /// # Errors
     /// When something that keys depend on cannot be read.
-    pub fn forecast(&self, selected: &[usize]) -> Result<Forecast<'_>, ProjectError> {
-        let mut flags = vec![selected.is_empty(); self.state.index.nodes.len()];
+    pub fn forecast(&self, selected: &[NodeId]) -> Result<Forecast<'_>, ProjectError> {
+        let mut flags = PerNode::new(selected.is_empty(), self.state.index.nodes.len());
         for &node in selected {
             flags[node] = true;
         }
@@ -138,7 +142,7 @@ impl Opened<'_> {
     /// run.
     pub(super) fn need_devices(
         &self,
-        selected: &[usize],
+        selected: &[NodeId],
         forced: Forced,
     ) -> Result<(), ProjectError> {
         let asking = self.asking_for_devices(selected)?;
@@ -157,12 +161,15 @@ impl Opened<'_> {
     }
 
     /// Selected nodes with devices that may be missing.
-    fn asking_for_devices(&self, selected: &[usize]) -> Result<Vec<(u32, Target)>, ProjectError> {
+    fn asking_for_devices(
+        &self,
+        selected: &[NodeId],
+    ) -> Result<Vec<(NodeId, Target)>, ProjectError> {
         let index = &self.state.index;
         // What has a device times something or comes to a verdict.
-        let on_devices = (0..index.nodes.len() as u32).filter(|&n| {
-            let wanted = selected.is_empty() || selected.contains(&(n as usize));
-            let node = &index.nodes[n as usize];
+        let on_devices = index.node_ids().filter(|&n| {
+            let wanted = selected.is_empty() || selected.contains(&n);
+            let node = index.node(n);
             wanted && (node.has(flag::ALONE) || node.has(flag::RESULT))
         });
         let mut asking = Vec::new();
@@ -175,7 +182,7 @@ impl Opened<'_> {
 
     /// Whether a kernel is to be compiled by an NVRTC that is not there.
     fn lacks_nvrtc(&self) -> Result<bool, ProjectError> {
-        for node in 0..self.state.index.nodes.len() as u32 {
+        for node in self.state.index.node_ids() {
             let stored = self.state.definition(node)?;
             let Definition::Compile(compile) = &stored.definition else { continue };
             let first = compile.sources.first().map(Path::new);

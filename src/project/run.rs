@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use super::observer::{Notice, Observers, notify};
 use super::opened::Forced;
 use super::{Access, Opened, Project, ProjectError, RunReport};
-use crate::cache::Status;
 use crate::cache::index::flag;
+use crate::cache::{NodeId, Status};
 use crate::engine::event::{EVENT_VERSION, RunStarted, StageFinished};
 use crate::engine::{Engine, EngineError, Event, Options, RunFinished, Surroundings};
 use crate::git;
@@ -95,8 +95,8 @@ impl Opened<'_> {
         Ok(report)
     }
 
-    fn has_dirty(&self, selected: &[usize]) -> bool {
-        let wanted = |n: &u32| selected.is_empty() || selected.contains(&(*n as usize));
+    fn has_dirty(&self, selected: &[NodeId]) -> bool {
+        let wanted = |n: &NodeId| selected.is_empty() || selected.contains(n);
         self.state.restless().any(|n| wanted(&n))
     }
 
@@ -104,9 +104,9 @@ impl Opened<'_> {
     fn all_cached(&self, job: &Job<'_>) -> Result<RunReport, ProjectError> {
         let index = &self.state.index;
         let cached = job.request.cached;
-        let all: Vec<u32> = match job.selected {
-            [] => (0..index.nodes.len() as u32).collect(),
-            some => some.iter().map(|&n| n as u32).collect(),
+        let all: Vec<NodeId> = match job.selected {
+            [] => index.node_ids().collect(),
+            some => some.to_vec(),
         };
         if cached == CachedStages::All {
             job.emit(&Event::RunStarted(RunStarted {
@@ -120,7 +120,7 @@ impl Opened<'_> {
         }
         let mut stages = Vec::new();
         for &node in &all {
-            let n = &index.nodes[node as usize];
+            let n = index.node(node);
             let wanted = match cached {
                 CachedStages::All => true,
                 CachedStages::Logs => n.has(flag::RESULT) || n.has(flag::LOG),
@@ -132,7 +132,7 @@ impl Opened<'_> {
                 stages.extend(finished(event));
             }
         }
-        let is_skipped = |n: &&u32| index.nodes[**n as usize].status() == Status::Skipped;
+        let is_skipped = |n: &&NodeId| index.node(**n).status() == Status::Skipped;
         let skipped = all.iter().filter(is_skipped).count();
         let summary =
             RunFinished { cached: all.len() - skipped, skipped, ..RunFinished::default() };
@@ -204,7 +204,7 @@ fn provenance(project: &Project<'_>, overrides: &Overrides, origin: &Origin) -> 
 /// One run: what it was asked for, in positions of nodes too, and who follows it.
 struct Job<'a> {
     request: &'a RunRequest,
-    selected: &'a [usize],
+    selected: &'a [NodeId],
     observers: Observers<'a>,
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use super::DecisionContext;
-use crate::cache::Index;
+use crate::cache::{Index, NodeId};
 use crate::digest::Digest;
 use crate::engine::explain::Forecast;
 use crate::pipeline::CompileWork;
@@ -30,7 +30,7 @@ pub(super) struct Made {
 pub(super) fn of(
     context: &DecisionContext<'_>,
     forecast: &Forecast<'_>,
-    compile: u32,
+    compile: NodeId,
 ) -> Result<Made, Option<String>> {
     let index = &context.state.index;
     let mut headers = BTreeMap::new();
@@ -66,7 +66,7 @@ pub(super) fn of(
 }
 
 /// How a node compiles; for how long it may is nothing of the kernel's.
-fn way(context: &DecisionContext<'_>, compile: u32) -> Option<CompileWork> {
+fn way(context: &DecisionContext<'_>, compile: NodeId) -> Option<CompileWork> {
     match context.state.definition(compile).ok()?.definition {
         Definition::Compile(compile) => Some(CompileWork { timeout_ms: 0, ..compile.work }),
         _ => None,
@@ -92,12 +92,12 @@ fn files(fields: &[(String, String)]) -> Vec<File> {
     fields.iter().filter_map(file).filter(|file| !file.digest.is_none()).collect()
 }
 
-fn writer_of(index: &Index, name: &str) -> Option<u32> {
-    let writes = |node: &u32| {
-        let outputs = index.ids(index.nodes[*node as usize].outputs);
+fn writer_of(index: &Index, name: &str) -> Option<NodeId> {
+    let writes = |node: &NodeId| {
+        let outputs = index.outputs(*node);
         outputs.iter().any(|&output| index.entry_name(output).1 == name)
     };
-    (0..index.nodes.len() as u32).find(writes)
+    index.node_ids().find(writes)
 }
 
 fn is_small(context: &DecisionContext<'_>, name: &str) -> bool {

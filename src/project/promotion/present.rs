@@ -4,7 +4,7 @@ use std::fs;
 
 use super::made::{self, Made};
 use super::{DecisionContext, Measured, PromotionError, Stale};
-use crate::cache::{Kind, Status};
+use crate::cache::{EntryId, Kind, NodeId, PerNode, Status};
 use crate::digest::Digest;
 use crate::engine::StageRecord;
 use crate::engine::explain::{Answer, Forecast, Why};
@@ -79,7 +79,7 @@ fn stale(what: Stale, measured: &Measured) -> PromotionError {
 struct Look<'a> {
     context: &'a DecisionContext<'a>,
     measured: &'a Measured,
-    node: u32,
+    node: NodeId,
 }
 
 impl Look<'_> {
@@ -88,20 +88,20 @@ impl Look<'_> {
     }
 
     /// What a run would do with a node, and with what it needs.
-    fn forecast(&self, node: u32) -> Result<(Forecast<'_>, Vec<u32>), PromotionError> {
+    fn forecast(&self, node: NodeId) -> Result<(Forecast<'_>, Vec<NodeId>), PromotionError> {
         let state = self.context.state;
-        let mut selected = vec![false; state.index.nodes.len()];
+        let mut selected = PerNode::new(false, state.index.nodes.len());
         let mut chosen = vec![node];
         let mut at = 0;
         while let Some(&next) = chosen.get(at) {
-            if !std::mem::replace(&mut selected[next as usize], true) {
-                chosen.extend(state.index.ids(state.index.nodes[next as usize].needs));
+            if !std::mem::replace(&mut selected[next], true) {
+                chosen.extend(state.index.needs(next));
             }
             at += 1;
         }
         let forecast =
             Forecast::of(state, self.context.host, &selected).map_err(PromotionError::State)?;
-        let needs = (0..selected.len() as u32).filter(|&n| selected[n as usize] && n != node);
+        let needs = state.index.node_ids().filter(|&n| selected[n] && n != node);
         Ok((forecast, needs.collect()))
     }
 
@@ -111,7 +111,7 @@ impl Look<'_> {
         let (forecast, needs) = self.forecast(self.node)?;
         for need in needs {
             let explanation = forecast.brief(need);
-            let passed = index.nodes[need as usize].status() == Status::Passed;
+            let passed = index.node(need).status() == Status::Passed;
             match explanation.answer {
                 Answer::Known | Answer::PutBack { .. } | Answer::Skipped { .. } => {}
                 Answer::Runs { why: Why::Always | Why::NoInputs } if passed => {}
@@ -122,12 +122,12 @@ impl Look<'_> {
     }
 
     /// The node that builds the kernel, and the entry of what it builds.
-    fn compile(&self) -> Option<(u32, u32)> {
+    fn compile(&self) -> Option<(NodeId, EntryId)> {
         let index = &self.context.state.index;
-        let inputs = index.ids(index.nodes[self.node as usize].inputs);
+        let inputs = index.inputs(self.node);
         let entry = inputs.first().copied()?;
-        let builds = |n: &u32| index.ids(index.nodes[*n as usize].outputs).contains(&entry);
-        Some(((0..index.nodes.len() as u32).find(builds)?, entry))
+        let builds = |n: &NodeId| index.outputs(*n).contains(&entry);
+        Some((index.node_ids().find(builds)?, entry))
     }
 
     /// A kernel that optloop builds.
@@ -151,7 +151,7 @@ impl Look<'_> {
         {
             return Err(changed());
         }
-        let sources = self.sources(index.ids(index.nodes[compile as usize].inputs))?;
+        let sources = self.sources(index.inputs(compile))?;
         let Made { headers, build } = made::of(self.context, &forecast, compile)
             .map_err(|why| why.map_or_else(changed, |path| self.stale(Stale::File(path))))?;
         let (_, name) = index.entry_name(entry);
@@ -167,7 +167,7 @@ impl Look<'_> {
     /// A kernel that only a command knows.
     fn command(&self) -> Result<Candidate, PromotionError> {
         let index = &self.context.state.index;
-        let sources = self.sources(index.ids(index.nodes[self.node as usize].inputs))?;
+        let sources = self.sources(index.inputs(self.node))?;
         for (read, source) in self.context.kernel.iter().zip(&sources) {
             let digest = Digest::of(&source.bytes).hex();
             if self.measured.field(&format!("input:{read}")) != Some(&digest) {
@@ -196,7 +196,7 @@ impl Look<'_> {
     }
 
     /// The kernel's files, each of them read by the node and as it was seen.
-    fn sources(&self, reads: &[u32]) -> Result<Vec<Content>, PromotionError> {
+    fn sources(&self, reads: &[EntryId]) -> Result<Vec<Content>, PromotionError> {
         let index = &self.context.state.index;
         let one = |path: &String| {
             // What was measured of a copy that optloop made is no file of the user's.
@@ -211,7 +211,7 @@ impl Look<'_> {
             })?;
             let bytes = fs::read(self.context.root().join(path))
                 .map_err(|e| self.stale(Stale::Unreadable(path.clone(), e.to_string())))?;
-            if Digest::of(&bytes) != index.entries[*seen as usize].digest {
+            if Digest::of(&bytes) != index.entry(*seen).digest {
                 return Err(self.stale(Stale::File(path.clone())));
             }
             Ok(Content { path: own.to_owned(), bytes })
