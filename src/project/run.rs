@@ -83,6 +83,7 @@ impl Opened<'_> {
             let job = Job { request, selected: &selected, observers };
             self.execute(&job, cancel)
         } else {
+            self.state.save_plan()?;
             self.state.save()?;
             self.all_cached(&Job { request, selected: &selected, observers })
         };

@@ -47,4 +47,43 @@ outputs = ["plain"]
     assert_eq!(reads(), 0, "nothing is new again");
     project.edit("pipeline.toml", "cat out in.txt", "cat in.txt out");
     assert!(reads() > 0, "the pipeline is");
+    // With nothing to run because of it.
+    project.edit("pipeline.toml", "[stages.plain]", "# the lines\n[stages.plain]");
+    assert!(reads() > 0, "the pipeline is, by a comment");
+    assert_eq!(reads(), 0, "nothing is new after a comment");
+}
+
+#[test]
+fn a_plan_that_is_made_while_nothing_of_it_runs_counts_from_then_on() {
+    let project = Project::new().file("in.txt", "1\n").pipeline(
+        r#"
+[stages.first]
+run = "cat in.txt > out"
+inputs = ["in.txt"]
+outputs = ["out"]
+[stages.second]
+needs = ["first"]
+run = "cat out > plain"
+inputs = ["out"]
+outputs = ["plain"]
+"#,
+    );
+    project.run().code(0);
+    // Entries are numbered anew by it, and a stage that is not asked for changes.
+    project.write("a.txt", "0\n");
+    let pipeline = project.read("pipeline.toml");
+    let edited = pipeline
+        .replace("cat out > plain", "cat a.txt out > plain")
+        .replace("inputs = [\"out\"]", "inputs = [\"a.txt\", \"out\"]");
+    project.write("pipeline.toml", &edited);
+    let ran = |args: &[&str]| {
+        project.run_with(args.iter().copied().chain(["--format", "json"])).outcomes()
+    };
+    assert_eq!(ran(&["first"])["first"], "cached");
+    let reads = || opened(&project.root(), "pipeline.toml", || drop(ran(&["first"])));
+    assert_eq!(reads(), 0, "the plan is known");
+    project.write("in.txt", "1\n");
+    assert_eq!(ran(&["first"])["first"], "cached", "the same content");
+    assert_eq!(ran(&[])["second"], "ran");
+    assert_eq!(project.read("plain"), "0\n1\n");
 }
