@@ -19,7 +19,9 @@
 //!   gains beside them; `layout same` or `layout gains` is one of these alone, `layout alone` the first with
 //!   one layout a side;
 //! - `campaign`: a whole campaign of candidates that do the best's work, and one with a real gain in ten;
-//!   `campaign same` or `campaign gains` is one of these alone, `--reps` its candidates.
+//!   `campaign same` or `campaign gains` is one of these alone, `--reps` its candidates;
+//! - `windows`: ways to hold a worker between launches, and what clocks say of empty windows; nothing of
+//!   the judge's is in it.
 //!
 //! `--only` leaves the other kernels of `pairs` and `layout` out. `--minutes N` begins no decision of
 //! `layout` later than that; with `--out` those of earlier calls are counted and not made again. `--load` keeps the other cores busy. `--out`
@@ -66,6 +68,8 @@ mod session;
 mod stages;
 #[path = "trust/subject.rs"]
 mod subject;
+#[path = "trust/windows.rs"]
+mod windows;
 #[path = "trust/world.rs"]
 mod world;
 
@@ -138,9 +142,10 @@ fn main() {
         Some("campaign") => campaign::run(&asked),
         Some("live") => live::run(&world, &asked),
         Some("layout") => layout::run(&world, &asked),
+        Some("windows") => windows::run(&world, &asked),
         _ => eprintln!(
             "name a study: session, accuracy, overhead, loops, coverage, cost, pairs, parts, decisions, \
-             live, layout or campaign"
+             live, layout, campaign or windows"
         ),
     }
 }

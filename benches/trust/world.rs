@@ -253,9 +253,14 @@ impl World {
         String::from_utf8_lossy(&finished.stdout).into_owned()
     }
 
+    /// A program of this study, built.
+    pub(crate) fn own_program(&self, source: &str) -> PathBuf {
+        self.program("cc", &[own_source(source)], &[]).expect("a C compiler")
+    }
+
     /// Busy loops on every core but the worker's, until the answer is dropped.
     pub(crate) fn load(&self) -> Vec<Running> {
-        let program = self.program("cc", &[own_source("load.c")], &[]).expect("a C compiler");
+        let program = self.own_program("load.c");
         let cores = std::thread::available_parallelism().map_or(1, usize::from) as u32;
         let others = (0..cores).filter(|core| Some(*core) != last_core());
         let busy = |core: u32| {
