@@ -52,6 +52,12 @@ pub trait Subject {
     /// What differs, in words, or that it cannot be told.
     fn check(&mut self, case: usize, set: u32, session: &mut dyn Session) -> Result<(), SlotEnd>;
 
+    /// Whether outputs of untimed launches are still there when those that are timed are over: large
+    /// sets have one output buffer in turn.
+    fn keeps_outputs(&self, _case: usize) -> bool {
+        true
+    }
+
     /// What is loaded from now on is drawn anew: a slot is taken again, and the process that runs
     /// has seen what it was given.
     fn renew(&mut self) {}

@@ -133,6 +133,26 @@ fn short_launches_are_timed_in_loops_of_500_steps() {
 }
 
 #[test]
+fn untimed_launches_are_compared_too() {
+    let mut wrong = script("a", 100);
+    wrong.outputs_from = [(1, vec![vec![0]]), (2, vec![vec![1]])].into();
+    let (measured, _) = run(&protocol(), vec![wrong]);
+    assert!(matches!(measured, Err(Halt::Wrong { case: 0, .. })), "{measured:?}");
+}
+
+#[test]
+fn what_a_kernel_takes_untimed_does_not_choose_how_it_is_timed() {
+    // Three warm-ups that return at once, or that take their time; then launches of that length.
+    for (untimed, us, looped) in [(10, 100, 1), (100_000, 100, 1), (10, 1, 10), (100_000, 1, 10)] {
+        let mut odd = script("a", us);
+        let timed = odd.durations_ns[0];
+        odd.durations_ns = [untimed; 3].into_iter().chain(vec![timed; 4000]).collect();
+        let (measured, _) = run(&protocol(), vec![odd]);
+        assert_eq!(measured.unwrap().cases[0].looped, looped, "{untimed} ns untimed, {us} us");
+    }
+}
+
+#[test]
 fn where_memory_is_short_inputs_rotate_and_stay_fresh() {
     let world = World::default();
     let scripts = vec![script("a", 100)];
@@ -196,7 +216,7 @@ fn twice_too_slow_is_given_up_after_the_first_process() {
 
 #[test]
 fn surely_too_slow_is_given_up_at_a_look_and_near_the_limit_never() {
-    for (limit, stopped) in [(90.0, Some(Stopped::TooSlow)), (100.03, None)] {
+    for (limit, stopped) in [(90.0, Some(Stopped::TooSlow)), (100.05, None)] {
         let protocol = Protocol { early_stop_us: Some(limit), ..protocol() };
         assert_eq!(measured(&protocol, vec![script("a", 100)]).stopped, stopped, "{limit}");
     }

@@ -2,7 +2,7 @@
 
 use optloop::engine::stage::FailureClass::{Cheating, Wrong};
 
-use super::court::{Court, DOUBLE, GOOD, Kernel};
+use super::court::{Court, DOUBLE, GOOD, Kernel, Verdict};
 
 #[test]
 fn kernels_that_are_right_on_some_launches_only_are_wrong() {
@@ -62,6 +62,33 @@ fn kernels_that_skip_work_are_wrong() {
             format!("static float last; if (y[0] == last && last == 2 * x[0]) return; {GOOD} last = y[0];"),
         )
         .passes(),
+    ]);
+}
+
+#[test]
+fn kernels_that_are_wrong_in_untimed_launches_are_wrong() {
+    let odd = |name, body: &str| Kernel::new(name, format!("{body} {{ {GOOD} }}"));
+    Court::new().judges(&[
+        odd(
+            "never computes on the inputs that warm-ups take turns on",
+            "static const float *first, *second; if (!first) first = x; else if (!second && x != first) second = x;\n\
+             if (x != first && x != second)",
+        )
+        .bench(Wrong, "elements"),
+        odd(
+            "computes there at first and not in later launches",
+            "static const float *first; static int calls; if (!first) first = x; if (calls++ < 2 || x != first)",
+        )
+        .bench(Wrong, "elements"),
+        // It is timed as what it takes when it counts.
+        Kernel {
+            bench: Verdict::Passes,
+            truth_us: 39.0,
+            ..odd(
+                "returns at once while it is warmed up",
+                "static const float *first; static int calls; if (!first) first = x; if (calls++ > 1 || x != first)",
+            )
+        },
     ]);
 }
 

@@ -67,6 +67,27 @@ fn priorities_are_out_of_reach() {
 }
 
 #[test]
+fn timers_that_would_go_off_in_the_other_sides_time_are_out_of_reach() {
+    let refused = |name, got: &str| Kernel {
+        confined: true,
+        ..Kernel::new(name, format!("{GOOD}\nif ({got}) y[0] += 1;")).passes()
+    };
+    Court::new().judges(&[
+        refused(
+            "has a timer wake it",
+            "({ struct sigevent e = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGCONT }; timer_t t;\n\
+             timer_create(CLOCK_MONOTONIC, &e, &t) == 0; })",
+        ),
+        refused("has descriptors of timers", "timerfd_create(CLOCK_MONOTONIC, 0) >= 0"),
+        refused(
+            "has an alarm in a moment",
+            "({ struct itimerval i = { { 0, 1000 }, { 0, 1000 } }; setitimer(ITIMER_REAL, &i, 0) == 0; })",
+        ),
+        refused("waits for all cores", "syscall(SYS_membarrier, 1, 0, 0) == 0"),
+    ]);
+}
+
+#[test]
 fn closed_descriptors_are_noticed() {
     let close = |name, deed: &str| {
         let body = format!("for (int i = 3; i < 1024; i++) {deed}; {GOOD}");

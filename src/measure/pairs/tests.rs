@@ -285,6 +285,35 @@ fn short_launches_are_timed_in_the_same_loops_on_both_sides() {
 }
 
 #[test]
+fn untimed_launches_are_compared_too() {
+    for memory in [1 << 20, 5] {
+        let mut candidate = script("a", 50);
+        candidate.outputs_from = [(0, vec![vec![0]]), (2, vec![vec![1]])].into();
+        let mut fight = Match::new(vec![script("a", 100)], vec![candidate]);
+        fight.memory = memory;
+        let stop = stopped(&mut fight);
+        assert_eq!(stop.side, Some(Side::Candidate));
+        assert!(matches!(stop.halt, Halt::Wrong { case: 0, .. }), "{stop:?}");
+    }
+}
+
+#[test]
+fn what_a_candidate_takes_untimed_does_not_choose_how_it_is_timed() {
+    // Two warm-ups that return at once, or that take their time; then as long as the incumbent.
+    for (untimed, us) in [(10, 100), (100_000, 100), (10, 1), (100_000, 1)] {
+        let mut candidate = script("a", us);
+        let timed = candidate.durations_ns[0];
+        candidate.durations_ns = [untimed; 2].into_iter().chain(vec![timed; 4000]).collect();
+        let mut fight = Match::new(vec![script("a", us)], vec![candidate]);
+        let mut pairs = KernelPairs::new(&mut fight, SlotPlan::default());
+        decide(&terms(), &mut pairs, &|| Duration::ZERO, &|_| {}).unwrap();
+        let looped = if us == 1 { 10 } else { 1 };
+        let measured = pairs.measurement(Side::Candidate).unwrap();
+        assert_eq!(measured.cases[0].looped, looped, "{untimed} ns untimed, {us} us");
+    }
+}
+
+#[test]
 fn where_memory_is_short_a_case_is_loaded_anew_with_other_inputs() {
     let slow = |us| vec![script("a", us)];
     for (memory, each, renewals) in [(5, 3, 2), (3, 1, 2), (8, 3, 1)] {

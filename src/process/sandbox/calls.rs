@@ -44,7 +44,9 @@ pub(super) const TRAPPED_HERE: Table =
 pub(super) const TRAPPED_HERE: Table = &[];
 
 /// What honest runtimes try and can live without; the answer is `EPERM`. Landlock knows nothing
-/// of modes, owners, times and attributes, nor of truncation before Linux 6.2.
+/// of modes, owners, times and attributes, nor of truncation before Linux 6.2. Timers go off on the
+/// core of the other side, also while their owner is stopped; a thread in `membarrier` keeps its
+/// process from being stopped.
 pub(super) const DENIED: Table = table! {
     SYS_sched_setaffinity SYS_set_mempolicy SYS_set_mempolicy_home_node SYS_mbind
     SYS_migrate_pages SYS_move_pages SYS_personality SYS_syslog
@@ -52,12 +54,14 @@ pub(super) const DENIED: Table = table! {
     SYS_truncate SYS_fchmod SYS_fchmodat SYS_fchown SYS_fchownat SYS_utimensat
     SYS_setxattr SYS_lsetxattr SYS_fsetxattr SYS_removexattr SYS_lremovexattr SYS_fremovexattr
     SYS_fcntl SYS_rt_sigaction
+    SYS_timer_create SYS_timer_settime SYS_timerfd_create SYS_timerfd_settime SYS_setitimer
+    SYS_membarrier
 };
 
 /// Those of one architecture only.
 #[cfg(target_arch = "x86_64")]
 pub(super) const DENIED_HERE: Table =
-    table! { SYS_chmod SYS_chown SYS_lchown SYS_utime SYS_utimes SYS_futimesat };
+    table! { SYS_chmod SYS_chown SYS_lchown SYS_utime SYS_utimes SYS_futimesat SYS_alarm };
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) const DENIED_HERE: Table = &[];
 

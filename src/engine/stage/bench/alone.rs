@@ -109,6 +109,10 @@ impl measure::Subject for Benched<'_> {
         judge::load_what_fits(sets, &mut |sets| session.load(&self.judge.arguments(case, sets)))
     }
 
+    fn keeps_outputs(&self, case: usize) -> bool {
+        !self.judge.is_large(case)
+    }
+
     fn check(&mut self, case: usize, set: u32, session: &mut dyn Session) -> Result<(), SlotEnd> {
         self.judge.check(SetId { case, set }, session, &mut self.outputs)
     }

@@ -176,6 +176,10 @@ impl Contest for Contested<'_> {
         })
     }
 
+    fn keeps_outputs(&self, case: usize) -> bool {
+        !self.judge.is_large(case)
+    }
+
     fn check(
         &mut self,
         _side: Side,

@@ -92,16 +92,23 @@ struct Ring {
     sets: u32,
     /// The first set that no launch has had.
     fresh: u32,
+    /// Sets from the first on that untimed launches have had.
+    untimed: u32,
 }
 
 impl Ring {
     fn of(sets: u32) -> Self {
-        Self { sets, fresh: Self::warm(sets) }
+        Self { sets, fresh: Self::warm(sets), untimed: 0 }
     }
 
     /// Sets that untimed launches take turns on.
     fn warm(sets: u32) -> u32 {
         WARM_SETS.min(sets - 1)
+    }
+
+    /// Untimed launches took turns on the sets that are theirs.
+    fn launched_untimed(&mut self, count: u32) {
+        self.untimed = self.untimed.max(count.min(Self::warm(self.sets)));
     }
 
     fn left(self) -> u32 {
@@ -114,8 +121,9 @@ impl Bout<'_> {
     pub(super) fn run(&mut self, count: u32, rng: &mut ChaCha8Rng) -> Result<Slots, Stop> {
         let first = self.known.shape.unwrap_or(Shape::first(self.plan));
         let mut ring = self.load(count * first.sets())?;
-        let shortest_ns = self.warm_up(ring, rng)?;
-        let wanted = self.known.shape.unwrap_or_else(|| self.shape(shortest_ns));
+        let incumbent_ns = self.warm_up(ring, rng)?;
+        ring.launched_untimed(self.warmups());
+        let wanted = self.known.shape.unwrap_or_else(|| self.shape(incumbent_ns));
         if count * wanted.sets() > ring.left() && wanted.looped > first.looped {
             ring = self.load(count * wanted.sets())?;
         }
@@ -133,6 +141,7 @@ impl Bout<'_> {
         while slots.pairs.len() < count as usize {
             if shape.sets() > ring.left() {
                 // Memory is short, and what was launched before is not fresh any more.
+                self.check_untimed(ring)?;
                 self.contest.renew();
                 let left = count - slots.pairs.len() as u32;
                 ring = self.load(left * shape.sets())?;
@@ -142,6 +151,7 @@ impl Bout<'_> {
             }
             let (pair, samples) = self.pair(shape, ring, rng)?;
             ring.fresh += shape.sets();
+            ring.launched_untimed(shape.discard);
             if self.counts(&mut again)? {
                 slots.pairs.push(pair);
                 slots.samples.incumbent.extend(samples.incumbent);
@@ -151,7 +161,23 @@ impl Bout<'_> {
                 slots.discarded += u64::from(shape.timed);
             }
         }
+        self.check_untimed(ring)?;
+        self.known.shape = Some(self.longer_loops(shape, &slots));
         Ok(slots)
+    }
+
+    /// More launches a sample where those that were timed are shorter than the clock needs. Untimed
+    /// ones have no say in it: a kernel could take its time there.
+    fn longer_loops(&self, shape: Shape, slots: &Slots) -> Shape {
+        let needed = |side| {
+            let times: Vec<f64> = slots.samples.of(side).iter().map(counted_ns).collect();
+            let timer = self.sessions.of(side).timer();
+            let typical = Statistic::Median.of_slot(&times)?;
+            Some(loops((typical + timer.overhead_ns) as u64, timer))
+        };
+        // A single launch a slot is long.
+        let loops = Side::BOTH.into_iter().filter_map(needed).max().filter(|_| shape.discard > 0);
+        Shape { looped: loops.map_or(shape.looped, |loops| loops.max(shape.looped)), ..shape }
     }
 
     /// Whether a pair counts: not when either side's session says why it should not.
@@ -185,12 +211,13 @@ impl Bout<'_> {
         Ok(Ring::of(sets))
     }
 
-    /// Launches both sides without counting; what the quicker one takes.
+    /// Launches both sides without counting; what the incumbent takes, for a candidate that returned
+    /// at once, or took its time, would choose by it how it is timed.
     fn warm_up(&mut self, ring: Ring, rng: &mut ChaCha8Rng) -> Result<u64, Stop> {
         let drawn = coin(rng);
         // What the candidate may take is known from the incumbent alone.
         let first = if self.known.incumbent_ns.is_some() { drawn } else { Side::Incumbent };
-        let mut shortest_ns = u64::MAX;
+        let mut incumbent_ns = 0;
         for side in [first, first.other()] {
             self.limit();
             let mut latest_ns = 0;
@@ -198,20 +225,20 @@ impl Bout<'_> {
                 latest_ns = self.launch(side, number % Ring::warm(ring.sets), 1)?.reported_ns;
             }
             self.pause(side)?;
-            if side == Side::Incumbent && self.known.incumbent_ns.is_none() {
-                self.known.incumbent_ns = Some(latest_ns as f64);
+            if side == Side::Incumbent {
+                incumbent_ns = latest_ns;
+                self.known.incumbent_ns.get_or_insert(latest_ns as f64);
             }
-            shortest_ns = shortest_ns.min(latest_ns);
         }
-        Ok(shortest_ns)
+        Ok(incumbent_ns)
     }
 
-    /// How slots go when the quicker side takes so long.
-    fn shape(&self, shortest_ns: u64) -> Shape {
-        if shortest_ns > self.plan.single_over_ns {
+    /// How slots go when the incumbent takes so long.
+    fn shape(&self, incumbent_ns: u64) -> Shape {
+        if incumbent_ns > self.plan.single_over_ns {
             return Shape { looped: 1, timed: 1, discard: 0 };
         }
-        let looped = |side| loops(shortest_ns, self.sessions.of(side).timer());
+        let looped = |side| loops(incumbent_ns, self.sessions.of(side).timer());
         let looped = looped(Side::Incumbent).max(looped(Side::Candidate));
         Shape { looped, ..Shape::first(self.plan) }
     }
@@ -295,6 +322,19 @@ impl Bout<'_> {
                     Stop { side: Some(side), halt: Halt::Wrong { case, report } }
                 }
             })?;
+        }
+        Ok(())
+    }
+
+    /// Compares what the latest untimed launches left: they do the work, too.
+    fn check_untimed(&mut self, ring: Ring) -> Result<(), Stop> {
+        if !self.contest.keeps_outputs(self.known.case) {
+            return Ok(());
+        }
+        let untimed = Shape { looped: 1, timed: ring.untimed, discard: 0 };
+        for side in Side::BOTH {
+            let ring = Ring { fresh: 0, ..ring };
+            self.check(&Slot { side, shape: untimed, ring, surprise: None }, Early::new())?;
         }
         Ok(())
     }
