@@ -71,14 +71,8 @@ impl Announcer for Announcing<'_> {
     fn announce(&mut self, history: &History) -> Announced {
         let iteration = history.best.as_ref().map_or(0, |best| best.iteration);
         let mut said = Announced { iteration, ..Announced::default() };
-        if self.publish == Publish::Branch {
-            match publish::publish(self.to(self.root), history) {
-                Ok(published) => {
-                    said.branch = Some(publish::branch(history));
-                    said.commit = Some(published.commit);
-                }
-                Err(why) => said.warnings.push(format!("nothing was published: {why}")),
-            }
+        if self.publish != Publish::None {
+            self.publish(history, &mut said);
         }
         if !self.on_best.is_empty() {
             let ran = self.run(history);
@@ -92,6 +86,25 @@ impl Announcer for Announcing<'_> {
 }
 
 impl Announcing<'_> {
+    fn publish(&self, history: &History, said: &mut Announced) {
+        let published = match publish::publish(self.to(self.root), history) {
+            Ok(published) => published,
+            Err(why) => return said.warnings.push(format!("nothing was published: {why}")),
+        };
+        let branch = publish::branch(history);
+        said.commit = Some(published.commit);
+        if self.publish == Publish::Merge {
+            match git::fast_forward(self.root, &branch, &self.outside) {
+                Ok(moved) => said.merged = Some(moved),
+                Err(why) => said.warnings.push(format!(
+                    "{branch} was not merged: {why}: when nothing is in the way any more, \
+                     `git merge {branch}` does it"
+                )),
+            }
+        }
+        said.branch = Some(branch);
+    }
+
     fn to<'t>(&'t self, root: &'t Path) -> Destination<'t> {
         Destination { folder: self.folder, root, outside: &self.outside }
     }

@@ -36,6 +36,25 @@ impl Begun {
     }
 }
 
+/// A campaign takes up the commit that the user has checked out meanwhile: a new epoch begins.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Adopted {
+    /// Which epoch this is; the first one begins with the campaign.
+    pub epoch: u32,
+    /// The commit of the user's repository.
+    pub head: String,
+    /// The commit of the campaign's repository that holds the project as it is now.
+    pub base: String,
+    /// The same with the kept changes merged in; `base` itself where there are none.
+    pub merged: String,
+    /// What came along of the user's repository.
+    #[serde(default)]
+    pub ancestry: Ancestry,
+    /// Paths below the project's root that each tree gets beside the commit, read-only.
+    #[serde(default)]
+    pub carry: Vec<String>,
+}
+
 /// What a campaign's trees have of the user's repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]

@@ -82,6 +82,9 @@ pub fn changes_records(event: &Event) -> bool {
         | Event::Anchored(_)
         | Event::Limited(_)
         | Event::Steered(_)
+        | Event::Adopted(_)
+        | Event::MergedJudged { .. }
+        | Event::MergedKept
         | Event::Ended { .. }
         | Event::Finished { .. } => true,
         Event::Opened { .. }

@@ -1,5 +1,6 @@
 //! A campaign, one step after another: what [`super::step`] decides is done here, and written down.
 
+mod adopt;
 mod approved;
 mod error;
 mod files;
@@ -44,6 +45,8 @@ pub struct Parts<'a> {
     pub settings: &'a Settings,
     /// The campaign's folder.
     pub folder: &'a Path,
+    /// The user's project: it is read when the campaign begins, and when it adopts a commit.
+    pub source: Source<'a>,
     /// Who proposes.
     pub agent: &'a mut dyn Agent,
     /// Who decides.
@@ -89,14 +92,14 @@ impl<'a> Driver<'a> {
     ///
     /// # Errors
     /// When the project cannot be read, or the folder cannot be written.
-    pub fn begin(parts: Parts<'a>, source: &Source<'_>, begun: Begun) -> Result<Self, DriverError> {
+    pub fn begin(parts: Parts<'a>, begun: Begun) -> Result<Self, DriverError> {
         make_folder(parts.folder)?;
         let scope = Scope::new(&parts.settings.patterns)?;
-        let (trees, taken) = Trees::begin(parts.folder, source)?;
+        let (trees, taken) = Trees::begin(parts.folder, &parts.source)?;
+        let root = Some(parts.source.root.to_owned());
         let (log, _torn) = Log::open(parts.folder)?;
         let mut driver = Self { parts, trees, log, scope, announcer: None, since: Instant::now() };
-        let Taken { base, ancestry, carry } = taken;
-        let root = Some(source.root.to_owned());
+        let Taken { base, ancestry, carry, .. } = taken;
         driver.note(Event::Begun(Begun { base, ancestry, carry, root, ..begun }))?;
         driver.note_limits()?;
         Ok(driver)
@@ -212,7 +215,10 @@ impl<'a> Driver<'a> {
 
     fn act(&mut self, action: &Action) -> Result<Next, DriverError> {
         match *action {
+            Action::Adopt => return self.adopt(),
             Action::MeasureBaseline => return self.measure_baseline(),
+            Action::JudgeMerged => return self.judge_merged(),
+            Action::KeepMerged => return self.keep_merged(),
             Action::Open(iteration) => {
                 self.since = Instant::now();
                 self.note(Event::Opened { iteration })?;

@@ -168,11 +168,12 @@ impl World {
         trouble: u32,
         then: impl FnOnce(Driver<'_>) -> R,
     ) -> R {
-        let folder = self.at(folder);
+        let (folder, project) = (self.at(folder), self.at("project"));
         let mut agent = agent::of(&settings.agent, Surroundings::default());
         let parts = Parts {
             settings,
             folder: &folder,
+            source: source(&project),
             agent: &mut *agent,
             judge: &mut Numbers { folder: &folder, trouble },
             observer: &Seen::default(),
@@ -180,7 +181,7 @@ impl World {
             secrets: &Secrets::default(),
             cancel: &Cancel::default(),
         };
-        then(Driver::begin(parts, &source(&self.at("project")), begun()).expect("begun"))
+        then(Driver::begin(parts, begun()).expect("begun"))
     }
 
     fn drive(&self, folder: &str, settings: &Settings) -> (History, Vec<Event>) {
@@ -190,13 +191,14 @@ impl World {
 
     fn watched(&self, folder: &str, settings: &Settings, seen: &dyn Observer) -> History {
         let env = vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())];
-        let folder = self.at(folder);
+        let (folder, project) = (self.at(folder), self.at("project"));
         let surroundings = Surroundings { env: env.clone(), ..Surroundings::default() };
         let mut agent = agent::of(&settings.agent, surroundings);
         let mut judge = Numbers { folder: &folder, trouble: 0 };
         let parts = Parts {
             settings,
             folder: &folder,
+            source: source(&project),
             agent: &mut *agent,
             judge: &mut judge,
             observer: seen,
@@ -207,7 +209,7 @@ impl World {
         let mut driver = if folder.exists() {
             Driver::resume(parts).expect("resumed").0
         } else {
-            Driver::begin(parts, &source(&self.at("project")), begun()).expect("begun")
+            Driver::begin(parts, begun()).expect("begun")
         };
         assert_eq!(driver.run().expect("it runs"), Ran::ToItsEnd);
         driver.history().clone()
@@ -266,6 +268,7 @@ fn begun() -> Begun {
         id: "c-1".to_owned(),
         goal: "fewer cycles".to_owned(),
         pipeline: "p.toml".to_owned(),
+        head: Some("one".to_owned()),
         ..Begun::default()
     }
 }
@@ -644,12 +647,13 @@ fn what_a_guard_prints_of_a_secret_is_not_written_down() {
     let script = "! grep -q 90 k.c || { echo the key is sesame-open; exit 1; }";
     settings.guards[0].run = ["sh", "-c", script].map(str::to_owned).to_vec();
     settings.guards[0].expect = None;
-    let folder = world.at("c");
+    let (folder, project) = (world.at("c"), world.at("project"));
     let env = [("PATH".into(), "/usr/bin:/bin".into())];
     let mut agent = agent::of(&settings.agent, Surroundings::default());
     let parts = Parts {
         settings: &settings,
         folder: &folder,
+        source: source(&project),
         agent: &mut *agent,
         judge: &mut Numbers { folder: &folder, trouble: 0 },
         observer: &Seen::default(),
@@ -657,7 +661,7 @@ fn what_a_guard_prints_of_a_secret_is_not_written_down() {
         secrets: &Secrets::of([("MY_KEY", "sesame-open")]),
         cancel: &Cancel::default(),
     };
-    let mut driver = Driver::begin(parts, &source(&world.at("project")), begun()).expect("begun");
+    let mut driver = Driver::begin(parts, begun()).expect("begun");
     assert_eq!(driver.run().expect("it runs"), Ran::ToItsEnd);
     assert_eq!(statuses(driver.history()), ["guard"]);
     for file in ["events.jsonl", "report.md", "experiments.jsonl"] {
@@ -725,3 +729,6 @@ proptest! {
 
 #[path = "driver/steer_tests.rs"]
 mod steer;
+
+#[path = "driver/adopt_tests.rs"]
+mod adopt;

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::anchored::Anchored;
-pub use super::begun::{Ancestry, Begun};
+pub use super::begun::{Adopted, Ancestry, Begun};
 pub use super::end::{End, Limits};
 pub use super::judgement::{AskedFor, Judgement, Outcome};
 pub use super::proposal::{AgentEnd, Changed, How, Proposal, Rule, Violation};
@@ -114,6 +114,15 @@ pub enum Event {
         /// Which.
         head: String,
     },
+    /// That commit is what the campaign works on from now on.
+    Adopted(Adopted),
+    /// The kept changes, merged with an adopted commit, were judged beside its baseline.
+    MergedJudged {
+        /// What came of it.
+        judgement: Judgement,
+    },
+    /// They are the best again.
+    MergedKept,
     /// A driver takes up what another one left.
     Resumed,
     /// What ends the campaign, by its file: when it begins, and where that has changed since.
@@ -141,6 +150,9 @@ pub struct Announced {
     pub branch: Option<String>,
     /// Its commit there.
     pub commit: Option<String>,
+    /// The user's branch that was moved there, `refs/heads/…`; none where none was.
+    #[serde(default)]
+    pub merged: Option<String>,
     /// What did not succeed; it changes nothing about the best.
     pub warnings: Vec<String>,
 }

@@ -1,6 +1,9 @@
 //! What is known of a campaign from its log: the fold of its events.
 
+mod adopting;
+
 use super::anchored::Anchored;
+use super::epoch::{Epoch, Merged};
 use super::event::{
     AskedFor, Baseline, Begun, Better, End, Entry, Event, Holds, Judgement, Limits, Outcome,
     Proposal, Status, Steered,
@@ -47,6 +50,12 @@ pub struct History {
     pub announced: u32,
     /// How long it took to confirm targets, s.
     pub confirming_s: f64,
+    /// The epochs before the present one, oldest first: with each begins another commit of the user's.
+    pub epochs: Vec<Epoch>,
+    /// The kept changes on an adopted commit, until it is known whether they stay.
+    pub merged: Option<Merged>,
+    /// The best is to be compared with the first baseline at once.
+    pub is_anchor_wanted: bool,
 }
 
 /// The best so far.
@@ -168,12 +177,16 @@ impl History {
             Event::Anchored(anchored) => {
                 self.anchor = Some(anchored.clone());
                 self.unanchored = 0;
+                self.is_anchor_wanted = false;
             }
             Event::Limited(limits) => self.limits = limits.clone(),
             Event::Steered(steered) => self.steer(steered),
             Event::Halted { message } => self.halted = Some(message.clone()),
             Event::Held { .. } | Event::NotHeld { .. } | Event::Resumed => {}
             Event::Moved { head } => self.moved_to(head),
+            Event::Adopted(adopted) => self.adopt(adopted)?,
+            Event::MergedJudged { judgement } => self.judge_merged(judgement)?,
+            Event::MergedKept => self.keep_merged()?,
             Event::Announced(said) => self.announced = said.iteration,
             Event::Finished { end } => self.end = Some(*end),
         }
@@ -294,7 +307,7 @@ impl History {
     pub fn device_seconds(&self) -> f64 {
         let baseline = self.baseline.as_ref().map_or(0.0, |baseline| baseline.seconds);
         let judged = self.iterations.iter().map(Iteration::judging_seconds);
-        baseline + judged.sum::<f64>() + self.confirming_s
+        baseline + judged.sum::<f64>() + self.confirming_s + self.adopting_s()
     }
 
     /// How much better the best's measurement is than the baseline's, as a share of it: two numbers of
@@ -305,7 +318,12 @@ impl History {
 
     /// The same of any value of the metric.
     pub fn beside_baseline(&self, value: f64) -> Option<f64> {
-        let baseline = self.baseline.as_ref()?;
+        self.beside(self.next_number(), value)
+    }
+
+    /// The same of a value that an iteration measured.
+    pub fn beside(&self, iteration: u32, value: f64) -> Option<f64> {
+        let baseline = self.baseline_of(iteration)?;
         let ratio = match baseline.better {
             Better::Lower => 1.0 - value / baseline.value,
             Better::Higher => value / baseline.value - 1.0,

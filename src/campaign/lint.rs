@@ -52,6 +52,20 @@ pub fn look(folder: &Path) -> Vec<Finding> {
     findings.0
 }
 
+/// Where all artifacts are, below the campaign's folder.
+fn artifacts(history: &History) -> Vec<String> {
+    let baseline = history.baseline.iter().map(|one| ("judge".to_owned(), &one.artifact));
+    let earlier = history.epochs.iter().enumerate().filter_map(|(at, epoch)| {
+        Some((format!("epochs/{}", at + 1), &epoch.baseline.as_ref()?.artifact))
+    });
+    let judged = history.iterations.iter().filter_map(|one| {
+        let artifact = one.judgement.as_ref()?.artifact.as_ref()?;
+        Some((history.judge_of(one.number), artifact))
+    });
+    let all = baseline.chain(earlier).chain(judged).filter(|(_, artifact)| !artifact.is_empty());
+    all.map(|(folder, artifact)| format!("{folder}/{artifact}")).collect()
+}
+
 #[derive(Default)]
 struct Findings(Vec<Finding>);
 
@@ -118,12 +132,9 @@ impl Findings {
 
     /// Artifacts, and what is kept with each iteration.
     fn kept_files(&mut self, folder: &Path, history: &History) {
-        let baseline = history.baseline.as_ref().map(|baseline| baseline.artifact.as_str());
-        let judged = history.iterations.iter().filter_map(|one| one.judgement.as_ref());
-        let artifacts = judged.filter_map(|judged| judged.artifact.as_deref());
-        for artifact in baseline.into_iter().chain(artifacts).filter(|one| !one.is_empty()) {
-            if !folder.join("judge").join(artifact).is_file() {
-                self.error(&format!("judge/{artifact}"), "this artifact is not there");
+        for artifact in artifacts(history) {
+            if !folder.join(&artifact).is_file() {
+                self.error(&artifact, "this artifact is not there");
             }
         }
         for iteration in &history.iterations {

@@ -36,6 +36,17 @@ pub enum Misplaced {
     /// It is about an iteration that has ended, or was not opened.
     #[error("iteration {0} is not under way")]
     NotUnderWay(u32),
+    /// Epochs have no gaps.
+    #[error("epoch {found} cannot follow {last}")]
+    Epoch {
+        /// The number that was found.
+        found: u32,
+        /// The one before it.
+        last: u32,
+    },
+    /// It is about kept changes on an adopted commit.
+    #[error("no kept changes were merged with an adopted commit, or they were judged already")]
+    NothingMerged,
     /// What was kept was committed and measured.
     #[error("what was kept has no commit or no value")]
     NothingToKeep,

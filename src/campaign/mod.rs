@@ -21,6 +21,7 @@ pub mod derived;
 pub mod diary;
 pub mod driver;
 pub mod end;
+mod epoch;
 pub mod event;
 pub mod export;
 pub mod file;

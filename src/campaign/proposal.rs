@@ -25,6 +25,20 @@ pub struct Proposal {
     pub denied: Vec<String>,
 }
 
+impl Proposal {
+    /// Why there is nothing to judge, where nothing was changed that may be.
+    pub fn nothing_words(&self) -> String {
+        const SHOWN: usize = 3;
+        if self.strays.is_empty() {
+            return "the agent changed nothing".to_owned();
+        }
+        let shown = self.strays.iter().take(SHOWN).map(String::as_str);
+        let more = if self.strays.len() > SHOWN { ", …" } else { "" };
+        let shown = shown.collect::<Vec<_>>().join(", ");
+        format!("the agent changed nothing that it may edit; it left new files: {shown}{more}")
+    }
+}
+
 /// What an agent says of its change. Only a veto has an effect; the rest is kept for people and for
 /// later prompts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::event::Status;
+use super::event::{Begun, Status};
 use super::history::{History, Iteration};
-use crate::git::{self, Message, Outside, Published, Step, Target};
+use crate::git::{self, Message, Outside, Private, Published, Step, Target};
 
 /// Where a campaign's changes go.
 #[derive(Debug, Clone, Copy)]
@@ -34,10 +34,13 @@ pub enum PublishError {
     Git(#[from] git::Error),
 }
 
-/// The branch of a campaign.
+/// The branch of a campaign's present epoch.
 pub fn branch(history: &History) -> String {
     let id = history.begun.as_ref().map(|begun| begun.id.as_str()).unwrap_or_default();
-    format!("optloop/{id}")
+    match history.epoch() {
+        1 => format!("optloop/{id}"),
+        epoch => format!("optloop/{id}-epoch{epoch}"),
+    }
 }
 
 /// Makes a commit of each kept change that the campaign's branch does not have. The user's files,
@@ -65,7 +68,13 @@ fn steps(folder: &Path, history: &History) -> Result<Vec<Step>, PublishError> {
     let repository = folder.join("repo");
     let mut before = begun.base.as_str();
     let mut steps = Vec::new();
-    for iteration in history.iterations.iter().filter(|one| one.status == Some(Status::Kept)) {
+    if let Some(merged) = history.merged.as_ref().filter(|merged| merged.is_kept) {
+        steps.push(merged_step(folder, history, begun, &merged.commit)?);
+        before = &merged.commit;
+    }
+    let from = history.epochs.last().map_or(0, |epoch| epoch.until);
+    let present = history.iterations.iter().filter(|one| one.number > from);
+    for iteration in present.filter(|one| one.status == Some(Status::Kept)) {
         let Some(commit) = iteration.commit.as_deref() else { continue };
         let changed = iteration.proposal.iter().flat_map(|proposal| &proposal.files);
         let paths: Vec<PathBuf> = changed.map(|file| PathBuf::from(&file.path)).collect();
@@ -77,6 +86,33 @@ fn steps(folder: &Path, history: &History) -> Result<Vec<Step>, PublishError> {
         before = commit;
     }
     Ok(steps)
+}
+
+/// The kept changes of earlier epochs, as one commit on the one that was adopted.
+fn merged_step(
+    folder: &Path,
+    history: &History,
+    begun: &Begun,
+    merged: &str,
+) -> Result<Step, PublishError> {
+    let repository = folder.join("repo");
+    let differing = Private::open(&repository)?.differing(&begun.base, merged)?;
+    let paths: Vec<PathBuf> = differing.there.into_iter().chain(differing.gone).collect();
+    let judged = history.merged.as_ref().and_then(|merged| merged.judgement.as_ref());
+    let kept = history.iterations.iter().filter(|one| one.status == Some(Status::Kept));
+    let from = history.epochs.last().map_or(0, |epoch| epoch.until);
+    let numbers: Vec<String> =
+        kept.filter(|one| one.number <= from).map(|one| one.number.to_string()).collect();
+    let iterations = numbers.join(", ");
+    Ok(Step {
+        id: format!("{}/epoch{}", begun.id, history.epoch()),
+        message: Message {
+            title: format!("experiment(optimize): the changes of iterations {iterations}"),
+            body: judged.map(|judged| judged.reason.clone()).unwrap_or_default(),
+            trailers: Vec::new(),
+        },
+        files: git::edits(&repository, &begun.base, merged, &paths)?,
+    })
 }
 
 /// What a commit says: what was changed, what came of it, and where the measurement lies.

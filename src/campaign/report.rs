@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::anchored::Anchored;
-use super::event::{Outcome, Violation};
+use super::event::{Outcome, Status, Violation};
 use super::history::{History, Iteration};
 use super::proposal::Account;
 
@@ -115,6 +115,7 @@ pub fn record(history: &History, iteration: &Iteration) -> Option<Record> {
     let status = iteration.status?;
     let proposal = iteration.proposal.clone().unwrap_or_default();
     let judged = iteration.verdict();
+    let nothing = (status == Status::NoOp).then(|| proposal.nothing_words());
     Some(Record {
         version: RECORD_VERSION,
         iteration: iteration.number,
@@ -124,10 +125,10 @@ pub fn record(history: &History, iteration: &Iteration) -> Option<Record> {
         gain: judged.and_then(|judged| judged.gain),
         lower: judged.and_then(|judged| judged.lower),
         upper: judged.and_then(|judged| judged.upper),
-        delta: judged.and_then(|judged| history.beside_baseline(judged.value?)),
+        delta: judged.and_then(|judged| history.beside(iteration.number, judged.value?)),
         guard: judged.and_then(|judged| guarded(judged.outcome)),
         description: proposal.description,
-        reason: judged.map(|judged| judged.reason.clone()).unwrap_or_default(),
+        reason: judged.map(|judged| judged.reason.clone()).or(nothing).unwrap_or_default(),
         files: proposal.files.into_iter().map(|file| file.path).collect(),
         violations: proposal.violations,
         artifact: judged.and_then(|judged| judged.artifact.clone()),

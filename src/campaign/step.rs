@@ -91,8 +91,14 @@ pub enum Wish {
 /// What is done next.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
+    /// The commit that the user has checked out meanwhile is taken up.
+    Adopt,
     /// The unchanged project is measured.
     MeasureBaseline,
+    /// The kept changes on an adopted commit are judged.
+    JudgeMerged,
+    /// They become the best.
+    KeepMerged,
     /// A request is answered.
     Steer,
     /// The next iteration begins.
@@ -129,14 +135,22 @@ pub fn step(history: &History, rules: &Rules, wish: Wish) -> Action {
     if history.end.is_some() {
         return Action::Nothing;
     }
-    let Some(best) = &history.best else { return Action::MeasureBaseline };
+    let is_adopting = rules.on_moved == OnMoved::Adopt && history.moved.is_some();
+    let Some(best) = &history.best else {
+        return if is_adopting { Action::Adopt } else { Action::MeasureBaseline };
+    };
     match history.open_iteration() {
         Some(iteration) => {
             let is_over = wish == Wish::NoTime || is_device_spent(history, rules);
             let allowance = if is_over { Allowance::Spent } else { Allowance::Left };
             within(iteration, rules, allowance)
         }
-        None => between(history, rules, wish, best),
+        None if is_adopting && wish != Wish::Stop => Action::Adopt,
+        None => match history.merged.as_ref().filter(|merged| merged.is_waiting()) {
+            Some(merged) if merged.is_better() => Action::KeepMerged,
+            Some(_) => Action::JudgeMerged,
+            None => between(history, rules, wish, best),
+        },
     }
 }
 
@@ -234,9 +248,9 @@ fn between(history: &History, rules: &Rules, wish: Wish, best: &Best) -> Action 
 fn is_anchor_due(history: &History, rules: &Rules, end: Option<End>) -> bool {
     let is_time_left = rules.seconds.is_none_or(|most| history.seconds() < most);
     rules.anchor.is_some_and(|every| match end {
-        None => history.unanchored >= every,
+        None => history.is_anchor_wanted || history.unanchored >= every,
         Some(End::Blocked) => false,
-        Some(_) => is_time_left && history.unanchored > 0,
+        Some(_) => is_time_left && (history.is_anchor_wanted || history.unanchored > 0),
     })
 }
 

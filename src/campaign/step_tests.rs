@@ -3,8 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::campaign::anchored::Anchored;
 use crate::campaign::event::{
-    Announced, Baseline, Begun, Better, Changed, Event, Holds, How, Judgement, Outcome, Rule,
-    Violation,
+    Adopted, Announced, Baseline, Begun, Better, Changed, Event, Holds, How, Judgement, Outcome,
+    Rule, Violation,
 };
 
 fn judgement(outcome: Outcome, value: f64) -> Judgement {
@@ -330,6 +330,57 @@ fn a_head_that_moved_ends_a_campaign_that_asks_for_it_and_one_that_came_back_doe
     assert_eq!(step(&history, &Rules::default(), Wish::GoOn), Action::Open(1));
     history.apply(&Event::Moved { head: "one".to_owned() }).expect("it follows");
     assert_eq!(step(&history, &stop, Wish::GoOn), Action::Open(1));
+}
+
+#[test]
+fn an_adopted_commit_is_measured_then_the_kept_changes_are_judged_kept_and_anchored() {
+    let rules = Rules { on_moved: OnMoved::Adopt, anchor: Some(9), ..Rules::default() };
+    let mut history = measured();
+    let begun = history.begun.as_mut().expect("begun");
+    begun.head = Some("one".to_owned());
+    iterate(&mut history, &proposal(&["k.c"]), &judgement(Outcome::Better, 90.0));
+    let apply = |history: &mut History, event| history.apply(&event).expect("it follows");
+    apply(&mut history, Event::Moved { head: "two".to_owned() });
+    assert_eq!(step(&history, &rules, Wish::GoOn), Action::Adopt);
+    assert_eq!(step(&history, &rules, Wish::Stop), Action::Finish(End::Stopped));
+    let adopted = |epoch, merged: &str| {
+        let (base, merged) = ("base2".to_owned(), merged.to_owned());
+        Event::Adopted(Adopted {
+            epoch,
+            head: "two".to_owned(),
+            base,
+            merged,
+            ..Adopted::default()
+        })
+    };
+    assert!(history.clone().apply(&adopted(3, "m")).is_err(), "epochs have no gaps");
+    let mut without = history.clone();
+    apply(&mut without, adopted(2, "base2"));
+    apply(&mut without, Event::Baseline(Baseline { value: 70.0, ..Baseline::default() }));
+    assert_eq!(step(&without, &rules, Wish::GoOn), Action::Open(2));
+
+    apply(&mut history, adopted(2, "m"));
+    assert_eq!(history.best_commit(), Some("m"));
+    assert_eq!(step(&history, &rules, Wish::GoOn), Action::MeasureBaseline);
+    apply(&mut history, Event::Baseline(Baseline { value: 70.0, ..Baseline::default() }));
+    assert_eq!(step(&history, &rules, Wish::GoOn), Action::JudgeMerged);
+    assert!(history.clone().apply(&Event::MergedKept).is_err(), "nothing was judged");
+    let judged = |outcome| Event::MergedJudged { judgement: judgement(outcome, 60.0) };
+    let mut worse = history.clone();
+    apply(&mut worse, judged(Outcome::Worse));
+    assert_eq!(step(&worse, &rules, Wish::GoOn), Action::Open(2));
+    assert_eq!(worse.best.expect("a best").commit, "base2");
+    apply(&mut history, judged(Outcome::Better));
+    assert_eq!(step(&history, &rules, Wish::GoOn), Action::KeepMerged);
+    apply(&mut history, Event::MergedKept);
+    assert_eq!(step(&history, &rules, Wish::GoOn), Action::Anchor);
+    let best = history.best.clone().expect("a best");
+    assert_eq!((best.iteration, &best.commit[..], best.value), (1, "m", 60.0));
+    apply(&mut history, Event::Anchored(Anchored::default()));
+    assert_eq!(step(&history, &rules, Wish::GoOn), Action::Open(2));
+    // Each value stands beside the baseline of its time.
+    assert_eq!(history.beside(1, 90.0), Some(0.1).map(|_| 1.0 - 90.0 / 100.0));
+    assert_eq!(history.beside(2, 63.0), Some(1.0 - 63.0 / 70.0));
 }
 
 #[test]

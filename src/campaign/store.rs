@@ -40,6 +40,16 @@ pub struct About {
     /// Every setting with its source.
     #[serde(default)]
     pub settings: Vec<Setting>,
+    /// The epoch that it is about: it is written anew when a commit of the user's is adopted.
+    #[serde(default = "first_epoch")]
+    pub epoch: u32,
+    /// The commit of the user's repository that the epoch began with.
+    #[serde(default)]
+    pub head: Option<String>,
+}
+
+fn first_epoch() -> u32 {
+    1
 }
 
 /// A campaign's folder.
@@ -222,6 +232,8 @@ mod tests {
             optloop: "0".to_owned(),
             given: Given::default(),
             settings: Vec::new(),
+            epoch: 1,
+            head: None,
         };
         stored.write_about(&about).expect("written");
         assert_eq!(stored.about().expect("read"), about);

@@ -3,6 +3,7 @@
 //!
 //! Nothing is shared with the user's checkout, which is read once, at the start.
 
+mod adopt;
 mod error;
 mod space;
 mod take;
@@ -19,6 +20,7 @@ use super::scope::Scope;
 use crate::git::{FileChange, OwnWanted, Private};
 use crate::tree::{Changes, Listing, Stat, Swap, Tree, tick};
 
+pub use adopt::AdoptedTrees;
 pub use error::TreeError;
 use error::files;
 pub use take::{Source, Taken};
@@ -237,8 +239,13 @@ impl Trees {
             .map(|file| Swap { name: PathBuf::from(&file.path), from: kept.join(&file.path) });
         let listing = self.project.with(&swaps.collect::<Vec<_>>()).map_err(files(doing))?;
         let gone: Vec<PathBuf> = gone.iter().map(|file| PathBuf::from(&file.path)).collect();
+        self.fill_judge(&listing.without(&gone))
+    }
+
+    fn fill_judge(&mut self, listing: &Listing) -> Result<PathBuf, TreeError> {
+        let doing = "preparing the judge's tree";
         let mut tree = self.tree(JUDGE).map_err(files(doing))?;
-        tree.update(&listing.without(&gone), &|| false).map_err(files(doing))?;
+        tree.update(listing, &|| false).map_err(files(doing))?;
         let base = self.base.clone();
         // What candidates change is not in the index: git reads these files again.
         self.own_repository(JUDGE, &base, &Filled { tree: &tree, changes: Changes::default() })?;

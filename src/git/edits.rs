@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use git2::FileMode;
 
 use super::Error;
+use super::forgiving::forgiving;
 
 /// A plain file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub struct Edit {
 pub fn edits(folder: &Path, from: &str, to: &str, paths: &[PathBuf]) -> Result<Vec<Edit>, Error> {
     let doing = || format!("reading {to} in `{}`", folder.display());
     let failed = |e: git2::Error| Error::failed(doing())(e.message().to_owned());
-    let repository = git2::Repository::open_bare(folder).map_err(failed)?;
+    let repository = forgiving(|| git2::Repository::open_bare(folder)).map_err(failed)?;
     let tree = |commit: &str| {
         let commit = repository.revparse_single(commit).and_then(|o| o.peel_to_commit());
         commit.and_then(|commit| commit.tree()).map_err(failed)

@@ -123,7 +123,7 @@ impl Origin {
         let from = self.private.to_string_lossy().into_owned();
         let words = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", &from];
         let all = [
-            "HEAD:refs/optloop/head",
+            "+HEAD:refs/optloop/head",
             "+refs/tags/*:refs/tags/*",
             "+refs/remotes/origin/*:refs/remotes/origin/*",
         ];

@@ -53,14 +53,14 @@ impl Private {
         set.map(drop).map_err(self.failed("writing a reference of"))
     }
 
-    /// Removes a reference, if it is there.
+    /// Removes every reference but branches, which are optloop's own.
     ///
     /// # Errors
     /// When it cannot be removed.
     pub fn remove_references(&self) -> Result<(), Error> {
         let doing = "removing references of";
         let found = self.repository.references().map_err(self.failed(doing))?;
-        for mut reference in found.flatten() {
+        for mut reference in found.flatten().filter(|reference| !reference.is_branch()) {
             reference.delete().map_err(self.failed(doing))?;
         }
         Ok(())

@@ -15,6 +15,7 @@ use git2::{Delta, FileMode, Oid, RepositoryInitOptions, Signature};
 
 use super::Error;
 use super::content::{Content, content, remove};
+use super::forgiving::forgiving;
 
 /// The repository.
 pub struct Private {
@@ -56,14 +57,14 @@ impl Entry {
 }
 
 impl Private {
-    /// Makes an empty one in a folder that is not there yet.
+    /// Makes one in a folder that is not there yet, or was left half made.
     ///
     /// # Errors
     /// When the folder cannot be written.
     pub fn create(folder: &Path) -> Result<Self, Error> {
         let mut options = RepositoryInitOptions::new();
-        options.bare(true).no_reinit(true).external_template(false);
-        let repository = git2::Repository::init_opts(folder, &options);
+        options.bare(true).external_template(false);
+        let repository = forgiving(|| git2::Repository::init_opts(folder, &options));
         let repository = repository.map_err(failed("making", folder))?;
         Ok(Self { repository, folder: folder.to_owned() })
     }
@@ -73,7 +74,8 @@ impl Private {
     /// # Errors
     /// When it is not there or cannot be read.
     pub fn open(folder: &Path) -> Result<Self, Error> {
-        let repository = git2::Repository::open_bare(folder).map_err(failed("opening", folder))?;
+        let repository = forgiving(|| git2::Repository::open_bare(folder));
+        let repository = repository.map_err(failed("opening", folder))?;
         Ok(Self { repository, folder: folder.to_owned() })
     }
 

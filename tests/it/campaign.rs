@@ -115,6 +115,7 @@ fn a_replayed_campaign_ends_each_version_as_it_deserves_and_leaves_the_checkout_
 
     let human = project.args(["loop", "results"]).run().code(0);
     let human = human.says("tests/list is protected").says("sh tests/guard.sh");
+    let human = human.says("changed nothing that it may edit; it left new files: notes.txt");
     drop(human.says("| 9 | kept | 700 |"));
     drop(project.args(["loop", "status"]).run().code(0).says("+30.00 %"));
     let all = project.args(["loop", "diff"]).run().code(0);

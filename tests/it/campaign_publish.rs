@@ -157,3 +157,101 @@ fn a_device_is_given_back_once_also_by_a_campaign_that_is_killed() {
         assert_eq!(log(), "taken\nreleased dev-7\n");
     }
 }
+
+/// A commit of all that lies there, as the user would make it.
+fn commit(project: &Project) -> String {
+    drop(super::campaign::commit_all(project));
+    let repository = git2::Repository::open(project.root()).expect("a repository");
+    repository.head().expect("HEAD").target().expect("a commit").to_string()
+}
+
+#[test]
+fn an_adopted_commit_is_measured_anew_and_published_on_a_branch_of_its_epoch() {
+    let project = with_identity();
+    project.write("k.c", "// one\n// two\n// three\n// cycles: 1000\n");
+    let gate = "n=$(ls -d ../iterations/* | wc -l); [ $n = 1 ] || exec sleep 60";
+    let run = format!("run = [\"sh\", \"-c\", \"sed -i s/1000/900/ k.c; {gate}\"]");
+    project.edit("campaign.toml", "replay = \"versions\"", &run);
+    project.edit("campaign.toml", "iterations = 20", "iterations = 2");
+    project.edit("campaign.toml", "[scope]", "publish = \"branch\"\non_moved = \"adopt\"\n[scope]");
+    let _first = commit(&project);
+    let running = project.args(["loop", "start"]).start();
+    wait_until("the second turn", || {
+        project.args(["loop", "status"]).run().all().contains("+10.00 %")
+            && project.args(["loop", "status"]).run().all().contains("waiting for the agent")
+    });
+    running.signal(Signal::INT);
+    drop(running.wait().code(130));
+    project.edit("campaign.toml", "exec sleep 60", "true");
+
+    project.write("k.c", "// NEW\n// two\n// three\n// cycles: 1000\n");
+    let head = commit(&project);
+    // What is not committed is not adopted.
+    project.write("k.c", "// half done\n");
+    let ran = project.args(["loop", "resume"]).run().code(1);
+    drop(ran.says("changes that are not committed: k.c"));
+    project.write("k.c", "// NEW\n// two\n// three\n// cycles: 1000\n");
+    let ran = project.args(["loop", "resume"]).run().code(10);
+    let ran = ran.says(&format!("adopted    {} with the kept changes: epoch 2", &head[..10]));
+    drop(ran.says("the kept changes, on the adopted commit; +10.00 % beside it").says("-epoch2"));
+    drop(project.args(["loop", "log", "lint"]).run().code(0).says("0 errors"));
+    let diff = project.args(["loop", "diff"]).run().code(0).all();
+    assert!(diff.contains("+// cycles: 900") && !diff.contains("+// NEW"), "{diff}");
+
+    let repository = git2::Repository::open(project.root()).expect("a repository");
+    let branches = repository.branches(Some(git2::BranchType::Local)).expect("branches");
+    let names = branches.flatten().map(|(b, _)| b.name().expect("a name").expect("t").to_owned());
+    let name = names.into_iter().find(|name| name.ends_with("-epoch2")).expect("a branch");
+    let tip = repository.revparse_single(&name).expect("there").peel_to_commit().expect("it");
+    assert_eq!(tip.parent_id(0).expect("a parent").to_string(), head);
+    let message = tip.message().expect("text");
+    assert!(message.contains("the changes of iterations 1\n"), "{message}");
+    let about = fs::read_dir(project.path(".optloop/campaigns")).expect("listed").flatten();
+    let about = { about }.next().expect("one").path().join("campaign.json");
+    let about: serde_json::Value =
+        serde_json::from_slice(&fs::read(about).expect("there")).expect("JSON");
+    assert_eq!((&about["epoch"], &about["head"]), (&2.into(), &head[..].into()));
+    project.expect_no_processes();
+}
+
+#[test]
+fn what_is_merged_moves_the_users_branch_unless_something_of_theirs_is_in_the_way() {
+    let project = with_identity();
+    project.edit("campaign.toml", "[scope]", "publish = \"merge\"\non_moved = \"stop\"\n[scope]");
+    let first = commit(&project);
+    let repository = git2::Repository::open(project.root()).expect("a repository");
+    let branch = repository.head().expect("HEAD").name().expect("text").to_owned();
+    let ran = project.args(["loop", "start"]).run().code(0);
+    drop(ran.says(", and merged into "));
+    let head = repository.head().expect("HEAD");
+    assert_eq!(head.name().expect("text"), branch);
+    let tip = head.peel_to_commit().expect("a commit");
+    assert_eq!(tip.parent(0).expect("two").parent_id(0).expect("one").to_string(), first);
+    assert_eq!(project.read("k.c"), "// cycles: 700\n");
+    assert!(repository.statuses(None).expect("asked").iter().all(|one| one.status().is_ignored()));
+
+    // A file in its way has changes that are not committed.
+    let project = with_identity();
+    let keys = "publish = \"merge\"\ndirty = \"ignore\"\n[scope]";
+    project.edit("campaign.toml", "[scope]", keys);
+    let first = commit(&project);
+    project.write("k.c", "// cycles: 1000\n// mine\n");
+    let ran = project.args(["loop", "start"]).run().code(0);
+    drop(ran.says("was not merged: ").says("`git merge optloop/cycles-"));
+    assert_eq!(project.read("k.c"), "// cycles: 1000\n// mine\n");
+    let repository = git2::Repository::open(project.root()).expect("a repository");
+    let head = repository.head().expect("HEAD").target().expect("a commit").to_string();
+    assert_eq!(head, first);
+}
+
+#[test]
+fn a_campaign_starts_where_the_users_git_settings_cannot_be_looked_at() {
+    let project = with_identity();
+    // As root, nothing is out of reach but what leads in a circle: for the library alone, as the
+    // program puts up with a file that it may not read.
+    let home = project.path("../home");
+    std::os::unix::fs::symlink(".gitconfig", home.join(".gitconfig")).expect("linked");
+    project.edit("campaign.toml", "iterations = 20", "iterations = 1");
+    let start = project.args(["loop", "start"]).env("GIT_CONFIG_GLOBAL", "/dev/null");
+    drop(start.run().code(10).says("kept: 01-version"));
+}

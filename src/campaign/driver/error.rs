@@ -26,6 +26,24 @@ pub enum DriverError {
     /// The machine fails, and the candidate waits.
     #[error("the machine fails; the candidate is judged when the campaign is resumed: {0}")]
     Pending(String),
+    /// The kept changes and the adopted commit change the same lines.
+    #[error(
+        "the commit {head} that is checked out now and the campaign's kept changes both change lines of \
+         {files}: check out the commit before, or write on_moved = \"ignore\" to go on without the \
+         new one; `optloop loop diff` prints the kept changes"
+    )]
+    Conflict {
+        /// The commit of the user's.
+        head: String,
+        /// The files.
+        files: String,
+    },
+    /// The kept changes do not work on the adopted commit.
+    #[error(
+        "the campaign's kept changes do not work on the commit that is checked out now: {0}: commit \
+         what mends that and resume, or begin another campaign"
+    )]
+    Merged(String),
     /// A file of its own.
     #[error("cannot write {path}: {source}", path = path.display())]
     File {

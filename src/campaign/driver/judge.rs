@@ -53,13 +53,13 @@ impl Driver<'_> {
         })
     }
 
-    fn guard(&self, tree: &Path) -> Result<(), No> {
+    pub(super) fn guard(&self, tree: &Path) -> Result<(), No> {
         let guards = &self.parts.settings.guards;
         guards::check(guards, &self.baseline().guards, self.guarded(tree))
     }
 
     /// What fails for no reason of the candidate's is tried again.
-    fn compared(&mut self, tree: &Path) -> Result<Judgement, Blocked> {
+    pub(super) fn compared(&mut self, tree: &Path) -> Result<Judgement, Blocked> {
         let baseline = self.baseline();
         let retry = self.parts.settings.retry;
         let mut judged = self.parts.judge.judge(tree, &baseline)?;

@@ -10,6 +10,7 @@ use crate::campaign::judge::Blocked;
 
 impl Driver<'_> {
     pub(super) fn measure_baseline(&mut self) -> Result<Next, DriverError> {
+        self.keep_artifacts()?;
         let tree = self.trees.prepare_judge(0, &[])?;
         let started = Instant::now();
         let guards = match guards::run(&self.parts.settings.guards, self.guarded(&tree)) {

@@ -12,6 +12,8 @@ pub enum OnMoved {
     Ignore,
     /// It ends.
     Stop,
+    /// It goes on with that commit: the kept changes are merged with it, and must be better than it.
+    Adopt,
 }
 
 /// Where kept changes go.
@@ -23,4 +25,6 @@ pub enum Publish {
     None,
     /// To commits on a branch `optloop/ID` of the user's repository.
     Branch,
+    /// The same, and the branch that is checked out is moved there where nothing stands in the way.
+    Merge,
 }

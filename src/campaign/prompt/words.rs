@@ -29,6 +29,9 @@ pub fn one_line(iteration: &Iteration) -> String {
         let message = proposal.and_then(|proposal| proposal.agent.message());
         line.push_str(&format!(" ({})", message.unwrap_or_default()));
     }
+    if let Some(proposal) = proposal.filter(|_| iteration.status == Some(Status::NoOp)) {
+        line.push_str(&format!(" ({})", proposal.nothing_words()));
+    }
     if let Some(judged) = iteration.verdict() {
         let says = match judged.outcome {
             Outcome::Better | Outcome::Worse | Outcome::NotWorthIt | Outcome::Undecided => "",

@@ -1,6 +1,7 @@
 //! Why a tree is not what it should be.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::git;
 
@@ -23,6 +24,12 @@ pub enum TreeError {
     NothingToCarry {
         /// The path.
         path: String,
+    },
+    /// The kept changes and another commit of the user's do not fit together.
+    #[error("the same lines were changed in {paths:?}")]
+    Conflict {
+        /// The files.
+        paths: Vec<PathBuf>,
     },
     /// The copies would fill the disk.
     #[error(

@@ -33,6 +33,8 @@ pub struct Source<'a> {
 pub struct Taken {
     /// The commit that the campaign begins with.
     pub base: String,
+    /// The commit of the user's repository, where there is one.
+    pub head: Option<String>,
     /// What came along of the user's repository.
     pub ancestry: Ancestry,
     /// Paths that each tree gets beside it.
@@ -45,7 +47,7 @@ struct Files {
     carried: Vec<String>,
 }
 
-/// Takes the project into a repository of the campaign's that is empty yet. `scratch` is a folder
+/// Takes the project into a repository of the campaign's, which may hold earlier states. `scratch` is a folder
 /// that is not there, and not left behind.
 pub(super) fn take(
     repository: &Private,
@@ -57,7 +59,11 @@ pub(super) fn take(
     let found = found(source, &unusual)?;
     space::check(source.root, &found.plain, &found.carried, scratch)?;
     repository.set_head(origin.as_ref().and_then(Origin::branch))?;
-    let taken = |base, ancestry| Taken { base, ancestry, carry: found.carried.clone() };
+    let head = origin.as_ref().map(|origin| origin.head().to_owned());
+    let taken = |base, ancestry| {
+        let (head, carry) = (head.clone(), found.carried.clone());
+        Taken { base, head, ancestry, carry }
+    };
     let Some(origin) = &origin else {
         return Ok(taken(repository.packed(&found.plain, MESSAGE)?, Ancestry::None));
     };

@@ -1,54 +1,41 @@
 //! Starting a campaign, and taking one up.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::given::given;
 use super::held;
 use super::live::Live;
+use super::moved;
+use super::preconditions;
+use super::ready::{Ready, ready, surroundings};
 use super::which::{chosen, shown, unwritable};
 use super::words;
-use crate::campaign::agent::{self, Surroundings};
+use crate::campaign::agent::{self};
 use crate::campaign::announce::Announcing;
 use crate::campaign::driver::{Driver, DriverError, Observer, Parts, Ran};
-use crate::campaign::event::{Begun, Entry};
-use crate::campaign::file::{AgentSandbox, Dirty};
+use crate::campaign::event::{Begun, Entry, Event};
+use crate::campaign::file::OnMoved;
 use crate::campaign::history::History;
 use crate::campaign::hold::Place;
 use crate::campaign::pipeline_judge::PipelineJudge;
-use crate::campaign::prompt::{Asking, AskingError, Brief};
+use crate::campaign::prompt::Brief;
 use crate::campaign::secrets::Secrets;
 use crate::campaign::settings::given::{Given, Setting};
-use crate::campaign::settings::{self, AgentKind, Settings};
-use crate::campaign::store::{ABOUT_VERSION, About, Driven, Stored};
+use crate::campaign::store::{About, Driven, Stored};
 use crate::campaign::trees::Source;
 use crate::cli::args::{Format, StartArgs, WhichCampaign};
 use crate::cli::exit::{self, Exit};
 use crate::cli::refusal::Refusal;
 use crate::cli::ui::Ui;
 use crate::engine::EngineError;
-use crate::git::{Outside, State};
+use crate::git::Outside;
 use crate::host::{Host, WithVariable};
 use crate::pipeline::Overrides;
 use crate::process::hold::HELD;
-use crate::process::{self, Cancel, sandbox};
+use crate::process::{self};
+use crate::project::Access;
 use crate::project::host::Disk;
-use crate::project::{Access, Project};
-
-/// A campaign that may run.
-struct Ready {
-    settings: Settings,
-    project: Project<'static>,
-    /// The campaign file, absolute.
-    file: PathBuf,
-    /// The pipeline, below the root.
-    pipeline: PathBuf,
-    approved: Vec<String>,
-    /// What command line and environment gave.
-    given: Given,
-    /// Every setting with its source.
-    sources: Vec<Setting>,
-}
 
 /// Starts one; one of the same name that has not ended is taken up.
 pub(super) fn start(args: &StartArgs, ui: &Ui) -> Result<Exit, Refusal> {
@@ -68,20 +55,13 @@ pub(super) fn start(args: &StartArgs, ui: &Ui) -> Result<Exit, Refusal> {
     }
     // Mistakes of the pipeline are shown as every command shows them.
     drop(ready.project.open(Overrides::default(), Access::Read, &[ui])?);
-    let head = preconditions(&ready)?;
+    let head = preconditions::check(&ready)?;
     if args.dry_run {
         return Ok(dry_run(&ready, ui));
     }
     Stored::remove_unbegun(&state);
     let stored = Stored::new(&state, &ready.settings.name, jiff::Timestamp::now());
-    let about = About {
-        version: ABOUT_VERSION,
-        file: ready.file.clone(),
-        approved: ready.approved.clone(),
-        optloop: env!("CARGO_PKG_VERSION").to_owned(),
-        given: ready.given.clone(),
-        settings: ready.sources.clone(),
-    };
+    let about = moved::about(&ready, 1, head.clone());
     stored.write_about(&about).map_err(|e| unwritable(&stored.folder, &e))?;
     drive(&stored, &ready, Begin::New { head }, ui)
 }
@@ -118,99 +98,6 @@ fn has_ended(stored: &Stored) -> bool {
     log.is_ok_and(|(log, _)| log.history().end.is_some())
 }
 
-/// Reads the campaign file, and finds what it names.
-fn ready(file: &Path, approved: &[String], given: Given) -> Result<Ready, Refusal> {
-    let shown_file = shown(file);
-    let text = Disk.read(file).map_err(|e| {
-        let what = format!("cannot read the campaign file {}: {e}", shown_file.display());
-        let hint = "name one: `optloop loop start FILE`; `optloop init --campaign` writes one";
-        let hint = hint.to_owned();
-        Refusal::Words(what, Some(hint), Exit::User)
-    })?;
-    let sources = settings::given::settings(&text, &given);
-    let loaded = settings::load_with(&shown_file, text, &given);
-    let mut settings = loaded.settings.ok_or(Refusal::Diagnostics(loaded.diagnostics))?;
-    let file = file.canonicalize().map_err(|e| unwritable(file, &e))?;
-    let folder = file.parent().unwrap_or(Path::new("/"));
-    let beside = folder.join(&settings.pipeline);
-    let named = if beside.is_file() {
-        beside.to_string_lossy().into_owned()
-    } else {
-        settings.pipeline.clone()
-    };
-    let project = Project::find(&named, &Disk)?;
-    if settings.patterns.edit.is_empty() {
-        settings.patterns.edit = project.kernel(&Overrides::default()).unwrap_or_default();
-    }
-    if settings.patterns.edit.is_empty() {
-        let what = "the pipeline names no kernel, so nothing may be edited".to_owned();
-        let hint = "name the files: [scope] edit = [\"…\"]".to_owned();
-        return Err(Refusal::Words(what, Some(hint), Exit::User));
-    }
-    settings.patterns.approved = approved.to_vec();
-    let read = |path: &Path| Disk.read(path);
-    settings.asking =
-        Asking::load(&settings.agent, folder, &read).map_err(|error| match error {
-            AskingError::Template(mistakes) => Refusal::Diagnostics(mistakes),
-            AskingError::Unreadable { .. } => Refusal::Words(error.to_string(), None, Exit::User),
-        })?;
-    let name = project.file.file_name().unwrap_or_default();
-    let place = project.dir.join(name);
-    let pipeline = place.strip_prefix(&project.root).map(Path::to_owned).map_err(|_| {
-        let what = format!("{} lies outside of its project", place.display());
-        Refusal::Words(what, None, Exit::User)
-    })?;
-    let approved = approved.to_vec();
-    Ok(Ready { settings, project, file, pipeline, approved, given, sources })
-}
-
-/// What must hold before anything is spent; the commit that is checked out.
-fn preconditions(ready: &Ready) -> Result<Option<String>, Refusal> {
-    let git = Outside::of(&Disk, Cancel::default());
-    let state = State::of(&ready.project.root, &git);
-    let state = state.map_err(|e| Refusal::Words(e.to_string(), None, Exit::User))?;
-    let changed = state.iter().flat_map(|state| &state.changed);
-    // Neither what optloop wrote, nor the campaign file, nor what is replayed is part of what agents
-    // work on.
-    let replayed = match &ready.settings.agent.kind {
-        AgentKind::Replay(folder) => ready.file.parent().map(|parent| parent.join(folder)),
-        AgentKind::Command { .. } => None,
-    };
-    let is_apart = |path: &Path| {
-        path.iter().any(|part| part == ".optloop")
-            || ready.file.ends_with(path)
-            || replayed
-                .as_ref()
-                .is_some_and(|folder| ready.project.root.join(path).starts_with(folder))
-    };
-    let changed = changed.filter(|path| !is_apart(path));
-    let names: Vec<String> = changed.take(10).map(|path| path.display().to_string()).collect();
-    if ready.settings.dirty == Dirty::Fail && !names.is_empty() {
-        let what = format!("the checkout has changes that are not committed: {}", names.join(", "));
-        let hint =
-            "commit them, or write dirty = \"include\" to begin with them, or \"ignore\" to \
-                    begin with the last commit"
-                .to_owned();
-        return Err(Refusal::Words(what, Some(hint), Exit::User));
-    }
-    let head = state.and_then(|state| state.head);
-    held::needs_commit(&ready.settings, head.as_deref())?;
-    let agent = &ready.settings.agent;
-    if let Some(what) = agent::missing(agent, &surroundings(ready), &ready.project.root) {
-        let hint = "mend [agent] in the campaign file".to_owned();
-        return Err(Refusal::Words(what, Some(hint), Exit::User));
-    }
-    if matches!(agent.kind, AgentKind::Command { .. })
-        && agent.sandbox == AgentSandbox::Auto
-        && !sandbox::agent::confines_writes()
-    {
-        let what = "this machine cannot confine what the agent writes: it offers no Landlock";
-        let hint = "write [agent] sandbox = \"none\" to run it without, or use Linux 5.13 or later";
-        return Err(Refusal::Words(what.to_owned(), Some(hint.to_owned()), Exit::User));
-    }
-    Ok(head)
-}
-
 /// What would be done.
 fn dry_run(ready: &Ready, ui: &Ui) -> Exit {
     let settings = &ready.settings;
@@ -229,21 +116,6 @@ fn dry_run(ready: &Ready, ui: &Ui) -> Exit {
 enum Begin {
     New { head: Option<String> },
     Again,
-}
-
-/// What agents and guards get from this process.
-fn surroundings(ready: &Ready) -> Surroundings {
-    let env = Disk.vars();
-    let text = |(name, value): &(OsString, OsString)| {
-        Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()))
-    };
-    let texts: Vec<(String, String)> = env.iter().filter_map(text).collect();
-    Surroundings {
-        secrets: Secrets::of(texts.iter().map(|(name, value)| (&name[..], &value[..]))),
-        env,
-        program: Disk.program().to_owned(),
-        dir: ready.file.parent().unwrap_or(Path::new("/")).to_owned(),
-    }
 }
 
 fn drive(stored: &Stored, ready: &Ready, begin: Begin, ui: &Ui) -> Result<Exit, Refusal> {
@@ -276,10 +148,18 @@ fn drive(stored: &Stored, ready: &Ready, begin: Begin, ui: &Ui) -> Result<Exit, 
     let mut judge =
         PipelineJudge { host, pipeline: &ready.pipeline, observer: &quiet, cancel: &cancel };
     let live = Live::new(ui, &stored.folder);
-    let observer = Follower { ui, settings: &ready.settings, live: &live };
+    let observer = Follower { ui, ready, stored, live: &live };
+    let outside = Outside::of(&Disk, cancel.clone());
+    let source = Source {
+        root: &ready.project.root,
+        dirty: ready.settings.dirty,
+        carry: &ready.settings.carry,
+        outside: &outside,
+    };
     let parts = Parts {
         settings: &ready.settings,
         folder: &stored.folder,
+        source,
         agent: &mut *agent,
         judge: &mut judge,
         observer: &observer,
@@ -296,22 +176,15 @@ fn drive(stored: &Stored, ready: &Ready, begin: Begin, ui: &Ui) -> Result<Exit, 
                 head,
                 ..Begun::default()
             };
-            let outside = Outside::of(&Disk, cancel.clone());
-            let source = Source {
-                root: &ready.project.root,
-                dirty: ready.settings.dirty,
-                carry: &ready.settings.carry,
-                outside: &outside,
-            };
-            Driver::begin(parts, &source, begun).map_err(|error| refused(&error))?
+            Driver::begin(parts, begun).map_err(|error| refused(&error))?
         }
         Begin::Again => {
             let (mut driver, torn) = Driver::resume(parts).map_err(|error| refused(&error))?;
             if let Some(torn) = torn {
                 ui.complain(&format!("warning: {torn}"));
             }
-            let head = held::head(&ready.project.root, &cancel);
-            driver.look_at_head(head.as_deref()).map_err(|error| refused(&error))?;
+            moved::note_epoch(stored, ready, driver.history(), ui);
+            look_at_head(&mut driver, ready, &outside)?;
             driver
         }
     };
@@ -335,6 +208,18 @@ fn drive(stored: &Stored, ready: &Ready, begin: Begin, ui: &Ui) -> Result<Exit, 
     Ok(ended(ran, driver.history(), stored, ui))
 }
 
+/// Looks whether another commit is checked out than the campaign knows. One that it adopts must not
+/// have changes that are not committed, unless they are part of it.
+fn look_at_head(driver: &mut Driver<'_>, ready: &Ready, outside: &Outside) -> Result<(), Refusal> {
+    let head = moved::head(&ready.project.root, driver.history(), outside);
+    driver.look_at_head(head.as_deref()).map_err(|error| refused(&error))?;
+    let is_adopting = ready.settings.rules.on_moved == OnMoved::Adopt;
+    if is_adopting && driver.history().moved.is_some() {
+        drop(preconditions::check(ready)?);
+    }
+    Ok(())
+}
+
 fn ended(ran: Ran, history: &History, stored: &Stored, ui: &Ui) -> Exit {
     if ran == Ran::Interrupted {
         ui.note(&format!("interrupted: `optloop loop resume {}` goes on", stored.id));
@@ -349,7 +234,11 @@ fn ended(ran: Ran, history: &History, stored: &Stored, ui: &Ui) -> Exit {
 
 fn refused(error: &DriverError) -> Refusal {
     let exit = match error {
-        DriverError::Judge(_) | DriverError::Guard(_) | DriverError::Scope(_) => Exit::User,
+        DriverError::Judge(_)
+        | DriverError::Guard(_)
+        | DriverError::Scope(_)
+        | DriverError::Conflict { .. }
+        | DriverError::Merged(_) => Exit::User,
         DriverError::Log(_) | DriverError::Trees(_) | DriverError::Pending(_) => {
             Exit::Infrastructure
         }
@@ -374,15 +263,19 @@ impl Refusal {
 /// Prints what happens.
 struct Follower<'a> {
     ui: &'a Ui,
-    settings: &'a Settings,
+    ready: &'a Ready,
+    stored: &'a Stored,
     live: &'a Live,
 }
 
 impl Observer for Follower<'_> {
     fn event(&self, entry: &Entry, history: &History) {
+        if matches!(entry.event, Event::Adopted(_)) {
+            moved::note_epoch(self.stored, self.ready, history, self.ui);
+        }
         if self.ui.format == Format::Json {
             self.ui.json(entry);
-        } else if let Some(line) = words::event(&entry.event, history, self.settings) {
+        } else if let Some(line) = words::event(&entry.event, history, &self.ready.settings) {
             self.ui.line(&line);
         }
         self.live.show(history);

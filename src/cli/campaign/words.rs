@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::campaign::event::{Announced, AskedFor, Event, Holds, Status, Steered};
-use crate::campaign::file::AgentSandbox;
+use crate::campaign::event::{Announced, AskedFor, Event, Holds, Outcome, Status, Steered};
+use crate::campaign::file::{AgentSandbox, OnMoved};
 use crate::campaign::history::{History, Iteration};
 use crate::campaign::prompt::one_line;
 use crate::campaign::report::{in_pairs, number, percent};
@@ -34,11 +34,23 @@ pub(super) fn event(event: &Event, history: &History, settings: &Settings) -> Op
         Event::AskedAgain { why: AskedFor::FailedCall, .. } => {
             Some("  the agent failed, and is asked once more".to_owned())
         }
+        Event::Moved { .. } if settings.rules.on_moved == OnMoved::Adopt => None,
         Event::Moved { head } => Some(format!(
             "another commit is checked out now, {}: the campaign knows the project as it was when it \
-             began; `on_moved` can stop it",
+             began; on_moved = \"adopt\" takes that commit up, \"stop\" ends the campaign",
             head.get(..10).unwrap_or(head)
         )),
+        Event::Adopted(adopted) => {
+            let head = adopted.head.get(..10).unwrap_or(&adopted.head);
+            let with = if adopted.merged == adopted.base { "" } else { " with the kept changes" };
+            Some(format!("  adopted    {head}{with}: epoch {}", adopted.epoch))
+        }
+        Event::MergedJudged { judgement } if judgement.outcome != Outcome::Better => Some(format!(
+            "  warning    the kept changes are not better than the adopted commit without them, \
+                 and are dropped: {}",
+            judgement.reason
+        )),
+        Event::MergedKept => Some(best(history)),
         Event::Held { name } => Some(format!("  holds      {name}")),
         Event::NotHeld { message } => {
             Some(format!("  warning    no device is held, and it goes on without one: {message}"))
@@ -49,10 +61,18 @@ pub(super) fn event(event: &Event, history: &History, settings: &Settings) -> Op
         Event::Proposed { .. }
         | Event::Committed { .. }
         | Event::Judged { .. }
+        | Event::MergedJudged { .. }
         | Event::Limited(_)
         | Event::Halted { .. }
         | Event::Finished { .. } => None,
     }
+}
+
+/// The kept changes on an adopted commit.
+fn best(history: &History) -> String {
+    let best = history.best.as_ref().map(|best| number(best.value)).unwrap_or_default();
+    let gain = history.gain().map(percent).unwrap_or_default();
+    format!("  best       {best}: the kept changes, on the adopted commit; {gain} beside it")
 }
 
 fn steered(steered: &Steered) -> String {
@@ -64,7 +84,9 @@ fn steered(steered: &Steered) -> String {
 
 /// What followed a new best, with what did not succeed.
 fn announced(said: &Announced) -> Option<String> {
-    let branch = said.branch.as_ref().map(|branch| format!("  published  {branch}"));
+    let moved = said.merged.as_deref().map(|moved| moved.trim_start_matches("refs/heads/"));
+    let moved = moved.map(|moved| format!(", and merged into {moved}")).unwrap_or_default();
+    let branch = said.branch.as_ref().map(|branch| format!("  published  {branch}{moved}"));
     let warnings = said.warnings.iter().map(|warning| format!("  warning    {warning}"));
     let lines: Vec<String> = branch.into_iter().chain(warnings).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))

@@ -1,0 +1,93 @@
+//! What must hold before a campaign spends anything, in a fixed order.
+
+use std::path::Path;
+
+use super::ready::{Ready, surroundings};
+use crate::campaign::agent;
+use crate::campaign::file::{AgentSandbox, Dirty, Publish};
+use crate::campaign::settings::{AgentKind, Settings};
+use crate::campaign::step::Announce;
+use crate::cli::exit::Exit;
+use crate::cli::refusal::Refusal;
+use crate::git::{Outside, State};
+use crate::process::{Cancel, sandbox};
+use crate::project::host::Disk;
+
+/// The commit that is checked out, where all of it holds: the checkout first, then who proposes.
+/// What judges comes after it, when the baseline is measured.
+pub(super) fn check(ready: &Ready) -> Result<Option<String>, Refusal> {
+    let git = Outside::of(&Disk, Cancel::default());
+    let state = State::of(&ready.project.root, &git);
+    let state = state.map_err(|e| Refusal::Words(e.to_string(), None, Exit::User))?;
+    is_clean(ready, state.as_ref())?;
+    needs_commit(&ready.settings, state.as_ref())?;
+    needs_branch(&ready.settings, state.as_ref())?;
+    has_agent(ready)?;
+    Ok(state.and_then(|state| state.head))
+}
+
+fn refusal(what: &str, hint: &str) -> Refusal {
+    Refusal::Words(what.to_owned(), Some(hint.to_owned()), Exit::User)
+}
+
+fn is_clean(ready: &Ready, state: Option<&State>) -> Result<(), Refusal> {
+    let changed = state.into_iter().flat_map(|state| &state.changed);
+    // Neither what optloop wrote, nor the campaign file, nor what is replayed is part of what agents
+    // work on.
+    let replayed = match &ready.settings.agent.kind {
+        AgentKind::Replay(folder) => ready.file.parent().map(|parent| parent.join(folder)),
+        AgentKind::Command { .. } => None,
+    };
+    let is_apart = |path: &Path| {
+        path.iter().any(|part| part == ".optloop")
+            || ready.file.ends_with(path)
+            || replayed
+                .as_ref()
+                .is_some_and(|folder| ready.project.root.join(path).starts_with(folder))
+    };
+    let changed = changed.filter(|path| !is_apart(path));
+    let names: Vec<String> = changed.take(10).map(|path| path.display().to_string()).collect();
+    if ready.settings.dirty != Dirty::Fail || names.is_empty() {
+        return Ok(());
+    }
+    let what = format!("the checkout has changes that are not committed: {}", names.join(", "));
+    let hint = "commit them, or write dirty = \"include\" to begin with them, or \"ignore\" to \
+                begin with the last commit";
+    Err(refusal(&what, hint))
+}
+
+/// Something that follows each best needs a commit to put it on.
+fn needs_commit(settings: &Settings, state: Option<&State>) -> Result<(), Refusal> {
+    let has_one = state.is_some_and(|state| state.head.is_some());
+    if has_one || settings.rules.announce == Announce::Never {
+        return Ok(());
+    }
+    let what = "`publish` and `on_best` need a git repository with a commit";
+    Err(refusal(what, "make one: `git init`, `git add -A`, `git commit`"))
+}
+
+/// Only a branch can be moved. All else works with a detached HEAD, too.
+fn needs_branch(settings: &Settings, state: Option<&State>) -> Result<(), Refusal> {
+    let has_one = state.is_some_and(|state| state.branch.is_some());
+    if has_one || settings.publish != Publish::Merge {
+        return Ok(());
+    }
+    let what = "HEAD is detached, and publish = \"merge\" moves the branch that is checked out";
+    Err(refusal(what, "`git switch BRANCH`, or write publish = \"branch\""))
+}
+
+fn has_agent(ready: &Ready) -> Result<(), Refusal> {
+    let agent = &ready.settings.agent;
+    if let Some(what) = agent::missing(agent, &surroundings(ready), &ready.project.root) {
+        return Err(refusal(&what, "mend [agent] in the campaign file"));
+    }
+    if matches!(agent.kind, AgentKind::Command { .. })
+        && agent.sandbox == AgentSandbox::Auto
+        && !sandbox::agent::confines_writes()
+    {
+        let what = "this machine cannot confine what the agent writes: it offers no Landlock";
+        let hint = "write [agent] sandbox = \"none\" to run it without, or use Linux 5.13 or later";
+        return Err(refusal(what, hint));
+    }
+    Ok(())
+}
