@@ -10,12 +10,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 mod device;
+mod launcher;
 mod memory;
 mod with;
 
 pub use device::{ClockPolicy, DeviceIdentity, DeviceKind};
+pub use launcher::{Launched, Launcher};
 pub use memory::MemoryHost;
-pub use with::WithVariable;
+pub use with::{Variable, With};
 
 /// Under this name keys hold what [`Host::sandbox`] says.
 pub const SANDBOX: &str = "sandbox";
@@ -55,6 +57,11 @@ pub trait Host: Sync {
     /// An environment variable that is text; `None` also for one that is not UTF-8.
     fn text_var(&self, name: &str) -> Option<String> {
         self.var(name)?.into_string().ok()
+    }
+
+    /// What commands of stages are run through; none for nothing.
+    fn launcher(&self) -> Option<&Launcher> {
+        None
     }
 
     /// The whole environment, for programs that act in the user's name: git and its hooks.

@@ -27,6 +27,9 @@ pub struct Begun {
     /// The project's root; none in campaigns that carry nothing.
     #[serde(default)]
     pub root: Option<PathBuf>,
+    /// What command stages and guards are run through; empty where they run here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compute: Vec<String>,
 }
 
 impl Begun {

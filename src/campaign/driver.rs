@@ -28,6 +28,7 @@ use super::secrets::Secrets;
 use super::settings::Settings;
 use super::step::{Action, Wish, step};
 use super::trees::{Known, Source, Taken, Trees};
+use crate::host::Launcher;
 use crate::process::Cancel;
 use crate::process::hold::{Held, HoldError};
 pub use error::DriverError;
@@ -55,6 +56,8 @@ pub struct Parts<'a> {
     pub observer: &'a dyn Observer,
     /// The environment of guards, without secrets: what they run was written by the agent.
     pub env: &'a [(std::ffi::OsString, std::ffi::OsString)],
+    /// What guards are run through.
+    pub launcher: Option<&'a Launcher>,
     /// What must not be written down.
     pub secrets: &'a Secrets,
     /// Ends it after the present step.
@@ -100,7 +103,8 @@ impl<'a> Driver<'a> {
         let (log, _torn) = Log::open(parts.folder)?;
         let mut driver = Self { parts, trees, log, scope, announcer: None, since: Instant::now() };
         let Taken { base, ancestry, carry, .. } = taken;
-        driver.note(Event::Begun(Begun { base, ancestry, carry, root, ..begun }))?;
+        let compute = driver.parts.settings.compute.launcher.clone();
+        driver.note(Event::Begun(Begun { base, ancestry, carry, root, compute, ..begun }))?;
         driver.note_limits()?;
         Ok(driver)
     }
@@ -114,6 +118,9 @@ impl<'a> Driver<'a> {
         let history = log.history();
         let scope = approved::scope(parts.settings, history)?;
         let begun = history.begun.clone().unwrap_or_default();
+        if begun.compute != parts.settings.compute.launcher {
+            return Err(DriverError::OtherPlace);
+        }
         let known = Known {
             root: begun.root.as_deref().unwrap_or(Path::new("/")),
             base: &begun.base,
@@ -253,7 +260,8 @@ impl<'a> Driver<'a> {
     }
 
     fn guarded<'t>(&'t self, tree: &'t Path) -> Place<'t> {
-        Place { tree, env: self.parts.env, cancel: self.parts.cancel }
+        let Parts { env, launcher, cancel, .. } = self.parts;
+        Place { tree, env, launcher, cancel }
     }
 
     /// Of a campaign that has measured it, as all have that come to judge.

@@ -154,6 +154,7 @@ impl World {
             rules,
             asking: Asking::default(),
             retry: Retry { judge: 1, ..Retry::default() },
+            compute: crate::campaign::settings::Compute::default(),
             hold: None,
             publish: Publish::None,
             on_best: Vec::new(),
@@ -178,6 +179,7 @@ impl World {
             judge: &mut Numbers { folder: &folder, trouble },
             observer: &Seen::default(),
             env: &[("PATH".into(), "/usr/bin:/bin".into())],
+            launcher: None,
             secrets: &Secrets::default(),
             cancel: &Cancel::default(),
         };
@@ -203,6 +205,7 @@ impl World {
             judge: &mut judge,
             observer: seen,
             env: &env,
+            launcher: None,
             secrets: &Secrets::default(),
             cancel: &Cancel::default(),
         };
@@ -467,6 +470,29 @@ fn an_agent_knows_what_is_left_and_may_not_take_longer() {
     assert!(history.iterations[0].seconds < 20.0, "{:?}", history.iterations);
 }
 
+#[test]
+fn an_agent_knows_what_it_may_spend_and_a_spent_budget_ends_the_campaign() {
+    let world = World::new(&[]);
+    let script = r#"[ -z "$OPTLOOP_BUDGET_DOLLARS" ] && exit 9
+        echo "{\"description\": \"$OPTLOOP_BUDGET_DOLLARS $OPTLOOP_BUDGET_TOKENS\",
+            \"usage\": {\"dollars\": 0.75, \"tokens\": 400}}" > .optloop-answer.json"#;
+    let run = |folder: &str, dollars, tokens| {
+        let mut settings = command(&world, script, Duration::from_secs(20));
+        let iterations = Some(9);
+        settings.rules = Rules { iterations, dollars, tokens, ..Rules::default() };
+        world.drive(folder, &settings).0
+    };
+    let history = run("money", Some(1.5), Some(10_000));
+    assert_eq!((history.iterations.len(), history.end), (2, Some(End::Budget)));
+    let said = |at: usize| history.iterations[at].proposal.clone().expect("made").description;
+    assert_eq!((&said(0)[..], &said(1)[..]), ("1.5000 10000", "0.7500 9600"));
+    assert_eq!(history.spent.words(), "$1.50, 800 tokens");
+    let report = fs::read_to_string(world.at("money/report.md")).expect("a report");
+    assert!(report.contains("- costs: $1.50, 800 tokens\n"), "{report}");
+    let history = run("tokens", Some(100.0), Some(1000));
+    assert_eq!((history.iterations.len(), history.end), (3, Some(End::Budget)));
+}
+
 fn command(world: &World, script: &str, timeout: Duration) -> Settings {
     let mut settings = world.settings(Rules { iterations: Some(1), ..Rules::default() });
     let run = ["sh", "-c", script].map(str::to_owned).to_vec();
@@ -658,6 +684,7 @@ fn what_a_guard_prints_of_a_secret_is_not_written_down() {
         judge: &mut Numbers { folder: &folder, trouble: 0 },
         observer: &Seen::default(),
         env: &env,
+        launcher: None,
         secrets: &Secrets::of([("MY_KEY", "sesame-open")]),
         cancel: &Cancel::default(),
     };

@@ -53,6 +53,10 @@ pub struct Limits {
     pub failures: Option<u32>,
     /// How many iterations in a row without a gain.
     pub no_gain: Option<u32>,
+    /// The most that calls of the agent may cost, US dollars.
+    pub dollars: Option<f64>,
+    /// The most tokens that they may take.
+    pub tokens: Option<u64>,
     /// The metric that is enough.
     pub target: Option<f64>,
 }

@@ -1,6 +1,7 @@
 //! The exact image of a campaign file, with places. The doc comments become the JSON schema that
 //! editors show.
 
+mod compute;
 mod hold;
 mod keep;
 mod publish;
@@ -8,7 +9,9 @@ mod publish;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::spent::Reported;
 use crate::diagnostic::Spanned;
+pub use compute::{ComputeFile, ComputePreset};
 pub use hold::{HoldFile, HoldPolicy};
 pub use keep::{Failures, KeepFile, OnInfra, Preset, RetryFile};
 pub use publish::{OnMoved, Publish};
@@ -49,6 +52,8 @@ pub struct CampaignFile {
     /// Which candidates stay.
     #[serde(default)]
     pub keep: KeepFile,
+    /// Where command stages and guards run; here without it.
+    pub compute: Option<ComputeFile>,
     /// A device that is held meanwhile.
     pub hold: Option<HoldFile>,
     /// What is tried again.
@@ -139,6 +144,9 @@ pub struct AgentFile {
     /// their values are never shown.
     #[serde(default)]
     pub env: Vec<Spanned<String>>,
+    /// How much the agent reports of what it costs, as `usage` in its answer: `exact`, `partial` or
+    /// `unavailable`, which it is without this.
+    pub usage: Option<Spanned<Reported>>,
     /// Programs that the agent must not call: their names lead to ones that refuse, and each call is
     /// written down.
     #[serde(default)]
@@ -215,6 +223,10 @@ pub struct BudgetFile {
     pub hours: Option<Spanned<f64>>,
     /// Minutes of judging: the baseline, candidates with their guards, and confirmations.
     pub device_minutes: Option<Spanned<f64>>,
+    /// US dollars of the agent's calls, as far as it reports them: see `agent.usage`.
+    pub dollars: Option<Spanned<f64>>,
+    /// Tokens of the agent's calls, as far as it reports them.
+    pub tokens: Option<Spanned<u64>>,
     /// Failures of the agent or the machine; 0 ends it at the first, -1 or `"unlimited"` never.
     pub failures: Option<Spanned<Failures>>,
 }

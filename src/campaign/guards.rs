@@ -3,7 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use super::compute;
 use super::settings::Guard;
+use crate::host::Launcher;
 use crate::process::{self, Cancel, CommandSpec, Exit};
 
 /// Why a guard said no.
@@ -66,6 +68,8 @@ pub struct Place<'a> {
     pub tree: &'a Path,
     /// Their environment.
     pub env: &'a [(OsString, OsString)],
+    /// What they are run through.
+    pub launcher: Option<&'a Launcher>,
     /// Ends them.
     pub cancel: &'a Cancel,
 }
@@ -99,7 +103,8 @@ fn one(guard: &Guard, place: Place<'_>) -> Result<Option<String>, No> {
     let no = |why| No { guard: guard.run.join(" "), why };
     let path = place.env.iter().find(|(name, _)| name == "PATH");
     let path = path.map_or(OsStr::new("/usr/bin:/bin"), |(_, value)| value);
-    let (program, args) = guard.run.split_first().ok_or_else(|| no(Why::NotFound))?;
+    let words = compute::Place::in_campaign(place.launcher, place.tree).words(&guard.run);
+    let (program, args) = words.split_first().ok_or_else(|| no(Why::NotFound))?;
     let program = process::resolve(OsStr::new(program), place.tree, path);
     let program = program.ok_or_else(|| no(Why::NotFound))?;
     let marker = format!("guard.{}", std::process::id());

@@ -9,6 +9,7 @@ use super::event::{
     Proposal, Status, Steered,
 };
 use super::misplaced::{Misplaced, OutOfOrder};
+use super::spent::Spent;
 use super::steering::{Directive, Steering};
 
 /// A campaign up to some event.
@@ -48,6 +49,12 @@ pub struct History {
     pub moved: Option<String>,
     /// The iteration of the last best that was announced; 0 for none.
     pub announced: u32,
+    /// What is called held by the process that drives it.
+    pub held: Option<String>,
+    /// What all calls of the agent cost, as far as it said so.
+    pub spent: Spent,
+    /// The same, of iterations that have ended.
+    pub spent_by_ended: Spent,
     /// How long it took to confirm targets, s.
     pub confirming_s: f64,
     /// The epochs before the present one, oldest first: with each begins another commit of the user's.
@@ -155,6 +162,7 @@ impl History {
             Event::Opened { iteration } => self.open(*iteration)?,
             Event::Proposed { iteration, proposal } => {
                 self.under_way(*iteration)?.proposal = Some(proposal.clone());
+                self.spent.add(proposal.account.usage);
             }
             Event::Committed { iteration, commit, lines } => {
                 let open = self.under_way(*iteration)?;
@@ -182,7 +190,8 @@ impl History {
             Event::Limited(limits) => self.limits = limits.clone(),
             Event::Steered(steered) => self.steer(steered),
             Event::Halted { message } => self.halted = Some(message.clone()),
-            Event::Held { .. } | Event::NotHeld { .. } | Event::Resumed => {}
+            Event::Held { name } => self.held = Some(name.clone()).filter(|name| !name.is_empty()),
+            Event::NotHeld { .. } | Event::Resumed => self.held = None,
             Event::Moved { head } => self.moved_to(head),
             Event::Adopted(adopted) => self.adopt(adopted)?,
             Event::MergedJudged { judgement } => self.judge_merged(judgement)?,
@@ -231,6 +240,7 @@ impl History {
     }
 
     fn close(&mut self, iteration: u32, status: Status, seconds: f64) -> Result<(), Misplaced> {
+        self.spent_by_ended = self.spent;
         let ended = self.under_way(iteration)?;
         ended.status = Some(status);
         ended.seconds = seconds;

@@ -7,7 +7,7 @@
 //! - [`file`], [`settings`]: the file that people write, and what it means;
 //! - [`report`], [`standing`], [`summary`], [`diary`], [`export`]: what is made of it, for people and programs;
 //!   [`derived`], [`lint`]: the files that hold that;
-//! - [`agent`]: who proposes; [`judge`], [`pipeline_judge`]: who decides; [`trees`]: where the project's files lie
+//! - [`agent`]: who proposes; [`judge`], [`pipeline_judge`]: who decides; [`compute`]: where; [`trees`]: where the project's files lie
 //!   meanwhile; [`publish`], [`announce`]: what follows a new best; [`driver`]: all of it, one step after another.
 //!
 //! Not for: measuring, or printing.
@@ -17,6 +17,7 @@ pub mod anchored;
 pub mod announce;
 mod begun;
 pub mod collect;
+pub mod compute;
 pub mod derived;
 pub mod diary;
 pub mod driver;
@@ -45,6 +46,7 @@ mod samples;
 pub mod scope;
 pub mod secrets;
 pub mod settings;
+pub mod spent;
 pub mod standing;
 pub mod steering;
 pub mod step;

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::spent::Usage;
+
 /// What an agent made of its copy of the project.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Proposal {
@@ -23,6 +25,10 @@ pub struct Proposal {
     /// Commands that it called and must not: their words, in the order of the calls.
     #[serde(default)]
     pub denied: Vec<String>,
+}
+
+fn is_nothing(usage: &Usage) -> bool {
+    *usage == Usage::default()
 }
 
 impl Proposal {
@@ -46,6 +52,9 @@ impl Proposal {
 pub struct Account {
     /// How sure it is of a gain, from 0 to 1.
     pub confidence: Option<f64>,
+    /// What the call cost.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub usage: Usage,
     /// Why it made this change.
     pub reasoning: String,
     /// What else it thought of.

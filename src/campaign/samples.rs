@@ -40,6 +40,7 @@ fn events() -> Vec<Event> {
             failures: Some(3),
             no_gain: Some(8),
             target: Some(5.0),
+            ..Limits::default()
         }),
         Event::Baseline(Baseline {
             stage: "candidate".to_owned(),

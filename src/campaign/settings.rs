@@ -3,6 +3,7 @@
 mod agent;
 mod asked;
 mod carry;
+mod compute;
 pub mod given;
 mod guard;
 mod hold;
@@ -52,12 +53,34 @@ pub struct Settings {
     pub asking: Asking,
     /// What is tried again.
     pub retry: Retry,
+    /// Where commands run.
+    pub compute: Compute,
     /// What is held meanwhile.
     pub hold: Option<Hold>,
     /// Where kept changes go.
     pub publish: Publish,
     /// What is run after each new best; empty for nothing.
     pub on_best: Vec<String>,
+}
+
+/// Where commands of stages and guards run.
+#[derive(Debug, Clone, Default)]
+pub struct Compute {
+    /// The words that stand before theirs; empty where they run here.
+    pub launcher: Vec<String>,
+    /// A command that must succeed first; empty for none.
+    pub check: Vec<String>,
+    /// The device that must be there.
+    pub device: Option<DeviceCheck>,
+}
+
+/// A device that must be there.
+#[derive(Debug, Clone)]
+pub struct DeviceCheck {
+    /// What its name matches.
+    pub wanted: Regex,
+    /// The command that prints its name.
+    pub command: Vec<String>,
 }
 
 /// A device that is held meanwhile.
@@ -166,6 +189,7 @@ impl Checker<'_> {
             rules,
             asking: Asking::default(),
             retry,
+            compute: self.compute(file),
             hold: self.hold(file),
             publish: file.publish.unwrap_or_default(),
             on_best: file.on_best.iter().flatten().map(|word| word.value.clone()).collect(),

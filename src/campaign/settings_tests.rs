@@ -2,6 +2,7 @@ use super::*;
 use crate::campaign::file::OnMoved;
 use crate::campaign::file::{DirectivePreset, OnInfra, PromptBy};
 use crate::campaign::keep::KeepRules;
+use crate::campaign::spent::Reported;
 use crate::campaign::step::Announce;
 
 const WHOLE: &str = r#"
@@ -23,6 +24,7 @@ timeout = "30m"
 first_event = "2m"
 idle = "15m"
 env = ["MY_TOKEN"]
+usage = "partial"
 deny = ["popcorn-cli"]
 keep_free_gb = 0.5
 template = "mine.j2"
@@ -36,6 +38,8 @@ expect = 'Ran (\d+) tests'
 iterations = 20
 hours = 1.5
 device_minutes = 30
+dollars = 15.0
+tokens = 2000000
 failures = 3
 [stop]
 no_gain = 8
@@ -46,6 +50,13 @@ attempts = 3
 pause = "5s"
 timeout = "1m"
 policy = "best-effort"
+[compute]
+use = "docker"
+image = "lab/python"
+network = "bridge"
+check = ["docker", "version"]
+device = "^H200"
+device_command = ["nvidia-smi"]
 [keep]
 rework = 1
 min_gain = 0.002
@@ -78,6 +89,7 @@ fn every_key_reaches_its_setting() {
     let silences = (settings.agent.first_event, settings.agent.idle);
     assert_eq!(silences, (Some(Duration::from_mins(2)), Some(Duration::from_mins(15))));
     assert_eq!(settings.agent.env, ["MY_TOKEN"]);
+    assert_eq!(settings.agent.usage, Reported::Partial);
     assert_eq!(settings.agent.deny, ["popcorn-cli"]);
     assert_eq!(settings.agent.keep_free, Some(500_000_000));
     assert_eq!(settings.agent.template.as_deref(), Some("mine.j2"));
@@ -93,6 +105,8 @@ fn every_key_reaches_its_setting() {
         target: Some(5.0),
         anchor: Some(10),
         device_seconds: Some(1800.0),
+        dollars: Some(15.0),
+        tokens: Some(2_000_000),
         keep: KeepRules { rework: 1, min_gain: 0.002, max_lines: 80 },
         agent_retries: 3,
         on_infra: OnInfra::KeepPending,
@@ -103,6 +117,12 @@ fn every_key_reaches_its_setting() {
     let hold = settings.hold.as_ref().expect("a device is held");
     assert_eq!((hold.pools.len(), hold.attempts, hold.policy), (2, 3, HoldPolicy::BestEffort));
     assert_eq!((hold.pause, hold.timeout), (Duration::from_secs(5), Duration::from_mins(1)));
+    let compute = &settings.compute;
+    assert_eq!(compute.check, ["docker", "version"]);
+    let words = compute.launcher.join(" ");
+    assert!(words.contains("--network bridge") && words.ends_with("{env} lab/python"), "{words}");
+    let device = compute.device.as_ref().expect("a device is wanted");
+    assert!(device.wanted.is_match("H200 NVL") && device.command == ["nvidia-smi"]);
     assert_eq!(settings.rules, rules);
     let retry = Retry {
         agent: 3,
@@ -126,7 +146,7 @@ fn all_mistakes_are_reported_at_once_at_their_places() {
         .replace(r"(\d+)", r"(\d+");
     let told = loaded(&text).diagnostics;
     let lines: Vec<usize> = told.iter().filter_map(|t| Some(t.location()?.line)).collect();
-    assert_eq!(lines, [2, 11, 11, 13, 13, 13, 13, 16, 19, 20, 21, 28], "{told:?}");
+    assert_eq!(lines, [2, 11, 11, 13, 13, 13, 13, 16, 19, 21, 22, 29], "{told:?}");
 }
 
 #[test]
@@ -139,6 +159,8 @@ fn what_is_missing_or_contradicts_itself_is_refused() {
         assert_eq!(mistakes(&without(key)).len(), 1, "{key}");
     }
     let endless = without("iterations").replace("hours = 1.5\ndevice_minutes = 30\n", "");
+    assert!(mistakes(&endless).is_empty(), "what the agent reports ends it");
+    let endless = endless.replace("usage = \"partial\"\n", "");
     assert_eq!(mistakes(&endless)[0].0, "missing-key");
     let unlimited = format!("unlimited = true\n{endless}");
     assert!(mistakes(&unlimited).is_empty());
@@ -148,7 +170,7 @@ fn what_is_missing_or_contradicts_itself_is_refused() {
     let replayed = without("run = [\"my").replace("[agent]\n", "[agent]\nreplay = \"v\"\n");
     let no_effect = ("no-effect", "this key has no effect here".to_owned());
     // Keys of the agent, and both of its calls.
-    assert_eq!(mistakes(&replayed), vec![no_effect; 12]);
+    assert_eq!(mistakes(&replayed), vec![no_effect; 13]);
     assert_eq!(mistakes(&format!("colour = 1\n{WHOLE}"))[0].0, "unknown-key");
 }
 
@@ -177,4 +199,28 @@ fn a_resilient_campaign_tries_again_more_often_unless_its_file_says_how_often() 
     assert_eq!((retry(start).agent, retry(start).judge), (0, 1));
     let wrong = WHOLE.replace("0.002", "2.0");
     assert_eq!(mistakes(&wrong), [("bad-gain", "this is no share".to_owned())]);
+}
+
+#[test]
+fn where_commands_run_is_a_preset_or_a_command_whose_names_stand_for_something() {
+    let (start, rest) = WHOLE.split_once("[compute]\n").expect("a table");
+    let (_, rest) = rest.split_once("[keep]").expect("a table");
+    let with = |keys: &str| format!("{start}[compute]\n{keys}\n[keep]{rest}");
+    let own = loaded(&with("run = [\"ssh\", \"host\", \"cd {cwd} &&\"]"));
+    let own = own.settings.expect("it is whole").compute;
+    assert_eq!((own.launcher.len(), own.check.len()), (3, 0));
+    assert!(loaded(&with("use = \"local\"")).settings.expect("whole").compute.launcher.is_empty());
+    for (keys, code) in [
+        ("use = \"docker\"\nrun = [\"ssh\"]", "conflict"),
+        ("run = [\"ssh\"]\nimage = \"x\"", "no-effect"),
+        ("use = \"local\"\nnetwork = \"none\"", "no-effect"),
+        ("run = [\"ssh\", \"{folder}\"]", "bad-name"),
+        ("run = []", "empty"),
+        ("device = \"H200\"", "missing-key"),
+        ("device_command = [\"x\"]", "no-effect"),
+        ("device = \"(\"\ndevice_command = [\"x\"]", "bad-regex"),
+    ] {
+        let told = mistakes(&with(keys));
+        assert_eq!(told.iter().map(|told| told.0).collect::<Vec<_>>(), [code], "{keys}");
+    }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{Better, End, Status};
 use super::history::{History, Iteration};
+use super::spent::Spent;
 
 /// The version of [`Standing`].
 pub const STANDING_VERSION: u32 = 1;
@@ -61,6 +62,9 @@ pub struct Standing {
     pub blocker: Option<String>,
     /// What may be spent, and what was.
     pub budgets: Vec<Budget>,
+    /// What calls of the agent cost, as far as it said so.
+    #[serde(default)]
+    pub spent: Spent,
     /// What people said while it ran: it counts for all later iterations.
     pub directives: Vec<String>,
     /// Why it ended.
@@ -150,6 +154,10 @@ pub enum Resource {
     Failures,
     /// Iterations in a row without a gain.
     NoGain,
+    /// US dollars of the agent's calls.
+    Dollars,
+    /// Tokens of the agent's calls.
+    Tokens,
 }
 
 impl Resource {
@@ -160,6 +168,8 @@ impl Resource {
             Self::Hours => "h",
             Self::Failures => "failures",
             Self::NoGain => "iterations without a gain",
+            Self::Dollars => "US dollars",
+            Self::Tokens => "tokens",
         }
     }
 }
@@ -197,6 +207,7 @@ impl Standing {
             trend: trend(history),
             blocker: blocker(history),
             budgets: budgets(history),
+            spent: history.spent,
             directives: history.directives.iter().map(|one| one.text.clone()).collect(),
             end: history.end,
         }
@@ -258,13 +269,20 @@ fn budgets(history: &History) -> Vec<Budget> {
         (Resource::Failures, failures as f64, number(steering.failures.or(limits.failures))),
         (Resource::NoGain, history.without_gain() as f64, number(limits.no_gain)),
     ];
+    let used = history.spent.usage;
+    let tokens = used.tokens.unwrap_or_default() as f64;
+    let agents = [
+        (Resource::Dollars, used.dollars.unwrap_or_default(), limits.dollars),
+        (Resource::Tokens, tokens, limits.tokens.map(|most| most as f64)),
+    ];
+    let agents = agents.into_iter().filter(|(_, _, most)| most.is_some());
     let budget = |(what, used, most): (Resource, f64, Option<f64>)| Budget {
         what,
         used,
         most,
         left: most.map(|most| (most - used).max(0.0)),
     };
-    all.into_iter().map(budget).collect()
+    all.into_iter().chain(agents).map(budget).collect()
 }
 
 #[cfg(test)]

@@ -25,6 +25,10 @@ pub struct Rules {
     pub anchor: Option<u32>,
     /// The most time of the device, s.
     pub device_seconds: Option<f64>,
+    /// The most that calls of the agent may cost, US dollars.
+    pub dollars: Option<f64>,
+    /// The most tokens that they may take.
+    pub tokens: Option<u64>,
     /// Which candidates stay.
     pub keep: KeepRules,
     /// How many calls of the agent that failed and changed nothing are made again in an iteration.
@@ -56,6 +60,8 @@ impl Rules {
             failures: self.failures,
             no_gain: self.no_gain,
             target: self.target,
+            dollars: self.dollars,
+            tokens: self.tokens,
         }
     }
 
@@ -141,7 +147,9 @@ pub fn step(history: &History, rules: &Rules, wish: Wish) -> Action {
     };
     match history.open_iteration() {
         Some(iteration) => {
-            let is_over = wish == Wish::NoTime || is_device_spent(history, rules);
+            let is_over = wish == Wish::NoTime
+                || is_device_spent(history, rules)
+                || is_money_spent(history, rules);
             let allowance = if is_over { Allowance::Spent } else { Allowance::Left };
             within(iteration, rules, allowance)
         }
@@ -274,6 +282,7 @@ fn end(history: &History, rules: &Rules) -> Option<End> {
     if rules.iterations.is_some_and(|most| done >= most)
         || rules.seconds.is_some_and(|most| history.seconds() >= most)
         || is_device_spent(history, rules)
+        || is_money_spent(history, rules)
     {
         return Some(End::Budget);
     }
@@ -283,6 +292,13 @@ fn end(history: &History, rules: &Rules) -> Option<End> {
 
 fn is_device_spent(history: &History, rules: &Rules) -> bool {
     rules.device_seconds.is_some_and(|most| history.device_seconds() >= most)
+}
+
+/// As far as it is known: a call that does not say what it cost counts as nothing.
+fn is_money_spent(history: &History, rules: &Rules) -> bool {
+    let used = history.spent.usage;
+    rules.dollars.is_some_and(|most| used.dollars.unwrap_or_default() >= most)
+        || rules.tokens.is_some_and(|most| used.tokens.unwrap_or_default() >= most)
 }
 
 #[cfg(test)]

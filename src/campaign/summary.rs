@@ -74,10 +74,11 @@ fn figures(history: &History, text: &mut String) {
     let counts: String = counts.collect();
     let _infallible = write!(
         text,
-        "- iterations: {}, of which kept: {}{counts}\n- their time: {:.1} min\n- costs: {MISSING}\n",
+        "- iterations: {}, of which kept: {}{counts}\n- their time: {:.1} min\n- costs: {}\n",
         standing.ended,
         standing.kept,
-        history.seconds() / 60.0
+        history.seconds() / 60.0,
+        history.spent_by_ended.words()
     );
 }
 

@@ -1,22 +1,30 @@
-//! A host with one variable more.
+//! A host with a variable more, or whose commands run elsewhere.
 
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{DeviceIdentity, Host};
+use super::{DeviceIdentity, Host, Launcher};
 
-/// Another host, in whose environment one more variable is set.
-pub struct WithVariable<'a> {
+/// Another host, with what is set here.
+pub struct With<'a> {
     /// The other one.
     pub host: &'a dyn Host,
-    /// The variable's name.
+    /// One more variable of the environment: its name and value.
+    pub variable: Option<Variable<'a>>,
+    /// What commands of stages are run through.
+    pub launcher: Option<&'a Launcher>,
+}
+
+/// A variable.
+pub struct Variable<'a> {
+    /// Its name.
     pub name: &'a str,
     /// Its value.
     pub value: OsString,
 }
 
-impl Host for WithVariable<'_> {
+impl Host for With<'_> {
     fn read(&self, path: &Path) -> io::Result<String> {
         self.host.read(path)
     }
@@ -34,14 +42,21 @@ impl Host for WithVariable<'_> {
     }
 
     fn var(&self, name: &str) -> Option<OsString> {
-        if name == self.name { Some(self.value.clone()) } else { self.host.var(name) }
+        let own = self.variable.as_ref().filter(|own| own.name == name);
+        own.map(|own| own.value.clone()).or_else(|| self.host.var(name))
     }
 
     fn vars(&self) -> Vec<(OsString, OsString)> {
         let mut all = self.host.vars();
-        all.retain(|(name, _)| name != self.name);
-        all.push((self.name.into(), self.value.clone()));
+        if let Some(own) = &self.variable {
+            all.retain(|(name, _)| name != own.name);
+            all.push((own.name.into(), own.value.clone()));
+        }
         all
+    }
+
+    fn launcher(&self) -> Option<&Launcher> {
+        self.launcher.or_else(|| self.host.launcher())
     }
 
     fn memory_bytes(&self) -> u64 {

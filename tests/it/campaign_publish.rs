@@ -126,9 +126,25 @@ fn a_device_is_held_named_to_commands_and_given_back_at_the_end() {
         "[\"sh\", \"-c\", \"test $OPTLOOP_HELD = dev-7 && sh tests/guard.sh\"]",
     );
     let ran = project.args(["loop", "start"]).run().code(10);
-    drop(ran.says("holds      dev-7").says("kept: dev-7"));
+    let ran = ran.says("holds      dev-7").says("kept: dev-7");
+    drop(ran.says("does not know which device is held: write pass_env"));
     let log = || fs::read_to_string(dir.path().join("device")).expect("written");
     assert_eq!(log(), "taken\nreleased dev-7\n");
+    let id = project.args(["loop", "status", "--format", "json"]).run().code(0).json();
+    let prompt = format!("{}/iterations/0001/prompt.md", id[0]["folder"].as_str().expect("text"));
+    let prompt = fs::read_to_string(project.path(&prompt)).expect("a prompt");
+    assert!(prompt.contains("`dev-7`") && prompt.contains("nothing to a queue"), "{prompt}");
+    // A campaign that cannot begin gives it back, too.
+    project.edit("campaign.toml", "test $OPTLOOP_HELD = dev-7", "false");
+    drop(project.args(["loop", "start"]).run().code(1).says("does not pass"));
+    assert_eq!(log(), "taken\nreleased dev-7\n".repeat(2));
+    project.edit(
+        "campaign.toml",
+        "sh\", \"-c\", \"false",
+        "sh\", \"-c\", \"test $OPTLOOP_HELD = dev-7",
+    );
+    fs::remove_file(dir.path().join("device")).expect("removed");
+    fs::remove_dir_all(project.path(".optloop/campaigns")).expect("removed");
     // One that cannot be had.
     project.edit("campaign.toml", "echo taken", "exit 4; echo taken");
     let ran = project.args(["loop", "start"]).run().code(75);
@@ -137,14 +153,14 @@ fn a_device_is_held_named_to_commands_and_given_back_at_the_end() {
     // The guard wants the device.
     let ran = project.args(["loop", "start"]).run().code(1);
     drop(ran.says("it goes on without one"));
-    assert_eq!(log(), "taken\nreleased dev-7\n");
+    assert!(!dir.path().join("device").exists(), "nothing was taken, so nothing is given back");
     project.expect_no_processes();
 }
 
 #[test]
 fn a_device_is_given_back_once_also_by_a_campaign_that_is_killed() {
-    for signal in [Signal::KILL, Signal::INT] {
-        let (project, dir) = holding("sleep 60");
+    for signal in [Signal::KILL, Signal::INT, Signal::TERM] {
+        let (project, dir) = holding("exec sleep 20");
         let running = project.args(["loop", "start"]).start();
         wait_until("the agent's turn", || {
             project.args(["loop", "status"]).run().all().contains("waiting for the agent")

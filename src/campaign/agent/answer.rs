@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::campaign::proposal::Account;
 use crate::campaign::secrets::Secrets;
+use crate::campaign::spent::Usage;
 
 /// The file in which an agent describes its change, in a sentence.
 pub const ANSWER: &str = ".optloop-answer.md";
@@ -100,6 +101,7 @@ impl Reader<'_> {
             "sources" => self.said.account.sources = self.list(key, value),
             "modifiers" => self.said.account.modifiers = self.list(key, value),
             "files" | "files_modified" => self.said.account.files = self.list(key, value),
+            "usage" => self.said.account.usage = self.usage(value),
             "veto" => self.said.account.veto = self.veto(value),
             other => {
                 let key = cut(other, 40);
@@ -147,6 +149,21 @@ impl Reader<'_> {
         number
     }
 
+    /// What the call cost: no number is taken that is none, or less than nothing.
+    fn usage(&mut self, value: &Value) -> Usage {
+        let dollars = value.get("dollars").filter(|one| !one.is_null());
+        let tokens = value.get("tokens").filter(|one| !one.is_null());
+        let cost = dollars.and_then(Value::as_f64).filter(|cost| cost.is_finite() && *cost >= 0.0);
+        let count = tokens.and_then(Value::as_u64);
+        if !value.is_object() || cost.is_some() != dollars.is_some() {
+            self.note("`usage` has no `dollars` that are a number, 0 or more".to_owned());
+        }
+        if count.is_some() != tokens.is_some() {
+            self.note("`usage` has no `tokens` that are a whole number, 0 or more".to_owned());
+        }
+        Usage { dollars: cost, tokens: count }
+    }
+
     /// A veto that cannot be understood is none: only what the engine measured keeps a change.
     fn veto(&mut self, value: &Value) -> Option<String> {
         match value {
@@ -180,11 +197,13 @@ mod tests {
         let text = r#"{"description": "Tiles of 32.\nMore.", "confidence": 0.75,
             "reasoning": "it waits for memory", "next_step": "vectors", "feedback": "sesame-open",
             "alternatives": ["unroll", 7], "sources": "the manual", "family": "memory",
+            "usage": {"dollars": 0.12, "tokens": 3400},
             "modifiers": ["tiles"], "files_modified": ["k.c"], "veto": "only for n = 64"}"#;
         let said = said(&[(ANSWER_JSON, text), (ANSWER, "not this\n")]);
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         let account = Account {
             confidence: Some(0.75),
+            usage: Usage { dollars: Some(0.12), tokens: Some(3400) },
             reasoning: "it waits for memory".to_owned(),
             alternatives: words(&["unroll", "7"]),
             next_step: "vectors".to_owned(),
@@ -211,6 +230,9 @@ mod tests {
             (r#"{"confidence": "high"}"#, "`confidence` is no number from 0 to 1"),
             (r#"{"description": ["a"]}"#, "`description` is no text"),
             (r#"{"sources": {"a": 1}}"#, "`sources` is no list of texts"),
+            (r#"{"usage": 3}"#, "`usage` has no `dollars`"),
+            (r#"{"usage": {"dollars": -1}}"#, "`usage` has no `dollars`"),
+            (r#"{"usage": {"tokens": 1.5}}"#, "`usage` has no `tokens`"),
             (r#"{"veto": 3}"#, "`veto` is no sentence"),
             (r#"{"decision": "KEEP"}"#, "`decision` is not known and was ignored"),
         ] {

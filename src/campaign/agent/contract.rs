@@ -45,6 +45,10 @@ pub struct Left {
     pub seconds: Option<f64>,
     /// Iterations after the present one.
     pub iterations: Option<u32>,
+    /// Money, US dollars.
+    pub dollars: Option<f64>,
+    /// Tokens.
+    pub tokens: Option<u64>,
 }
 
 impl Left {
@@ -58,7 +62,14 @@ impl Left {
     pub fn variables(self) -> Vec<(OsString, OsString)> {
         let seconds = self.seconds.map(|left| left.max(0.0).floor().to_string());
         let iterations = self.iterations.map(|left| left.to_string());
-        let named = [("OPTLOOP_BUDGET_SECONDS", seconds), ("OPTLOOP_ITERATIONS_LEFT", iterations)];
+        let dollars = self.dollars.map(|left| format!("{left:.4}"));
+        let tokens = self.tokens.map(|left| left.to_string());
+        let named = [
+            ("OPTLOOP_BUDGET_SECONDS", seconds),
+            ("OPTLOOP_ITERATIONS_LEFT", iterations),
+            ("OPTLOOP_BUDGET_DOLLARS", dollars),
+            ("OPTLOOP_BUDGET_TOKENS", tokens),
+        ];
         named.into_iter().filter_map(|(name, left)| Some((name.into(), left?.into()))).collect()
     }
 }

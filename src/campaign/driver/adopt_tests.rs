@@ -53,6 +53,7 @@ impl World {
             judge: &mut Numbers { folder: &folder, trouble: 0 },
             observer: seen,
             env: &env,
+            launcher: None,
             secrets: &Secrets::default(),
             cancel: &Cancel::default(),
         };
@@ -61,6 +62,18 @@ impl World {
         assert_eq!(driver.run()?, Ran::ToItsEnd);
         Ok(driver.history().clone())
     }
+}
+
+#[test]
+fn commands_run_where_they_ran_when_the_campaign_began() {
+    let (world, mut settings) = left_after_one();
+    settings.compute.launcher = vec!["ssh".to_owned(), "host".to_owned()];
+    let seen = Seen::default();
+    let refused = world.taken_up("left", &settings, "one", &seen).expect_err("another place");
+    assert!(matches!(refused, DriverError::OtherPlace), "{refused}");
+    settings.compute.launcher.clear();
+    let history = world.taken_up("left", &settings, "one", &seen).expect("it runs");
+    assert_eq!(value(&history), Some(80.0));
 }
 
 fn value(history: &History) -> Option<f64> {

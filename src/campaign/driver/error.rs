@@ -44,6 +44,12 @@ pub enum DriverError {
          what mends that and resume, or begin another campaign"
     )]
     Merged(String),
+    /// Commands are to run elsewhere than at the beginning.
+    #[error(
+        "[compute] says now that commands run elsewhere than when the campaign began, and numbers from \
+         there and here cannot be compared: write it as it was, or begin another campaign"
+    )]
+    OtherPlace,
     /// A file of its own.
     #[error("cannot write {path}: {source}", path = path.display())]
     File {

@@ -56,9 +56,15 @@ impl Driver<'_> {
     }
 
     fn left(&self) -> Left {
-        let most = self.rules().iterations;
+        let rules = self.rules();
         let done = self.history().iterations.len() as u32;
-        Left { seconds: self.seconds_left(), iterations: most.map(|n| n.saturating_sub(done)) }
+        let used = self.history().spent.usage;
+        Left {
+            seconds: self.seconds_left(),
+            iterations: rules.iterations.map(|n| n.saturating_sub(done)),
+            dollars: rules.dollars.map(|n| (n - used.dollars.unwrap_or_default()).max(0.0)),
+            tokens: rules.tokens.map(|n| n.saturating_sub(used.tokens.unwrap_or_default())),
+        }
     }
 
     pub(super) fn collected(

@@ -39,6 +39,8 @@ pub(super) struct Context {
     pub(super) answer_json: String,
     /// What it is measured on.
     pub(super) device: Option<String>,
+    /// The device that is held meanwhile.
+    pub(super) held: Option<String>,
     /// What the device allows at best, a line each.
     pub(super) bounds: Vec<String>,
     /// What is measured.
@@ -120,6 +122,7 @@ impl Context {
             answer: ANSWER.to_owned(),
             answer_json: ANSWER_JSON.to_owned(),
             device: baseline.and_then(|baseline| baseline.device.clone()),
+            held: history.held.clone(),
             bounds: baseline.map(|baseline| baseline.bounds.clone()).unwrap_or_default(),
             metric: baseline.map(|baseline| baseline.metric.clone()),
             better: better.to_owned(),
@@ -153,6 +156,7 @@ impl Context {
             answer: text(),
             answer_json: text(),
             device: Some(text()),
+            held: Some(text()),
             bounds: vec![text()],
             metric: Some(text()),
             better: text(),

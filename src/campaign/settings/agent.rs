@@ -39,6 +39,7 @@ impl Checker<'_> {
         settings.writes = file.writes.iter().map(|folder| folder.value.clone()).collect();
         settings.env = file.env.iter().map(|name| self.variable(name)).collect();
         settings.deny = file.deny.iter().map(|name| self.denied(name)).collect();
+        settings.usage = file.usage.as_ref().map(|usage| usage.value).unwrap_or_default();
         settings.keep_free = file.keep_free_gb.as_ref().map(|gb| self.bytes(gb));
         let words = |all: &[Spanned<String>]| all.iter().map(|one| one.value.clone()).collect();
         settings.template = file.template.as_ref().map(|name| name.value.clone());
@@ -87,6 +88,7 @@ impl Checker<'_> {
             file.writes.first().map(|key| key.span.clone()),
             file.env.first().map(|key| key.span.clone()),
             file.deny.first().map(|key| key.span.clone()),
+            file.usage.as_ref().map(|key| key.span.clone()),
             file.keep_free_gb.as_ref().map(|key| key.span.clone()),
             file.template.as_ref().map(|key| key.span.clone()),
             file.directives.first().map(|key| key.span.clone()),

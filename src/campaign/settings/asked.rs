@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::campaign::file::{AgentSandbox, DirectivePreset, PromptBy};
+use crate::campaign::spent::Reported;
 
 /// How long one call may take, without a setting.
 const TIMEOUT: Duration = Duration::from_hours(2);
@@ -29,6 +30,8 @@ pub struct AgentSettings {
     pub deny: Vec<String>,
     /// What stays free of the disk, bytes; a part of what there is without it.
     pub keep_free: Option<u64>,
+    /// How much it reports of what it costs.
+    pub usage: Reported,
     /// The file that prompts are made from, as the campaign file names it.
     pub template: Option<String>,
     /// Texts that it must heed.
@@ -66,6 +69,7 @@ impl AgentSettings {
             env: Vec::new(),
             deny: Vec::new(),
             keep_free: None,
+            usage: Reported::Unavailable,
             template: None,
             directives: Vec::new(),
             directive_files: Vec::new(),

@@ -5,7 +5,9 @@ use crate::campaign::hold::{self, Place};
 use crate::campaign::settings::Settings;
 use crate::cli::exit::Exit;
 use crate::cli::refusal::Refusal;
-use crate::process::hold::{Held, HoldError};
+use crate::plan::Definition;
+use crate::process::hold::{HELD, Held, HoldError};
+use crate::project::Opened;
 
 /// What is held from now on; none where nothing is to be held.
 pub(super) fn held(
@@ -25,4 +27,31 @@ pub(super) fn held(
             Err(Refusal::Words(what, Some(hint.to_owned()), Exit::Infrastructure))
         }
     }
+}
+
+/// Stages that measure elsewhere than on what is held.
+pub(super) fn warnings(name: &str, opened: &Opened<'_>) -> Vec<String> {
+    let index = &opened.state.index;
+    let warning = |node| {
+        let stage = index.node_name(node);
+        match opened.state.definition(node).ok()?.definition {
+            Definition::Command(command) if command.metric.is_some() => {
+                let gets_it = command.pass_env.iter().any(|one| one == HELD);
+                (!gets_it).then(|| {
+                    format!(
+                        "the stage `{stage}` measures and does not know which device is held: write \
+                         pass_env = [\"{HELD}\"] in it, and measure on that device"
+                    )
+                })
+            }
+            Definition::Bench(bench) => {
+                let device = bench.target.device();
+                (!name.contains(&device) && !device.contains(name)).then(|| {
+                    format!("the stage `{stage}` measures on {device}, and {name} is held")
+                })
+            }
+            _ => None,
+        }
+    };
+    index.node_ids().filter_map(warning).collect()
 }

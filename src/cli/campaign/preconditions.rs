@@ -4,12 +4,15 @@ use std::path::Path;
 
 use super::ready::{Ready, surroundings};
 use crate::campaign::agent;
+use crate::campaign::compute::{self, ComputeError, Place, Surroundings};
 use crate::campaign::file::{AgentSandbox, Dirty, Publish};
 use crate::campaign::settings::{AgentKind, Settings};
+use crate::campaign::spent::Reported;
 use crate::campaign::step::Announce;
 use crate::cli::exit::Exit;
 use crate::cli::refusal::Refusal;
 use crate::git::{Outside, State};
+use crate::host::Launcher;
 use crate::process::{Cancel, sandbox};
 use crate::project::host::Disk;
 
@@ -90,4 +93,49 @@ fn has_agent(ready: &Ready) -> Result<(), Refusal> {
         return Err(refusal(what, hint));
     }
     Ok(())
+}
+
+/// What cannot be kept, in words: budgets of money where nobody says what is spent.
+pub(super) fn unenforced(settings: &Settings) -> Option<&'static str> {
+    let (rules, usage) = (&settings.rules, settings.agent.usage);
+    if rules.dollars.is_none() && rules.tokens.is_none() {
+        return None;
+    }
+    match usage {
+        Reported::Exact => None,
+        Reported::Partial => Some(
+            "some calls of this agent do not say what they cost: the campaign may spend more than \
+             budget.dollars and budget.tokens",
+        ),
+        Reported::Unavailable => Some(
+            "budget.dollars and budget.tokens cannot be enforced: nothing says that this agent reports \
+             what it costs; where it does, as `usage` in its answer, write [agent] usage = \"exact\" or \
+             \"partial\"",
+        ),
+    }
+}
+
+/// Where commands run must be there, and the device that is wanted.
+pub(super) fn compute(
+    ready: &Ready,
+    campaign: &Path,
+    with: Surroundings<'_>,
+) -> Result<(), Refusal> {
+    let compute = &ready.settings.compute;
+    let root = &ready.project.root;
+    let checked = compute::check(compute, root, with);
+    let refused = |error: ComputeError, hint: &str| match error {
+        ComputeError::Interrupted => {
+            Refusal::Words("interrupted".to_owned(), None, Exit::Interrupted)
+        }
+        other => Refusal::Words(other.to_string(), Some(hint.to_owned()), Exit::NoDevice),
+    };
+    checked.map_err(|error| {
+        refused(error, "[compute] is not there: start it, or leave [compute] out to run here")
+    })?;
+    let Some(wanted) = &compute.device else { return Ok(()) };
+    let launcher = Launcher::of(&compute.launcher);
+    let place = Place { launcher: launcher.as_ref(), tree: root, campaign };
+    let found = compute::device(wanted, place, with);
+    found.map_err(|error| refused(error, "take the wanted one, or mend [compute] device"))
 }

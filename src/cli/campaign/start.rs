@@ -11,8 +11,10 @@ use super::preconditions;
 use super::ready::{Ready, ready, surroundings};
 use super::which::{chosen, shown, unwritable};
 use super::words;
+use crate::cache::lock::Lock;
 use crate::campaign::agent::{self};
 use crate::campaign::announce::Announcing;
+use crate::campaign::compute::{self, OnDevice};
 use crate::campaign::driver::{Driver, DriverError, Observer, Parts, Ran};
 use crate::campaign::event::{Begun, Entry, Event};
 use crate::campaign::file::OnMoved;
@@ -30,7 +32,7 @@ use crate::cli::refusal::Refusal;
 use crate::cli::ui::Ui;
 use crate::engine::EngineError;
 use crate::git::Outside;
-use crate::host::{Host, WithVariable};
+use crate::host::{Host, Launcher, Variable, With};
 use crate::pipeline::Overrides;
 use crate::process::hold::HELD;
 use crate::process::{self};
@@ -119,14 +121,10 @@ enum Begin {
 }
 
 fn drive(stored: &Stored, ready: &Ready, begin: Begin, ui: &Ui) -> Result<Exit, Refusal> {
-    let _lock = match stored.drive().map_err(EngineError::from)? {
-        Driven::Here(lock) => lock,
-        Driven::Elsewhere(holder) => {
-            let what = format!("{} is driven by {holder}", stored.id);
-            let hint = "`optloop loop status` says how it is doing".to_owned();
-            return Err(Refusal::Words(what, Some(hint), Exit::Infrastructure));
-        }
-    };
+    if let Some(warning) = preconditions::unenforced(&ready.settings) {
+        ui.complain(&format!("warning: {warning}"));
+    }
+    let _lock = lock(stored)?;
     let cancel = process::install().unwrap_or_default();
     let mut surroundings = surroundings(ready);
     let place = Place {
@@ -136,17 +134,32 @@ fn drive(stored: &Stored, ready: &Ready, begin: Begin, ui: &Ui) -> Result<Exit, 
         cancel: &cancel,
     };
     let held = held::held(&ready.settings, place)?;
+    let with = compute::Surroundings { env: &surroundings.env, cancel: &cancel };
+    preconditions::compute(ready, &stored.folder, with)?;
     let name = held.as_ref().and_then(|held| Some(held.as_ref().ok()?.name.clone()));
+    if let (Some(name), Begin::New { .. }) = (&name, &begin) {
+        let opened = ready.project.open(Overrides::default(), Access::Read, &[ui])?;
+        for warning in held::warnings(name, &opened) {
+            ui.complain(&format!("warning: {warning}"));
+        }
+    }
     surroundings.env.extend(name.iter().map(|name| (HELD.into(), name.into())));
-    let with = name.map(|name| WithVariable { host: &Disk, name: HELD, value: name.into() });
-    let host = with.as_ref().map_or(&Disk as &dyn Host, |with| with);
+    let launcher = Launcher::of(&ready.settings.compute.launcher);
+    let variable = name.map(|name| Variable { name: HELD, value: name.into() });
+    let host = With { host: &Disk, variable, launcher: launcher.as_ref() };
     let (env, secrets) = (surroundings.env.clone(), surroundings.secrets.clone());
     let is_secret = |name: &OsString| Secrets::is_secret(&name.to_string_lossy());
     let harmless: Vec<_> = env.iter().filter(|(name, _)| !is_secret(name)).cloned().collect();
     let mut agent = agent::of(&ready.settings.agent, surroundings);
     let quiet = Silent;
-    let mut judge =
-        PipelineJudge { host, pipeline: &ready.pipeline, observer: &quiet, cancel: &cancel };
+    let mut pipeline =
+        PipelineJudge { host: &host, pipeline: &ready.pipeline, observer: &quiet, cancel: &cancel };
+    let mut judge = OnDevice {
+        judge: &mut pipeline,
+        wanted: ready.settings.compute.device.as_ref(),
+        launcher: launcher.as_ref(),
+        with: compute::Surroundings { env: &harmless, cancel: &cancel },
+    };
     let live = Live::new(ui, &stored.folder);
     let observer = Follower { ui, ready, stored, live: &live };
     let outside = Outside::of(&Disk, cancel.clone());
@@ -164,30 +177,11 @@ fn drive(stored: &Stored, ready: &Ready, begin: Begin, ui: &Ui) -> Result<Exit, 
         judge: &mut judge,
         observer: &observer,
         env: &harmless,
+        launcher: launcher.as_ref(),
         secrets: &secrets,
         cancel: &cancel,
     };
-    let driver = match begin {
-        Begin::New { head } => {
-            let begun = Begun {
-                id: stored.id.clone(),
-                goal: ready.settings.goal.clone(),
-                pipeline: ready.pipeline.to_string_lossy().into_owned(),
-                head,
-                ..Begun::default()
-            };
-            Driver::begin(parts, begun).map_err(|error| refused(&error))?
-        }
-        Begin::Again => {
-            let (mut driver, torn) = Driver::resume(parts).map_err(|error| refused(&error))?;
-            if let Some(torn) = torn {
-                ui.complain(&format!("warning: {torn}"));
-            }
-            moved::note_epoch(stored, ready, driver.history(), ui);
-            look_at_head(&mut driver, ready, &outside)?;
-            driver
-        }
-    };
+    let driver = driver(parts, begin, Campaign { stored, ready, ui })?;
     let follows = Announcing {
         folder: &stored.folder,
         root: &ready.project.root,
@@ -206,6 +200,57 @@ fn drive(stored: &Stored, ready: &Ready, begin: Begin, ui: &Ui) -> Result<Exit, 
     live.end();
     let ran = ran?;
     Ok(ended(ran, driver.history(), stored, ui))
+}
+
+/// The lock of the one who drives it.
+fn lock(stored: &Stored) -> Result<Lock, Refusal> {
+    match stored.drive().map_err(EngineError::from)? {
+        Driven::Here(lock) => Ok(lock),
+        Driven::Elsewhere(holder) => {
+            let what = format!("{} is driven by {holder}", stored.id);
+            let hint = "`optloop loop status` says how it is doing".to_owned();
+            Err(Refusal::Words(what, Some(hint), Exit::Infrastructure))
+        }
+    }
+}
+
+/// What is driven, and who follows it.
+#[derive(Clone, Copy)]
+struct Campaign<'a> {
+    stored: &'a Stored,
+    ready: &'a Ready,
+    ui: &'a Ui,
+}
+
+/// One that was begun now, or taken up.
+fn driver<'a>(
+    parts: Parts<'a>,
+    begin: Begin,
+    campaign: Campaign<'_>,
+) -> Result<Driver<'a>, Refusal> {
+    let Campaign { stored, ready, ui } = campaign;
+    let outside = parts.source.outside;
+    match begin {
+        Begin::New { head } => {
+            let begun = Begun {
+                id: stored.id.clone(),
+                goal: ready.settings.goal.clone(),
+                pipeline: ready.pipeline.to_string_lossy().into_owned(),
+                head,
+                ..Begun::default()
+            };
+            Driver::begin(parts, begun).map_err(|error| refused(&error))
+        }
+        Begin::Again => {
+            let (mut driver, torn) = Driver::resume(parts).map_err(|error| refused(&error))?;
+            if let Some(torn) = torn {
+                ui.complain(&format!("warning: {torn}"));
+            }
+            moved::note_epoch(stored, ready, driver.history(), ui);
+            look_at_head(&mut driver, ready, outside)?;
+            Ok(driver)
+        }
+    }
 }
 
 /// Looks whether another commit is checked out than the campaign knows. One that it adopts must not
@@ -238,6 +283,7 @@ fn refused(error: &DriverError) -> Refusal {
         | DriverError::Guard(_)
         | DriverError::Scope(_)
         | DriverError::Conflict { .. }
+        | DriverError::OtherPlace
         | DriverError::Merged(_) => Exit::User,
         DriverError::Log(_) | DriverError::Trees(_) | DriverError::Pending(_) => {
             Exit::Infrastructure

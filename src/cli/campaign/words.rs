@@ -8,6 +8,7 @@ use crate::campaign::history::{History, Iteration};
 use crate::campaign::prompt::one_line;
 use crate::campaign::report::{in_pairs, number, percent};
 use crate::campaign::settings::{AgentKind, Settings};
+use crate::campaign::spent::Usage;
 use crate::campaign::standing::Standing;
 use crate::process::sandbox::SandboxLevel;
 
@@ -149,6 +150,10 @@ pub(super) fn summary(history: &History) -> String {
     let ended = history.iterations.iter().filter(|one| one.status.is_some()).count();
     let kept = history.count(&[Status::Kept]);
     lines.push(format!("  iterations {ended}, of which kept: {kept}"));
+    let has_money = history.limits.dollars.is_some() || history.limits.tokens.is_some();
+    if has_money || history.spent.usage != Usage::default() {
+        lines.push(format!("  agent      {}", history.spent.words()));
+    }
     lines.join("\n")
 }
 

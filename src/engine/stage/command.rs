@@ -1,6 +1,7 @@
 //! Command stages: a shell string or an argument list with declared inputs, outputs, environment
 //! and perhaps a number that it prints.
 
+mod launched;
 mod request;
 
 use std::ffi::OsString;
@@ -70,7 +71,7 @@ pub(in crate::engine) fn once(request: &CommandRequest<'_>) -> Ran {
 }
 
 fn started(request: &CommandRequest<'_>) -> Ran {
-    let spec = spec(request);
+    let spec = launched::through(request, spec(request));
     if request.audit {
         let mut reading = None;
         let outcome = audit::run(&spec, request, |finished| {
