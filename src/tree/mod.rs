@@ -321,12 +321,19 @@ impl Tree {
         }
     }
 
-    /// A time later than that of every file in the tree.
+    /// A time later than that of every file in the tree. Only what commands wrote is asked for its
+    /// own: a copy has the time that it was given, or is about to be written again.
     fn later_than_all(&self) -> i64 {
+        let held: HashMap<&[u8], i64> =
+            self.held.iter().map(|held| (held.bytes(), held.mtime_ns())).collect();
         let all = walkdir::WalkDir::new(&self.place).into_iter().flatten();
         let files = all.filter(|entry| entry.file_type().is_file());
-        let times = files.filter_map(|entry| entry.metadata().ok());
-        let newest = times.map(|found| Stat::of(&found).mtime_ns).max();
+        let time = |entry: walkdir::DirEntry| {
+            let name = entry.path().strip_prefix(&self.place).unwrap_or(entry.path());
+            let known = held.get(bytes(name)).copied();
+            known.or_else(|| Some(Stat::of(&entry.metadata().ok()?).mtime_ns))
+        };
+        let newest = files.filter_map(time).max();
         newest.map_or_else(times::now_ns, |newest| times::now_ns().max(newest + 1))
     }
 }
