@@ -17,6 +17,7 @@ mod command;
 mod compare;
 mod cuda;
 mod cuda_tools;
+mod demonstration;
 mod depends;
 #[path = "../cuda/mod.rs"]
 mod driver;
