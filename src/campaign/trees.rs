@@ -250,7 +250,11 @@ impl Trees {
         // What candidates change is not in the index: git reads these files again.
         self.own_repository(JUDGE, &base, &Filled { tree: &tree, changes: Changes::default() })?;
         // It is a project of its own, whatever lies around it.
-        fs::create_dir_all(self.judge().join(".optloop")).map_err(files(doing))?;
+        let devices = self.judge().join(".optloop/devices");
+        if !devices.exists() {
+            fs::create_dir_all(&devices).map_err(files(doing))?;
+            lend(&self.root.join(".optloop/devices"), &devices);
+        }
         Ok(self.judge())
     }
 
@@ -305,6 +309,14 @@ impl Trees {
         let known = Known { root, base, best: commit, carry };
         self.project = project(&self.repository, &place, known)?;
         Ok(())
+    }
+}
+
+/// Puts what was measured of the machine for the project into a folder of a tree: it is not the
+/// project's, and takes seconds. Where it cannot be had it is measured again.
+fn lend(from: &Path, to: &Path) {
+    for known in fs::read_dir(from).into_iter().flatten().flatten() {
+        drop(fs::copy(known.path(), to.join(known.file_name())));
     }
 }
 
