@@ -154,7 +154,9 @@ fn walk(fields: &[(String, String)]) -> Digest {
 pub fn clear(state_dir: &Path) -> Result<Freed, CacheError> {
     let before = stats(state_dir);
     // State first: after a kill in between, results without state are only looked up anew.
-    for name in ["state", "cache", "build", "tmp", TREES] {
+    let trees = state_dir.join(TREES);
+    crate::tree::home::remove(&trees).map_err(CacheError::io("cannot remove", &trees))?;
+    for name in ["state", "cache", "build", "tmp"] {
         let dir = state_dir.join(name);
         match std::fs::remove_dir_all(&dir) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {

@@ -2,7 +2,8 @@
 //! path at the same time.
 //!
 //! - [`Listing`]: which files belong to a project, with their stat fields;
-//! - [`Tree`]: one copy of them, brought up to date by difference.
+//! - [`Tree`]: one copy of them, brought up to date by difference;
+//! - [`home`]: where the copies lie.
 //!
 //! Nothing is hard-linked: a write in place or a chmod would reach the other name. Files are
 //! reflinked where the file system can, else copied. A copy whose stat fields are those that the
@@ -14,6 +15,7 @@
 
 mod copy;
 mod held;
+pub mod home;
 mod listing;
 #[cfg(test)]
 mod tests;

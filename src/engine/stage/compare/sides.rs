@@ -13,6 +13,7 @@ use crate::engine::account::TreesRecord;
 use crate::measure::pairs::Side;
 use crate::pipeline::Purpose;
 use crate::plan::build::relative;
+use crate::tree::home::{self, Owner};
 use crate::tree::{Listing, Swap, Tree};
 
 /// Folder of all trees below the state folder.
@@ -55,10 +56,12 @@ impl<'a> Sides<'a> {
         let places = work.kernel.iter().flat_map(|file| &file.places);
         let names: Vec<&str> = places.chain(&work.carry).map(String::as_str).collect();
         let id = Digest::of(names.join("\0").as_bytes()).short();
-        let home = request.ctx.state.join(TREES).join(id);
         let open = || -> io::Result<Self> {
-            fs::create_dir_all(&home)?;
             let root = request.root;
+            let var = |name: &str| request.ctx.host.var(name);
+            let link = request.ctx.state.join(TREES);
+            let home = home::of(&Owner { link: &link, project: root, var: &var })?.join(id);
+            fs::create_dir_all(&home)?;
             let project = Listing::of(root, &extra(request))?.without(&own(request));
             let prepare = |name: &str| -> io::Result<Prepared> {
                 let tree = Tree::open(home.join(name), home.join(format!("{name}.list")))?;
@@ -66,7 +69,6 @@ impl<'a> Sides<'a> {
                 Ok(Prepared { tree, wanted: project.clone(), temporary })
             };
             let (incumbent, candidate) = (prepare("a")?, prepare("b")?);
-            let home = home.clone();
             Ok(Self { request, home, project, incumbent, candidate })
         };
         let mut sides = open().map_err(|e| sides_failed(request, &e))?;
@@ -190,14 +192,18 @@ impl<'a> Sides<'a> {
 
     /// Where the sides ran, for the artifact.
     pub(super) fn record(&self) -> TreesRecord {
-        let below = |tree: &Tree| {
-            relative(self.request.root, Path::new(""), &tree.place().to_string_lossy())
-        };
+        let root = self.request.root;
+        let below = |tree: &Tree| relative(root, Path::new(""), &tree.place().to_string_lossy());
+        let is_within = self.home.starts_with(root);
         TreesRecord {
             incumbent: below(&self.incumbent.tree),
             candidate: below(&self.candidate.tree),
             files: self.project.len(),
-            place: "paths of equal length".to_owned(),
+            place: if is_within {
+                "paths of equal length".to_owned()
+            } else {
+                "paths of equal length outside of the project".to_owned()
+            },
         }
     }
 }
