@@ -19,7 +19,7 @@ use crate::digest::Digest;
 const OWNER: &str = "owner";
 /// So long is a home kept whose owner is not to be seen: a checkout may lie on a disk, or on a
 /// machine, that is not always there.
-const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+const KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// Who has trees.
 pub struct Owner<'a> {
@@ -223,7 +223,7 @@ mod tests {
             fs::create_dir_all(world.at(name).join(".optloop")).expect("made");
             world.home(name, "state")
         });
-        let old = std::time::SystemTime::now() - KEPT - Duration::from_secs(60);
+        let old = std::time::SystemTime::now() - KEPT - Duration::from_mins(1);
         for home in [&homes[0], &homes[2]] {
             let file = fs::File::options().write(true).open(home.join(OWNER)).expect("there");
             file.set_modified(old).expect("set");
