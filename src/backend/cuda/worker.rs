@@ -114,6 +114,8 @@ impl Runner for CudaRunner<'_> {
             let done = device.carry_out(verb, control, &mut self.seats);
             if let Err(error) = done {
                 control.worker.trouble.store(error.code.max(1), Relaxed);
+                // The time of an earlier order would be longer than the judge waited for this one.
+                attendant.note(0);
             }
             attendant.answer(order);
             match verb {
