@@ -5,8 +5,9 @@ use std::path::Path;
 /// The words of that command, in which some stand for what is run.
 ///
 /// `{tree}` is the copy of the project that a command runs in, `{cwd}` its folder there, `{scratch}` a
-/// folder that it may write to, `{user}` who runs optloop, as two numbers; a word `{env}` becomes `--env NAME` for each variable that a stage
-/// gives it. The command itself comes behind the last word.
+/// folder that it may write to, `{user}` the numbers of the user and group that run optloop, as
+/// `1000:1000`. A word `{env}` becomes `--env NAME` for each variable that a stage gives it. The
+/// command itself comes behind the last word.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Launcher(Vec<String>);
 
