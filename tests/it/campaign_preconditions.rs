@@ -158,10 +158,10 @@ fn a_budget_of_money_that_nothing_can_enforce_is_told_before_the_first_iteration
     project.edit("campaign.toml", "iterations = 20", "iterations = 1\ndollars = 5.0");
     let ran = project.args(["loop", "start"]).run().code(10);
     let ran = ran.says("budget.dollars and budget.tokens cannot be enforced");
-    drop(ran.says("agent      not reported").says("1: no-op (the agent changed nothing)"));
+    drop(ran.says("costs      not reported").says("1: no-op (the agent changed nothing)"));
     project.edit("campaign.toml", "run = [\"true\"]", "run = [\"true\"]\nusage = \"exact\"");
     let status = project.args(["loop", "status"]).run().code(0);
-    drop(status.says("agent      not reported"));
+    drop(status.says("costs      not reported"));
     let ran = project.args(["loop", "start"]).run().code(10);
     drop(ran.says_nothing_of("cannot be enforced"));
 }

@@ -152,7 +152,7 @@ pub(super) fn summary(history: &History) -> String {
     lines.push(format!("  iterations {ended}, of which kept: {kept}"));
     let has_money = history.limits.dollars.is_some() || history.limits.tokens.is_some();
     if has_money || history.spent.usage != Usage::default() {
-        lines.push(format!("  agent      {}", history.spent.words()));
+        lines.push(format!("  costs      {}", history.spent.words()));
     }
     lines.join("\n")
 }
