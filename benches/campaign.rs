@@ -111,6 +111,7 @@ fn campaign(root: &Path, iterations: u64) -> Duration {
     let parts = Parts {
         settings: &settings,
         folder: &home.path().join("c"),
+        copies: &home.path().join("c/trees"),
         source: Source { root, dirty: Dirty::Fail, carry: &[], outside: &outside },
         agent: &mut Editor,
         judge: &mut Alternating { judged: 0 },

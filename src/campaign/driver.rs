@@ -27,7 +27,7 @@ use super::scope::Scope;
 use super::secrets::Secrets;
 use super::settings::Settings;
 use super::step::{Action, Wish, step};
-use super::trees::{Known, Source, Taken, Trees};
+use super::trees::{Known, Places, Source, Taken, Trees};
 use crate::host::Launcher;
 use crate::process::Cancel;
 use crate::process::hold::{Held, HoldError};
@@ -48,6 +48,8 @@ pub struct Parts<'a> {
     pub folder: &'a Path,
     /// The user's project: it is read when the campaign begins, and when it adopts a commit.
     pub source: Source<'a>,
+    /// Where the agent and the judge work, outside of the project.
+    pub copies: &'a Path,
     /// Who proposes.
     pub agent: &'a mut dyn Agent,
     /// Who decides.
@@ -62,6 +64,12 @@ pub struct Parts<'a> {
     pub secrets: &'a Secrets,
     /// Ends it after the present step.
     pub cancel: &'a Cancel,
+}
+
+impl Parts<'_> {
+    fn places(&self) -> Places<'_> {
+        Places { folder: self.folder, copies: self.copies }
+    }
 }
 
 /// How a call of the driver ended.
@@ -98,7 +106,7 @@ impl<'a> Driver<'a> {
     pub fn begin(parts: Parts<'a>, begun: Begun) -> Result<Self, DriverError> {
         make_folder(parts.folder)?;
         let scope = Scope::new(&parts.settings.patterns)?;
-        let (trees, taken) = Trees::begin(parts.folder, &parts.source)?;
+        let (trees, taken) = Trees::begin(parts.places(), &parts.source)?;
         let root = Some(parts.source.root.to_owned());
         let (log, _torn) = Log::open(parts.folder)?;
         let mut driver = Self { parts, trees, log, scope, announcer: None, since: Instant::now() };
@@ -127,7 +135,7 @@ impl<'a> Driver<'a> {
             best: history.best.as_ref().map_or(&begun.base, |best| &best.commit),
             carry: &begun.carry,
         };
-        let trees = Trees::resume(parts.folder, known)?;
+        let trees = Trees::resume(parts.places(), known)?;
         let mut driver = Self { parts, trees, log, scope, announcer: None, since: Instant::now() };
         driver.note(Event::Resumed)?;
         driver.note_limits()?;

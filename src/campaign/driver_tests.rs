@@ -175,6 +175,7 @@ impl World {
             settings,
             folder: &folder,
             source: source(&project),
+            copies: &folder.join("trees"),
             agent: &mut *agent,
             judge: &mut Numbers { folder: &folder, trouble },
             observer: &Seen::default(),
@@ -201,6 +202,7 @@ impl World {
             settings,
             folder: &folder,
             source: source(&project),
+            copies: &folder.join("trees"),
             agent: &mut *agent,
             judge: &mut judge,
             observer: seen,
@@ -416,6 +418,9 @@ fn copy(from: &Path, to: &Path) {
         let place = to.join(entry.path().strip_prefix(from).expect("below"));
         if entry.file_type().is_dir() {
             fs::create_dir_all(place).expect("made");
+        } else if entry.file_type().is_symlink() {
+            let target = fs::read_link(entry.path()).expect("a link");
+            std::os::unix::fs::symlink(target, place).expect("linked");
         } else {
             fs::copy(entry.path(), place).expect("copied");
         }
@@ -638,7 +643,7 @@ fn planted_agent_settings_are_gone_in_the_next_iteration_and_those_of_the_projec
     world.write("project/AGENTS.md", "original\n");
     let script = r#"grep -q original AGENTS.md && [ ! -e .claude ] && [ ! -e lib/CLAUDE.md ] || exit 9
         mkdir .claude lib; echo '{"hooks": 1}' > .claude/settings.json; echo evil > lib/CLAUDE.md
-        n=$(tr -dc 0-9 < k.c); echo "// $((n - 1))" > k.c; [ -e ../../third ] || exit 0
+        n=$(tr -dc 0-9 < k.c); echo "// $((n - 1))" > k.c; [ -e ../../../third ] || exit 0
         echo evil > AGENTS.md"#;
     let mut settings = command(&world, script, Duration::from_secs(20));
     settings.patterns.edit = vec!["**".to_owned()];
@@ -653,13 +658,13 @@ fn planted_agent_settings_are_gone_in_the_next_iteration_and_those_of_the_projec
     assert_eq!(statuses(&history), ["invalid", "invalid"]);
     let proposal = history.iterations[1].proposal.clone().expect("a proposal");
     assert_eq!(proposal.agent, crate::campaign::event::AgentEnd::Fine, "it found the original");
-    assert!(!world.at("d/best/.claude").exists() && !world.at("d/judge/lib").exists());
+    assert!(!world.at("d/best/.claude").exists() && !world.at("d/trees/judge/lib").exists());
 }
 
 #[test]
 fn a_request_to_stop_ends_it_before_the_next_iteration() {
     let world = World::new(&VERSIONS);
-    let script = "echo '// 90' > k.c; mkdir -p ../inbox; touch ../inbox/stop";
+    let script = "echo '// 90' > k.c; mkdir -p ../../inbox; touch ../../inbox/stop";
     let settings =
         Settings { rules: Rules::default(), ..command(&world, script, Duration::from_secs(20)) };
     let (history, _) = world.drive("c", &settings);
@@ -680,6 +685,7 @@ fn what_a_guard_prints_of_a_secret_is_not_written_down() {
         settings: &settings,
         folder: &folder,
         source: source(&project),
+        copies: &folder.join("trees"),
         agent: &mut *agent,
         judge: &mut Numbers { folder: &folder, trouble: 0 },
         observer: &Seen::default(),

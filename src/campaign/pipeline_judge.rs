@@ -57,8 +57,10 @@ impl Judge for PipelineJudge<'_> {
         let refused = |e: std::io::Error| Blocked::Refused {
             message: format!("cannot make {} anew: {e}", state.display()),
         };
-        fs::remove_dir_all(&state).map_err(refused)?;
-        fs::create_dir_all(&state).map_err(refused)?;
+        // It lies in the campaign's folder, and the tree links to it.
+        let own = state.canonicalize().unwrap_or_else(|_| state.clone());
+        fs::remove_dir_all(&own).map_err(refused)?;
+        fs::create_dir_all(&own).map_err(refused)?;
         let mut opened = self.open(tree)?;
         let scoring = scoring(&opened);
         let report = self.run(&mut opened, RunMode::Normal)?;

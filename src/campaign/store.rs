@@ -138,6 +138,11 @@ impl Stored {
         self.id == name || self.id.strip_suffix(self.started()) == Some(&format!("{name}-"))
     }
 
+    /// Whether its log can be read, and says that it has ended.
+    pub fn has_ended(&self) -> bool {
+        log::Log::open(&self.folder).is_ok_and(|(log, _)| log.history().end.is_some())
+    }
+
     /// Takes the lock of the one who drives it.
     ///
     /// # Errors

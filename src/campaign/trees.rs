@@ -5,6 +5,7 @@
 
 mod adopt;
 mod error;
+mod places;
 mod space;
 mod take;
 
@@ -23,11 +24,15 @@ use crate::tree::{Changes, Listing, Stat, Swap, Tree, tick};
 pub use adopt::AdoptedTrees;
 pub use error::TreeError;
 use error::files;
+use places::JUDGE;
+pub use places::{Places, copies, has_copies, remove_copies};
 pub use take::{Source, Taken};
 
 /// The folders of one campaign.
 pub struct Trees {
     folder: PathBuf,
+    /// Where the agent's copy and the judge's tree lie.
+    copies: PathBuf,
     /// Every state that was judged, as commits.
     pub repository: Private,
     /// Where carried files are copied from.
@@ -60,9 +65,8 @@ pub struct Known<'a> {
 
 /// The branch that stands for the best.
 const BEST: &str = "best";
-/// The agent's copy, and where candidates are judged.
+/// The agent's copy.
 const LANE: &str = "lane";
-const JUDGE: &str = "judge";
 /// What git ignores in every tree.
 const IGNORED: [&str; 2] = [".optloop", super::agent::ANSWER];
 
@@ -71,30 +75,31 @@ impl Trees {
     ///
     /// # Errors
     /// When the project cannot be read, or the folder cannot be written.
-    pub fn begin(folder: &Path, source: &Source<'_>) -> Result<(Self, Taken), TreeError> {
-        let repository = Private::create(&folder.join("repo"))?;
-        let taken = take::take(&repository, source, &folder.join("taking"))?;
+    pub fn begin(places: Places<'_>, source: &Source<'_>) -> Result<(Self, Taken), TreeError> {
+        let repository = Private::create(&places.folder.join("repo"))?;
+        let taken = take::take(&repository, source, places)?;
         repository.set_branch("base", &taken.base)?;
         let (base, carry) = (&taken.base, &taken.carry);
         let known = Known { root: source.root, base, best: base, carry };
-        Ok((Self::of(folder, repository, known)?, taken))
+        Ok((Self::of(places, repository, known)?, taken))
     }
 
     /// Takes a campaign up: whatever a kill left half done is put right.
     ///
     /// # Errors
     /// When its repository cannot be read, or the folder cannot be written.
-    pub fn resume(folder: &Path, known: Known<'_>) -> Result<Self, TreeError> {
-        Self::of(folder, Private::take_over(&folder.join("repo"))?, known)
+    pub fn resume(places: Places<'_>, known: Known<'_>) -> Result<Self, TreeError> {
+        Self::of(places, Private::take_over(&places.folder.join("repo"))?, known)
     }
 
-    fn of(folder: &Path, repository: Private, known: Known<'_>) -> Result<Self, TreeError> {
-        let place = folder.join("best");
+    fn of(places: Places<'_>, repository: Private, known: Known<'_>) -> Result<Self, TreeError> {
+        let place = places.folder.join("best");
         repository.set_branch(BEST, known.best)?;
         repository.write_to(known.best, &place)?;
         let project = project(&repository, &place, known)?;
         Ok(Self {
-            folder: folder.to_owned(),
+            folder: places.folder.to_owned(),
+            copies: places.copies.to_owned(),
             repository,
             root: known.root.to_owned(),
             carry: known.carry.to_vec(),
@@ -113,12 +118,17 @@ impl Trees {
 
     /// Where the agent works.
     pub fn lane(&self) -> PathBuf {
-        self.folder.join(LANE)
+        self.copies.join(LANE)
     }
 
     /// Where candidates are judged.
     pub fn judge(&self) -> PathBuf {
-        self.folder.join(JUDGE)
+        self.copies.join(JUDGE)
+    }
+
+    /// What the judge's pipeline keeps; its tree links to it.
+    pub fn judge_state(&self) -> PathBuf {
+        places::state(&self.folder)
     }
 
     /// What belongs to one iteration.
@@ -249,7 +259,7 @@ impl Trees {
         let base = self.base.clone();
         // What candidates change is not in the index: git reads these files again.
         self.own_repository(JUDGE, &base, &Filled { tree: &tree, changes: Changes::default() })?;
-        // It is a project of its own, whatever lies around it.
+        places::keep_state(&self.folder, &self.judge()).map_err(files(doing))?;
         let devices = self.judge().join(".optloop/devices");
         if !devices.exists() {
             fs::create_dir_all(&devices).map_err(files(doing))?;
@@ -259,8 +269,8 @@ impl Trees {
     }
 
     fn tree(&self, name: &str) -> io::Result<Tree> {
-        let list = self.folder.join(format!("{name}.list"));
-        Ok(Tree::open(self.folder.join(name), list)?.without_repository())
+        let list = self.copies.join(format!("{name}.list"));
+        Ok(Tree::open(self.copies.join(name), list)?.without_repository())
     }
 
     /// Gives a tree a repository of its own with this commit as HEAD, whatever was made of the last
@@ -289,7 +299,7 @@ impl Trees {
         if place.symlink_metadata().is_ok_and(|there| !there.is_dir()) {
             fs::remove_file(&place).map_err(files(doing))?;
         }
-        let list = self.folder.join(format!("{name}.git.list"));
+        let list = self.copies.join(format!("{name}.git.list"));
         let mut tree = Tree::open(place, list).map_err(files(doing))?.without_repository();
         tree.clean().map_err(files(doing))?;
         let listing = Listing::exactly(&template, &own).map_err(files(doing))?;

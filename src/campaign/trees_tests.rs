@@ -76,7 +76,7 @@ impl World {
         let carry: Vec<String> = carry.iter().map(|path| (*path).to_owned()).collect();
         let folder = tempfile::Builder::new().tempdir_in(self.dir.path()).expect("a folder").keep();
         let source = Source { root: &root, dirty, carry: &carry, outside: &outside() };
-        Trees::begin(&folder, &source)
+        Trees::begin(Places { folder: &folder, copies: &folder.join("trees") }, &source)
     }
 }
 
@@ -489,11 +489,12 @@ fn what_is_carried_lies_in_each_tree_read_only_and_leads_to_no_file_of_the_users
     fs::write(judge.join("env/bin/tool"), "worse\n").expect("written");
     trees.prepare_judge(0, &[]).expect("a tree");
     assert!(text(&judge.join("env/bin/tool")).contains("echo tool"));
-    let folder = trees.folder.clone();
+    let (folder, copies) = (trees.folder.clone(), trees.copies.clone());
     drop(trees);
     let root = world.root();
     let known = Known { root: &root, base: &taken.base, best: &taken.base, carry: &taken.carry };
-    let mut again = Trees::resume(&folder, known).expect("resumed");
+    let mut again =
+        Trees::resume(Places { folder: &folder, copies: &copies }, known).expect("resumed");
     let before = stats(&judge);
     again.prepare_judge(0, &[]).expect("a tree");
     let is_git = |stat: &&(PathBuf, i64, i64)| stat.0.starts_with(judge.join(".git"));

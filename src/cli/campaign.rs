@@ -1,5 +1,6 @@
 //! `optloop loop`: campaigns, started, taken up, looked at and stopped.
 
+mod copies;
 mod given;
 mod held;
 mod live;

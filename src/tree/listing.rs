@@ -267,9 +267,9 @@ impl Item {
 fn walk(root: &Path) -> io::Result<Vec<Item>> {
     let items = Mutex::new(Vec::new());
     let failed = Mutex::new(None);
-    // A copy in a state folder is no part of the project that the folder lies in, and git ignores it
-    // there as a whole.
-    let is_copy = root.iter().any(|part| part == ".optloop");
+    // A copy is no part of the project that it lies in, and git may ignore it there as a whole. One
+    // that is judged links to its state.
+    let is_copy = root.iter().any(|part| part == ".optloop") || root.join(".optloop").is_symlink();
     let walker = WalkBuilder::new(root)
         .parents(!is_copy)
         .hidden(false)

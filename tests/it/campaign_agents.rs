@@ -52,7 +52,7 @@ const TURNS: &[(&str, &str)] = &[
     ("good; echo planted > \"$1/tests/list\"; rm -rf \"$1/k.c\" \"$1/.git\"; true", "kept"),
     (
         "good; echo '{}' >> \"$state/events.jsonl\"; rm -rf \"$state/repo\" \"$state/best\"\n\
-         echo '// cycles: 1' > \"$state/judge/k.c\"; mkdir -p \"$state/inbox\"\n\
+         echo '// cycles: 1' > \"$state/trees/judge/k.c\"; mkdir -p \"$state/inbox\"\n\
          touch \"$state/inbox/stop\"; true",
         "kept",
     ),

@@ -11,6 +11,7 @@ mod campaign_init;
 mod campaign_log;
 mod campaign_preconditions;
 mod campaign_publish;
+mod campaign_trees;
 mod clocks;
 mod codes;
 mod command;

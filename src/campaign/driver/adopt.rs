@@ -52,7 +52,7 @@ impl Driver<'_> {
         let making = self.parts.folder.join("epochs/making");
         make_folder(&making)?;
         let failed = |source| DriverError::File { path: kept.clone(), source };
-        match fs::rename(self.trees.judge().join(STATE), making.join(STATE)) {
+        match fs::rename(self.trees.judge_state(), making.join(STATE)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }

@@ -49,6 +49,7 @@ impl World {
             settings,
             folder: &folder,
             source: source(&project),
+            copies: &folder.join("trees"),
             agent: &mut *agent,
             judge: &mut Numbers { folder: &folder, trouble: 0 },
             observer: seen,

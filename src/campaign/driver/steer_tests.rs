@@ -3,11 +3,11 @@ use crate::campaign::event::Steered;
 
 /// In its first iteration somebody leaves three requests, of which one can be followed.
 const SCRIPT: &str = r#"
-if [ ! -e ../inbox ]; then
-  mkdir ../inbox
-  echo '{"say": "be bold", "iterations": 2, "stretch": 50}' > ../inbox/1.json
-  echo '{"approve": ["k.c"]}' > ../inbox/2.json
-  echo '{"say": 5' > ../inbox/3.json
+if [ ! -e ../../inbox ]; then
+  mkdir ../../inbox
+  echo '{"say": "be bold", "iterations": 2, "stretch": 50}' > ../../inbox/1.json
+  echo '{"approve": ["k.c"]}' > ../../inbox/2.json
+  echo '{"say": 5' > ../../inbox/3.json
 fi
 echo '// 90' > k.c
 "#;
@@ -79,8 +79,8 @@ fn requests_are_answered_once_before_the_next_iteration_also_after_a_kill() {
 #[test]
 fn an_approval_opens_a_file_and_a_target_that_is_set_later_ends_it() {
     let world = World::new(&VERSIONS[..1]);
-    let script = "[ -e ../inbox ] || { mkdir ../inbox; \
-                  echo '{\"approve\": [\"k.c\"], \"target\": 90.0}' > ../inbox/1.json; }\n\
+    let script = "[ -e ../../inbox ] || { mkdir ../../inbox; \
+                  echo '{\"approve\": [\"k.c\"], \"target\": 90.0}' > ../../inbox/1.json; }\n\
                   echo '// 90' > k.c";
     let mut settings = command(&world, script, Duration::from_secs(20));
     settings.rules = Rules::default();

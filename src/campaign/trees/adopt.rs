@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::error::{TreeError, files};
 use super::take::{self, Source, Taken};
-use super::{BEST, Known, Trees, project};
+use super::{BEST, Known, Places, Trees, project};
 use crate::git::{Merging, ThreeWay};
 use crate::tree::Swap;
 
@@ -26,7 +26,8 @@ impl Trees {
     /// When the project cannot be read, the folder cannot be written, or both changed the same lines;
     /// doing it again, or taking the campaign up, puts right what is half done.
     pub fn adopt(&mut self, source: &Source<'_>, best: &str) -> Result<AdoptedTrees, TreeError> {
-        let taken = take::take(&self.repository, source, &self.folder.join("taking"))?;
+        let places = Places { folder: &self.folder, copies: &self.copies };
+        let taken = take::take(&self.repository, source, places)?;
         let wanted = ThreeWay {
             ancestor: &self.base,
             ours: best,

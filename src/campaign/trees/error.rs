@@ -33,15 +33,19 @@ pub enum TreeError {
     },
     /// The copies would fill the disk.
     #[error(
-        "the copies of the project take up to {} MiB, and {} MiB are free: make room, or carry less",
+        "the copies of the project take up to {} MiB, and {} MiB are free in {}: make room, carry \
+         less, or name another disk by XDG_STATE_HOME",
         needed >> 20,
-        free >> 20
+        free >> 20,
+        folder.display()
     )]
     NoRoom {
         /// Bytes.
         needed: u64,
         /// Bytes.
         free: u64,
+        /// Where they would lie.
+        folder: PathBuf,
     },
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::{TreeError, files};
+use super::places::Places;
 use super::space;
 use crate::campaign::event::Ancestry;
 use crate::campaign::file::Dirty;
@@ -47,17 +48,18 @@ struct Files {
     carried: Vec<String>,
 }
 
-/// Takes the project into a repository of the campaign's, which may hold earlier states. `scratch` is a folder
-/// that is not there, and not left behind.
+/// Takes the project into a repository of the campaign's, which may hold earlier states.
 pub(super) fn take(
     repository: &Private,
     source: &Source<'_>,
-    scratch: &Path,
+    places: Places<'_>,
 ) -> Result<Taken, TreeError> {
+    // Nothing is left of it.
+    let scratch = &places.folder.join("taking");
     let origin = Origin::find(source.root, source.outside)?;
     let unusual = origin.as_ref().map(Origin::unusual).transpose()?.unwrap_or_default();
     let found = found(source, &unusual)?;
-    space::check(source.root, &found.plain, &found.carried, scratch)?;
+    space::check(source.root, &found.plain, &found.carried, places)?;
     repository.set_head(origin.as_ref().and_then(Origin::branch))?;
     let head = origin.as_ref().map(|origin| origin.head().to_owned());
     let taken = |base, ancestry| {

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use super::copies;
 use super::given::given;
 use super::held;
 use super::live::Live;
@@ -46,7 +47,7 @@ pub(super) fn start(args: &StartArgs, ui: &Ui) -> Result<Exit, Refusal> {
     let ready = ready(file, &args.approve, given.clone())?;
     let state = ready.project.state();
     let mut all = Stored::all(&state);
-    all.retain(|stored| stored.is_called(&ready.settings.name) && !has_ended(stored));
+    all.retain(|stored| stored.is_called(&ready.settings.name) && !stored.has_ended());
     if let Some(unfinished) = all.pop() {
         ui.note(&format!("note: {} has not ended: taking it up", unfinished.id));
         let ready = taken_up(&unfinished, file, given)?;
@@ -62,6 +63,7 @@ pub(super) fn start(args: &StartArgs, ui: &Ui) -> Result<Exit, Refusal> {
         return Ok(dry_run(&ready, ui));
     }
     Stored::remove_unbegun(&state);
+    copies::remove_left(&Stored::all(&state), ui);
     let stored = Stored::new(&state, &ready.settings.name, jiff::Timestamp::now());
     let about = moved::about(&ready, 1, head.clone());
     stored.write_about(&about).map_err(|e| unwritable(&stored.folder, &e))?;
@@ -71,7 +73,7 @@ pub(super) fn start(args: &StartArgs, ui: &Ui) -> Result<Exit, Refusal> {
 /// Takes up the last one that has not ended; its file is read again.
 pub(super) fn resume(which: &WhichCampaign, ui: &Ui) -> Result<Exit, Refusal> {
     let stored = chosen(which)?;
-    if has_ended(&stored) {
+    if stored.has_ended() {
         let what = format!("{} has ended", stored.id);
         let hint = "`optloop loop start` begins another".to_owned();
         return Err(Refusal::Words(what, Some(hint), Exit::User));
@@ -93,11 +95,6 @@ fn taken_up(stored: &Stored, file: &Path, given: Given) -> Result<Ready, Refusal
     let now = About { given, settings, ..about };
     stored.write_about(&now).map_err(|e| unwritable(&stored.folder, &e))?;
     Ok(ready)
-}
-
-fn has_ended(stored: &Stored) -> bool {
-    let log = crate::campaign::log::Log::open(&stored.folder);
-    log.is_ok_and(|(log, _)| log.history().end.is_some())
 }
 
 /// What would be done.
@@ -169,9 +166,11 @@ fn drive(stored: &Stored, ready: &Ready, begin: Begin, ui: &Ui) -> Result<Exit, 
         carry: &ready.settings.carry,
         outside: &outside,
     };
+    let copies = copies::made(stored, &ready.project.root)?;
     let parts = Parts {
         settings: &ready.settings,
         folder: &stored.folder,
+        copies: &copies,
         source,
         agent: &mut *agent,
         judge: &mut judge,
@@ -199,6 +198,7 @@ fn drive(stored: &Stored, ready: &Ready, begin: Begin, ui: &Ui) -> Result<Exit, 
     let ran = driver.run().map_err(|error| refused(&error).with_resume(&stored.id));
     live.end();
     let ran = ran?;
+    copies::remove_if_ended(stored, ui);
     Ok(ended(ran, driver.history(), stored, ui))
 }
 
